@@ -7,7 +7,7 @@ Hand frame: a right hand, origin at the wrist, x distal, y radial (to the thumb)
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Shaped
@@ -167,12 +167,12 @@ class HandShape:
     """Factor on thickness."""
 
     @classmethod
-    def mean(cls, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Self:
+    def mean(cls, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> "HandShape":
         """The mean hand, without a batch dimension: 188 mm from wrist to middle fingertip when flat."""
         tables = [torch.tensor(table, dtype=dtype, device=device) for table in (_BASE_MM, _LENGTH_MM, _RADIUS_MM)]
         return cls(*tables, *torch.ones(3, dtype=dtype, device=device).unbind())
 
-    def to(self, target: Tensor | torch.dtype | torch.device | str) -> Self:
+    def to(self, target: Tensor | torch.dtype | torch.device | str) -> "HandShape":
         """The same shape with the dtype and device of a tensor, or with a new dtype or device."""
         return type(self)(**{field.name: getattr(self, field.name).to(target) for field in fields(self)})
 

@@ -1,0 +1,78 @@
+"""Moments of upsampling, alone and fused with the convolution that follows."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from handvae.rv.functional.linear import non_negative
+from handvae.rv.functional.moments import Moments, squared_weight
+
+
+def upsample_nearest(
+    mean: Float[Tensor, "..."],
+    var: Float[Tensor, "..."],
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+) -> Moments:
+    """Nearest upsampling, kind E alone: copies both moments.
+
+    Copies are fully correlated: a convolution behind it under-states the variance (2.3 x for an all-positive
+    3x3 kernel). `upsample_convolution` is exact there.
+    """
+
+    def copy(moment: Tensor) -> Tensor:
+        return F.interpolate(moment, size, scale_factor)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    return copy(mean), copy(var)
+
+
+def upsample_convolution(
+    mean: Float[Tensor, "batch in height width"],
+    var: Float[Tensor, "batch in height width"],
+    weight: Float[Tensor, "out in_group kernel_height kernel_width"],
+    bias: Float[Tensor, "out"] | None = None,
+    scale: int = 2,
+    padding: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> Moments:
+    """Nearest upsampling and a convolution of stride 1 in one, kind I: kernels of equal sources are summed, then squared.
+
+    Exact in the variance where the unfused pair is not, and 4/9 of its multiplications for a 3x3 kernel and scale 2.
+    """
+    kernel = upsampling_kernel(weight, scale, groups)
+    inverse = (weight.shape[2] - 1 - padding[0], weight.shape[3] - 1 - padding[1])
+    spread = F.conv_transpose2d(var, squared_weight(kernel, var), None, scale, inverse, 0, groups)
+    return F.conv_transpose2d(mean, kernel, bias, scale, inverse, 0, groups), non_negative(spread)
+
+
+def upsample_convolution_mean(
+    tensor: Float[Tensor, "batch in height width"],
+    weight: Float[Tensor, "out in_group kernel_height kernel_width"],
+    bias: Float[Tensor, "out"] | None = None,
+    scale: int = 2,
+    padding: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> Float[Tensor, "batch out wide_height wide_width"]:
+    """The fused pair on a plain tensor."""
+    inverse = (weight.shape[2] - 1 - padding[0], weight.shape[3] - 1 - padding[1])
+    return F.conv_transpose2d(tensor, upsampling_kernel(weight, scale, groups), bias, scale, inverse, 0, groups)
+
+
+def upsampling_kernel(
+    weight: Float[Tensor, "out in_group kernel_height kernel_width"], scale: int, groups: int = 1
+) -> Float[Tensor, "in out_group wide_height wide_width"]:
+    """Returns the transposed convolution of stride `scale` that equals nearest upsampling followed by `weight`.
+
+    Output o reads the source i = ⌊(o + j − p)/r⌋ through tap j. Solved for t = o − r i + (k − 1 − p), tap t of the wide
+    kernel is the sum of the flipped taps t−r+1 .. t: a convolution of the flipped kernel with r ones an axis.
+    """
+    out, in_group, height, width = weight.shape
+    flipped = weight.view(groups, out // groups, in_group, height, width).flip(3, 4).transpose(1, 2)
+    flipped = flipped.reshape(groups * in_group, out // groups, height, width)
+    rows = sum(F.pad(flipped, (0, 0, shift, scale - 1 - shift)) for shift in range(scale))
+    assert isinstance(rows, Tensor)
+    wide = sum(F.pad(rows, (shift, scale - 1 - shift)) for shift in range(scale))
+    assert isinstance(wide, Tensor)
+    return wide

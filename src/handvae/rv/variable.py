@@ -1,0 +1,207 @@
+"""A tensor of independent scalars, each known by its mean and variance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, overload
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from handvae.rv.arithmetic import Arithmetic
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RandomVariable(Arithmetic):
+    """Independent scalars with a mean and a variance each; `var=None` means known exactly (Dirac).
+
+    Neither calibrated nor a distribution: only two moments flow through layers, and correlations
+    between elements are dropped. `rv.calibrate` measures what that costs.
+
+    Args:
+        mean: expectation of each scalar.
+        var: variance of each scalar, same shape, never negative; None if the value is known exactly.
+    """
+
+    mean: Float[Tensor, "..."]
+    var: Float[Tensor, "..."] | None = None
+
+    def __post_init__(self) -> None:
+        if self.var is not None and self.var.shape != self.mean.shape:
+            raise ValueError(f"mean has shape {tuple(self.mean.shape)} and variance {tuple(self.var.shape)}; they must be equal")
+
+    # ---- constructors -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def dirac(cls, value: Float[Tensor, "..."]) -> Self:
+        """Returns the variable that equals `value` with certainty."""
+        return cls(value)
+
+    @classmethod
+    def from_logvar(cls, mean: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) -> Self:
+        """Builds the variable that an encoder describes by mean and log-variance, the latter clamped to [-15, 5]."""
+        return cls(mean, logvar.clamp(-15.0, 5.0).exp())
+
+    @classmethod
+    def from_stacked(cls, moments: Float[Tensor, "batch 2 *rest"]) -> Self:
+        """Reads the interchange layout in which axis 1 holds mean and variance."""
+        mean, var = moments.unbind(1)
+        return cls(mean, var)
+
+    def stack(self) -> Float[Tensor, "batch 2 *rest"]:
+        """Returns mean and variance along a new axis 1; a Dirac gets zero variance."""
+        return torch.stack([self.mean, self.var_or_zeros()], dim=1)
+
+    # ---- probability --------------------------------------------------------------------------------------------
+
+    @property
+    def is_dirac(self) -> bool:
+        """Whether the value is known exactly."""
+        return self.var is None
+
+    @property
+    def std(self) -> Float[Tensor, "..."]:
+        """Standard deviation; its gradient is infinite where the variance is zero."""
+        return self.var_or_zeros().sqrt()
+
+    def var_or_zeros(self) -> Float[Tensor, "..."]:
+        """Returns the variance, zeros for a Dirac."""
+        return torch.zeros_like(self.mean) if self.var is None else self.var
+
+    def sample(self, generator: torch.Generator | None = None, *, noise: Float[Tensor, "..."] | None = None) -> Float[Tensor, "..."]:
+        """Draws once from the Gaussian of these moments; a Dirac returns its mean.
+
+        Args:
+            generator: source of the standard normal numbers.
+            noise: standard normal numbers of the variable's shape, used instead of drawing.
+        """
+        if self.var is None:
+            return self.mean
+        if noise is None:
+            noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+        return self.mean + (self.var + 1e-10).sqrt() * noise  # the floor keeps the gradient of the root finite at v = 0
+
+    def kl(self) -> Float[Tensor, "batch"]:
+        """Returns KL(N(mean, var) || N(0, I)) of each sample in nats, summed over all axes but the first.
+
+        Raises:
+            ValueError: the variable is a Dirac, whose divergence from a density is infinite.
+        """
+        if self.var is None:
+            raise ValueError("a Dirac has no finite KL to a Gaussian; give the variable a variance")
+        # Where no float can hold log(0), the floor keeps the loss finite; 1e-30 is below any clamped log-variance.
+        terms = self.mean.square() + self.var - 1.0 - self.var.clamp_min(1e-30).log()
+        return 0.5 * terms.flatten(1).sum(1)
+
+    # ---- what a tensor can also do ------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of mean and variance."""
+        return self.mean.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.mean.ndim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the mean."""
+        return self.mean.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the mean lies."""
+        return self.mean.device
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether the mean or the variance takes part in differentiation."""
+        return self.mean.requires_grad or (self.var is not None and self.var.requires_grad)
+
+    def dim(self) -> int:
+        """Returns the number of axes."""
+        return self.mean.dim()
+
+    @overload
+    def size(self) -> torch.Size: ...
+    @overload
+    def size(self, dim: int) -> int: ...
+    def size(self, dim: int | None = None) -> torch.Size | int:
+        """Returns the shape, or the length of one axis."""
+        return self.mean.shape if dim is None else self.mean.shape[dim]
+
+    def numel(self) -> int:
+        """Returns the number of scalars."""
+        return self.mean.numel()
+
+    def map(self, move: Callable[[Tensor], Tensor]) -> "RandomVariable":
+        """Applies to mean and variance alike a function that only moves or copies elements."""
+        return RandomVariable(move(self.mean), None if self.var is None else move(self.var))
+
+    def detach(self) -> "RandomVariable":
+        """Returns the same moments without gradient."""
+        return self.map(Tensor.detach)
+
+    def to(self, *args: Any, **kwargs: Any) -> "RandomVariable":
+        """Converts device, number format or memory format as `Tensor.to` does."""
+        return self.map(lambda moment: moment.to(*args, **kwargs))
+
+    def view(self, *shape: Any) -> "RandomVariable":
+        """Reshapes without copying."""
+        return self.map(lambda moment: moment.view(*shape))
+
+    def reshape(self, *shape: Any) -> "RandomVariable":
+        """Reshapes, copying if it must."""
+        return self.map(lambda moment: moment.reshape(*shape))
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> "RandomVariable":
+        """Joins the axes from `start_dim` to `end_dim`."""
+        return self.map(lambda moment: moment.flatten(start_dim, end_dim))
+
+    def permute(self, *dims: Any) -> "RandomVariable":
+        """Reorders the axes."""
+        return self.map(lambda moment: moment.permute(*dims))
+
+    def __getitem__(self, index: Any) -> "RandomVariable":
+        return self.map(lambda moment: moment[index])
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def __repr__(self) -> str:
+        kind = "Dirac" if self.var is None else "random"
+        return f"RandomVariable({kind}, shape={tuple(self.shape)}, dtype={self.dtype}, device={self.device})"
+
+
+def cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> RandomVariable | Tensor:
+    """Joins variables and tensors along `dim`: exact; plain tensors alone give a plain tensor.
+
+    Known parts get zero variance if any part is random, else the result stays a Dirac.
+    """
+    if not any(isinstance(part, RandomVariable) for part in parts):
+        return torch.cat([part for part in parts if isinstance(part, Tensor)], dim)
+    variables = [part if isinstance(part, RandomVariable) else RandomVariable(part) for part in parts]
+    mean = torch.cat([variable.mean for variable in variables], dim)
+    if all(variable.var is None for variable in variables):
+        return RandomVariable(mean)
+    return RandomVariable(mean, torch.cat([variable.var_or_zeros() for variable in variables], dim))
+
+
+def _flatten(variable: RandomVariable) -> tuple[list[Any], bool]:
+    moments = [variable.mean] if variable.var is None else [variable.mean, variable.var]
+    return moments, variable.var is None
+
+
+def _unflatten(moments: Any, is_dirac: bool) -> RandomVariable:
+    # Built without __init__: tree_map may put shapes, names or None where tensors were.
+    moments = list(moments)
+    variable = object.__new__(RandomVariable)
+    object.__setattr__(variable, "mean", moments[0])
+    object.__setattr__(variable, "var", None if is_dirac else moments[1])
+    return variable
+
+
+pytree.register_pytree_node(RandomVariable, _flatten, _unflatten, serialized_type_name="handvae.rv.RandomVariable")

@@ -33,7 +33,7 @@ from handvae.geometry import (
     undo_view_normalise,
     view_normalise,
 )
-from handvae.hand import ANGLE_LIMITS, forward_kinematics, sample_shape
+from handvae.hand import ANGLE_LIMITS, bone_lengths, forward_kinematics, sample_shape
 
 close = torch.testing.assert_close
 seeds = st.integers(0, 2**31)
@@ -199,6 +199,7 @@ def test_joints_box_of_no_joints_is_empty_and_finite():
         ([(180, 150), (60, 130)], 160.0),  # 80 px right
         ([(-50, 120), (110, 125)], 200.0),  # the box stops at the left edge, 100 px away
         ([(101, 120), (600, 125)], 256.0),  # at the right edge, 220 px away: 440, but zoom is at least 1
+        ([(101, 400)], 240.0),  # at the bottom edge, 120 px away
         ([(110, 125), (95, 118)], 50.0),  # 20 px would be too small
         ([], 200.0),  # nothing visible
     ],
@@ -214,9 +215,11 @@ def test_hand3d_crop_gives_the_hand_made_numbers(seen: list[tuple[float, float]]
     close(measured, torch.tensor([side]))
 
 
-def test_hand3d_crop_zooms_at_most_tenfold():
-    joints = torch.full((21, 2), 100.0)
-    assert hand3d_crop(joints, torch.ones(21, dtype=torch.bool), (320, 320), size_px=1000)[1] == 100
+def test_hand3d_crop_zooms_at_most_tenfold_and_takes_at_most_500_pixels():
+    joints, visible = torch.full((21, 2), 1000.0), torch.ones(21, dtype=torch.bool)
+    assert hand3d_crop(joints, visible, (2000, 2000), size_px=1000)[1] == 100
+    joints[0] = 1400
+    assert hand3d_crop(joints, visible, (2000, 2000), size_px=1000)[1] == 500
 
 
 # --------------------------------------------------------------------------------------------------------------- mirrors
@@ -271,6 +274,11 @@ def test_procrustes_leaves_no_better_similarity_nearby(seed: int):
             *(centre + (aligned - centre) @ rotation(angle) for rotation in (rotation_x, rotation_y, rotation_z)),
         ):
             assert (best < (other - target).square().sum((-2, -1))).all()
+
+
+def test_procrustes_without_scale_keeps_bone_lengths():
+    prediction, target = 1.3 * hands(1), hands(2)
+    close(bone_lengths(procrustes_align(prediction, target, scale=False)), bone_lengths(prediction))
 
 
 def test_procrustes_never_reflects():

@@ -81,6 +81,13 @@ def test_every_order_is_a_bijection_that_there_and_back_undoes(order: str):
     assert torch.equal(to_internal(from_internal(joints, order), order), joints)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_runs_along_each_finger(order: str):
+    fingers = torch.tensor(ORDERS[order][1:]).unflatten(0, (5, 4))
+    steps = fingers.diff(dim=-1).sign()
+    assert (steps == steps[0, 0]).all()
+
+
 @pytest.mark.parametrize(
     ("order", "names"),
     [
@@ -164,6 +171,19 @@ def test_sampled_factors_have_the_stated_spread_and_are_cut_at_two_deviations():
         assert abs(values.mean() - 1) < 0.002
         assert values.std() == pytest.approx(cut * deviation, rel=0.02)
         assert (values - 1).abs().max() <= 2 * deviation + 1e-12
+
+
+def test_sampled_millimetres_follow_the_factors():
+    shape = sample_shape(20_000, generator(), dtype=torch.float64)
+    cut, size = 0.9596, shape.size[:, None, None]
+    stretch = torch.stack([shape.size, shape.size * shape.width, shape.size], -1)
+    torch.testing.assert_close(shape.base_mm, MEAN.base_mm * stretch[:, None])
+    radii = shape.radii_mm / MEAN.radii_mm / (size * shape.thickness[:, None, None])
+    torch.testing.assert_close(radii, radii[..., :1].expand_as(radii))
+    assert radii[..., 0].std(0).numpy() == pytest.approx(cut * 0.025, rel=0.02)
+    bones = (shape.lengths_mm / MEAN.lengths_mm / size).log()  # shared by a hand, by a finger, by a bone
+    assert bones.mean((-2, -1)).std() == pytest.approx(cut * (0.03**2 + 0.04**2 / 5 + 0.025**2 / 15) ** 0.5, rel=0.02)
+    assert bones.std(0).numpy() == pytest.approx(cut * (0.03**2 + 0.04**2 + 0.025**2) ** 0.5, rel=0.03)
 
 
 def test_open_hands_have_human_lengths():

@@ -24,3 +24,8 @@ def result_dtype(tensor: Float[Tensor, "..."]) -> torch.dtype:
 def squared_weight(weight: Float[Tensor, "*shape"], var: Float[Tensor, "..."]) -> Float[Tensor, "*shape"]:
     """Squares a weight in float32 at least, then casts it to the variance's format: half precision would underflow."""
     return at_least_float32(weight).square().to(var.dtype)
+
+
+def gentle_sqrt(var: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Square root whose gradient at zero is 1e4 instead of infinite; zero stays zero, above 1e-6 it is the root."""
+    return var * (var + 1e-8).rsqrt()

@@ -1,0 +1,64 @@
+"""The command line: finds the command, and turns a `UserError` into one line and exit code 2.
+
+Nothing heavy is imported here, so `handvae --help` answers at once; each command lives in a module of its own.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from handvae import __version__
+from handvae.errors import UserError
+
+COMMANDS = {
+    "demo": "shipped model, no arguments: poses, appearance transfer, a walk and an estimate into out/demo",
+    "synthesize": "labelled pictures of hands in the poses you ask for",
+    "transfer": "the appearance of one photo on the pose of another",
+    "walk": "an animation from one pose, or one appearance, to another",
+    "estimate": "read poses from photos",
+    "data": "look at a data set (info) or find its faults (check)",
+    "train": "train a preset on your pictures",
+    "evaluate": "measure a model on a data set",
+}
+
+
+def usage() -> str:
+    """The text of `handvae --help`."""
+    lines = [f"handvae {__version__}: labelled pictures of hands, and hands read from pictures.", "", "usage: handvae COMMAND [options]", ""]
+    lines += [f"  {name:<12}{about}" for name, about in COMMANDS.items()]
+    return "\n".join([*lines, "", "handvae COMMAND --help lists a command's options."])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(usage())
+        return 0
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    name, *rest = words
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean `handvae {near[0]}`?" if near else "see handvae --help"
+        print(f"handvae: no command {name!r}; {hint}", file=sys.stderr)
+        return 2
+    try:
+        importlib.import_module(f"handvae.apps.{name}").main(rest)
+    except UserError as error:
+        print(f"handvae {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"handvae {name}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `handvae data check ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

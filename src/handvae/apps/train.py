@@ -1,0 +1,65 @@
+"""`handvae train PRESET`: every option of the preset's dataclasses as a flag."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import tyro
+
+from handvae.data.augment import Augment
+from handvae.data.source import Source, open_data
+from handvae.data.view import Crop
+from handvae.errors import UserError
+from handvae.systems.build import build_system
+from handvae.systems.srv_vae import SrvVaeConfig
+from handvae.training.config import Train
+from handvae.training.distributed import ranks
+from handvae.training.loop import Run, fit
+from handvae.training.presets import PRESETS, find_preset
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a preset; stop and continue it as you like."""
+
+    data: Source
+    """Pictures to train on."""
+    out: Path
+    """Run folder."""
+    resume: bool = False
+    """Continue the run in that folder."""
+    system: SrvVaeConfig = SrvVaeConfig()
+    crop: Crop = Crop()
+    augment: Augment = Augment()
+    train: Train = Train()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, check, train."""
+    if not arguments or arguments[0].startswith("-"):
+        listing = "\n".join(f"  {name:<14}{preset.about}" for name, preset in PRESETS.items())
+        print(f"usage: handvae train PRESET --data.root DIR --out DIR [options]\n\npresets:\n{listing}\n\nhandvae train PRESET --help lists the options.")
+        if not set(arguments) & {"-h", "--help"}:
+            raise UserError("train", "no preset given", "name one of the above first")
+        return
+    name, *rest = arguments
+    preset = find_preset(name)
+    default = Options(Source(tyro.MISSING), tyro.MISSING, False, preset.system, preset.crop, preset.augment, preset.train)
+    try:
+        options = tyro.cli(Options, args=rest, default=default, prog=f"handvae train {name}")
+    except ValueError as error:  # a rule between fields, from a configuration's __post_init__
+        raise UserError(f"train {name}", str(error), "change that option") from error
+    data = open_data(options.data.root, options.data.split)
+    spec = replace(data.spec, size_px=options.crop.size_px, sides=options.crop.sides if options.crop.sides != "keep" else data.spec.sides)
+    torch.manual_seed(options.train.seed)  # only the weights' initial values draw from it
+    try:
+        system = build_system(options.system, spec, options.crop)
+    except ValueError as error:
+        raise UserError(f"train {name}", str(error), "change that option") from error
+    with ranks() as here:
+        if options.train.batch % here.ranks:
+            raise UserError("--train.batch", f"{options.train.batch} does not divide over {here.ranks} processes", "use a multiple")
+        path = fit(Run(system, data, options.augment, options.train, options.out, name, options.resume), here)
+        if here.main:
+            print(f"model: {path}")

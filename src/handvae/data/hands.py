@@ -1,0 +1,98 @@
+"""`Hands`, the batch that every module speaks, and `DataSpec`, what a data set says of itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Sides = Literal["left", "right", "both"]
+
+
+@dataclass(frozen=True)
+class Hands:
+    """A batch of hands; every field is optional and all that are there share the first axis.
+
+    Joints are in the order of `handvae.hand.JOINT_NAMES`. Pixels: x right, y down, the first pixel covers [0, 1) and has its centre at 0.5.
+    Camera frame: x right, y down, z forward, in mm.
+    """
+
+    image: Float[Tensor, "batch 3 height width"] | None = None
+    """RGB in [0, 1]."""
+    depth: Float[Tensor, "batch 1 height width"] | None = None
+    """mm along the camera's z axis; 0 where unknown."""
+    mask: Float[Tensor, "batch 1 height width"] | None = None
+    """1 on the hand."""
+    joints_2d: Float[Tensor, "batch joint 2"] | None = None
+    """Pixels of `image`."""
+    joints_3d: Float[Tensor, "batch joint 3"] | None = None
+    """mm in the camera frame, or relative to the data set's root where the camera is unknown."""
+    joint_valid: Bool[Tensor, "batch joint"] | None = None
+    """False where a label is missing."""
+    intrinsics: Float[Tensor, "batch 3 3"] | None = None
+    side: Int[Tensor, " batch"] | None = None
+    """`handvae.hand.LEFT` or `RIGHT`."""
+    viewpoint: Float[Tensor, "batch 3 3"] | None = None
+    """Rotation from the canonical frame to the camera."""
+    canonical: Float[Tensor, "batch joint 3"] | None = None
+    """Canonical pose in bone units."""
+    cloud: Float[Tensor, "batch point 3"] | None = None
+    content: Int[Tensor, " batch"] | None = None
+    """Same number: same background, light and skin (dVAE's content)."""
+    subject: Int[Tensor, " batch"] | None = None
+    """Same number: same person."""
+
+    def __post_init__(self) -> None:
+        counts = {name: len(value) for name, value in self.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"fields of one batch differ in length: {counts}")
+
+    def items(self) -> list[tuple[str, Tensor]]:
+        """Names and tensors of the fields that are there."""
+        pairs = [(field.name, getattr(self, field.name)) for field in fields(self)]
+        return [(name, value) for name, value in pairs if value is not None]
+
+    def __len__(self) -> int:
+        return next((len(value) for _, value in self.items()), 0)
+
+    def __getitem__(self, rows: slice | Sequence[int] | Int[Tensor, " rows"] | Bool[Tensor, " rows"]) -> Self:
+        """The chosen rows, as a batch."""
+        return replace(self, **{name: value[rows] for name, value in self.items()})
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on another device."""
+        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in self.items()})
+
+    def need(self, *names: str) -> tuple[Tensor, ...]:
+        """The named fields, or a ValueError that says which the batch lacks."""
+        missing = [name for name in names if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"this batch has no {', '.join(missing)}; it has {', '.join(name for name, _ in self.items())}")
+        return tuple(getattr(self, name) for name in names)
+
+    @classmethod
+    def cat(cls, batches: "Sequence[Hands]") -> "Hands":
+        """One batch from several that have the same fields."""
+        return cls(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name, _ in batches[0].items()})
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a data set offers; a system is built from it and keeps it in its checkpoint."""
+
+    name: str
+    """The data set's name, such as `photos`."""
+    count: int
+    """Number of hands."""
+    size_px: int
+    """Side of the square crops."""
+    modalities: tuple[str, ...]
+    """Fields of `Hands` that every sample has."""
+    sides: Sides
+    """Which hands the crops show, after mirroring if the view asks for it."""
+    root: Literal["wrist", "palm", "middle_mcp", "camera"] = "wrist"
+    """Where the origin of `joints_3d` lies."""
+    joints: int = 21
+    """Number of joints."""

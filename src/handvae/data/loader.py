@@ -1,0 +1,67 @@
+"""Batches by step number: a pure function of (seed, step), prefetched by threads."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from handvae.data.augment import Augment
+from handvae.data.hands import Hands
+from handvae.data.view import Crop, HandData, cut
+from handvae.noise import Noise
+
+LOADER_STREAM = 1
+
+
+@dataclass(frozen=True)
+class Loader:
+    """An endless, shuffled, augmented stream of batches.
+
+    Batch `step` depends on nothing but the seed and the step, so a resumed run sees what an unbroken one would have seen, and rank r of n
+    sees rows [r b, (r+1) b) of the global batch of n b.
+    """
+
+    data: HandData
+    crop: Crop
+    augment: Augment | None
+    batch: int
+    """Hands in the global batch, over all ranks."""
+    seed: int = 0
+    rank: int = 0
+    ranks: int = 1
+    workers: int = 2
+    """Threads that decode and warp; OpenCV lets go of the interpreter meanwhile."""
+    ahead: int = 4
+    """Batches prepared in advance."""
+
+    def __post_init__(self) -> None:
+        if self.batch % self.ranks:
+            raise ValueError(f"a batch of {self.batch} does not divide over {self.ranks} ranks")
+
+    def rows_at(self, step: int) -> Int[Tensor, " rows"]:
+        """Rows of the data set in this rank's batch: one shuffle an epoch, nothing dropped."""
+        share, count = self.batch // self.ranks, len(self.data)
+        positions = torch.arange(step * self.batch + self.rank * share, step * self.batch + (self.rank + 1) * share)
+        epochs, places = positions // count, positions % count
+        orders = {epoch: torch.randperm(count, generator=Noise(self.seed, epoch).generator) for epoch in epochs.unique().tolist()}
+        return torch.stack([orders[epoch][place] for epoch, place in zip(epochs.tolist(), places.tolist(), strict=True)])
+
+    def batch_at(self, step: int) -> Hands:
+        """This rank's share of batch `step`."""
+        noise = Noise(self.seed, step, LOADER_STREAM, self.rank, self.ranks)
+        return cut(self.data, self.rows_at(step), self.crop, self.augment, noise)
+
+    def batches(self, start: int, stop: int) -> Iterator[Hands]:
+        """Batches `start` up to `stop`, prepared ahead of their use."""
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="loader") as pool:
+            waiting: deque[Future[Hands]] = deque()
+            for step in range(start, stop):
+                waiting.append(pool.submit(self.batch_at, step))
+                if len(waiting) > self.ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()

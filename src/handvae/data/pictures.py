@@ -1,0 +1,60 @@
+"""Reading and writing single pictures, safely: paths stay inside their root, sizes stay bounded, errors name the file."""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from handvae.errors import UserError
+
+MAX_PIXELS = 64_000_000
+"""A picture with more is refused before it is decoded: it may be a decompression bomb."""
+
+cv2.setNumThreads(1)  # the loader spreads whole pictures over threads; OpenCV's own threads would fight with them
+
+
+def inside(root: Path, name: str) -> Path:
+    """`root / name`, or a UserError where the name climbs out of the root."""
+    path = (root / name).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise UserError(root, f"file name {name!r} leaves the data set's folder", "use names below that folder")
+    return path
+
+
+def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode one picture to RGB.
+
+    Raises:
+        UserError: the file is missing, is no picture, is damaged, or is larger than `MAX_PIXELS`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(path, f"cannot read the picture ({error.strerror})", "check the path") from error
+    try:
+        with Image.open(io.BytesIO(content)) as header:  # reads the header only
+            width, height = header.size
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(path, "is not a picture that can be read", "give a JPEG or PNG file") from error
+    if width * height > MAX_PIXELS:
+        raise UserError(path, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}", "make it smaller first")
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise UserError(path, "the picture is damaged", "replace the file")
+    return np.asarray(pixels, np.uint8)
+
+
+def write_picture(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Write RGB pixels as PNG or JPEG (by the suffix), complete or not at all."""
+    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
+    Image.fromarray(pixels).save(beside, quality=95)
+    beside.replace(path)
+
+
+def as_pixels(image: "np.ndarray") -> UInt8[np.ndarray, "height width 3"]:
+    """(3, height, width) or (height, width, 3) floats in [0, 1] as 8-bit RGB, clipped."""
+    channels_last = np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image
+    return np.round(np.clip(channels_last, 0, 1) * 255).astype(np.uint8)

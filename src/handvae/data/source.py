@@ -1,0 +1,26 @@
+"""From what a user names to a reader."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from handvae.data.coco import CocoHands
+from handvae.data.view import HandData
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set on disk."""
+
+    root: Path
+    """Folder with annotations.json and the pictures it names (COCO keypoints)."""
+    split: str | None = "train"
+    """Only pictures whose `split` field is this; None for all."""
+
+
+def open_data(root: Path, split: str | None = None) -> HandData:
+    """The reader for a folder; today every folder is COCO keypoints.
+
+    Raises:
+        UserError: it is not there, or its labels have a fault.
+    """
+    return CocoHands(root, split)

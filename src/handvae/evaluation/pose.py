@@ -1,0 +1,82 @@
+"""Errors of poses, each with everything its number depends on."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that names its protocol."""
+
+    name: str
+    value: float
+    unit: str
+    n: int
+    """Hands it was measured on."""
+    protocol: str
+    """Root, scale, alignment, joints: what another script must do to get the same number."""
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value:.4g} {self.unit} (N = {self.n}; {self.protocol})"
+
+
+def joint_errors(
+    prediction: Float[Tensor, "batch joint axis"], truth: Float[Tensor, "batch joint axis"], valid: Bool[Tensor, "batch joint"]
+) -> Float[Tensor, "batch joint"]:
+    """Euclidean error of each joint, NaN where it has no label."""
+    return (prediction - truth).norm(dim=-1).masked_fill(~valid, float("nan"))
+
+
+def hand_size(joints: Float[Tensor, "batch joint 2"], valid: Bool[Tensor, "batch joint"]) -> Float[Tensor, " batch"]:
+    """Square root of the area of the labelled joints' bounding box, in the joints' unit."""
+    low = joints.masked_fill(~valid[..., None], float("inf")).amin(1)
+    high = joints.masked_fill(~valid[..., None], -float("inf")).amax(1)
+    return (high - low).prod(-1).sqrt()
+
+
+def pose_measures_2d(
+    prediction: Float[Tensor, "batch joint 2"], truth: Float[Tensor, "batch joint 2"], valid: Bool[Tensor, "batch joint"], picture: str
+) -> tuple[Measure, ...]:
+    """The 2D metrics of a set of hands.
+
+    Args:
+        prediction: px.
+        truth: px.
+        valid: joints that count.
+        picture: what the pixels belong to, such as `64 px crop`; part of the protocol's name.
+    """
+    errors, n = joint_errors(prediction, truth, valid), len(truth)
+    relative = errors / hand_size(truth, valid)[:, None]
+    per_hand = relative.nanmean(1)
+    counted = relative[valid]
+    plain = f"2D, {picture}, no alignment, all labelled joints"
+    sized = f"{plain}; hand size = sqrt of the area of the joints' bounding box"
+    return (
+        Measure("mpjpe_px", float(errors.nanmean()), "px", n, plain),
+        Measure("error_over_hand_size_median", 100 * float(per_hand.nanmedian()), "%", n, f"median over hands of the mean error; {sized}"),
+        Measure("error_over_hand_size_mean", 100 * float(per_hand.nanmean()), "%", n, f"mean over hands of the mean error; {sized}"),
+        Measure("pckb@0.05", 100 * float((counted <= 0.05).float().mean()), "%", n, f"share of joints within 5 % of hand size; {sized}"),
+        Measure("pckb@0.10", 100 * float((counted <= 0.10).float().mean()), "%", n, f"share of joints within 10 % of hand size; {sized}"),
+    )
+
+
+def bone_measures_3d(
+    prediction: Float[Tensor, "batch joint 3"], truth: Float[Tensor, "batch joint 3"], valid: Bool[Tensor, "batch joint"]
+) -> tuple[Measure, ...]:
+    """The 3D metric of root-relative poses in bone units (scale given by the truth's own bone)."""
+    errors = joint_errors(prediction, truth, valid)
+    protocol = "3D, root wrist, unit = the true bone from joint 9 to 10, no alignment, all labelled joints"
+    return (Measure("mpjpe_bone_units", float(errors.nanmean()), "bone", len(truth), protocol),)
+
+
+def spread_coverage(
+    errors: Float[Tensor, "batch joint axis"], spread: Float[Tensor, "batch joint axis"], valid: Bool[Tensor, "batch joint"]
+) -> Measure:
+    """Share of coordinates whose error is within one claimed standard deviation; 68.3 % where the spread is a calibrated Gaussian's."""
+    inside = (errors.abs() <= spread)[valid]
+    protocol = "share of labelled coordinates with |error| <= claimed standard deviation; a calibrated Gaussian has 68.3 %"
+    return Measure("spread_coverage", 100 * float(inside.float().mean()), "%", len(errors), protocol)
+
+

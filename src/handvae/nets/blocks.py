@@ -1,0 +1,29 @@
+"""Bricks that every network here is laid from."""
+
+from typing import Literal
+
+from torch import nn
+
+Norm = Literal["batch", "group"]
+
+
+def norm_layer(norm: Norm, channels: int) -> nn.Module:
+    """Normalisation of `channels` feature maps; group: eight channels a group, the same in training and at rest."""
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(max(1, channels // 8), channels)
+
+
+def conv_block(inputs: int, outputs: int, *, kernel: int, stride: int, norm: Norm, slope: float) -> nn.Sequential:
+    """Convolution, normalisation, leaky ReLU (plain ReLU for slope 0); even kernels are padded so that stride 2 halves exactly."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, bias=False)
+    return nn.Sequential(conv, norm_layer(norm, outputs), activation(slope))
+
+
+def double_block(inputs: int, outputs: int, *, kernel: int, norm: Norm) -> nn.Sequential:
+    """Transposed convolution to twice the size, normalisation, ReLU."""
+    conv = nn.ConvTranspose2d(inputs, outputs, kernel, 2, padding=1, output_padding=1 if kernel == 3 else 0, bias=False)
+    return nn.Sequential(conv, norm_layer(norm, outputs), nn.ReLU())
+
+
+def activation(slope: float) -> nn.Module:
+    """ReLU, leaky where the slope is not 0."""
+    return nn.LeakyReLU(slope) if slope else nn.ReLU()

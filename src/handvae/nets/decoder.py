@@ -1,0 +1,58 @@
+"""Image decoders; built of layers that `rv.to_rv` knows, so the same weights decode a sample or a random variable."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from handvae import rv
+from handvae.nets.blocks import Norm, conv_block, double_block
+
+
+class ImageDecoder(nn.Module):
+    """Linear to a small map, transposed convolutions that double it, and a last convolution to RGB without activation.
+
+    Args:
+        latent: number of input values.
+        widths: channels of the small map and after each doubling.
+        stem_px: side of the small map.
+        kernel: 3 or 4, of the transposed convolutions.
+        refine: add a 3 x 3 convolution after each doubling (not after one to full size: that costs more than all others together).
+        to_rgb: `conv`: a 3 x 3 convolution at full size (paper); `transposed`: the last doubling gives RGB, at a third of the cost.
+        hidden: width of an extra layer before the small map; 0 for none.
+        maps: number of pose maps that are concatenated at every size; 0 for none.
+    """
+
+    def __init__(
+        self, latent: int, widths: tuple[int, ...], *, stem_px: int, kernel: int, refine: bool, hidden: int, maps: int, norm: Norm,
+        to_rgb: Literal["conv", "transposed"],
+    ) -> None:
+        super().__init__()
+        self.stem_px, self.maps = stem_px, maps
+        self.hidden = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU()) if hidden else nn.Identity()
+        self.stem = nn.Sequential(nn.Linear(hidden or latent, widths[0] * stem_px**2), *([nn.ReLU()] if hidden else []))
+        levels = []
+        for index, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            layers = [double_block(inputs + maps, outputs, kernel=kernel, norm=norm)]
+            if refine and (to_rgb == "transposed" or index < len(widths) - 2):
+                layers.append(conv_block(outputs, outputs, kernel=3, stride=1, norm=norm, slope=0.0))
+            levels.append(nn.Sequential(*layers))
+        self.levels = nn.ModuleList(levels)
+        last = widths[-1] + maps
+        self.to_rgb = nn.Conv2d(last, 3, 3, padding=1) if to_rgb == "conv" else nn.ConvTranspose2d(last, 3, 4, 2, padding=1)
+
+    @property
+    def map_sizes(self) -> tuple[int, ...]:
+        """Sides in pixels at which `forward` wants pose maps."""
+        return tuple(self.stem_px * 2**level for level in range(len(self.levels) + 1)) if self.maps else ()
+
+    def forward(
+        self, latent: Float[Tensor, "batch latent"] | rv.RandomVariable, maps: Sequence[Float[Tensor, "batch map side side"]] = ()
+    ) -> Float[Tensor, "batch 3 size size"] | rv.RandomVariable:
+        """The picture: plain from a plain latent, mean and variance per pixel from a random one (after `rv.to_rv`)."""
+        channels = self.stem(self.hidden(latent))
+        picture = channels.reshape(channels.shape[0], -1, self.stem_px, self.stem_px)
+        for index, level in enumerate(self.levels):
+            picture = level(rv.cat([picture, maps[index]], 1) if self.maps else picture)
+        return self.to_rgb(rv.cat([picture, maps[-1]], 1) if self.maps else picture)

@@ -1,0 +1,79 @@
+"""Image encoders: a strided trunk, and heads that read vectors or joint positions from it."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from handvae.nets.blocks import Norm, conv_block
+from handvae.rv import RandomVariable
+
+
+class Trunk(nn.Module):
+    """Strided convolutions; each stage halves the picture, `refine` adds a 3 x 3 convolution to all stages but the first and last."""
+
+    def __init__(self, widths: tuple[int, ...], *, kernel: int, refine: bool, norm: Norm, slope: float) -> None:
+        super().__init__()
+        stages = []
+        for index, (inputs, outputs) in enumerate(zip((3, *widths[:-1]), widths, strict=True)):
+            layers = [conv_block(inputs, outputs, kernel=kernel, stride=2, norm=norm, slope=slope)]
+            if refine and 0 < index < len(widths) - 1:
+                layers.append(conv_block(outputs, outputs, kernel=3, stride=1, norm=norm, slope=slope))
+            stages.append(nn.Sequential(*layers))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
+        """Feature maps of every stage, the finest first."""
+        features = []
+        for stage in self.stages:
+            image = stage(image)
+            features.append(image)
+        return features
+
+
+class GaussianHead(nn.Module):
+    """Feature maps to a diagonal Gaussian: flatten, an optional hidden layer, one linear layer each for mean and log-variance."""
+
+    def __init__(self, features: int, outputs: int, *, hidden: int = 0, slope: float = 0.01) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(slope)) if hidden else nn.Identity()
+        self.mean = nn.Linear(hidden or features, outputs)
+        self.logvar = nn.Linear(hidden or features, outputs)
+
+    def forward(self, features: Float[Tensor, "batch channel height width"]) -> RandomVariable:
+        """(batch, outputs) random variable."""
+        code = self.hidden(features.flatten(1))
+        return RandomVariable.from_logvar(self.mean(code).float(), self.logvar(code).float())
+
+
+class HeatmapHead(nn.Module):
+    """Joint positions as the mean of a heat map per joint (integral regression), their variance as its spread.
+
+    A fully connected regression has to learn every position from examples; a convolution that finds a joint finds it anywhere, which is
+    what a small set of pictures needs. Coarse features are brought up level by level and added to the finer ones.
+    """
+
+    def __init__(self, widths: tuple[int, ...], joints: int, *, levels: int, norm: Norm, slope: float) -> None:
+        super().__init__()
+        coarse_to_fine = list(reversed(widths))[: levels + 1]
+        width = coarse_to_fine[-1] * 2
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in coarse_to_fine)
+        self.merge = nn.ModuleList(conv_block(width, width, kernel=3, stride=1, norm=norm, slope=slope) for _ in coarse_to_fine)
+        self.heat = nn.Conv2d(width, joints, 1)
+
+    def forward(self, features: list[Tensor]) -> RandomVariable:
+        """(batch, joint * 2) random variable in crop units [-1, 1]."""
+        total: Tensor | None = None
+        for feature, lateral, merge in zip(reversed(features), self.lateral, self.merge, strict=False):
+            fine = lateral(feature)
+            total = merge(fine if total is None else fine + F.interpolate(total, scale_factor=2.0, mode="nearest"))
+        if total is None:
+            raise ValueError("the head needs at least one feature map")
+        heat = self.heat(total).float()
+        size = heat.shape[-1]
+        share = heat.flatten(2).softmax(-1).unflatten(2, (size, size))
+        centres = (torch.arange(size, device=heat.device) + 0.5) * (2 / size) - 1
+        columns, rows = share.sum(2), share.sum(3)
+        mean = torch.stack([columns @ centres, rows @ centres], -1)
+        square = torch.stack([columns @ centres.square(), rows @ centres.square()], -1)
+        return RandomVariable(mean.flatten(1), (square - mean.square()).clamp_min(0).flatten(1))

@@ -1,0 +1,25 @@
+"""A pose drawn as soft limbs, one map a bone, for networks that work on pictures."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from handvae.hand import PARENTS
+
+
+def limb_maps(joints: Float[Tensor, "batch joint 2"], size_px: int, width: float) -> Float[Tensor, "batch bone size size"]:
+    """exp(-d^2 / (2 width^2)) with d the distance of a pixel's centre to the bone's segment.
+
+    Args:
+        joints: crop units, [-1, 1] over the crop.
+        size_px: side of the maps.
+        width: standard deviation of a limb in crop units.
+    """
+    centres = (torch.arange(size_px, device=joints.device, dtype=joints.dtype) + 0.5) * (2 / size_px) - 1
+    child, parent = joints[:, 1:, :, None, None], joints[:, PARENTS[1:], :, None, None]
+    bone = child - parent
+    x, y = centres - parent[:, :, 0], centres[:, None] - parent[:, :, 1]
+    along = (x * bone[:, :, 0] + y * bone[:, :, 1]) / bone.square().sum(2).clamp_min(1e-6)
+    along = along.clamp(0, 1)
+    distance = (x - along * bone[:, :, 0]).square() + (y - along * bone[:, :, 1]).square()
+    return torch.exp(distance * (-0.5 / width**2))

@@ -1,0 +1,179 @@
+"""Models on disk: safetensors with everything needed to build the system again in the file's own header. Never pickle.
+
+A file is written beside its final name, flushed and renamed: it is there whole or not at all.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from handvae.data.hands import DataSpec
+from handvae.data.view import Crop
+from handvae.errors import UserError
+from handvae.systems.build import CONFIGS, SystemConfig, build_system, system_name
+from handvae.systems.srv_vae import SrvVae
+
+Kind = TypeVar("Kind")
+
+FORMAT = 1
+KEY = "handvae"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a model file says of itself."""
+
+    system: str
+    config: dict[str, Any]
+    spec: dict[str, Any]
+    crop: dict[str, Any]
+    format: int = FORMAT
+    steps: int = 0
+    """Steps it was trained for."""
+    preset: str = ""
+    summary: dict[str, float] = field(default_factory=dict)
+    """What the system measured on its training pictures, such as the moments of its latent."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A system read from disk, with what its file says."""
+
+    system: SrvVae
+    header: Header
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Short name for people."""
+        return self.path.stem if self.path.parent == WEIGHTS else str(self.path)
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a file beside `path`, flush it to the disk, then give it its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        write(beside)
+        with beside.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def save_model(
+    path: Path,
+    system: SrvVae,
+    *,
+    steps: int = 0,
+    preset: str = "",
+    summary: dict[str, float] | None = None,
+    dtype: torch.dtype | None = None,
+    state: dict[str, Tensor] | None = None,
+) -> None:
+    """Write a model.
+
+    Args:
+        path: `.safetensors` file.
+        system: gives the configuration and, without `state`, the weights.
+        steps: steps it was trained for.
+        preset: name of the preset it comes from.
+        summary: see `Header.summary`.
+        dtype: store floats in this type (float16 halves the file).
+        state: weights to write instead of the system's present ones.
+    """
+    header = Header(
+        system_name(system.config), asdict(system.config), asdict(system.spec), asdict(system.crop), FORMAT, steps, preset, summary or {}
+    )
+    tensors = {}
+    for name, tensor in (state or system.state_dict()).items():
+        kept = tensor.detach().to("cpu", dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype)
+        tensors[name] = kept.clone(memory_format=torch.contiguous_format)
+    write_atomically(path, lambda beside: save_file(tensors, beside, metadata={KEY: json.dumps(asdict(header))}))
+
+
+def find_model(name: str) -> Path:
+    """The file that a user means: a shipped model's name, a `.safetensors` file, or a run folder."""
+    for path in (WEIGHTS / f"{name}.safetensors", Path(name), Path(name) / "model.safetensors"):
+        if path.is_file():
+            return path
+    shipped = ", ".join(sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))) or "none"
+    raise UserError(name, "no such model", f"give a shipped one ({shipped}), a .safetensors file or a run folder")
+
+
+def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
+    """Read a model and put it at rest (eval mode, float32, channels last).
+
+    Raises:
+        UserError: the file is missing, truncated, foreign, or of another version.
+    """
+    path = find_model(str(name))
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            header = _read_header(path, metadata)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise UserError(path, f"is damaged or not a safetensors file ({error})", "fetch or train the model again") from error
+    try:
+        config = _config(header)
+        system = build_system(config, _checked(DataSpec, header.spec), _checked(Crop, header.crop))
+    except (ValidationError, ValueError) as error:
+        reason = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(str(part) for part in reason["loc"])
+        raise UserError(path, f"header field {where or 'config'}: {reason['msg']}", "read it with the version that wrote it") from error
+    _load_tensors(path, system, tensors)
+    system.eval().requires_grad_(False)
+    return Model(system.to(device, memory_format=torch.channels_last), header, path)
+
+
+def _read_header(path: Path, metadata: dict[str, str]) -> Header:
+    if KEY not in metadata:
+        raise UserError(path, "holds no handvae header", "give a model that handvae wrote")
+    try:
+        header = _checked(Header, json.loads(metadata[KEY]))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(path, "its header is damaged", "fetch or train the model again") from error
+    if header.format != FORMAT or header.system not in CONFIGS:
+        fault = f"is of format {header.format}, system {header.system!r}; this version reads format {FORMAT} and {', '.join(CONFIGS)}"
+        raise UserError(path, fault, "use the version that wrote it")
+    return header
+
+
+def _config(header: Header) -> SystemConfig:
+    return _checked(CONFIGS[header.system], header.config)
+
+
+def _checked(kind: type[Kind], values: dict[str, Any]) -> Kind:
+    """`values` as that dataclass: types checked, no unknown keys, nothing run but its own checks."""
+    unknown = values.keys() - {field.name for field in fields(kind)}  # pyright: ignore[reportArgumentType]
+    if unknown:
+        raise ValueError(f"unknown field {sorted(unknown)[0]}")
+    return TypeAdapter(kind).validate_python(values)
+
+
+def _load_tensors(path: Path, system: SrvVae, tensors: dict[str, Tensor]) -> None:
+    expected = system.state_dict()
+    missing, extra = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    if missing or extra:
+        example = sorted(missing or extra)[0]
+        fault = f"{len(missing)} tensors missing and {len(extra)} unknown, such as {example}"
+        raise UserError(path, fault, "its weights and header do not belong together; fetch or train the model again")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            fault = f"tensor {name} is {tuple(tensor.shape)}, the header asks for {tuple(expected[name].shape)}"
+            raise UserError(path, fault, "fetch or train the model again")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(path, f"tensor {name} holds NaN or infinity", "fetch or train the model again")
+    system.load_state_dict(tensors)

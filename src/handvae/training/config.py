@@ -1,0 +1,72 @@
+"""Everything about a run that is not the system: optimiser, schedule, precision, seeds, how often to save."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Train:
+    """How a system is trained."""
+
+    steps: int = 4000
+    """Training steps (a step sees one global batch)."""
+    epochs: float | None = None
+    """Passes over the data; where given, it replaces `steps`."""
+    batch: int = 64
+    """Hands per step, over all ranks."""
+    optimiser: Literal["adam", "adamw"] = "adamw"
+    """Adam as the papers use it, or AdamW."""
+    lr: float = 1e-3
+    """Learning rate."""
+    beta2: float = 0.99
+    """Adam's second beta (its first is 0.9)."""
+    weight_decay: float = 1e-4
+    """Only for AdamW."""
+    warmup_steps: int = 200
+    """Linear rise of the learning rate."""
+    schedule: Literal["cosine", "constant", "epoch_decay"] = "cosine"
+    """How the learning rate falls."""
+    decay: float = 0.95
+    """Factor an epoch, for `epoch_decay`."""
+    clip: float = 0.0
+    """Largest gradient norm, as a multiple of its running mean; 0 for none."""
+    ema: float = 0.998
+    """Decay of the averaged weights that are saved; 0 saves the last ones."""
+    precision: Literal["float32", "bf16"] = "bf16"
+    """bf16: convolutions and products under autocast."""
+    compile: bool = True
+    """Compile the objective (20 to 45 s once); falls back to eager where that fails."""
+    channels_last: bool = True
+    """Memory layout of pictures and convolutions."""
+    seed: int = 0
+    """Of weights, shuffling, augmentation and sampling."""
+    workers: int = 2
+    """Loader threads."""
+    log_every: int = 50
+    """Steps between lines of metrics.jsonl."""
+    save_every: int = 1000
+    """Steps between saves of the whole state."""
+
+    def __post_init__(self) -> None:
+        if self.epochs is None and self.steps < 1:
+            raise ValueError("steps is at least 1")
+        if self.batch < 1 or self.log_every < 1 or self.save_every < 1:
+            raise ValueError("batch, log_every and save_every are at least 1")
+
+    def total_steps(self, count: int) -> int:
+        """Steps of the whole run on a data set of `count` hands."""
+        return self.steps if self.epochs is None else max(1, round(self.epochs * count / self.batch))
+
+    def lr_at(self, step: int, count: int) -> float:
+        """Learning rate of a step."""
+        total = self.total_steps(count)
+        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        match self.schedule:
+            case "cosine":
+                fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / total))
+            case "constant":
+                fall = 1.0
+            case "epoch_decay":
+                fall = self.decay ** (step * self.batch // count)
+        return self.lr * warm * fall

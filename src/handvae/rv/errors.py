@@ -5,29 +5,29 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+from torch.overrides import resolve_name
 
 
 class UnsupportedRVOp(TypeError):
     """A function or layer has no rule for random variables; it is never run on the mean instead.
 
     Args:
-        operation: what has no rule, for example "torch.fft.fft" or "nn.Bilinear".
+        operation: what has no rule, for example "torch.fft.fft" or "Bilinear".
         path: where in the module tree it stands, empty if unknown.
-        remedy: the line of code that would add a rule.
+        remedy: what to do about it, for example the line that would add a rule.
     """
 
     def __init__(self, operation: str, path: str, remedy: str) -> None:
         self.operation, self.path, self.remedy = operation, path, remedy
         place = f" at {path}" if path else ""
-        super().__init__(f"{operation}{place} has no rule for random variables; {remedy}")
+        super().__init__(f"{operation}{place} has no rule for these random variables: {remedy}")
 
 
-def unsupported_function(function: Callable[..., Any]) -> UnsupportedRVOp:
+def unsupported_function(function: Callable[..., Any], reason: str = "") -> UnsupportedRVOp:
     """Returns the error for a torch function, with the module that called it where the call stack shows one."""
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or repr(function)
-    home = getattr(function, "__module__", None)
-    label = f"{home}.{name}" if home else name
-    return UnsupportedRVOp(label, _calling_module(), f"add one with @rv.register_function(<{name}>) on a function of the same arguments")
+    label = function_label(function)
+    hook = f"add one with @rv.register_function({label}) on a function of the same arguments"
+    return UnsupportedRVOp(label, calling_module(), f"{reason}; or {hook}" if reason else hook)
 
 
 def unsupported_module(module: nn.Module, path: str) -> UnsupportedRVOp:
@@ -37,8 +37,14 @@ def unsupported_module(module: nn.Module, path: str) -> UnsupportedRVOp:
     return UnsupportedRVOp(kind, path, remedy)
 
 
-def _calling_module() -> str:
-    """Names the innermost module on the call stack by its path below the outermost one; only errors pay for this walk."""
+def function_label(function: Callable[..., Any]) -> str:
+    """Names a torch function as a reader would write it, for example "torch.nn.functional.relu" or "Tensor.add"."""
+    public = resolve_name(function)  # None for functions that torch does not list as overridable
+    return public or f"{getattr(function, '__module__', None) or 'torch'}.{getattr(function, '__name__', repr(function))}"
+
+
+def calling_module() -> str:
+    """Names the innermost module on the call stack by its path below the outermost one; a walk that only errors and records pay for."""
     inner: nn.Module | None = None
     outer: nn.Module | None = None
     frame = sys._getframe(1)

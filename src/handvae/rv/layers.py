@@ -3,51 +3,49 @@
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from handvae.rv import functional
-from handvae.rv.registry import Kind, register_rv
+from handvae.rv import functional, operations
+from handvae.rv.operations import moments
+from handvae.rv.registry import register_rv
+from handvae.rv.rules import Kind
 from handvae.rv.variable import RandomVariable
 
-_SHARED_INPUTS = "independent inputs; outputs that share inputs are treated as independent"
-_GAUSSIAN = "exact for a Gaussian input"
-_FIXED_STATISTICS = "statistics held constant although random; good for small variance"
 
-
-def _moments(x: RandomVariable) -> tuple[Tensor, Tensor]:
-    return x.mean, x.var_or_zeros()
-
-
-@register_rv(nn.Linear, kind=Kind.INDEPENDENCE, assumption=_SHARED_INPUTS)
+@register_rv(nn.Linear, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
 def _linear(module: nn.Linear, x: RandomVariable) -> RandomVariable:
-    return RandomVariable(*functional.linear(*_moments(x), module.weight, module.bias))
+    return RandomVariable(*functional.linear(*moments(x), module.weight, module.bias))
 
 
-@register_rv(nn.Conv1d, nn.Conv2d, nn.Conv3d, kind=Kind.INDEPENDENCE, assumption=_SHARED_INPUTS)
+@register_rv(nn.Conv1d, nn.Conv2d, nn.Conv3d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
 def _convolution(module: Any, x: RandomVariable) -> RandomVariable:
     padding = module.padding
     if module.padding_mode != "zeros":
         # Reflected and repeated pixels are copies: kind A.
         x = x.map(lambda moment: F.pad(moment, module._reversed_padding_repeated_twice, mode=module.padding_mode))
         padding = 0
-    moments = functional.convolution(*_moments(x), module.weight, module.bias, module.stride, padding, module.dilation, module.groups)
-    return RandomVariable(*moments)
+    propagated = functional.convolution(*moments(x), module.weight, module.bias, module.stride, padding, module.dilation, module.groups)
+    return RandomVariable(*propagated)
 
 
-@register_rv(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, kind=Kind.INDEPENDENCE, assumption=_SHARED_INPUTS)
+@register_rv(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
 def _transposed_convolution(module: Any, x: RandomVariable, output_size: list[int] | None = None) -> RandomVariable:
     extra = module.output_padding
     if output_size is not None:
         axes = module.weight.dim() - 2
         extra = module._output_padding(x.mean, output_size, module.stride, module.padding, module.kernel_size, axes, module.dilation)
-    moments = functional.transposed_convolution(
-        *_moments(x), module.weight, module.bias, module.stride, module.padding, extra, module.groups, module.dilation
+    propagated = functional.transposed_convolution(
+        *moments(x), module.weight, module.bias, module.stride, module.padding, extra, module.groups, module.dilation
     )
-    return RandomVariable(*moments)
+    return RandomVariable(*propagated)
 
 
 @register_rv(
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, kind=Kind.APPROXIMATE, assumption=f"evaluation: exact; training: {_FIXED_STATISTICS}"
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    kind=Kind.APPROXIMATE,
+    assumption=f"evaluation: exact; training: {operations.FIXED_STATISTICS}",
 )
 def _batch_norm(module: Any, x: RandomVariable) -> RandomVariable:
     tracks = module.training and module.track_running_stats
@@ -59,41 +57,135 @@ def _batch_norm(module: Any, x: RandomVariable) -> RandomVariable:
     use_running = tracks or not module.training
     running = (module.running_mean, module.running_var) if use_running else (None, None)
     momentum = 0.0 if momentum is None else momentum
-    moments = functional.batch_norm(*_moments(x), *running, module.weight, module.bias, module.training, momentum, module.eps)
-    return RandomVariable(*moments)
+    propagated = functional.batch_norm(*moments(x), *running, module.weight, module.bias, module.training, momentum, module.eps)
+    return RandomVariable(*propagated)
 
 
-@register_rv(nn.GroupNorm, kind=Kind.APPROXIMATE, assumption=_FIXED_STATISTICS)
+@register_rv(nn.GroupNorm, kind=Kind.APPROXIMATE, assumption=operations.FIXED_STATISTICS)
 def _group_norm(module: nn.GroupNorm, x: RandomVariable) -> RandomVariable:
-    return RandomVariable(*functional.group_norm(*_moments(x), module.num_groups, module.weight, module.bias, module.eps))
+    return RandomVariable(*functional.group_norm(*moments(x), module.num_groups, module.weight, module.bias, module.eps))
 
 
-@register_rv(nn.LayerNorm, kind=Kind.APPROXIMATE, assumption=_FIXED_STATISTICS)
+@register_rv(nn.LayerNorm, kind=Kind.APPROXIMATE, assumption=operations.FIXED_STATISTICS)
 def _layer_norm(module: nn.LayerNorm, x: RandomVariable) -> RandomVariable:
-    return RandomVariable(*functional.layer_norm(*_moments(x), module.normalized_shape, module.weight, module.bias, module.eps))
+    return RandomVariable(*functional.layer_norm(*moments(x), module.normalized_shape, module.weight, module.bias, module.eps))
 
 
-@register_rv(nn.ReLU, kind=Kind.GAUSSIAN, assumption=_GAUSSIAN)
+@register_rv(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, kind=Kind.APPROXIMATE, assumption=operations.FIXED_STATISTICS)
+def _instance_norm(module: Any, x: RandomVariable) -> RandomVariable:
+    by_input = module.training or not module.track_running_stats
+    return operations.instance_norm(x, module.running_mean, module.running_var, module.weight, module.bias, by_input, eps=module.eps)
+
+
+@register_rv(nn.ReLU, kind=Kind.GAUSSIAN, assumption=operations.GAUSSIAN)
 def _relu(module: nn.ReLU, x: RandomVariable) -> RandomVariable:
-    return RandomVariable(*functional.relu(*_moments(x)))
+    return RandomVariable(*functional.relu(*moments(x)))
 
 
-@register_rv(nn.LeakyReLU, kind=Kind.GAUSSIAN, assumption=_GAUSSIAN)
+@register_rv(nn.LeakyReLU, kind=Kind.GAUSSIAN, assumption=operations.GAUSSIAN)
 def _leaky_relu(module: nn.LeakyReLU, x: RandomVariable) -> RandomVariable:
-    return RandomVariable(*functional.leaky_relu(*_moments(x), module.negative_slope))
+    return RandomVariable(*functional.leaky_relu(*moments(x), module.negative_slope))
 
 
-@register_rv(nn.Upsample, nn.UpsamplingNearest2d, kind=Kind.EXACT, assumption="nearest: copies, fully correlated for the next layer")
+@register_rv(nn.PReLU, kind=Kind.GAUSSIAN, assumption=operations.GAUSSIAN)
+def _prelu(module: nn.PReLU, x: RandomVariable) -> RandomVariable:
+    return RandomVariable(*functional.prelu(*moments(x), module.weight))
+
+
+@register_rv(nn.ELU, kind=Kind.GAUSSIAN, assumption=operations.GAUSSIAN)
+def _elu(module: nn.ELU, x: RandomVariable) -> RandomVariable:
+    return RandomVariable(*functional.elu(*moments(x), module.alpha))
+
+
+@register_rv(nn.SiLU, kind=Kind.GAUSSIAN, assumption=operations.QUADRATURE)
+def _silu(module: nn.SiLU, x: RandomVariable) -> RandomVariable:
+    return RandomVariable(*functional.silu(*moments(x)))
+
+
+@register_rv(nn.GELU, kind=Kind.GAUSSIAN, assumption=operations.QUADRATURE)
+def _gelu(module: nn.GELU, x: RandomVariable) -> RandomVariable:
+    return RandomVariable(*functional.gelu(*moments(x), module.approximate))
+
+
+@register_rv(nn.Softplus, kind=Kind.GAUSSIAN, assumption=operations.QUADRATURE)
+def _softplus(module: nn.Softplus, x: RandomVariable) -> RandomVariable:
+    return RandomVariable(*functional.softplus(*moments(x), module.beta, module.threshold))
+
+
+@register_rv(nn.Sigmoid, kind=Kind.APPROXIMATE, assumption=operations.PROBIT)
+def _sigmoid(module: nn.Sigmoid, x: RandomVariable) -> RandomVariable:
+    return RandomVariable(*functional.sigmoid(*moments(x)))
+
+
+@register_rv(nn.Tanh, kind=Kind.APPROXIMATE, assumption=operations.TANH)
+def _tanh(module: nn.Tanh, x: RandomVariable) -> RandomVariable:
+    return RandomVariable(*functional.tanh(*moments(x)))
+
+
+@register_rv(nn.AvgPool1d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
+def _average_pool1d(module: nn.AvgPool1d, x: RandomVariable) -> RandomVariable:
+    return operations.average_pool1d(x, module.kernel_size, module.stride, module.padding, module.ceil_mode, module.count_include_pad)
+
+
+@register_rv(nn.AvgPool2d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
+def _average_pool2d(module: nn.AvgPool2d, x: RandomVariable) -> RandomVariable:
+    counting = (module.ceil_mode, module.count_include_pad, module.divisor_override)
+    return operations.average_pool2d(x, module.kernel_size, module.stride, module.padding, *counting)
+
+
+@register_rv(nn.AdaptiveAvgPool1d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
+def _adaptive_average_pool1d(module: nn.AdaptiveAvgPool1d, x: RandomVariable) -> RandomVariable:
+    return operations.adaptive_average_pool1d(x, module.output_size)
+
+
+@register_rv(nn.AdaptiveAvgPool2d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
+def _adaptive_average_pool2d(module: nn.AdaptiveAvgPool2d, x: RandomVariable) -> RandomVariable:
+    return operations.adaptive_average_pool2d(x, module.output_size)
+
+
+@register_rv(nn.MaxPool1d, kind=Kind.APPROXIMATE, assumption=operations.CLARK)
+def _max_pool1d(module: nn.MaxPool1d, x: RandomVariable) -> RandomVariable:
+    sizes = (module.kernel_size, module.stride, module.padding, module.dilation)
+    return operations.max_pool1d(x, *sizes, module.ceil_mode, module.return_indices)
+
+
+@register_rv(nn.MaxPool2d, kind=Kind.APPROXIMATE, assumption=operations.CLARK)
+def _max_pool2d(module: nn.MaxPool2d, x: RandomVariable) -> RandomVariable:
+    sizes = (module.kernel_size, module.stride, module.padding, module.dilation)
+    return operations.max_pool2d(x, *sizes, module.ceil_mode, module.return_indices)
+
+
+@register_rv(
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    kind=Kind.EXACT,
+    assumption="training: makes known numbers random",
+    takes_dirac=True,
+)
+def _dropout(module: Any, x: RandomVariable) -> RandomVariable:
+    return operations.dropout(x, module.p, module.training)
+
+
+@register_rv(nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, kind=Kind.INDEPENDENCE, assumption=operations.RESIZED)
 def _upsample(module: nn.Upsample, x: RandomVariable) -> RandomVariable:
-    moments = functional.upsample_nearest(*_moments(x), module.size, module.scale_factor)
-    return RandomVariable(*moments)
+    return operations.interpolate(x, module.size, module.scale_factor, module.mode, module.align_corners, module.recompute_scale_factor)
 
 
-@register_rv(nn.Flatten, nn.Unflatten, kind=Kind.EXACT, assumption="moves elements")
+@register_rv(nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d, kind=Kind.EXACT, assumption="pads with known numbers")
+def _constant_pad(module: Any, x: RandomVariable) -> RandomVariable:
+    return operations.pad(x, module.padding, "constant", module.value)
+
+
+@register_rv(
+    nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d, kind=Kind.APPROXIMATE, assumption=operations.COPIES
+)
+@register_rv(nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, kind=Kind.EXACT, assumption="moves elements")
 def _move(module: Any, x: RandomVariable) -> RandomVariable:
     return x.map(lambda moment: type(module).plain_type.forward(module, moment))
 
 
-@register_rv(nn.Identity, kind=Kind.EXACT, assumption="nothing happens")
+@register_rv(nn.Identity, kind=Kind.EXACT, assumption="changes nothing")
 def _identity(module: nn.Identity, x: RandomVariable) -> RandomVariable:
     return x

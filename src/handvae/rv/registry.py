@@ -1,24 +1,15 @@
-"""Which rule a layer or a torch function has, and how to add one."""
+"""Which rule a layer has, and how to add one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from torch import nn
 
+from handvae.rv.rules import Kind
 from handvae.rv.variable import RandomVariable
 
 LayerMoments = Callable[[Any, RandomVariable], RandomVariable]
-
-
-class Kind(Enum):
-    """How far the moments of one operation can be trusted."""
-
-    EXACT = "E"
-    INDEPENDENCE = "I"
-    GAUSSIAN = "G"
-    APPROXIMATE = "A"
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,8 @@ class RVLeaf(nn.Module):
         if not isinstance(x, RandomVariable):
             return super().forward(x, *args, **kwargs)
         if x.var is None and not self.rule.takes_dirac:
-            return RandomVariable(super().forward(x.mean, *args, **kwargs))
+            value = x.mean.clone() if getattr(self, "inplace", False) else x.mean  # variables are immutable
+            return RandomVariable(super().forward(value, *args, **kwargs))
         return self.rule.moments(self, x, *args, **kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:

@@ -9,11 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from handvae.rv.arithmetic import Arithmetic
+from handvae.rv.errors import UnsupportedRVOp
+from handvae.rv.functional import arithmetic
+from handvae.rv.rules import dispatch
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RandomVariable(Arithmetic):
+class RandomVariable:
     """Independent scalars with a mean and a variance each; `var=None` means known exactly (Dirac).
 
     Neither calibrated nor a distribution: only two moments flow through layers, and correlations
@@ -165,6 +167,75 @@ class RandomVariable(Arithmetic):
         """Reorders the axes."""
         return self.map(lambda moment: moment.permute(*dims))
 
+    # ---- operators ----------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> "RandomVariable":
+        if other is self:
+            return self * 2.0  # fully correlated: variance 4v
+        if isinstance(other, RandomVariable):
+            return _broadcast(self.mean + other.mean, arithmetic.sum_variance(self.var, other.var))
+        return _broadcast(self.mean + other, self.var)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> "RandomVariable":
+        if other is self:
+            return RandomVariable(torch.zeros_like(self.mean))
+        if isinstance(other, RandomVariable):
+            return _broadcast(self.mean - other.mean, arithmetic.sum_variance(self.var, other.var))
+        return _broadcast(self.mean - other, self.var)
+
+    def __rsub__(self, other: Any) -> "RandomVariable":
+        return _broadcast(other - self.mean, self.var)
+
+    def __neg__(self) -> "RandomVariable":
+        return RandomVariable(-self.mean, self.var)
+
+    def __mul__(self, other: Any) -> "RandomVariable":
+        if other is self:
+            return self.square()
+        if isinstance(other, RandomVariable):
+            var = arithmetic.product_variance(self.mean, self.var, other.mean, other.var)
+            return _broadcast(self.mean * other.mean, var)
+        return _broadcast(self.mean * other, None if self.var is None else self.var * (other * other))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> "RandomVariable":
+        if isinstance(other, RandomVariable):
+            raise UnsupportedRVOp("division by a random variable", "", "its variance is infinite for a Gaussian; divide by a known number")
+        return _broadcast(self.mean / other, None if self.var is None else self.var / (other * other))
+
+    def __rtruediv__(self, other: Any) -> "RandomVariable":
+        raise UnsupportedRVOp("division by a random variable", "", "its variance is infinite for a Gaussian; divide by a known number")
+
+    def __pow__(self, exponent: Any) -> "RandomVariable":
+        if isinstance(exponent, int | float) and exponent == 2:
+            return self.square()
+        raise UnsupportedRVOp(f"power {exponent}", "", "only the square has a rule; rv.functional.gauss_hermite takes any smooth function")
+
+    def __matmul__(self, other: Any) -> "RandomVariable":
+        return torch.matmul(self, other)  # pyright: ignore[reportReturnType, reportArgumentType, reportCallIssue]
+
+    def square(self) -> "RandomVariable":
+        """Returns x², exact for a Gaussian: mean m² + v, variance 2v² + 4m²v."""
+        if self.var is None:
+            return RandomVariable(self.mean.square())
+        return RandomVariable(*arithmetic.square(self.mean, self.var))
+
+    # ---- torch functions on variables ---------------------------------------------------------------------------
+
+    @classmethod
+    def __torch_function__(cls, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        return dispatch(cls, function, args, kwargs or {})
+
+    def __getattr__(self, name: str) -> Any:
+        # Only names that are not defined above arrive here: the other methods of a tensor go through its function.
+        method = None if name.startswith("_") else getattr(Tensor, name, None)
+        if not callable(method):
+            raise AttributeError(f"RandomVariable has no attribute {name}")
+        return lambda *args, **kwargs: dispatch(RandomVariable, method, (self, *args), kwargs)
+
     def __getitem__(self, index: Any) -> "RandomVariable":
         return self.map(lambda moment: moment[index])
 
@@ -188,6 +259,11 @@ def cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> RandomVariabl
     if all(variable.var is None for variable in variables):
         return RandomVariable(mean)
     return RandomVariable(mean, torch.cat([variable.var_or_zeros() for variable in variables], dim))
+
+
+def _broadcast(mean: Tensor, var: Tensor | None) -> RandomVariable:
+    # An operand may have broadcast the mean: the copies then have one variance each, and are treated as independent.
+    return RandomVariable(mean, var if var is None or var.shape == mean.shape else var.expand_as(mean))
 
 
 def _flatten(variable: RandomVariable) -> tuple[list[Any], bool]:

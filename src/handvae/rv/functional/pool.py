@@ -27,7 +27,7 @@ def average_pool(
 ) -> Moments:
     """Average pooling, kind I: mean pool(m), variance pool(v)/n, n the divisor that each cell really uses."""
     kernel, padding = _pair(kernel), _pair(padding)
-    settings = (kernel, stride or kernel, padding, ceil_mode)
+    settings = (kernel, kernel if stride is None else _pair(stride), padding, ceil_mode)
     count: float | Tensor = float(divisor or kernel[0] * kernel[1])
     if divisor is None and (ceil_mode or any(padding)):
         # Of ones, the average is (pixels inside)/n and the sum is (pixels inside).
@@ -42,11 +42,10 @@ def adaptive_average_pool(
     mean: Float[Tensor, "*batch height width"], var: Float[Tensor, "*batch height width"], size: Sequence[int | None] | int
 ) -> Moments:
     """Adaptive average pooling, kind I: mean pool(m), variance pool(v)/n, n the size of each cell."""
-    targets = [size, size] if isinstance(size, int) else list(size)
-    targets = [length if target is None else target for target, length in zip(targets, mean.shape[-2:], strict=True)]
-    height, width = (_cell_lengths(length, target, var) for length, target in zip(mean.shape[-2:], targets, strict=True))
-    pooled = F.adaptive_avg_pool2d(var, targets)
-    return F.adaptive_avg_pool2d(mean, targets), pooled / (height[:, None] * width)
+    rows, columns = (size, size) if isinstance(size, int) else size
+    rows, columns = rows or mean.shape[-2], columns or mean.shape[-1]
+    cells = _cell_lengths(mean.shape[-2], rows, var)[:, None] * _cell_lengths(mean.shape[-1], columns, var)
+    return F.adaptive_avg_pool2d(mean, (rows, columns)), F.adaptive_avg_pool2d(var, (rows, columns)) / cells
 
 
 def max_pool(
@@ -71,7 +70,7 @@ def max_pool(
         spread = var.flatten(-2).gather(-1, index.flatten(-2)).view_as(plain)
         return plain.to(dtype), spread.to(dtype)
     # Cells outside the picture are so far below that Φ is exactly zero there.
-    low = (mean.amin() - 40.0 * var.amax().sqrt() - 1.0).item() if any(padding) or ceil_mode else 0.0
+    low = (mean.amin() - 40.0 * var.amax().sqrt() - 1.0).detach()
     for axis, out in ((-1, plain.shape[-1]), (-2, plain.shape[-2])):
         mean, var = _max_along(mean, var, axis, out, kernel[axis], stride[axis], padding[axis], dilation[axis], low)
     return mean.to(dtype), var.to(dtype)
@@ -95,13 +94,13 @@ def maximum(
 
 
 def _max_along(
-    mean: Tensor, var: Tensor, axis: int, out: int, kernel: int, stride: int, padding: int, dilation: int, low: float
+    mean: Tensor, var: Tensor, axis: int, out: int, kernel: int, stride: int, padding: int, dilation: int, low: Tensor
 ) -> tuple[Tensor, Tensor]:
     reach = (out - 1) * stride + (kernel - 1) * dilation + 1
     missing = max(0, reach - padding - mean.shape[axis])
     if padding or missing:
         sides = (padding, missing) if axis == -1 else (0, 0, padding, missing)
-        mean, var = F.pad(mean, sides, value=low), F.pad(var, sides)
+        mean, var = F.pad(mean - low, sides) + low, F.pad(var, sides)  # F.pad takes no tensor as value
     last = (out - 1) * stride + 1
     taps = []
     for tap in range(kernel):

@@ -1,7 +1,6 @@
 """Moments of upsampling, alone and fused with the convolution that follows."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,33 +32,28 @@ def upsample_nearest(
 def interpolate_linear(
     mean: Float[Tensor, "batch channel height width"],
     var: Float[Tensor, "batch channel height width"],
-    size: Sequence[int],
-    mode: Literal["bilinear", "bicubic"] = "bilinear",
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "bilinear",
     align_corners: bool | None = None,
-    scales: tuple[float, float] | None = None,
+    recompute_scale_factor: bool | None = None,
 ) -> Moments:
     """Bilinear and bicubic resizing, kind I: the variance with the squared interpolation weights.
 
     The weights of each axis are read off by interpolating unit vectors, so that every convention of torch holds.
     The means' own weights would make the variance 1.6 x too large an axis (scale 2, interior).
     """
-    height, width = mean.shape[2:]
-    factors = scales or (None, None)
 
-    def weights(length: int, target: int, factor: float | None) -> Tensor:
+    def resize(moment: Tensor, axis: int | None = None) -> Tensor:
+        sizes, scales = (_of_axis(setting, axis) for setting in (size, scale_factor))
+        return F.interpolate(moment, sizes, scales, mode, align_corners, recompute_scale_factor)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    def weights(axis: int) -> Tensor:
+        length = mean.shape[2 + axis]
         units = torch.eye(length, device=var.device, dtype=at_least_float32(var).dtype).view(1, length, length, 1)
-        if factor is None:
-            wide = F.interpolate(units, (target, 1), mode=mode, align_corners=align_corners)
-        else:
-            wide = F.interpolate(units, scale_factor=(factor, 1.0), mode=mode, align_corners=align_corners)
-        return wide.view(length, target).square().to(var.dtype)
+        return resize(units, axis).flatten(2).squeeze(0).square().to(var.dtype)
 
-    rows, columns = weights(height, size[0], factors[0]), weights(width, size[1], factors[1])
-    if scales is None:
-        resized = F.interpolate(mean, tuple(size), mode=mode, align_corners=align_corners)
-    else:
-        resized = F.interpolate(mean, scale_factor=scales, mode=mode, align_corners=align_corners)
-    return resized, rows.T @ var @ columns
+    return resize(mean), weights(0).T @ var @ weights(1)
 
 
 def upsample_convolution(
@@ -92,6 +86,14 @@ def upsample_convolution_mean(
     """The fused pair on a plain tensor."""
     inverse = (weight.shape[2] - 1 - padding[0], weight.shape[3] - 1 - padding[1])
     return F.conv_transpose2d(tensor, upsampling_kernel(weight, scale, groups), bias, scale, inverse, 0, groups)
+
+
+def _of_axis(setting: float | Sequence[float] | None, axis: int | None) -> float | Sequence[float] | None:
+    """Returns the setting of one axis for a picture of width one, all of it without an axis."""
+    if setting is None or axis is None:
+        return setting
+    along = setting if isinstance(setting, int | float) else setting[axis]
+    return (along, type(along)(1))
 
 
 def upsampling_kernel(

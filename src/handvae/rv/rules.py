@@ -1,0 +1,118 @@
+"""The table of torch functions that have a rule, and the dispatcher that consults it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from torch.utils import _pytree as pytree
+
+from handvae.rv.errors import calling_module, function_label, unsupported_function
+
+
+class Kind(Enum):
+    """How far the moments of one operation can be trusted."""
+
+    EXACT = "E"
+    """The marginal moments are exact."""
+    INDEPENDENCE = "I"
+    """Exact for independent inputs."""
+    GAUSSIAN = "G"
+    """Exact, or to the stated error, for Gaussian inputs."""
+    APPROXIMATE = "A"
+    """Approximate, for the stated reason."""
+
+
+@dataclass(frozen=True)
+class FunctionRule:
+    """How one torch function acts on random variables."""
+
+    apply: Callable[..., Any]
+    """Function with the arguments of the torch function, some of them random variables."""
+    kind: Kind
+    """How far to trust it."""
+    assumption: str
+    """What must hold for the moments to be exact, or the size of the error."""
+    takes_dirac: bool
+    """Whether `apply` also wants known variables, because the function makes them random."""
+    anywhere: bool
+    """Whether a variable may stand elsewhere than in the first argument."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One torch function that was called on a variable."""
+
+    function: str
+    path: str
+    rule: FunctionRule
+
+
+_FUNCTIONS: dict[Callable[..., Any], FunctionRule] = {}
+_CALLS: ContextVar[list[Call] | None] = ContextVar("calls on random variables", default=None)
+
+
+def register_function(
+    *functions: Callable[..., Any],
+    kind: Kind = Kind.APPROXIMATE,
+    assumption: str = "registered by the user",
+    takes_dirac: bool = False,
+    anywhere: bool = False,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Registers a function as what these torch functions do to random variables; it takes the same arguments.
+
+    Args:
+        functions: torch functions or Tensor methods, as `F.relu` and `torch.Tensor.relu`.
+        kind: how far to trust the moments.
+        assumption: what must hold for them to be exact.
+        takes_dirac: pass known variables as well; otherwise the torch function itself runs on their values.
+        anywhere: accept variables in other arguments than the first.
+    """
+
+    def register(apply: Callable[..., Any]) -> Callable[..., Any]:
+        for function in functions:
+            _FUNCTIONS[function] = FunctionRule(apply, kind, assumption, takes_dirac, anywhere)
+        return apply
+
+    return register
+
+
+def dispatch(variable_type: type[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Runs the rule of `function`.
+
+    Raises:
+        UnsupportedRVOp: there is none, or a variable stands where the rule wants a known tensor.
+    """
+    rule = _FUNCTIONS.get(function)
+    if rule is None:
+        raise unsupported_function(function)
+
+    def is_variable(value: Any) -> bool:
+        return isinstance(value, variable_type)
+
+    values = pytree.tree_leaves((args, kwargs), is_leaf=is_variable)
+    variables = [value for value in values if is_variable(value)]
+    if not rule.anywhere and (len(variables) > 1 or not (args and is_variable(args[0]))):
+        raise unsupported_function(function, "it takes one random variable, as its first argument")
+    calls = _CALLS.get()
+    if calls is not None:
+        calls.append(Call(function_label(function), calling_module(), rule))
+    if kwargs.get("inplace"):  # variables are immutable
+        kwargs = {**kwargs, "inplace": False}
+    if not rule.takes_dirac and all(variable.var is None for variable in variables):
+        args, kwargs = pytree.tree_map(lambda value: value.mean if is_variable(value) else value, (args, kwargs), is_leaf=is_variable)
+        return pytree.tree_map(variable_type, function(*args, **kwargs))
+    return rule.apply(*args, **kwargs)
+
+
+@contextmanager
+def recorded_calls() -> Iterator[list[Call]]:
+    """Collects the torch functions that are called on variables inside the block."""
+    calls: list[Call] = []
+    token = _CALLS.set(calls)
+    try:
+        yield calls
+    finally:
+        _CALLS.reset(token)

@@ -26,7 +26,12 @@ COMMANDS = {
 
 def usage() -> str:
     """The text of `handvae --help`."""
-    lines = [f"handvae {__version__}: labelled pictures of hands, and hands read from pictures.", "", "usage: handvae COMMAND [options]", ""]
+    lines = [
+        f"handvae {__version__}: labelled pictures of hands, and hands read from pictures.",
+        "",
+        "usage: handvae COMMAND [options]",
+        "",
+    ]
     lines += [f"  {name:<12}{about}" for name, about in COMMANDS.items()]
     return "\n".join([*lines, "", "handvae COMMAND --help lists a command's options."])
 

@@ -39,7 +39,9 @@ def main(arguments: Sequence[str]) -> None:
     """Parse, check, train."""
     if not arguments or arguments[0].startswith("-"):
         listing = "\n".join(f"  {name:<14}{preset.about}" for name, preset in PRESETS.items())
-        print(f"usage: handvae train PRESET --data.root DIR --out DIR [options]\n\npresets:\n{listing}\n\nhandvae train PRESET --help lists the options.")
+        print(
+            f"usage: handvae train PRESET --data.root DIR --out DIR [options]\n\npresets:\n{listing}\n\nhandvae train PRESET --help lists the options."
+        )
         if not set(arguments) & {"-h", "--help"}:
             raise UserError("train", "no preset given", "name one of the above first")
         return

@@ -17,7 +17,7 @@ from jaxtyping import Int, UInt8
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from handvae.data.hands import DataSpec, Hands
+from handvae.data.hands import DataSpec, Hands, Sides
 from handvae.data.pictures import inside, read_picture
 from handvae.errors import UserError
 from handvae.hand import BONES, JOINT_NAMES, LEFT, RIGHT
@@ -95,7 +95,7 @@ class CocoHands:
             raise UserError(self.annotation_path, fault, remedy)
         self.file_names = tuple(pictures[row.image_id].file_name for row in rows)
         self._labels = _labels(rows, pictures)
-        sides = {row.hand_side for row in rows}
+        sides: set[Sides] = {row.hand_side for row in rows}
         self.spec = DataSpec(
             name=self.root.name,
             count=len(rows),
@@ -177,7 +177,9 @@ def _problems(path: Path, content: _File) -> Iterator[Problem]:
         elif len(row.keypoints) != 3 * len(JOINT_NAMES):
             yield Problem(where, f"{name}: keypoints has {len(row.keypoints)} numbers", "give 21 triples x, y, visibility")
         elif row.keypoints_3d is not None and len(row.keypoints_3d) != len(JOINT_NAMES):
-            yield Problem(where, f"{name}: keypoints_3d has {len(row.keypoints_3d)} joints", "give 21 triples in mm, or leave the field out")
+            yield Problem(
+                where, f"{name}: keypoints_3d has {len(row.keypoints_3d)} joints", "give 21 triples in mm, or leave the field out"
+            )
         else:
             yield from _joint_problems(where, name, row, pictures[row.image_id])
 

@@ -78,5 +78,3 @@ def spread_coverage(
     inside = (errors.abs() <= spread)[valid]
     protocol = "share of labelled coordinates with |error| <= claimed standard deviation; a calibrated Gaussian has 68.3 %"
     return Measure("spread_coverage", 100 * float(inside.float().mean()), "%", len(errors), protocol)
-
-

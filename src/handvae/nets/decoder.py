@@ -25,7 +25,16 @@ class ImageDecoder(nn.Module):
     """
 
     def __init__(
-        self, latent: int, widths: tuple[int, ...], *, stem_px: int, kernel: int, refine: bool, hidden: int, maps: int, norm: Norm,
+        self,
+        latent: int,
+        widths: tuple[int, ...],
+        *,
+        stem_px: int,
+        kernel: int,
+        refine: bool,
+        hidden: int,
+        maps: int,
+        norm: Norm,
         to_rgb: Literal["conv", "transposed"],
     ) -> None:
         super().__init__()

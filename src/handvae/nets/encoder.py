@@ -56,7 +56,7 @@ class HeatmapHead(nn.Module):
     def __init__(self, widths: tuple[int, ...], joints: int, *, levels: int, norm: Norm, slope: float) -> None:
         super().__init__()
         coarse_to_fine = list(reversed(widths))[: levels + 1]
-        width = coarse_to_fine[-1] * 2
+        width = coarse_to_fine[-1]
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in coarse_to_fine)
         self.merge = nn.ModuleList(conv_block(width, width, kernel=3, stride=1, norm=norm, slope=slope) for _ in coarse_to_fine)
         self.heat = nn.Conv2d(width, joints, 1)

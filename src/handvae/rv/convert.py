@@ -7,12 +7,10 @@ from torch import Tensor, nn
 
 import handvae.rv.layers  # noqa: F401  (registers the rules)
 from handvae.rv import functional
+from handvae.rv.compat import OFFICIAL, Activation, Upsampling
 from handvae.rv.errors import unsupported_module
 from handvae.rv.registry import RVLeaf, twin_type
 from handvae.rv.variable import RandomVariable
-
-Activation = Literal["match", "relu"]
-Upsampling = Literal["fused", "plain"]
 
 _REPLACED_BY_RELU = (nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -25,7 +23,13 @@ class _Options:
     strict: bool
 
 
-def to_rv(module: nn.Module, activation: Activation = "match", upsample: Upsampling = "fused", strict: bool = True) -> nn.Module:
+def to_rv(
+    module: nn.Module,
+    activation: Activation = "match",
+    upsample: Upsampling = "fused",
+    strict: bool = True,
+    compat: Literal["official"] | None = None,
+) -> nn.Module:
     """Returns a twin of `module` that takes plain tensors and random variables.
 
     The twin holds the same Parameter and buffer objects under the same state-dict keys: training, loading or moving
@@ -38,11 +42,14 @@ def to_rv(module: nn.Module, activation: Activation = "match", upsample: Upsampl
         activation: "relu" puts ReLU in place of LeakyReLU, ELU, GELU and SiLU, as published RV decoders have it.
         upsample: "fused" joins nearest upsampling with the convolution that follows it in an `nn.Sequential`,
             which is exact and costs less; "plain" keeps them apart.
+        compat: "official" takes activation and upsampling as the published modules have them, `rv.OFFICIAL`.
         strict: refuse layers without a rule now instead of when a variable reaches them.
 
     Raises:
         UnsupportedRVOp: `strict`, and a torch layer or a leaf with parameters has no rule.
     """
+    if compat == "official":
+        activation, upsample = OFFICIAL.activation, OFFICIAL.upsample
     return _convert(module, "", _Options(activation, upsample, strict), {})
 
 
@@ -98,7 +105,7 @@ def _convert(module: nn.Module, path: str, options: _Options, done: dict[int, nn
     if options.activation == "relu" and plain in _REPLACED_BY_RELU:
         module, plain = nn.ReLU(), nn.ReLU
     twin = twin_type(plain)
-    if twin is None and options.strict and _needs_rule(module):
+    if twin is None and options.strict and needs_rule(module):
         raise unsupported_module(module, path)
     kind = RVSequential if plain is nn.Sequential else twin or plain
     converted = object.__new__(kind)
@@ -115,9 +122,10 @@ def _convert(module: nn.Module, path: str, options: _Options, done: dict[int, nn
     return converted
 
 
-def _needs_rule(module: nn.Module) -> bool:
+def needs_rule(module: nn.Module) -> bool:
+    """Whether a module computes something itself that only a registered rule could do on variables."""
     plain = type(module)
-    if plain is nn.Sequential or isinstance(module, _CONTAINERS):
+    if isinstance(module, (RVLeaf, RVSequential, *_CONTAINERS)) or plain is nn.Sequential:
         return False
     is_leaf = not any(True for _ in module.children())
     return plain.__module__.startswith("torch.nn.modules") or (is_leaf and bool(module._parameters))

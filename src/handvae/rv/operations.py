@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handvae.rv import functional
-from handvae.rv.errors import UnsupportedRVOp
+from handvae.rv.errors import UnsupportedRVOp, calling_module
 from handvae.rv.functional import arithmetic
 from handvae.rv.rules import Kind, register_function
 from handvae.rv.variable import RandomVariable, cat
@@ -53,7 +53,7 @@ def _transposed_convolution(x: RandomVariable, *settings: Any, **named: Any) -> 
 )
 def _matmul(first: Any, second: Any) -> RandomVariable:
     if isinstance(first, RandomVariable) and isinstance(second, RandomVariable):
-        raise UnsupportedRVOp("matmul of two random variables", "", "one side must be known")
+        raise UnsupportedRVOp("matmul of two random variables", calling_module(), "one side must be known")
     if isinstance(first, RandomVariable):
         return RandomVariable(first.mean @ second, first.var_or_zeros() @ second.square())
     return RandomVariable(first @ second.mean, first.square() @ second.var_or_zeros())
@@ -192,7 +192,9 @@ def instance_norm(
     if running_mean is None or running_var is None:
         return RandomVariable(*functional.instance_norm(*moments(x), weight, bias, eps))
     if use_input_stats:
-        raise UnsupportedRVOp("instance_norm that tracks statistics, in training", "", "use evaluation mode or track_running_stats=False")
+        raise UnsupportedRVOp(
+            "instance_norm that tracks statistics, in training", calling_module(), "use evaluation mode or track_running_stats=False"
+        )
     return RandomVariable(*functional.batch_norm(*moments(x), running_mean, running_var, weight, bias, False, momentum, eps))
 
 
@@ -289,7 +291,7 @@ def max_pool2d(
 ) -> RandomVariable:
     """Max pooling over two axes."""
     if return_indices:
-        raise UnsupportedRVOp("max_pool2d with return_indices", "", "the largest element of random numbers has no one index")
+        raise UnsupportedRVOp("max_pool2d with return_indices", calling_module(), "the largest element of random numbers has no one index")
     return RandomVariable(*functional.max_pool(*moments(x), kernel_size, stride or None, padding, dilation, ceil_mode))
 
 
@@ -328,7 +330,9 @@ def interpolate(
     if mode in ("nearest", "nearest-exact"):
         return x.map(lambda moment: F.interpolate(moment, size, scale_factor, mode, recompute_scale_factor=recompute_scale_factor))
     if mode not in ("bilinear", "bicubic") or antialias:
-        raise UnsupportedRVOp(f"interpolate with mode {mode}, antialias {antialias}", "", "nearest, bilinear and bicubic have rules")
+        raise UnsupportedRVOp(
+            f"interpolate with mode {mode}, antialias {antialias}", calling_module(), "nearest, bilinear and bicubic have rules"
+        )
     return RandomVariable(*functional.interpolate_linear(*moments(x), size, scale_factor, mode, align_corners, recompute_scale_factor))
 
 

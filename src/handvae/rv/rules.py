@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -51,7 +50,7 @@ class Call:
 
 
 _FUNCTIONS: dict[Callable[..., Any], FunctionRule] = {}
-_CALLS: ContextVar[list[Call] | None] = ContextVar("calls on random variables", default=None)
+_recorder: list[Call] | None = None
 
 
 def register_function(
@@ -96,9 +95,7 @@ def dispatch(variable_type: type[Any], function: Callable[..., Any], args: tuple
     variables = [value for value in values if is_variable(value)]
     if not rule.anywhere and (len(variables) > 1 or not (args and is_variable(args[0]))):
         raise unsupported_function(function, "it takes one random variable, as its first argument")
-    calls = _CALLS.get()
-    if calls is not None:
-        calls.append(Call(function_label(function), calling_module(), rule))
+    record(function)
     if kwargs.get("inplace"):  # variables are immutable
         kwargs = {**kwargs, "inplace": False}
     if not rule.takes_dirac and all(variable.var is None for variable in variables):
@@ -107,12 +104,18 @@ def dispatch(variable_type: type[Any], function: Callable[..., Any], args: tuple
     return rule.apply(*args, **kwargs)
 
 
+def record(function: Callable[..., Any]) -> None:
+    """Notes a call of `function` on a variable if anybody listens; operators, which need no dispatch, say so themselves."""
+    if _recorder is not None:
+        _recorder.append(Call(function_label(function), calling_module(), _FUNCTIONS[function]))
+
+
 @contextmanager
 def recorded_calls() -> Iterator[list[Call]]:
-    """Collects the torch functions that are called on variables inside the block."""
-    calls: list[Call] = []
-    token = _CALLS.set(calls)
+    """Collects the torch functions that are called on variables inside the block, in any thread."""
+    global _recorder
+    before, _recorder = _recorder, []
     try:
-        yield calls
+        yield _recorder
     finally:
-        _CALLS.reset(token)
+        _recorder = before

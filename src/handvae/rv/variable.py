@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from handvae.rv.errors import UnsupportedRVOp
+from handvae.rv.errors import UnsupportedRVOp, calling_module
 from handvae.rv.functional import arithmetic
-from handvae.rv.rules import dispatch
+from handvae.rv.rules import dispatch, record
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,6 +170,7 @@ class RandomVariable:
     # ---- operators ----------------------------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> "RandomVariable":
+        record(torch.add)
         if other is self:
             return self * 2.0  # fully correlated: variance 4v
         if isinstance(other, RandomVariable):
@@ -179,6 +180,7 @@ class RandomVariable:
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> "RandomVariable":
+        record(torch.sub)
         if other is self:
             return RandomVariable(torch.zeros_like(self.mean))
         if isinstance(other, RandomVariable):
@@ -186,12 +188,14 @@ class RandomVariable:
         return _broadcast(self.mean - other, self.var)
 
     def __rsub__(self, other: Any) -> "RandomVariable":
+        record(torch.sub)
         return _broadcast(other - self.mean, self.var)
 
     def __neg__(self) -> "RandomVariable":
         return RandomVariable(-self.mean, self.var)
 
     def __mul__(self, other: Any) -> "RandomVariable":
+        record(torch.mul)
         if other is self:
             return self.square()
         if isinstance(other, RandomVariable):
@@ -203,16 +207,18 @@ class RandomVariable:
 
     def __truediv__(self, other: Any) -> "RandomVariable":
         if isinstance(other, RandomVariable):
-            raise UnsupportedRVOp("division by a random variable", "", "its variance is infinite for a Gaussian; divide by a known number")
+            raise _no_division()
         return _broadcast(self.mean / other, None if self.var is None else self.var / (other * other))
 
     def __rtruediv__(self, other: Any) -> "RandomVariable":
-        raise UnsupportedRVOp("division by a random variable", "", "its variance is infinite for a Gaussian; divide by a known number")
+        raise _no_division()
 
     def __pow__(self, exponent: Any) -> "RandomVariable":
         if isinstance(exponent, int | float) and exponent == 2:
             return self.square()
-        raise UnsupportedRVOp(f"power {exponent}", "", "only the square has a rule; rv.functional.gauss_hermite takes any smooth function")
+        raise UnsupportedRVOp(
+            f"power {exponent}", calling_module(), "only the square has a rule; rv.functional.gauss_hermite takes any smooth function"
+        )
 
     def __matmul__(self, other: Any) -> "RandomVariable":
         return torch.matmul(self, other)  # pyright: ignore[reportReturnType, reportArgumentType, reportCallIssue]
@@ -264,6 +270,10 @@ def cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> RandomVariabl
 def _broadcast(mean: Tensor, var: Tensor | None) -> RandomVariable:
     # An operand may have broadcast the mean: the copies then have one variance each, and are treated as independent.
     return RandomVariable(mean, var if var is None or var.shape == mean.shape else var.expand_as(mean))
+
+
+def _no_division() -> UnsupportedRVOp:
+    return UnsupportedRVOp("division by a random variable", calling_module(), "its variance is infinite; divide by a known number")
 
 
 def _flatten(variable: RandomVariable) -> tuple[list[Any], bool]:

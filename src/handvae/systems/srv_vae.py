@@ -167,6 +167,7 @@ class SrvVae(nn.Module):
             norm=config.norm,
             to_rgb=config.to_rgb,
         )
+        self.map_sizes = decoder.map_sizes
         self.decoder = rv.to_rv(decoder)
         # measured on the training labels, kept with the weights
         self.pose_mean: Tensor
@@ -301,7 +302,7 @@ class SrvVae(nn.Module):
         if self.config.pose_input == "vector+maps":
             mean = pose.mean if isinstance(pose, RandomVariable) else pose
             joints = (mean.float() * self.pose_std + self.pose_mean).unflatten(1, (self.spec.joints, 2))
-            maps = [limb_maps(joints, size, self.config.limb_width).to(mean.dtype) for size in self.decoder.map_sizes]
+            maps = [limb_maps(joints, size, self.config.limb_width).to(mean.dtype) for size in self.map_sizes]
         return self.decoder(rv.cat([pose, appearance], 1), maps)
 
     # ---------------------------------------------------------------- use

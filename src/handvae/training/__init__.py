@@ -1,0 +1,1 @@
+"""The one loop, its configuration, presets and checkpoints."""

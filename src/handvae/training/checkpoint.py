@@ -4,8 +4,6 @@ A file is written beside its final name, flushed and renamed: it is there whole 
 """
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +17,7 @@ from torch import Tensor
 from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
 from handvae.errors import UserError
+from handvae.files import write_atomically
 from handvae.systems.build import CONFIGS, SystemConfig, build_system, system_name
 from handvae.systems.srv_vae import SrvVae
 
@@ -57,19 +56,6 @@ class Model:
     def name(self) -> str:
         """Short name for people."""
         return self.path.stem if self.path.parent == WEIGHTS else str(self.path)
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file beside `path`, flush it to the disk, then give it its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        write(beside)
-        with beside.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def save_model(
@@ -135,7 +121,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
         raise UserError(path, f"header field {where or 'config'}: {reason['msg']}", "read it with the version that wrote it") from error
     _load_tensors(path, system, tensors)
     system.eval().requires_grad_(False)
-    return Model(system.to(device, memory_format=torch.channels_last), header, path)
+    return Model(system.to(device).to(memory_format=torch.channels_last), header, path)
 
 
 def _read_header(path: Path, metadata: dict[str, str]) -> Header:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import handvae
 from handvae.data.augment import Augment
@@ -24,10 +24,11 @@ from handvae.data.loader import Loader
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.view import HandData, cut
 from handvae.errors import UserError
+from handvae.files import write_atomically, write_text_atomically
 from handvae.noise import Noise
-from handvae.systems.system import Phase, Stage
 from handvae.systems.srv_vae import SrvVae
-from handvae.training.checkpoint import save_model, write_atomically
+from handvae.systems.system import Phase, Stage
+from handvae.training.checkpoint import save_model
 from handvae.training.config import Train
 from handvae.training.distributed import Ranks
 from handvae.training.process import prepare_process
@@ -72,7 +73,7 @@ def fit(run: Run, ranks: Ranks) -> Path:
 
     # System
     system.prepare(_labels(run.data, system))
-    system.to(device, memory_format=torch.channels_last if train.channels_last else torch.contiguous_format)
+    system.to(device).to(memory_format=torch.channels_last if train.channels_last else torch.contiguous_format)
     parameters = {name: [p for module in modules for p in module.parameters()] for name, modules in system.groups.items()}
     average = Average(system, train.ema)
     objective = system.objective
@@ -82,7 +83,7 @@ def fit(run: Run, ranks: Ranks) -> Path:
 
     # Optimisers
     optimisers = {name: _optimiser(group, train) for name, group in parameters.items()}
-    norms = {name: 0.0 for name in parameters}
+    norms = dict.fromkeys(parameters, 0.0)
 
     # Resume
     first = 0
@@ -91,11 +92,12 @@ def fit(run: Run, ranks: Ranks) -> Path:
     log = MetricsLog(run.out / "metrics.jsonl", first) if ranks.main else None
 
     # Train
-    stage: Stage | None = None
+    stage = stage_at(system.stages, first / total)
+    enter(system, stage)
     started, since = time.monotonic(), first
     for step, batch in zip(range(first, total), loader.batches(first, total), strict=True):
         now = stage_at(system.stages, step / total)
-        if now is not stage:
+        if now != stage:
             stage = now
             enter(system, stage)
         batch = batch.to(device)
@@ -116,7 +118,9 @@ def fit(run: Run, ranks: Ranks) -> Path:
             ranks.average(gradients)
             norm = torch.nn.utils.get_total_norm(gradients)
             if train.clip:
-                norms[phase.group] = float(norm) if step == 0 else 0.99 * norms[phase.group] + 0.01 * min(float(norm), 10 * norms[phase.group])
+                norms[phase.group] = (
+                    float(norm) if step == 0 else 0.99 * norms[phase.group] + 0.01 * min(float(norm), 10 * norms[phase.group])
+                )
                 torch.nn.utils.clip_grads_with_norm_(group, train.clip * norms[phase.group], norm)
             for settings in optimisers[phase.group].param_groups:
                 settings["lr"] = lr
@@ -179,7 +183,8 @@ class Average:
         share = 1 - min(self.decay, (step + 1) / (step + 51)) if self.decay else 1.0
         pairs = [(self.values[name], value) for name, value in system.state_dict().items()]
         floats = [(old, new) for old, new in pairs if old.is_floating_point()]
-        torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], share)
+        for old, new in floats:
+            old.lerp_(new, share)
         for old, new in pairs:
             if not old.is_floating_point():
                 old.copy_(new)
@@ -194,7 +199,7 @@ class MetricsLog:
 
     def __init__(self, path: Path, first: int) -> None:
         kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= first] if path.is_file() and first else []
-        write_atomically(path, lambda beside: beside.write_text("".join(f"{line}\n" for line in kept)) and None)
+        write_text_atomically(path, "".join(f"{line}\n" for line in kept))
         self.file = path.open("a")
 
     def write(self, row: dict[str, float | int | str]) -> None:
@@ -273,7 +278,12 @@ def _prepare_folder(run: Run) -> None:
             raise UserError(out, "already holds a run", "continue it with --resume, or give another --out")
         if config_path.is_file() and json.loads(config_path.read_text()) != json.loads(text):
             was = json.loads(config_path.read_text())
-            changed = [f"{a}.{b}" for a in ("system", "crop", "augment", "train", "data") for b in config[a] if was.get(a, {}).get(b) != json.loads(text)[a][b]]
+            changed = [
+                f"{a}.{b}"
+                for a in ("system", "crop", "augment", "train", "data")
+                for b in config[a]
+                if was.get(a, {}).get(b) != json.loads(text)[a][b]
+            ]
             raise UserError(config_path, f"the run was started with other options ({', '.join(changed)})", "resume with the same options")
         return
     out.mkdir(parents=True, exist_ok=True)
@@ -286,8 +296,8 @@ def _prepare_folder(run: Run) -> None:
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "command": sys.argv,
     }
-    write_atomically(config_path, lambda path: path.write_text(text) and None)
-    write_atomically(out / "environment.json", lambda path: path.write_text(json.dumps(environment, indent=2) + "\n") and None)
+    write_text_atomically(config_path, text)
+    write_text_atomically(out / "environment.json", json.dumps(environment, indent=2) + "\n")
 
 
 def _write_state(
@@ -303,9 +313,7 @@ def _write_state(
     write_atomically(path, lambda beside: torch.save(state, beside))
 
 
-def _read_state(
-    path: Path, system: SrvVae, average: Average, optimisers: dict[str, torch.optim.Optimizer], norms: dict[str, float]
-) -> int:
+def _read_state(path: Path, system: SrvVae, average: Average, optimisers: dict[str, torch.optim.Optimizer], norms: dict[str, float]) -> int:
     """Put a saved state back; returns the next step."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -320,6 +328,6 @@ def _read_state(
         raise UserError(path, "cannot be read as a training state", "start anew in another --out") from error
 
 
-def _say(step: int, total: int, speed: float, scalars: dict[str, Tensor | float]) -> None:
+def _say(step: int, total: int, speed: float, scalars: dict[str, float]) -> None:
     parts = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items() if name in {"total", "image", "rate", "pose"})
     print(f"step {step}/{total}  {speed:.0f} hands/s  {parts}", flush=True)

@@ -53,15 +53,17 @@ _OURS = SrvVaeConfig(
 )
 _VARIED = Augment(brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1)
 
+_LONG = Train(steps=12000)
+
+# fmt: off
 PRESETS: dict[str, Preset] = {
-    # fmt: off
-    # name               about                                                    system                                       crop                     augment  train
-    "srv-vae-2d": Preset("SRV-VAE as in the paper, 2D poses (its STB rows)",       SrvVaeConfig(),                              Crop(64),                _STILL,  _PAPER),
-    "srv-vae-3d": Preset("SRV-VAE as in the paper, 3D poses (its InterHand rows)", SrvVaeConfig(pose="3d"),                     Crop(64, sides="right"), _STILL,  _PAPER),
-    "s-vae-2d":   Preset("the paper's baseline S-VAE, 2D poses",                   SrvVaeConfig(latent="sample"),               Crop(64),                _STILL,  _PAPER),
-    "photos-64":  Preset("the shipped model: photos, limb maps",                   _OURS,                                       Crop(64, sides="right"), _VARIED, Train(steps=12000)),
-    # fmt: on
+    # name               what                                             system                          crop                     augment  train
+    "srv-vae-2d": Preset("SRV-VAE as in the paper, 2D (its STB rows)",    SrvVaeConfig(),                 Crop(64),                _STILL,  _PAPER),
+    "srv-vae-3d": Preset("SRV-VAE as in the paper, 3D (its InterHand)",   SrvVaeConfig(pose="3d"),        Crop(64, sides="right"), _STILL,  _PAPER),
+    "s-vae-2d":   Preset("the paper's baseline S-VAE, 2D",                SrvVaeConfig(latent="sample"),  Crop(64),                _STILL,  _PAPER),
+    "photos-64":  Preset("the shipped model: photos, limb maps",          _OURS,                          Crop(64, sides="right"), _VARIED, _LONG),
 }
+# fmt: on
 
 
 def find_preset(name: str) -> Preset:

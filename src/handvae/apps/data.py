@@ -1,0 +1,73 @@
+"""`handvae data info|check`: look at a data set, find its faults."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+
+from handvae.data.coco import CocoHands, check_coco
+from handvae.errors import UserError
+from handvae.hand import LEFT
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what a data set holds."""
+
+    root: tyro.conf.Positional[Path]
+    """Folder with annotations.json."""
+    split: str | None = None
+    """Only this split."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Find bad labels and unreadable pictures; the exit code is 2 where there are any."""
+
+    root: tyro.conf.Positional[Path]
+    """Folder with annotations.json."""
+    most: int = 50
+    """Lines printed at most."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse `info` or `check` and run it."""
+    options = tyro.extras.subcommand_cli_from_dict({"info": Info, "check": Check}, args=arguments, prog="handvae data")
+    if isinstance(options, Check):
+        check(options)
+    else:
+        info(options)
+
+
+def info(options: Info) -> None:
+    """Counts and label ranges."""
+    data = CocoHands(options.root, options.split)
+    labels = data.labels(torch.arange(len(data)))
+    joints, valid, side = labels.need("joints_2d", "joint_valid", "side")
+    sizes = Counter(data.picture(row).shape[1::-1] for row in range(0, len(data), max(1, len(data) // 50)))
+    extent = (joints.amax(1) - joints.amin(1)).amax(1)
+    left = int((side == LEFT).sum())
+    print(f"{options.root}  split {options.split or 'all'}")
+    print(f"hands           {len(data)} ({left} left, {len(data) - left} right)")
+    if labels.subject is not None:
+        print(f"people          {len(labels.subject.unique())}")
+    print(f"labels          {', '.join(name for name, _ in labels.items())}")
+    print(f"labelled joints {100 * valid.float().mean():.1f} %")
+    print(f"hand's extent   {extent.min():.0f} to {extent.max():.0f} px, median {extent.median():.0f}")
+    print(f"picture sizes   {', '.join(f'{w} x {h}' for (w, h), _ in sizes.most_common(5))} (of {sum(sizes.values())} looked at)")
+
+
+def check(options: Check) -> None:
+    """Print every fault; fatal ones keep the set from being read."""
+    problems = check_coco(options.root)
+    fatal = [problem for problem in problems if problem.fatal]
+    for problem in [*fatal, *(p for p in problems if not p.fatal)][: options.most]:
+        kind = "fault" if problem.fatal else "odd"
+        print(f"{kind}: {problem.where}: {problem.fault}; {problem.remedy}", file=sys.stderr)
+    if fatal:
+        raise UserError(options.root, f"{len(fatal)} faults, {len(problems) - len(fatal)} oddities", "mend the faults listed above")
+    print(f"{options.root}: no fault; {len(problems)} oddities")

@@ -1,0 +1,89 @@
+"""`handvae demo`: what the shipped model does, in pictures, from nothing but the package."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+from handvae.apps.drawing import enlarge, grid, write_gif
+from handvae.apps.estimate import estimate, overlay
+from handvae.apps.inputs import Photo, pictures_in, read_photo, read_poses
+from handvae.apps.transfer import SIDE, pose_header, transfer_sheet
+from handvae.apps.walk import frames, pose_walk
+from handvae.data.pictures import as_pixels, write_picture
+from handvae.hand import POSE_NAMES
+from handvae.noise import Noise
+from handvae.systems.srv_vae import SrvVae
+from handvae.training.checkpoint import load_model
+
+LOOKS = 6
+"""Random appearances on poses.png."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Pictures from the shipped model: poses, appearance transfer, a walk, an estimate."""
+
+    out: Path = Path("out/demo")
+    """Folder for the pictures."""
+    model: str = "photos-64"
+    """A shipped model, a .safetensors file or a run folder."""
+    photos: Path | None = None
+    """Your own photo, or a folder of them, for transfer and estimate; without it the model's own pictures stand in for photos."""
+    seed: int = 0
+    """Of the random appearances."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Make the four pictures and say where they are."""
+    options = tyro.cli(Options, args=arguments, prog="handvae demo")
+    system = load_model(options.model).system
+    poses = {name: read_poses(name, None, "palm", system) for name in POSE_NAMES}
+    joints = torch.cat([pose.joints for pose in poses.values()])
+    flat = torch.cat([pose.joints_2d for pose in poses.values()])
+    looks = system.random_appearance(LOOKS, Noise(options.seed))
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    headers = [pose_header(pose, system.crop.size_px) for pose in flat]
+    cells = [[_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))] for look in looks]
+    write_picture(options.out / "poses.png", grid([headers, *cells]))
+    print(f"{options.out / 'poses.png'}: {', '.join(POSE_NAMES)}; an appearance a row")
+
+    photos = _photos(options, system, joints, looks)
+    shown = [POSE_NAMES.index(name) for name in ("open", "victory", "point", "claw", "relaxed")]
+    write_picture(options.out / "transfer.png", transfer_sheet(system, photos[:4], joints[shown], [headers[i] for i in shown]))
+    print(f"{options.out / 'transfer.png'}: photo, its reconstruction, its looks on other poses")
+
+    share = torch.linspace(0, 1, 20)
+    steps = [pose_walk(system, a, b, share) for a, b in (("open", "victory"), ("victory", "point"), ("point", "relaxed"))]
+    write_gif(options.out / "walk.gif", frames(system, torch.cat(steps), looks[:1].expand(3 * len(share), -1)))
+    print(f"{options.out / 'walk.gif'}: open, victory, point, relaxed and back, one appearance")
+
+    found = [estimate(system, photo) for photo in photos[:4]]
+    write_picture(options.out / "estimate.png", grid([[enlarge(overlay(hand), 2 * SIDE) for hand in found]]))
+    origin = (
+        "your photos"
+        if options.photos
+        else "pictures of random looks that the model made, standing in for photos (--photos FOLDER takes yours)"
+    )
+    print(f"{options.out / 'estimate.png'}: joints read from {origin}")
+
+
+def _photos(options: Options, system: SrvVae, joints: torch.Tensor, looks: torch.Tensor) -> list[Photo]:
+    if options.photos is not None:
+        return [read_photo(path, None, system.crop) for path in pictures_in(options.photos)[:4]]
+    chosen = [POSE_NAMES.index(name) for name in ("victory", "flat", "point", "open")]
+    pictures = system.synthesize(joints[chosen], looks[: len(chosen)])
+    whole = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    names = [Path(POSE_NAMES[i]) for i in chosen]
+    return [
+        Photo(name, as_pixels(picture.numpy()), whole, picture[None], "the model's own picture")
+        for name, picture in zip(names, pictures, strict=True)
+    ]
+
+
+def _cell(picture: torch.Tensor) -> np.ndarray:
+    return enlarge(as_pixels(picture.numpy()), SIDE)

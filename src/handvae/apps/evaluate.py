@@ -1,0 +1,97 @@
+"""`handvae evaluate MODEL DATASET`: numbers that name their protocol."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from handvae.data.hands import Hands
+from handvae.data.source import open_data
+from handvae.data.view import HandData, cut, to_crop_px
+from handvae.evaluation.pose import Measure, bone_measures_3d, pose_measures_2d, spread_coverage
+from handvae.files import write_text_atomically
+from handvae.systems.srv_vae import SrvVae
+from handvae.training.checkpoint import load_model
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure a model on labelled pictures it was not trained on."""
+
+    model: tyro.conf.Positional[str]
+    """A shipped model, a .safetensors file or a run folder."""
+    dataset: tyro.conf.Positional[Path]
+    """Folder of a data set."""
+    split: str | None = "test"
+    """Split of the data set; None for all of it."""
+    out: Path | None = None
+    """Write report.json there."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, measure, print."""
+    options = tyro.cli(Options, args=arguments, prog="handvae evaluate")
+    model = load_model(options.model)
+    data = open_data(options.dataset, options.split)
+    measures = measure(model.system, data)
+    table = Table("metric", "value", "N", "protocol", title=f"{model.name} on {options.dataset}, split {options.split}")
+    for m in measures:
+        table.add_row(m.name, f"{m.value:.3f} {m.unit}", str(m.n), m.protocol)
+    console = Console()
+    console.width = max(console.width, 120)
+    console.print(table)
+    if options.out is not None:
+        path = options.out / "report.json"
+        content = {
+            "model": options.model,
+            "dataset": str(options.dataset),
+            "split": options.split,
+            "measures": [asdict(m) for m in measures],
+        }
+        write_text_atomically(path, json.dumps(content, indent=2))
+        print(f"report: {path}")
+
+
+@torch.no_grad()
+def measure(system: SrvVae, data: HandData) -> tuple[Measure, ...]:
+    """Pose error and own-appearance reconstruction of a model on a data set's crops."""
+    batches = [_read(system, data, rows) for rows in torch.arange(len(data)).split(BATCH)]
+    truth = torch.cat([batch.truth for batch in batches])
+    predicted = torch.cat([batch.predicted for batch in batches])
+    spread = torch.cat([batch.spread for batch in batches])
+    valid = torch.cat([batch.valid for batch in batches])
+    size = system.crop.size_px
+    if system.config.pose == "2d":
+        px = [to_crop_px(joints, size) for joints in (predicted, truth)]
+        poses = pose_measures_2d(px[0], px[1], valid, f"{size} px crop")
+    else:
+        poses = bone_measures_3d(predicted, truth, valid)
+    squared = torch.cat([batch.squared_error for batch in batches])
+    psnr = float((-10 * squared.log10()).mean())
+    protocol = f"mean over pictures of the peak signal-to-noise ratio, {size} px crop in [0, 1], own appearance (posterior mean), true pose"
+    return (*poses, spread_coverage(predicted - truth, spread, valid), Measure("psnr", psnr, "dB", len(truth), protocol))
+
+
+@dataclass(frozen=True)
+class _Read:
+    truth: torch.Tensor
+    predicted: torch.Tensor
+    spread: torch.Tensor
+    valid: torch.Tensor
+    squared_error: torch.Tensor
+
+
+def _read(system: SrvVae, data: HandData, rows: torch.Tensor) -> _Read:
+    hands: Hands = cut(data, rows, system.crop)
+    image, valid = hands.need("image", "joint_valid")
+    joints = system.joints_of(hands)
+    prediction = system.predict(image)
+    again = system.synthesize(joints, system.appearance_of(image))
+    return _Read(joints, prediction.joints, prediction.spread, valid, (again - image).square().flatten(1).mean(1))

@@ -1,0 +1,220 @@
+"""What users name on the command line - a pose, a photo, a box - as tensors for a model; each says which reading it took."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field, TypeAdapter, ValidationError
+from torch import Tensor
+
+from handvae.data.coco import CocoHands
+from handvae.data.hands import Hands
+from handvae.data.pictures import read_picture
+from handvae.data.source import open_data
+from handvae.data.view import Crop, HandData, cut, move_labels, place, to_crop_units, warp
+from handvae.errors import UserError
+from handvae.geometry import VIEWS, crop_affine, mirror_3d, orthographic_view
+from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units
+from handvae.noise import Noise
+from handvae.systems.srv_vae import SrvVae
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Asked-for poses as a model takes them."""
+
+    joints: Float[Tensor, "pose joint axis"]
+    """Crop units (2D models) or bone units (3D models)."""
+    joints_2d: Float[Tensor, "pose joint 2"]
+    """Crop units: what the picture will show."""
+    joints_mm: Float[Tensor, "pose joint 3"] | None
+    names: tuple[str, ...]
+    subjects: Int[Tensor, " pose"] | None = None
+
+
+def read_poses(text: str, split: str | None, view: str, model: SrvVae) -> Poses:
+    """A pose's name, a file of poses or a data set as poses.
+
+    Raises:
+        UserError: it is none of them, or holds no pose that the model can take.
+    """
+    path = Path(text)
+    if text in POSE_NAMES:
+        return _named(text, view, model)
+    if path.is_dir() or path.name == "annotations.json":
+        return _from_data(path, split, model)
+    if path.is_file():
+        return _from_file(path, model)
+    raise UserError(text, "is no pose's name, file or data set", f"named poses are {', '.join(POSE_NAMES)}")
+
+
+def _named(name: str, view: str, model: SrvVae) -> Poses:
+    if view not in VIEWS:
+        raise UserError("--view", f"no view {view!r}", f"there are {', '.join(VIEWS)}")
+    joints = forward_kinematics(named_pose(name)[None], HandShape.mean()).joints
+    seen = orthographic_view(joints, VIEWS[view].to(joints.dtype)[None], margin=model.crop.margin)
+    flat, solid = seen.joints_2d, seen.joints_mm
+    if model.spec.sides == "left":
+        flat, solid = flat * torch.tensor([-1.0, 1.0]), mirror_3d(solid)
+    return _choose(model, flat, solid, (name,), name)
+
+
+def _from_data(path: Path, split: str | None, model: SrvVae) -> Poses:
+    data = CocoHands(path, split)
+    labels = data.labels(torch.arange(len(data)))
+    if labels.joint_valid is not None and not labels.joint_valid.all():
+        whole = labels.joint_valid.all(1)
+        if not whole.any():
+            raise UserError(path, "no hand has all 21 keypoints labelled", "give poses with all joints")
+        labels = labels[whole]
+        names = tuple(name for name, keep in zip(data.file_names, whole.tolist(), strict=True) if keep)
+    else:
+        names = data.file_names
+    moved = move_labels(labels, place(labels, model.crop, None, Noise(0)))
+    (joints_2d,) = moved.need("joints_2d")
+    flat = to_crop_units(joints_2d, model.crop.size_px)
+    poses = _choose(model, flat, moved.joints_3d, names, str(path))
+    return Poses(poses.joints, poses.joints_2d, poses.joints_mm, names, moved.subject)
+
+
+def _from_file(path: Path, model: SrvVae) -> Poses:
+    """A JSON list of poses, or one, each 21 pairs (any unit; y down) or triples (mm, camera frame); or what `estimate` writes."""
+    try:
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict):
+            content = [hand["keypoints"] for hand in content["hands"]] if "hands" in content else content["keypoints"]
+        if content and isinstance(content[0][0], (int, float)):
+            content = [content]
+        values = TypeAdapter(list[Annotated[list[list[Number]], Field(min_length=21, max_length=21)]]).validate_python(content)
+        joints = torch.tensor(values, dtype=torch.float32)
+    except (OSError, ValidationError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise UserError(path, "holds no poses", "give JSON: 21 pairs (x, y) or triples (x, y, z), or a list of such poses") from error
+    if joints.ndim != 3 or joints.shape[-1] not in (2, 3) or not len(joints):
+        raise UserError(path, f"holds poses of shape {tuple(joints.shape)}", "give 21 pairs (x, y) or triples (x, y, z) a pose")
+    low, high = joints[..., :2].amin(1), joints[..., :2].amax(1)
+    extent = (high - low).amax(-1)
+    if (extent <= 0).any():
+        raise UserError(path, "a pose has all joints on one point", "give distinct joints")
+    flat = (joints[..., :2] - ((low + high) / 2)[:, None]) / (extent / 2 * model.crop.margin)[:, None, None]
+    solid = joints if joints.shape[-1] == 3 else None
+    return _choose(model, flat, solid, tuple(f"{path.stem}_{i}" for i in range(len(joints))), str(path))
+
+
+def _choose(model: SrvVae, flat: Tensor, solid: Tensor | None, names: tuple[str, ...], where: str) -> Poses:
+    if model.config.pose == "2d":
+        return Poses(flat, flat, solid, names)
+    if solid is None:
+        raise UserError(where, "has 2D poses only, and this model takes 3D", "give joints in mm, or use a 2D model")
+    return Poses(to_bone_units(solid, "wrist"), flat, solid, names)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A hand cut out of a user's picture."""
+
+    path: Path
+    pixels: np.ndarray
+    """The whole picture, RGB."""
+    affine: Float[Tensor, "2 3"]
+    """Picture to crop."""
+    crop: Float[Tensor, "1 3 size size"]
+    found_by: str
+    """Which crop was used, for the user."""
+    mirrored: bool = False
+
+
+def read_photo(path: Path, box: tuple[float, float, float, float] | None, crop: Crop, mirror: bool = False) -> Photo:
+    """Cut the hand out of a picture by `box` (x, y, width, height of the joints, px), by a COCO file beside it, or take it whole."""
+    pixels = read_picture(path)
+    height, width = pixels.shape[:2]
+    if box is not None:
+        x, y, across, down = box
+        if not all(np.isfinite(box)) or across <= 0 or down <= 0 or x >= width or y >= height or x + across <= 0 or y + down <= 0:
+            raise UserError("--box", f"{box} does not lie in the {width} x {height} picture {path}", "give x,y,width,height in pixels")
+        return _cut_square(path, pixels, (x + across / 2, y + down / 2), max(across, down) * crop.margin, crop, "--box", mirror)
+    labelled = _label_of(path)
+    if labelled is not None:
+        affine = place(labelled, crop, None, Noise(0))[0]
+        mirrored = bool(torch.linalg.det(affine[:, :2]) < 0)
+        return Photo(path, pixels, affine, _warped(pixels, affine, crop), "the keypoints' box in annotations.json", mirrored)
+    return _cut_square(path, pixels, (width / 2, height / 2), max(width, height), crop, "the whole picture", mirror)
+
+
+def recrop(photo: Photo, joints_px: Float[Tensor, "joint 2"], crop: Crop) -> Photo:
+    """The same photo cut again round joints that were found in it, in pixels of the whole picture."""
+    low, high = joints_px.amin(0), joints_px.amax(0)
+    centre, side = ((low + high) / 2).tolist(), float((high - low).max()) * crop.margin
+    found_by = f"{photo.found_by}, then the box of the joints found there"
+    return _cut_square(photo.path, photo.pixels, (centre[0], centre[1]), max(side, 8.0), crop, found_by, photo.mirrored)
+
+
+def _cut_square(path: Path, pixels: np.ndarray, centre: tuple[float, float], side: float, crop: Crop, found_by: str, mirror: bool) -> Photo:
+    affine = crop_affine(torch.tensor([centre]), torch.tensor([side]), crop.size_px)[0]
+    if mirror:
+        affine = torch.stack([torch.tensor([0.0, 0.0, crop.size_px]) - affine[0], affine[1]])
+    return Photo(path, pixels, affine, _warped(pixels, affine, crop), found_by, mirror)
+
+
+def _warped(pixels: np.ndarray, affine: Tensor, crop: Crop) -> Tensor:
+    return torch.from_numpy(warp(pixels, affine.numpy(), crop.size_px)).permute(2, 0, 1)[None].float() / 255
+
+
+def _label_of(path: Path) -> Hands | None:
+    """The labels of a picture, where a COCO annotation in its folder, or the one above, names it."""
+    for folder in (path.parent, path.parent.parent):
+        if (folder / "annotations.json").is_file():
+            data = CocoHands(folder)
+            rows = [row for row, name in enumerate(data.file_names) if (folder / name).resolve() == path.resolve()]
+            if rows:
+                return data.labels(torch.tensor(rows[:1]))
+    return None
+
+
+def pictures_in(path: Path) -> list[Path]:
+    """A picture, or all pictures of a folder in order of name."""
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+        if not found:
+            raise UserError(path, "holds no picture", f"give a folder with {', '.join(sorted(PICTURE_SUFFIXES))} files")
+        return found
+    if not path.is_file():
+        raise UserError(path, "no such picture", "check the path")
+    return [path]
+
+
+def read_appearances(
+    text: str, split: str | None, count: int, model: SrvVae, noise: Noise, source: str, subjects: Tensor | None
+) -> tuple[Float[Tensor, "count appearance"], list[str]]:
+    """Appearances for `count` pictures, and a note on each.
+
+    `random` draws them; a photo gives its own to all; a data set gives each picture one of its hands at random, of another person than the
+    pose's where both sides name their people.
+    """
+    if text == "random":
+        return model.random_appearance(count, noise, "aggregate" if source == "aggregate" else "prior"), [
+            f"random from the {source}"
+        ] * count
+    path = Path(text)
+    if path.is_file() and path.name != "annotations.json":
+        photo = read_photo(path, None, model.crop)
+        return model.appearance_of(photo.crop).expand(count, -1), [f"{path.name} ({photo.found_by})"] * count
+    data = open_data(path, split)
+    people = data.labels(torch.arange(len(data))).subject
+    scores = noise.uniform(count, len(data))
+    if subjects is not None and people is not None:
+        scores = scores.masked_fill(subjects[:, None] == people[None], -1.0)
+    choice = scores.argmax(1)  # uniform among the people who are not the pose's own
+    appearances = torch.cat([model.appearance_of(_images(data, rows, model.crop)) for rows in choice.split(64)])
+    return appearances, [f"hand {row} of {path}" for row in choice.tolist()]
+
+
+def _images(data: HandData, rows: Tensor, crop: Crop) -> Tensor:
+    (image,) = cut(data, rows, crop).need("image")
+    return image

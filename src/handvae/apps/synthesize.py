@@ -1,0 +1,80 @@
+"""`handvae synthesize`: labelled pictures of asked-for poses."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from handvae.apps.inputs import Poses, read_appearances, read_poses
+from handvae.data.export import Labelled, write_coco
+from handvae.data.pictures import as_pixels
+from handvae.data.view import to_crop_px
+from handvae.errors import UserError
+from handvae.noise import Noise
+from handvae.systems.srv_vae import SrvVae
+from handvae.training.checkpoint import load_model
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """Labelled pictures of hands in the poses you ask for."""
+
+    pose: str
+    """A pose's name (open, flat, relaxed, fist, point, victory, pinch, ok, thumbup, claw), a JSON file of joints, or a data set."""
+    out: Path
+    """Folder to write."""
+    appearance: str = "random"
+    """`random`, a photo whose looks all get, or a data set (each picture gets those of another person)."""
+    n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
+    """Number of pictures; poses repeat in turn. Default: one a pose."""
+    model: str = "photos-64"
+    """A shipped model, a .safetensors file or a run folder."""
+    split: str | None = None
+    """Split of a data set given as pose."""
+    appearance_split: str | None = None
+    """Split of a data set given as appearance."""
+    appearance_from: Literal["prior", "aggregate"] = "prior"
+    """Draw random appearances from N(0, I), or from the Gaussian fitted to the training pictures' ones."""
+    view: str = "palm"
+    """What of a named pose faces the camera: palm, back, side_thumb, side_pinky."""
+    format: Literal["coco"] = "coco"
+    """Layout of the folder."""
+    seed: int = 0
+    """Same seed, same pictures."""
+    overwrite: bool = False
+    """Replace the folder if it is there."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, decode, write."""
+    options = tyro.cli(Options, args=arguments, prog="handvae synthesize")
+    if options.n is not None and options.n < 1:
+        raise UserError("-n", f"is {options.n}", "give at least 1")
+    system = load_model(options.model).system
+    poses = read_poses(options.pose, options.split, options.view, system)
+    count = options.n or len(poses.names)
+    turn = torch.arange(count) % len(poses.names)
+    subjects = None if poses.subjects is None else poses.subjects[turn]
+    noise = Noise(options.seed)
+    looks, notes = read_appearances(options.appearance, options.appearance_split, count, system, noise, options.appearance_from, subjects)
+    hands = labelled(system, poses, turn, looks, notes)
+    description = f"synthetic hands: model {options.model}, pose {options.pose}, appearance {options.appearance}, seed {options.seed}"
+    written = write_coco(options.out, hands, description, options.overwrite)
+    print(f"{written} pictures with labels: {options.out / 'annotations.json'}")
+
+
+def labelled(system: SrvVae, poses: Poses, turn: torch.Tensor, looks: torch.Tensor, notes: Sequence[str]) -> Iterator[Labelled]:
+    """Decode in batches: picture i has pose `turn[i]` and appearance `looks[i]`."""
+    side = "left" if system.spec.sides == "left" else "right"
+    for rows in torch.arange(len(turn)).split(BATCH):
+        which = turn[rows]
+        pictures = system.synthesize(poses.joints[which], looks[rows]).numpy()
+        joints = to_crop_px(poses.joints_2d[which], system.crop.size_px).numpy()
+        for i, (row, pose) in enumerate(zip(rows.tolist(), which.tolist(), strict=True)):
+            solid = None if poses.joints_mm is None else poses.joints_mm[pose].numpy()
+            yield Labelled(as_pixels(pictures[i]), joints[i], side, solid, f"pose {poses.names[pose]}; appearance {notes[row]}")

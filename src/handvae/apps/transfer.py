@@ -1,0 +1,90 @@
+"""`handvae transfer APPEARANCE POSE`: the looks of one photo on the pose of another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import tyro
+
+from handvae.apps.drawing import draw_skeleton, enlarge, grid
+from handvae.apps.estimate import parse_box
+from handvae.apps.inputs import Photo, pictures_in, read_photo, read_poses
+from handvae.data.pictures import as_pixels, write_picture
+from handvae.data.view import to_crop_px
+from handvae.hand import POSE_NAMES
+from handvae.systems.srv_vae import SrvVae
+from handvae.training.checkpoint import load_model
+
+SIDE = 192
+
+
+@dataclass(frozen=True)
+class Options:
+    """Put the appearance of one photo (or of each in a folder) on the pose of another."""
+
+    appearance: tyro.conf.Positional[Path]
+    """Photo, or folder of photos, that gives the looks."""
+    pose: tyro.conf.Positional[str]
+    """Photo that gives the pose, or a named pose, a JSON file of joints, or a data set."""
+    out: Path = Path("out/transfer.png")
+    """Sheet: an appearance a row; its photo, its plain reconstruction, then the asked poses."""
+    model: str = "photos-64"
+    """A shipped model, a .safetensors file or a run folder."""
+    split: str | None = None
+    """Split of a data set given as pose."""
+    box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
+    """Where the joints are in the appearance photo, px."""
+    pose_box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
+    """Where the joints are in the pose photo, px."""
+    most: int = 8
+    """Poses shown at most."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, read, draw."""
+    options = tyro.cli(Options, args=arguments, prog="handvae transfer")
+    system = load_model(options.model).system
+    looks = [read_photo(path, parse_box(options.box), system.crop) for path in pictures_in(options.appearance)]
+    joints, headers = _poses(options, system)
+    sheet = transfer_sheet(system, looks, joints[: options.most], headers[: options.most])
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(options.out, sheet)
+    for photo in looks:
+        print(f"appearance {photo.path}: crop from {photo.found_by}")
+    print(f"sheet: {options.out}")
+
+
+def _poses(options: Options, system: SrvVae) -> tuple[torch.Tensor, list[np.ndarray]]:
+    """Asked poses and a header picture of each: the photo it comes from, or its skeleton."""
+    path = Path(options.pose)
+    if options.pose not in POSE_NAMES and path.is_file() and path.suffix.lower() != ".json":
+        photo = read_photo(path, parse_box(options.pose_box), system.crop)
+        print(f"pose {photo.path}: crop from {photo.found_by}; joints read by the model")
+        return system.predict(photo.crop).joints, [_cell(photo.crop[0])]
+    poses = read_poses(options.pose, options.split, "palm", system)
+    return poses.joints, [pose_header(flat, system.crop.size_px) for flat in poses.joints_2d[: options.most]]
+
+
+def pose_header(joints: torch.Tensor, size_px: int) -> np.ndarray:
+    """A skeleton on white."""
+    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    return draw_skeleton(white, to_crop_px(joints, size_px).numpy() * (SIDE / size_px))
+
+
+def transfer_sheet(system: SrvVae, looks: Sequence[Photo], joints: torch.Tensor, headers: Sequence[np.ndarray]) -> np.ndarray:
+    """First row: the poses. Then an appearance a row: photo, plain reconstruction, the poses with its looks."""
+    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    rows = [[white, white, *headers]]
+    for photo in looks:
+        appearance = system.appearance_of(photo.crop)
+        own = system.synthesize(system.predict(photo.crop).joints, appearance)[0]
+        pictures = system.synthesize(joints, appearance.expand(len(joints), -1))
+        rows.append([_cell(photo.crop[0]), _cell(own), *[_cell(picture) for picture in pictures]])
+    return grid(rows)
+
+
+def _cell(picture: torch.Tensor) -> np.ndarray:
+    return enlarge(as_pixels(picture.numpy()), SIDE)

@@ -1,0 +1,96 @@
+"""`handvae walk A B`: an animation between two poses, or two appearances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import tyro
+
+from handvae.apps.drawing import enlarge, write_gif
+from handvae.apps.inputs import read_photo, read_poses
+from handvae.data.pictures import as_pixels
+from handvae.errors import UserError
+from handvae.geometry import VIEWS, orthographic_view
+from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose
+from handvae.noise import Noise
+from handvae.systems.srv_vae import SrvVae
+from handvae.training.checkpoint import load_model
+
+
+@dataclass(frozen=True)
+class Options:
+    """Walk from A to B and back: one factor moves, the other stands still."""
+
+    a: tyro.conf.Positional[str]
+    """Factor pose: a named pose or JSON file. Factor appearance: a photo, or `random`."""
+    b: tyro.conf.Positional[str]
+    """Where the walk goes."""
+    factor: Literal["pose", "appearance"] = "pose"
+    """What changes."""
+    out: Path = Path("out/walk.gif")
+    """The animation."""
+    model: str = "photos-64"
+    """A shipped model, a .safetensors file or a run folder."""
+    pose: str = "open"
+    """The pose that stands still, for factor appearance."""
+    appearance: str = "random"
+    """The looks that stand still, for factor pose: `random` or a photo."""
+    frames: int = 24
+    """Pictures from A to B."""
+    seed: int = 0
+    """Of random appearances."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, decode, write."""
+    options = tyro.cli(Options, args=arguments, prog="handvae walk")
+    if options.frames < 2:
+        raise UserError("--frames", f"is {options.frames}", "give at least 2")
+    system = load_model(options.model).system
+    share = torch.linspace(0, 1, options.frames)
+    noise = Noise(options.seed)
+    if options.factor == "pose":
+        joints = pose_walk(system, options.a, options.b, share)
+        looks = _looks(options.appearance, system, noise).expand(len(share), -1)
+    else:
+        start, end = _looks(options.a, system, noise), _looks(options.b, system, noise)
+        looks = appearance_walk(start, end, share)
+        joints = read_poses(options.pose, None, "palm", system).joints[:1].expand(len(share), -1, -1)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_gif(options.out, frames(system, joints, looks))
+    print(f"animation: {options.out}")
+
+
+def frames(system: SrvVae, joints: torch.Tensor, looks: torch.Tensor, side: int = 256) -> list[np.ndarray]:
+    """A picture per pose and appearance."""
+    return [enlarge(as_pixels(picture), side) for picture in system.synthesize(joints, looks).numpy()]
+
+
+def pose_walk(system: SrvVae, a: str, b: str, share: torch.Tensor) -> torch.Tensor:
+    """Poses between two: named ones turn their joint angles (bones keep their length), others move along straight lines."""
+    if a in POSE_NAMES and b in POSE_NAMES and system.config.pose == "2d":
+        start, end = named_pose(a), named_pose(b)
+        angles = start + share[:, None, None] * (end - start)
+        shape = HandShape.mean()
+        seen = orthographic_view(forward_kinematics(angles, shape).joints, VIEWS["palm"].float()[None], margin=system.crop.margin)
+        mirror = -1.0 if system.spec.sides == "left" else 1.0
+        return seen.joints_2d * torch.tensor([mirror, 1.0])
+    start, end = (read_poses(text, None, "palm", system).joints[:1] for text in (a, b))
+    return start + share[:, None, None] * (end - start)
+
+
+def appearance_walk(start: torch.Tensor, end: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Appearances between two along a great circle, whose length does not dip as a straight line's does."""
+    weight = share[:, None]
+    cosine = torch.nn.functional.cosine_similarity(start, end).clamp(-0.9999, 0.9999)
+    angle = torch.acos(cosine)
+    return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
+
+
+def _looks(text: str, system: SrvVae, noise: Noise) -> torch.Tensor:
+    if text == "random":
+        return system.random_appearance(1, noise)
+    return system.appearance_of(read_photo(Path(text), None, system.crop).crop)

@@ -1,0 +1,53 @@
+"""`python -m handvae.rv.explain`: prints the table of a network.
+
+python -m handvae.rv.explain package.module:make_decoder
+python -m handvae.rv.explain run/last.safetensors --loader package.module:load
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from torch import nn
+
+from handvae.rv.explain.table import explain
+
+Loader = Callable[[Path], nn.Module]
+
+
+def main(arguments: Sequence[str] | None = None, load_checkpoint: Loader | None = None) -> int:
+    """Prints the table and returns the exit code.
+
+    Args:
+        arguments: command line, without the program's name.
+        load_checkpoint: how to make a network from a file, for callers who know the format; `--loader` overrides it.
+    """
+    parser = argparse.ArgumentParser(prog="python -m handvae.rv.explain", description="Which operations a network consists of.")
+    parser.add_argument("network", help="package.module:callable that returns a torch module, or a checkpoint file")
+    parser.add_argument("--loader", help="package.module:callable that makes a torch module from the checkpoint's path")
+    options = parser.parse_args(arguments)
+    if options.loader:
+        load_checkpoint = _attribute(options.loader, parser)
+    if not Path(options.network).exists() and ":" in options.network:
+        network = _attribute(options.network, parser)
+        network = network if isinstance(network, nn.Module) else network()
+    elif load_checkpoint is None:
+        parser.error(f"{options.network} is not package.module:callable; for a checkpoint give --loader package.module:callable as well")
+    else:
+        network = load_checkpoint(Path(options.network))
+    print(explain(network))
+    return 0
+
+
+def _attribute(reference: str, parser: argparse.ArgumentParser):
+    home, _, name = reference.partition(":")
+    try:
+        return getattr(import_module(home), name)
+    except (ImportError, AttributeError) as fault:
+        parser.error(f"cannot find {reference}: {fault}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,8 +24,8 @@ def image_loss(
     Args:
         target: the real picture.
         picture: the decoded one; plain or exactly known, its variance adds nothing.
-        variance: `squared` adds weight * mean(v^2) as the published RV-VAE code does; `expected` adds mean(v), which makes the sum the exact
-            expectation of the squared error; `none` adds nothing.
+        variance: `squared` adds weight * mean(v^2) as the published RV-VAE code does; `expected` adds mean(v), which makes it the
+            exact expectation of the squared error; `none` adds nothing.
         weight: factor of the `squared` term.
     """
     mean, spread = (picture.mean, picture.var) if isinstance(picture, RandomVariable) else (picture, None)

@@ -1,7 +1,7 @@
 """`handvae train PRESET`: every option of the preset's dataclasses as a flag."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -29,19 +29,17 @@ class Options:
     """Run folder."""
     resume: bool = False
     """Continue the run in that folder."""
-    system: SrvVaeConfig = SrvVaeConfig()
-    crop: Crop = Crop()
-    augment: Augment = Augment()
-    train: Train = Train()
+    system: SrvVaeConfig = field(default_factory=SrvVaeConfig)
+    crop: Crop = field(default_factory=Crop)
+    augment: Augment = field(default_factory=Augment)
+    train: Train = field(default_factory=Train)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, check, train."""
     if not arguments or arguments[0].startswith("-"):
         listing = "\n".join(f"  {name:<14}{preset.about}" for name, preset in PRESETS.items())
-        print(
-            f"usage: handvae train PRESET --data.root DIR --out DIR [options]\n\npresets:\n{listing}\n\nhandvae train PRESET --help lists the options."
-        )
+        print(f"usage: handvae train PRESET --data.root DIR --out DIR [options]\n\npresets:\n{listing}")
         if not set(arguments) & {"-h", "--help"}:
             raise UserError("train", "no preset given", "name one of the above first")
         return

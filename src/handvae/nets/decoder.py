@@ -1,6 +1,7 @@
 """Image decoders; built of layers that `rv.to_rv` knows, so the same weights decode a sample or a random variable."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from jaxtyping import Float
@@ -42,7 +43,7 @@ class ImageDecoder(nn.Module):
         self.hidden = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU()) if hidden else nn.Identity()
         self.stem = nn.Sequential(nn.Linear(hidden or latent, widths[0] * stem_px**2), *([nn.ReLU()] if hidden else []))
         levels = []
-        for index, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for index, (inputs, outputs) in enumerate(pairwise(widths)):
             layers = [double_block(inputs + maps, outputs, kernel=kernel, norm=norm)]
             if refine and (to_rgb == "transposed" or index < len(widths) - 2):
                 layers.append(conv_block(outputs, outputs, kernel=3, stride=1, norm=norm, slope=0.0))

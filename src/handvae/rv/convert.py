@@ -79,21 +79,24 @@ class RVSequential(nn.Sequential):
         """Runs the children in order; tensors and known variables see them one by one."""
         if not (self.fuses and isinstance(input, RandomVariable)):
             return super().forward(input)
-        x, pending = input, None
-        for child in self:
-            if pending is not None:
-                scale, upsampling = pending
-                pending = None
-                if x.var is not None and _is_fusible_convolution(child) and not _has_hooks(child):
-                    x = upsample_conv2d(x, cast(nn.Conv2d, child), scale)
-                    continue
-                x = upsampling(x)
-            scale = _integer_scale(child)
-            if scale is not None and not _has_hooks(child):
-                pending = (scale, child)
+        x, children, done = input, list(self), 0
+        while done < len(children):
+            first, second = children[done], children[done + 1] if done + 1 < len(children) else None
+            scale = None if x.is_dirac or second is None else fused_scale(first, second)
+            if scale is None:
+                x = first(x)
+                done += 1
             else:
-                x = child(x)
-        return x if pending is None else pending[1](x)
+                x = upsample_conv2d(x, cast(nn.Conv2d, second), scale)
+                done += 2
+        return x
+
+
+def fused_scale(upsampling: nn.Module, convolution: nn.Module) -> int | None:
+    """Returns the scale if the two layers can run as one on a random variable, None if not."""
+    if _has_hooks(upsampling) or _has_hooks(convolution) or not _is_fusible_convolution(convolution):
+        return None
+    return _integer_scale(upsampling)
 
 
 def _convert(module: nn.Module, path: str, options: _Options, done: dict[int, nn.Module]) -> nn.Module:

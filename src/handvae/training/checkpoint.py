@@ -121,7 +121,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
         raise UserError(path, f"header field {where or 'config'}: {reason['msg']}", "read it with the version that wrote it") from error
     _load_tensors(path, system, tensors)
     system.eval().requires_grad_(False)
-    return Model(system.to(device).to(memory_format=torch.channels_last), header, path)
+    return Model(system.to(device, memory_format=torch.channels_last), header, path)  # pyright: ignore[reportCallIssue]
 
 
 def _read_header(path: Path, metadata: dict[str, str]) -> Header:

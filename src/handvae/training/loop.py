@@ -73,7 +73,7 @@ def fit(run: Run, ranks: Ranks) -> Path:
 
     # System
     system.prepare(_labels(run.data, system))
-    system.to(device).to(memory_format=torch.channels_last if train.channels_last else torch.contiguous_format)
+    system.to(device, memory_format=torch.channels_last if train.channels_last else torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     parameters = {name: [p for module in modules for p in module.parameters()] for name, modules in system.groups.items()}
     average = Average(system, train.ema)
     objective = system.objective

@@ -57,11 +57,11 @@ _LONG = Train(steps=12000)
 
 # fmt: off
 PRESETS: dict[str, Preset] = {
-    # name               what                                             system                          crop                     augment  train
-    "srv-vae-2d": Preset("SRV-VAE as in the paper, 2D (its STB rows)",    SrvVaeConfig(),                 Crop(64),                _STILL,  _PAPER),
-    "srv-vae-3d": Preset("SRV-VAE as in the paper, 3D (its InterHand)",   SrvVaeConfig(pose="3d"),        Crop(64, sides="right"), _STILL,  _PAPER),
-    "s-vae-2d":   Preset("the paper's baseline S-VAE, 2D",                SrvVaeConfig(latent="sample"),  Crop(64),                _STILL,  _PAPER),
-    "photos-64":  Preset("the shipped model: photos, limb maps",          _OURS,                          Crop(64, sides="right"), _VARIED, _LONG),
+    # name               what                                          system                         crop                     augment  train
+    "srv-vae-2d": Preset("SRV-VAE as in the paper, 2D (its STB rows)", SrvVaeConfig(),                Crop(64),                _STILL,  _PAPER),
+    "srv-vae-3d": Preset("SRV-VAE as in the paper, 3D (InterHand)",    SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
+    "s-vae-2d":   Preset("the paper's baseline S-VAE, 2D",             SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
+    "photos-64":  Preset("the shipped model: photos, limb maps",       _OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
 }
 # fmt: on
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
 
-from handvae.rv.convert import needs_rule
+from handvae.rv.convert import RVSequential, fused_scale, needs_rule
 from handvae.rv.registry import RVLeaf, twin_type
 from handvae.rv.rules import Kind, recorded_calls
 
@@ -60,19 +61,30 @@ def explain(module: nn.Module, *inputs: Any) -> Explanation:
 
 
 def _layers(module: nn.Module) -> Iterator[Row]:
+    fused = _fused(module)
     for name, child in module.named_modules():
         plain = child.plain_type if isinstance(child, RVLeaf) else type(child)
         twin = twin_type(plain)
-        if twin is not None:
+        if child in fused:
+            yield Row(name, plain.__name__, Kind.INDEPENDENCE, f"to_rv runs it together with {fused[child]}: copies are accounted for")
+        elif twin is not None:
             yield Row(name, plain.__name__, twin.rule.kind, twin.rule.assumption)
         elif needs_rule(child):
             yield Row(name, plain.__name__, None, f"no rule: register one with @rv.register_rv({plain.__name__})")
-        elif (
-            not plain.__module__.startswith("torch.nn")
-            and plain.forward is not nn.Sequential.forward
-            and not isinstance(child, nn.Sequential)
-        ):
+        elif not plain.__module__.startswith("torch.nn") and not isinstance(child, nn.Sequential):
             yield Row(name, plain.__name__, None, "its own forward: explain(module, example) lists the functions it calls")
+
+
+def _fused(module: nn.Module) -> dict[nn.Module, str]:
+    """Maps upsampling and convolution layers that to_rv joins to the name of their partner."""
+    partners: dict[nn.Module, str] = {}
+    for name, child in module.named_modules():
+        if type(child) in (nn.Sequential, RVSequential) and getattr(child, "fuses", True):
+            layers = list(child.named_children())
+            for (first_name, first), (second_name, second) in pairwise(layers):
+                if fused_scale(first, second) is not None:
+                    partners[first], partners[second] = f"{name}.{second_name}".strip("."), f"{name}.{first_name}".strip(".")
+    return partners
 
 
 def _called(module: nn.Module, inputs: tuple[Any, ...]) -> Iterator[Row]:

@@ -79,7 +79,8 @@ class RVSequential(nn.Sequential):
         """Runs the children in order; tensors and known variables see them one by one."""
         if not (self.fuses and isinstance(input, RandomVariable)):
             return super().forward(input)
-        x, children, done = input, list(self), 0
+        x: Any = input
+        children, done = list(self), 0
         while done < len(children):
             first, second = children[done], children[done + 1] if done + 1 < len(children) else None
             scale = None if x.is_dirac or second is None else fused_scale(first, second)

@@ -124,8 +124,15 @@ def encoder_half(
     # λ stays outside S: labels are few, picture values are many.
     label_term = weights.label * point_error(label, encoding.label, weights.label_variance).mean()
     loss = real_term(real, kl, scale, weights) + label_term + 0.25 * (exp_elbos[0] + exp_elbos[1])
-    means = [part.mean().detach() for part in (kl, fakes[0][1], fakes[1][1])]
-    return EncoderHalf(loss, *means, *(term.detach() for term in exp_elbos), encoding)
+    return EncoderHalf(
+        loss=loss,
+        kl_real=kl.mean().detach(),
+        kl_rec=fakes[0][1].mean().detach(),
+        kl_fake=fakes[1][1].mean().detach(),
+        exp_elbo_rec=exp_elbos[0].detach(),
+        exp_elbo_fake=exp_elbos[1].detach(),
+        encoding=encoding,
+    )
 
 
 def decoder_half(
@@ -148,7 +155,13 @@ def decoder_half(
     label_fake = point_error(fake_label, encoding_fake.label, "none").mean()
     real = reconstruction_error(image, reconstruction, weights.image_variance)
     loss = decoder_term(real, kl_rec, kl_fake, scale, weights) + 0.5 * weights.label_decoder * (label_rec + label_fake)
-    return DecoderHalf(loss, *(part.detach() for part in (kl_rec.mean(), kl_fake.mean(), label_rec, label_fake)))
+    return DecoderHalf(
+        loss=loss,
+        kl_rec=kl_rec.mean().detach(),
+        kl_fake=kl_fake.mean().detach(),
+        label_rec=label_rec.detach(),
+        label_fake=label_fake.detach(),
+    )
 
 
 def real_term(error: Float[Tensor, "batch"], kl: Float[Tensor, "batch"], scale: float, weights: SoftIntroWeights) -> Float[Tensor, ""]:

@@ -23,6 +23,8 @@ from handvae.errors import UserError
 from handvae.hand import BONES, JOINT_NAMES, LEFT, RIGHT
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+KEPT_BYTES = 2**28
+"""Decoded pictures that a reader keeps in memory."""
 OUTSIDE_SHARE = 0.1
 """A labelled joint may lie outside its picture by this share of the picture's larger side; farther out it is an error."""
 
@@ -95,6 +97,9 @@ class CocoHands:
             raise UserError(self.annotation_path, fault, remedy)
         self.file_names = tuple(pictures[row.image_id].file_name for row in rows)
         self._labels = _labels(rows, pictures)
+        # a small set is decoded once; a large one keeps its first pictures, which shuffled reading uses as well as any others
+        self._kept: dict[str, UInt8[np.ndarray, "height width 3"]] = {}
+        self._kept_bytes = 0
         sides: set[Sides] = {row.hand_side for row in rows}
         self.spec = DataSpec(
             name=self.root.name,
@@ -113,7 +118,14 @@ class CocoHands:
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
-        return read_picture(inside(self.root, self.file_names[row]))
+        name = self.file_names[row]
+        pixels = self._kept.get(name)
+        if pixels is None:
+            pixels = read_picture(inside(self.root, name))
+            if self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
+                self._kept[name] = pixels
+                self._kept_bytes += pixels.nbytes
+        return pixels
 
 
 def check_coco(root: Path) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -57,11 +57,11 @@ class Hands:
     def __len__(self) -> int:
         return next((len(value) for _, value in self.items()), 0)
 
-    def __getitem__(self, rows: slice | Sequence[int] | Int[Tensor, " rows"] | Bool[Tensor, " rows"]) -> Self:
+    def __getitem__(self, rows: slice | Sequence[int] | Int[Tensor, " rows"] | Bool[Tensor, " rows"]) -> "Hands":
         """The chosen rows, as a batch."""
         return replace(self, **{name: value[rows] for name, value in self.items()})
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Hands":
         """The same batch on another device."""
         return replace(self, **{name: value.to(device, non_blocking=True) for name, value in self.items()})
 

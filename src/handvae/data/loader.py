@@ -57,7 +57,8 @@ class Loader:
 
     def batches(self, start: int, stop: int) -> Iterator[Hands]:
         """Batches `start` up to `stop`, prepared ahead of their use."""
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="loader") as pool:
+        # one thread of arithmetic each: more would fight with the training step
+        with ThreadPoolExecutor(self.workers, "loader", initializer=torch.set_num_threads, initargs=(1,)) as pool:
             waiting: deque[Future[Hands]] = deque()
             for step in range(start, stop):
                 waiting.append(pool.submit(self.batch_at, step))

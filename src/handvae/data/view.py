@@ -12,7 +12,7 @@ from torch import Tensor
 
 from handvae.data.augment import Augment, photometric
 from handvae.data.hands import DataSpec, Hands
-from handvae.geometry import apply_affine, compose_affine, crop_affine, joints_box, pixel_index_affine
+from handvae.geometry import apply_affine, compose_affine, crop_affine, joints_box
 from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 
@@ -117,7 +117,8 @@ def warp(picture: UInt8[np.ndarray, "height width 3"], affine: Float[np.ndarray,
             ratios = np.array([picture.shape[1] / width, picture.shape[0] / height])
             picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
             matrix = np.concatenate([matrix[:, :2] * ratios, matrix[:, 2:]], axis=1)
-    indexed = pixel_index_affine(torch.from_numpy(matrix)).numpy()
+    shift = matrix[:, :2].sum(1) * 0.5 - 0.5  # as geometry.pixel_index_affine: OpenCV counts from pixel centres
+    indexed = np.concatenate([matrix[:, :2], (matrix[:, 2] + shift)[:, None]], axis=1)
     warped = cv2.warpAffine(picture, indexed, (size_px, size_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(warped, np.uint8)
 

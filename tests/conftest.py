@@ -3,13 +3,14 @@
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start; before torch is imported
 
 import cv2
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -96,9 +97,8 @@ def posed(index: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarra
 
 def draw(joints_px: np.ndarray, generator: torch.Generator) -> np.ndarray:
     """Thick lines for the bones of one colour on a plain ground of another."""
-    tones = (
-        (torch.rand(2, 3, generator=generator) * torch.tensor([[80.0], [120.0]]) + torch.tensor([[10.0], [130.0]])).int().tolist()
-    )
+    dark, light = torch.rand(2, 3, generator=generator)
+    ground, skin = (dark * 80 + 10).int().tolist(), (light * 120 + 130).int().tolist()
     canvas = np.full((TINY_SET_SIDE, TINY_SET_SIDE, 3), ground, np.uint8)
     points = np.round((joints_px - 0.5) * 16).astype(int).tolist()  # OpenCV counts from the first pixel's centre, in sixteenths
     for parent, child in BONES:
@@ -226,6 +226,14 @@ def refused(handvae: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
         return lines[0]
 
     return run
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Shape annotations are not checked, as outside tests."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ class Noise:
         """Standard normal numbers for `count` samples of this rank."""
         return self._own(torch.randn(count * self.ranks, *shape, generator=self.generator), count)
 
-    def uniform(self, count: int, *shape: int, low: float = 0.0, high: float = 1.0) -> Float[Tensor, "count *shape"]:
+    def uniform(self, count: int, *shape: int, low: int | float = 0, high: int | float = 1) -> Float[Tensor, "count *shape"]:
         """Uniform numbers in [low, high) for `count` samples of this rank."""
         return self._own(torch.rand(count * self.ranks, *shape, generator=self.generator) * (high - low) + low, count)
 

@@ -10,7 +10,7 @@ def numbered(count: int) -> Hands:
     return Hands(joints_2d=row.float()[:, None, None].expand(count, 21, 2), side=row % 2, subject=row)
 
 
-def test_fields_of_different_length_are_refused_and_named():
+def test_fields_of_different_length_are_refused_and_named(unchecked):
     with pytest.raises(ValueError, match=r"side.*3"):
         Hands(joints_2d=torch.zeros(2, 21, 2), side=torch.zeros(3, dtype=torch.long))
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 
 
+@runtime_checkable
 class HandData(Protocol):
     """What a reader offers."""
 

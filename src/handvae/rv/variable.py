@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, overload
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
@@ -36,17 +36,17 @@ class RandomVariable:
     # ---- constructors -------------------------------------------------------------------------------------------
 
     @classmethod
-    def dirac(cls, value: Float[Tensor, "..."]) -> Self:
+    def dirac(cls, value: Float[Tensor, "..."]) -> "RandomVariable":
         """Returns the variable that equals `value` with certainty."""
         return cls(value)
 
     @classmethod
-    def from_logvar(cls, mean: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) -> Self:
+    def from_logvar(cls, mean: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) -> "RandomVariable":
         """Builds the variable that an encoder describes by mean and log-variance, the latter clamped to [-15, 5]."""
         return cls(mean, logvar.clamp(-15.0, 5.0).exp())
 
     @classmethod
-    def from_stacked(cls, moments: Float[Tensor, "batch 2 *rest"]) -> Self:
+    def from_stacked(cls, moments: Float[Tensor, "batch 2 *rest"]) -> "RandomVariable":
         """Reads the interchange layout in which axis 1 holds mean and variance."""
         mean, var = moments.unbind(1)
         return cls(mean, var)

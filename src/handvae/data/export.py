@@ -31,11 +31,11 @@ def write_coco(folder: Path, hands: Iterable[Labelled], description: str, overwr
     """Write COCO keypoints: `annotations.json` and `images/*.png`; returns the number of hands.
 
     Raises:
-        UserError: the folder exists and holds something, and `overwrite` is not set.
+        UserError: the folder exists and holds something, and `overwrite` is not set, or what it holds is no data set.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
-        raise UserError(folder, "already exists", "give another --out, or --overwrite")
-    partial = folder.with_name(f".{folder.name}.partial")
+    _check_free(folder, overwrite)
+    folder = folder.resolve()  # "." has no name to write beside
+    partial, replaced = (folder.with_name(f".{folder.name}.{word}") for word in ("partial", "replaced"))
     shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / "images").mkdir(parents=True)
@@ -57,11 +57,23 @@ def write_coco(folder: Path, hands: Iterable[Labelled], description: str, overwr
         }
         (partial / "annotations.json").write_text(json.dumps(content))
         if folder.exists():
-            shutil.rmtree(folder)
+            shutil.rmtree(replaced, ignore_errors=True)
+            folder.rename(replaced)
         partial.rename(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return len(images)
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    """Only an empty folder is written into, and only a data set is ever replaced: `--out ~ --overwrite` must not cost a home."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not overwrite:
+        raise UserError(folder, "already exists", "give another --out, or --overwrite")
+    if not (folder / "annotations.json").is_file():
+        raise UserError(folder, "is no data set, so it is not replaced", "give another --out")
 
 
 def _annotation(number: int, hand: Labelled) -> dict[str, object]:

@@ -11,6 +11,7 @@ from handvae.data.augment import Augment
 from handvae.data.source import Source, open_data
 from handvae.data.view import Crop
 from handvae.errors import UserError
+from handvae.evaluation.report import write_run_report
 from handvae.systems.build import build_system
 from handvae.systems.srv_vae import SrvVaeConfig
 from handvae.training.config import Train
@@ -62,4 +63,4 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError("--train.batch", f"{options.train.batch} does not divide over {here.ranks} processes", "use a multiple")
         path = fit(Run(system, data, options.augment, options.train, options.out, name, options.resume), here)
         if here.main:
-            print(f"model: {path}")
+            print(f"model: {path}\nreport: {write_run_report(options.out)}")

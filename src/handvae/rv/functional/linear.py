@@ -6,6 +6,7 @@ Two products, two convolutions: one grouped convolution over both was slower on 
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -59,8 +60,10 @@ def transposed_convolution(
 
 
 def non_negative(var: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Cuts off the slightly negative sums that fast convolutions return; in place, so that nothing more is saved."""
-    return F.relu_(var)
+    """Cuts off the slightly negative sums that fast convolutions return; they are rounding, so the gradient passes."""
+    with torch.no_grad():  # nothing is saved, and the backward pass has no kernel for it
+        var.clamp_min_(0.0)
+    return var
 
 
 _CONVOLUTIONS = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}

@@ -6,6 +6,7 @@ flow through them. Computed in float32 under autocast.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -33,8 +34,7 @@ def batch_norm(
     dtype, mean, var = result_dtype(mean), at_least_float32(mean), at_least_float32(var)
     if training or running_mean is None or running_var is None:
         axes = [axis for axis in range(mean.dim()) if axis != 1]
-        between, centre = torch.var_mean(mean, axes, correction=0)
-        spread = between + var.mean(axes)
+        centre, spread = _statistics(mean, var, axes)
         if running_mean is not None and running_var is not None:
             count = mean.numel() // mean.shape[1]
             _update(running_mean, centre, momentum)
@@ -61,16 +61,11 @@ def group_norm(
     batch, channels = mean.shape[:2]
     axes = list(range(2, mean.dim()))
     # Channel statistics first, then their groups: reshaping to groups would copy a channels_last tensor.
-    if axes:
-        within, centre = torch.var_mean(mean, axes, correction=0)
-        within = within + var.mean(axes)
-    else:
-        within, centre = var, mean
-    between, group_centre = torch.var_mean(centre.view(batch, groups, -1), 2, correction=0, keepdim=True)
-    group_spread = between + within.view(batch, groups, -1).mean(2, keepdim=True)
+    centre, within = _statistics(mean, var, axes) if axes else (mean, var)
+    group_centre, group_spread = _statistics(centre.view(batch, groups, -1), within.view(batch, groups, -1), [2])
     shape = (batch, channels) + (1,) * len(axes)
     size = (batch, groups, channels // groups)
-    centre, spread = group_centre.expand(size).reshape(shape), group_spread.expand(size).reshape(shape)
+    centre, spread = (part.view(batch, groups, 1).expand(size).reshape(shape) for part in (group_centre, group_spread))
     shape = (1, -1) + (1,) * len(axes)
     return _affine(mean, var, centre, spread, _shaped(weight, shape), _shaped(bias, shape), eps, dtype)
 
@@ -86,9 +81,9 @@ def layer_norm(
     """Layer normalisation, kind A: statistics over the trailing axes of each sample, held constant."""
     dtype, mean, var = result_dtype(mean), at_least_float32(mean), at_least_float32(var)
     axes = list(range(-len(normalized_shape), 0))
-    between, centre = torch.var_mean(mean, axes, correction=0, keepdim=True)
-    spread = between + var.mean(axes, keepdim=True)
-    return _affine(mean, var, centre, spread, weight, bias, eps, dtype)
+    centre, spread = _statistics(mean, var, axes)
+    shape = (*mean.shape[: mean.dim() - len(axes)], *(1 for _ in axes))
+    return _affine(mean, var, centre.view(shape), spread.view(shape), weight, bias, eps, dtype)
 
 
 def instance_norm(
@@ -102,6 +97,59 @@ def instance_norm(
     return group_norm(mean, var, mean.shape[1], weight, bias, eps)
 
 
+class _Statistics(torch.autograd.Function):
+    """Mean and variance of sets of random scalars along `axes`, by two fast passes and one in the backward pass.
+
+    torch.var_mean takes ten times as long on CPU. Given g_c, g_s: into m flows g_c/n + 2 g_s (m−c)/n, into v g_s/n.
+    """
+
+    @staticmethod
+    def forward(mean: Tensor, var: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
+        centre = mean.mean(axes, keepdim=True)
+        between = (mean - centre).square_().mean(axes)
+        return centre.view(between.shape), between + var.mean(axes)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, list[int]], output: tuple[Tensor, Tensor]) -> None:
+        mean, _, axes = inputs
+        ctx.save_for_backward(mean, output[0])
+        ctx.shape = [1 if axis in axes or axis - mean.dim() in axes else length for axis, length in enumerate(mean.shape)]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        mean, centre = ctx.saved_tensors
+        count = mean.numel() // centre.numel()
+        grad_centre, grad_spread = (grad.view(ctx.shape) / count for grad in grad_outputs)
+        slope = 2.0 * grad_spread
+        into_mean = torch.addcmul(grad_centre - slope * centre.view(ctx.shape), mean, slope)
+        return into_mean, grad_spread.expand_as(mean), None
+
+
+class _Scaling(torch.autograd.Function):
+    """Mean m a + b and variance v a², where a and b are constant along most axes."""
+
+    @staticmethod
+    def forward(mean: Tensor, var: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.addcmul(shift, mean, scale), var * scale.square()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs[:3])
+        ctx.shift_shape = inputs[3].shape
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        grad_mean, grad_var = grad_outputs
+        mean, var, scale = ctx.saved_tensors
+        into_scale = (grad_mean * mean).sum_to_size(scale.shape) + 2.0 * scale * (grad_var * var).sum_to_size(scale.shape)
+        into_shift = grad_mean.sum_to_size(ctx.shift_shape)
+        return grad_mean * scale, grad_var * scale.square(), into_scale, into_shift
+
+
+def _statistics(mean: Tensor, var: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
+    return _Statistics.apply(mean, var, axes)  # pyright: ignore[reportReturnType]
+
+
 def _affine(
     mean: Tensor, var: Tensor, centre: Tensor, spread: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
@@ -112,7 +160,8 @@ def _affine(
     shift = -centre * scale
     if bias is not None:
         shift = shift + bias
-    return torch.addcmul(shift, mean, scale).to(dtype), (var * scale.square()).to(dtype)
+    scaled, spread = _Scaling.apply(mean, var, scale, shift)  # pyright: ignore[reportGeneralTypeIssues]
+    return scaled.to(dtype), spread.to(dtype)
 
 
 def _update(buffer: Tensor, value: Tensor, momentum: float | Tensor) -> None:

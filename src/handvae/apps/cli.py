@@ -62,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `handvae data check ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a folder that may not be written, a full disk
+        print(f"handvae {name}: {error.filename or name}: {error.strerror or error}; check the path and the disk", file=sys.stderr)
+        return 2
     return 0
 
 

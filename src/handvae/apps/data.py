@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import tyro
 
+from handvae.apps.options import parse
 from handvae.data.coco import CocoHands, check_coco
 from handvae.errors import UserError
 from handvae.hand import LEFT
@@ -36,7 +37,7 @@ class Check:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse `info` or `check` and run it."""
-    options = tyro.extras.subcommand_cli_from_dict({"info": Info, "check": Check}, args=arguments, prog="handvae data")
+    options = parse(Info | Check, arguments, "handvae data")
     if isinstance(options, Check):
         check(options)
     else:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 
 from handvae.apps.drawing import enlarge, grid, write_gif
 from handvae.apps.estimate import estimate, overlay
 from handvae.apps.inputs import Photo, pictures_in, read_photo, read_poses
+from handvae.apps.options import parse
 from handvae.apps.transfer import SIDE, pose_header, transfer_sheet
 from handvae.apps.walk import frames, pose_walk
 from handvae.data.pictures import as_pixels, write_picture
@@ -39,7 +39,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> None:
     """Make the four pictures and say where they are."""
-    options = tyro.cli(Options, args=arguments, prog="handvae demo")
+    options = parse(Options, arguments, "handvae demo")
     system = load_model(options.model).system
     poses = {name: read_poses(name, None, "palm", system) for name in POSE_NAMES}
     joints = torch.cat([pose.joints for pose in poses.values()])

@@ -12,6 +12,7 @@ import tyro
 
 from handvae.apps.drawing import draw_skeleton, enlarge
 from handvae.apps.inputs import Photo, pictures_in, read_photo, recrop
+from handvae.apps.options import parse
 from handvae.data.pictures import write_picture
 from handvae.data.view import to_crop_px
 from handvae.errors import UserError
@@ -53,7 +54,7 @@ class Estimate:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, read, write."""
-    options = tyro.cli(Options, args=arguments, prog="handvae estimate")
+    options = parse(Options, arguments, "handvae estimate")
     box = parse_box(options.box)
     if options.side not in ("left", "right"):
         raise UserError("--side", f"is {options.side!r}", "give left or right")

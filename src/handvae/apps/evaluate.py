@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from handvae.apps.options import parse
 from handvae.data.hands import Hands
 from handvae.data.source import open_data
 from handvae.data.view import HandData, cut, to_crop_px
@@ -37,7 +38,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
-    options = tyro.cli(Options, args=arguments, prog="handvae evaluate")
+    options = parse(Options, arguments, "handvae evaluate")
     model = load_model(options.model)
     data = open_data(options.dataset, options.split)
     measures = measure(model.system, data)

@@ -9,6 +9,7 @@ import torch
 import tyro
 
 from handvae.apps.inputs import Poses, read_appearances, read_poses
+from handvae.apps.options import parse
 from handvae.data.export import Labelled, write_coco
 from handvae.data.pictures import as_pixels
 from handvae.data.view import to_crop_px
@@ -52,7 +53,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, decode, write."""
-    options = tyro.cli(Options, args=arguments, prog="handvae synthesize")
+    options = parse(Options, arguments, "handvae synthesize")
     if options.n is not None and options.n < 1:
         raise UserError("-n", f"is {options.n}", "give at least 1")
     system = load_model(options.model).system

@@ -1,12 +1,12 @@
 """`handvae train PRESET`: every option of the preset's dataclasses as a flag."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import tyro
 
+from handvae.apps.options import parse
 from handvae.data.augment import Augment
 from handvae.data.source import Source, open_data
 from handvae.data.view import Crop
@@ -22,18 +22,15 @@ from handvae.training.presets import PRESETS, find_preset
 
 @dataclass(frozen=True)
 class Options:
-    """Train a preset; stop and continue it as you like."""
+    """What the command line asks for, on top of a preset."""
 
     data: Source
-    """Pictures to train on."""
     out: Path
-    """Run folder."""
-    resume: bool = False
-    """Continue the run in that folder."""
-    system: SrvVaeConfig = field(default_factory=SrvVaeConfig)
-    crop: Crop = field(default_factory=Crop)
-    augment: Augment = field(default_factory=Augment)
-    train: Train = field(default_factory=Train)
+    resume: bool
+    system: SrvVaeConfig
+    crop: Crop
+    augment: Augment
+    train: Train
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -46,11 +43,30 @@ def main(arguments: Sequence[str]) -> None:
         return
     name, *rest = arguments
     preset = find_preset(name)
-    default = Options(Source(tyro.MISSING), tyro.MISSING, False, preset.system, preset.crop, preset.augment, preset.train)
-    try:
-        options = tyro.cli(Options, args=rest, default=default, prog=f"handvae train {name}")
-    except ValueError as error:  # a rule between fields, from a configuration's __post_init__
-        raise UserError(f"train {name}", str(error), "change that option") from error
+
+    def ask(
+        data: Source,
+        out: Path,
+        resume: bool = False,
+        system: SrvVaeConfig = preset.system,
+        crop: Crop = preset.crop,
+        augment: Augment = preset.augment,
+        train: Train = preset.train,
+    ) -> Options:
+        """Train a preset; stop and continue it as you like.
+
+        Args:
+            data: Pictures to train on.
+            out: Run folder.
+            resume: Continue the run in that folder.
+            system: The networks and the objective.
+            crop: How a hand is cut out of its picture.
+            augment: Random changes of crops.
+            train: Optimiser, schedule, precision.
+        """
+        return Options(data, out, resume, system, crop, augment, train)
+
+    options = parse(ask, rest, f"handvae train {name}")
     data = open_data(options.data.root, options.data.split)
     spec = replace(data.spec, size_px=options.crop.size_px, sides=options.crop.sides if options.crop.sides != "keep" else data.spec.sides)
     torch.manual_seed(options.train.seed)  # only the weights' initial values draw from it

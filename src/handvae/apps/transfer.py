@@ -12,6 +12,7 @@ import tyro
 from handvae.apps.drawing import draw_skeleton, enlarge, grid
 from handvae.apps.estimate import parse_box
 from handvae.apps.inputs import Photo, pictures_in, read_photo, read_poses
+from handvae.apps.options import parse
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.view import to_crop_px
 from handvae.hand import POSE_NAMES
@@ -45,7 +46,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, read, draw."""
-    options = tyro.cli(Options, args=arguments, prog="handvae transfer")
+    options = parse(Options, arguments, "handvae transfer")
     system = load_model(options.model).system
     looks = [read_photo(path, parse_box(options.box), system.crop) for path in pictures_in(options.appearance)]
     joints, headers = _poses(options, system)

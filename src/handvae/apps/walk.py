@@ -11,6 +11,7 @@ import tyro
 
 from handvae.apps.drawing import enlarge, write_gif
 from handvae.apps.inputs import read_photo, read_poses
+from handvae.apps.options import parse
 from handvae.data.pictures import as_pixels
 from handvae.errors import UserError
 from handvae.geometry import VIEWS, orthographic_view
@@ -46,7 +47,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, decode, write."""
-    options = tyro.cli(Options, args=arguments, prog="handvae walk")
+    options = parse(Options, arguments, "handvae walk")
     if options.frames < 2:
         raise UserError("--frames", f"is {options.frames}", "give at least 2")
     system = load_model(options.model).system

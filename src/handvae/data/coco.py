@@ -22,7 +22,8 @@ from handvae.data.pictures import inside, read_picture
 from handvae.errors import UserError
 from handvae.hand import BONES, JOINT_NAMES, LEFT, RIGHT
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
+Side = Annotated[int, Field(gt=0, le=1_000_000)]
 KEPT_BYTES = 2**28
 """Decoded pictures that a reader keeps in memory."""
 OUTSIDE_SHARE = 0.1
@@ -32,11 +33,11 @@ OUTSIDE_SHARE = 0.1
 class _Picture(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
     id: int
-    file_name: str
-    width: Annotated[int, Field(gt=0)]
-    height: Annotated[int, Field(gt=0)]
+    file_name: Annotated[str, Field(pattern=r"^[^\x00]+$")]
+    width: Side
+    height: Side
     split: str | None = None
-    person: int | None = None
+    person: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
 
 
 class _Annotation(BaseModel):
@@ -93,9 +94,12 @@ class CocoHands:
         if not rows:
             known = f"it has {', '.join(splits)}" if splits else "its pictures have no `split` field"
             fault = f"holds no hand of split {split!r}" if split else "holds no hand"
-            remedy = f"{known}; leave the split out to read all" if split else "add annotations"
+            remedy = f"{known}; `split None` reads all" if split else "add annotations"
             raise UserError(self.annotation_path, fault, remedy)
         self.file_names = tuple(pictures[row.image_id].file_name for row in rows)
+        for name in self.file_names:  # found now, not after an hour of training
+            if not inside(self.root, name).is_file():
+                raise UserError(self.root / name, "no such picture", "add it, or remove its annotations")
         self._labels = _labels(rows, pictures)
         # a small set is decoded once; a large one keeps its first pictures, which shuffled reading uses as well as any others
         self._kept: dict[str, UInt8[np.ndarray, "height width 3"]] = {}
@@ -152,7 +156,8 @@ def _locate(root: Path) -> tuple[Path, Path]:
         return root.parent, root
     path = root / "annotations.json"
     if not path.is_file():
-        found = difflib.get_close_matches("annotations.json", [p.name for p in root.glob("*.json")], cutoff=0) if root.is_dir() else []
+        there = [other.name for other in root.glob("*.json") if other.is_file()]
+        found = difflib.get_close_matches("annotations.json", there, cutoff=0)
         hint = f"did you mean {root / found[0]}?" if found else "give a folder with annotations.json and the pictures it names"
         raise UserError(root, "no annotations.json there" if root.is_dir() else "no such folder", hint)
     return root, path

@@ -1,6 +1,7 @@
 """Reading and writing single pictures, safely: paths stay inside their root, sizes stay bounded, errors name the file."""
 
 import io
+import warnings
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,8 @@ MAX_PIXELS = 64_000_000
 """A picture with more is refused before it is decoded: it may be a decompression bomb."""
 
 cv2.setNumThreads(1)  # the loader spreads whole pictures over threads; OpenCV's own threads would fight with them
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged picture is reported once, by us
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)  # as Pillow's documentation has it
 
 
 def inside(root: Path, name: str) -> Path:
@@ -37,10 +40,15 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     try:
         with Image.open(io.BytesIO(content)) as header:  # reads the header only
             width, height = header.size
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+            if width * height > MAX_PIXELS:
+                raise UserError(path, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}", "make it smaller first")
+            header.verify()  # a PNG's checksums, of which libpng would complain on its own
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(path, f"has more than {MAX_PIXELS:,} pixels", "make it smaller first") from error
+    except UnidentifiedImageError as error:
         raise UserError(path, "is not a picture that can be read", "give a JPEG or PNG file") from error
-    if width * height > MAX_PIXELS:
-        raise UserError(path, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}", "make it smaller first")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(path, "the picture is damaged", "replace the file") from error
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
     if pixels is None:
         raise UserError(path, "the picture is damaged", "replace the file")

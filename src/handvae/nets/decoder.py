@@ -58,7 +58,7 @@ class ImageDecoder(nn.Module):
         return tuple(self.stem_px * 2**level for level in range(len(self.levels) + 1)) if self.maps else ()
 
     def forward(
-        self, latent: Float[Tensor, "batch latent"] | rv.RandomVariable, maps: Sequence[Float[Tensor, "batch map side side"]] = ()
+        self, latent: Float[Tensor, "batch latent"] | rv.RandomVariable, maps: Sequence[Float[Tensor, "batch map _ _"]] = ()
     ) -> Float[Tensor, "batch 3 size size"] | rv.RandomVariable:
         """The picture: plain from a plain latent, mean and variance per pixel from a random one (after `rv.to_rv`)."""
         channels = self.stem(self.hidden(latent))

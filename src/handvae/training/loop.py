@@ -6,6 +6,7 @@ Everything random in step n depends only on the seed and n, so a killed run that
 
 import json
 import os
+import pickle
 import platform
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -142,8 +144,8 @@ def fit(run: Run, ranks: Ranks) -> Path:
             if ranks.main:
                 if log is not None:
                     log.flush()
-                _write_state(state_path, step + 1, system, average, optimisers, norms)
                 write_model(run, average, step + 1, total)
+                _write_state(state_path, step + 1, system, average, optimisers, norms)  # last: a state says that all before it is there
                 enter(system, stage)
             ranks.wait()
     system.objective = objective
@@ -198,18 +200,27 @@ class MetricsLog:
     """metrics.jsonl: a line per logged step; lines after the step a run resumes from are dropped."""
 
     def __init__(self, path: Path, first: int) -> None:
-        kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= first] if path.is_file() and first else []
-        write_text_atomically(path, "".join(f"{line}\n" for line in kept))
-        self.file = path.open("a")
+        self.path = path
+        lines = path.read_text(errors="replace").splitlines() if path.is_file() and first else []
+        write_text_atomically(path, "".join(f"{line}\n" for line in lines if 0 < _step_of(line) <= first))
 
     def write(self, row: dict[str, float | int | str]) -> None:
         """Append a line."""
-        self.file.write(json.dumps(row) + "\n")
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
 
     def flush(self) -> None:
         """Bring the lines to the disk."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        with self.path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+def _step_of(line: str) -> int:
+    """The step a line of metrics.jsonl tells of; 0 for the rest of a line that a kill cut off."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return 0
 
 
 @contextmanager
@@ -276,14 +287,8 @@ def _prepare_folder(run: Run) -> None:
     if (out / "state.pt").is_file():
         if not run.resume:
             raise UserError(out, "already holds a run", "continue it with --resume, or give another --out")
-        if config_path.is_file() and json.loads(config_path.read_text()) != json.loads(text):
-            was = json.loads(config_path.read_text())
-            changed = [
-                f"{a}.{b}"
-                for a in ("system", "crop", "augment", "train", "data")
-                for b in config[a]
-                if was.get(a, {}).get(b) != json.loads(text)[a][b]
-            ]
+        changed = _changes(config_path, json.loads(text))
+        if changed:
             raise UserError(config_path, f"the run was started with other options ({', '.join(changed)})", "resume with the same options")
         return
     out.mkdir(parents=True, exist_ok=True)
@@ -298,6 +303,20 @@ def _prepare_folder(run: Run) -> None:
     }
     write_text_atomically(config_path, text)
     write_text_atomically(out / "environment.json", json.dumps(environment, indent=2) + "\n")
+
+
+def _changes(path: Path, now: dict[str, Any]) -> list[str]:
+    """Names of the options that differ from those that a run was started with."""
+    try:
+        was, wanted = _flat(json.loads(path.read_text())), _flat(now)
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(path, "cannot be read as a run's options", "start anew in another --out") from error
+    return sorted(name for name in was.keys() | wanted.keys() if was.get(name) != wanted.get(name))
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    parts = [(part, values if isinstance(values, dict) else {"": values}) for part, values in config.items()]
+    return {f"{part}.{name}".rstrip("."): value for part, values in parts for name, value in values.items()}
 
 
 def _write_state(
@@ -324,7 +343,7 @@ def _read_state(path: Path, system: SrvVae, average: Average, optimisers: dict[s
             optimiser.load_state_dict(state["optimisers"][name])
         norms.update(state["norms"])
         return int(state["step"])
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, EOFError, LookupError, TypeError, AttributeError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise UserError(path, "cannot be read as a training state", "start anew in another --out") from error
 
 

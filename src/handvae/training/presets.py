@@ -24,7 +24,7 @@ class Preset:
 
 # SRV-VAE, sizes of its base code (systems of the paper's tables 1 to 3): Adam 5e-3, x .95 an epoch, batch 64, plain float32
 _PAPER = Train(
-    epochs=100, batch=64, optimiser="adam", lr=5e-3, beta2=0.999, warmup_steps=0, schedule="epoch_decay", ema=0.0, precision="float32"
+    epochs=100.0, batch=64, optimiser="adam", lr=5e-3, beta2=0.999, warmup_steps=0, schedule="epoch_decay", ema=0.0, precision="float32"
 )
 _STILL = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)
 

@@ -29,7 +29,8 @@ PRESET = PRESETS["photos-64"]
 def medians(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Seconds of each variant; they take turns."""
     for run in variants.values():
-        run(), run()
+        for _ in range(2):  # warm up, and compile
+            run()
     times: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, run in variants.items():

@@ -20,6 +20,8 @@ class Augment:
     """Change the crop's side by +- this share."""
     shift: float = 0.06
     """Move the crop by +- this share of half its side."""
+    stretch: float = 0.0
+    """Stretch by up to this share along a random direction, and shrink as much across it: other hands, other views."""
     mirror: float = 0.0
     """Probability of mirroring (swaps the side)."""
     brightness: float = 0.0

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from handvae.data.augment import Augment, photometric
 from handvae.data.hands import DataSpec, Hands
-from handvae.geometry import apply_affine, compose_affine, crop_affine, joints_box
+from handvae.geometry import apply_affine, compose_affine, crop_affine, joints_box, rotation_z
 from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 
@@ -73,8 +73,19 @@ def place(labels: Hands, crop: Crop, augment: Augment | None, noise: Noise) -> F
         centre = centre + side_px[:, None] / 2 * augment.shift * noise.uniform(count, 2, low=-1, high=1)
         mirror = mirror ^ (noise.uniform(count) < augment.mirror)
     affine = crop_affine(centre, side_px, crop.size_px, angle)
+    if augment is not None and augment.stretch:
+        affine = compose_affine(affine, _stretches(len(labels), augment.stretch, crop.size_px, noise))
     flip = torch.tensor([[-1.0, 0.0, crop.size_px], [0.0, 1.0, 0.0]]).expand(len(labels), 2, 3)
     return torch.where(mirror[:, None, None], compose_affine(affine, flip), affine)
+
+
+def _stretches(count: int, size: float, size_px: int, noise: Noise) -> Float[Tensor, "batch 2 3"]:
+    """Area-preserving stretches of crops about their centres."""
+    turn = rotation_z(noise.uniform(count, high=math.pi))[:, :2, :2]
+    factor = 1 + noise.uniform(count, high=size)
+    linear = turn @ torch.diag_embed(torch.stack([factor, 1 / factor], 1)) @ turn.mT
+    centre = torch.full((2, 1), size_px / 2)
+    return torch.cat([linear, centre - linear @ centre], 2)
 
 
 def _mirrored(side: Int[Tensor, " batch"], crop: Crop) -> Bool[Tensor, " batch"]:
@@ -84,15 +95,15 @@ def _mirrored(side: Int[Tensor, " batch"], crop: Crop) -> Bool[Tensor, " batch"]
 
 
 def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"]) -> Hands:
-    """Labels after a similarity (or mirrored similarity) of the picture.
+    """Labels after an affine map of the picture.
 
-    In 3D the hand turns about the camera's axis and mirrors with the picture; the intrinsics take up the rest, so that projecting the new
-    joints with the new intrinsics gives the new pixels exactly: K' = A K Gᵀ.
+    In 3D the hand turns about the camera's axis and mirrors with the picture (by G, the orthogonal part of the map); the intrinsics take up
+    the rest, so that projecting the new joints with the new intrinsics gives the new pixels exactly: K' = A K Gᵀ.
     """
     linear = affine[:, :, :2]
-    scale = torch.linalg.det(linear).abs().sqrt()
+    left, _, right = torch.linalg.svd(linear)
     turn = torch.eye(3).repeat(len(affine), 1, 1)
-    turn[:, :2, :2] = linear / scale[:, None, None]
+    turn[:, :2, :2] = left @ right
     mirrored = torch.linalg.det(linear) < 0
     changes: dict[str, Tensor] = {}
     if labels.joints_2d is not None:

@@ -113,12 +113,13 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
     except (SafetensorError, OSError) as error:
         raise UserError(path, f"is damaged or not a safetensors file ({error})", "fetch or train the model again") from error
     try:
-        config = _config(header)
-        system = build_system(config, _checked(DataSpec, header.spec), _checked(Crop, header.crop))
-    except (ValidationError, ValueError) as error:
-        reason = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-        where = ".".join(str(part) for part in reason["loc"])
-        raise UserError(path, f"header field {where or 'config'}: {reason['msg']}", "read it with the version that wrote it") from error
+        with torch.device("meta"):  # no memory yet: a damaged header may ask for any amount
+            system = build_system(_config(header), _checked(DataSpec, header.spec), _checked(Crop, header.crop))
+    except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError) as error:
+        first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else {"loc": (), "msg": error}
+        where = ".".join(str(part) for part in first["loc"])
+        reason = " ".join(str(first["msg"]).split())
+        raise UserError(path, f"header field {where or 'config'}: {reason}", "read it with the version that wrote it") from error
     _load_tensors(path, system, tensors)
     system.eval().requires_grad_(False)
     return Model(system.to(device, memory_format=torch.channels_last), header, path)  # pyright: ignore[reportCallIssue]
@@ -128,13 +129,17 @@ def _read_header(path: Path, metadata: dict[str, str]) -> Header:
     if KEY not in metadata:
         raise UserError(path, "holds no handvae header", "give a model that handvae wrote")
     try:
-        header = _checked(Header, json.loads(metadata[KEY]))
-    except (ValueError, TypeError, AttributeError) as error:
+        header = _checked(Header, json.loads(metadata[KEY], parse_constant=_refuse))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(path, "its header is damaged", "fetch or train the model again") from error
     if header.format != FORMAT or header.system not in CONFIGS:
         fault = f"is of format {header.format}, system {header.system!r}; this version reads format {FORMAT} and {', '.join(CONFIGS)}"
         raise UserError(path, fault, "use the version that wrote it")
     return header
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} in the header")
 
 
 def _config(header: Header) -> SystemConfig:
@@ -160,6 +165,8 @@ def _load_tensors(path: Path, system: SrvVae, tensors: dict[str, Tensor]) -> Non
         if tensor.shape != expected[name].shape:
             fault = f"tensor {name} is {tuple(tensor.shape)}, the header asks for {tuple(expected[name].shape)}"
             raise UserError(path, fault, "fetch or train the model again")
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if tensor.is_floating_point() != expected[name].is_floating_point():
+            raise UserError(path, f"tensor {name} holds {tensor.dtype}, not {expected[name].dtype}", "fetch or train the model again")
+        if not torch.isfinite(tensor).all():
             raise UserError(path, f"tensor {name} holds NaN or infinity", "fetch or train the model again")
-    system.load_state_dict(tensors)
+    system.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}, assign=True)

@@ -111,4 +111,6 @@ def upsampling_kernel(
     assert isinstance(rows, Tensor)
     wide = sum(F.pad(rows, (shift, scale - 1 - shift)) for shift in range(scale))
     assert isinstance(wide, Tensor)
-    return wide
+    # The output takes its layout from the kernel: a channels_last layer must stay one, or every layer behind it copies.
+    is_channels_last = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    return wide.contiguous(memory_format=torch.channels_last) if is_channels_last else wide

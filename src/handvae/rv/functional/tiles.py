@@ -11,7 +11,7 @@ from torch import Tensor
 
 from handvae.rv.functional.moments import at_least_float32
 
-_TILE = 1 << 15  # elements: a quarter of a megabyte for two float32 results, so that a dozen temporaries fit the cache
+_TILE = 1 << 16  # elements; a quarter of a megabyte a temporary: smaller pieces pay more for calls, larger ones for memory
 
 
 def in_tiles(chain: Callable[..., tuple[Tensor, Tensor]], inputs: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:

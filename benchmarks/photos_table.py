@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, nargs="+", default=list(range(len(ROWS))), help="which rows to run, counted from 0")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
     parser.add_argument("--print", action="store_true", help="only print what is there")
     options = parser.parse_args()
@@ -104,7 +105,7 @@ def main() -> None:
             parser.error("--judge is needed to run")
         options.out.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(options.jobs) as pool:
-            jobs = [pool.submit(one, options, row, seed) for seed in range(options.seeds) for row in ROWS]
+            jobs = [pool.submit(one, options, list(ROWS)[row], seed) for seed in range(options.seeds) for row in options.rows]
             for job in jobs:
                 job.result()
     show(options)

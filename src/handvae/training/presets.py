@@ -38,7 +38,7 @@ _OURS = SrvVaeConfig(
     pose_stop_gradient=True,
     image_range="unit",
     likelihood_sigma=0.08,
-    kl_weight=1.0,
+    kl_weight=2.0,
     pose_weight=250.0,
     pose_variance="linear",
     encoder_widths=(32, 64, 128, 256),
@@ -51,9 +51,9 @@ _OURS = SrvVaeConfig(
     decoder_hidden=512,
     refine=True,
 )
-_VARIED = Augment(brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1)
+_VARIED = Augment(rotation_deg=25.0, scale=0.12, stretch=0.12, brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1)
 
-_LONG = Train(steps=12000)
+_LONG = Train(steps=26000, batch=32, lr=2e-3)
 
 # fmt: off
 PRESETS: dict[str, Preset] = {

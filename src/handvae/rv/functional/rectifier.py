@@ -92,21 +92,22 @@ def _rectify(m: Tensor, v: Tensor, slope: float) -> tuple[Tensor, Tensor]:
 
 
 def _pull_back(m: Tensor, v: Tensor, grad_mean: Tensor, grad_var: Tensor, slope: float) -> tuple[Tensor, Tensor]:
-    # ReLU: dM/dm = P, dM/dv = f/2s, dV/dm = 2MQ, dV/dv = P − Mf/s. Without the floor dM/dv is infinite at m = v = 0.
-    floored = v + 1e-8
+    # V is the second moment E minus M², so a gradient of V is one of E and −2M times one of M:
+    #     dM/dm = a + (1−a)P         dM/dv = (1−a) f/2s
+    #     dE/dm = 2a²m + 2(1−a²)R    dE/dv = a² + (1−a²)P       with the ReLU's mean R = s(zP + f)
+    floored = v + 1e-8  # else dM/dv is infinite at m = v = 0
     inverse = floored.rsqrt()
-    z, s = (m * inverse).clamp(-_TAIL, _TAIL), floored * inverse
-    below = torch.erfc(z * _INVERSE_ROOT_2) * 0.5
-    above = 1.0 - below
-    density = (z.square() * -0.5).exp() * _INVERSE_ROOT_2PI
+    z = (m * inverse).clamp(-_TAIL, _TAIL)
+    above = 0.5 * torch.erfc(z * -_INVERSE_ROOT_2)
+    density = _INVERSE_ROOT_2PI * (z * z * -0.5).exp()
+    ramp = z * above + density  # R/s
+    doubled = 2.0 * floored * inverse * grad_var
     keep = 1.0 - slope
-    twice = torch.addcmul(density, z, above) * s * grad_var * (2.0 * keep * keep)  # 2 M (1−a)² dL/dV, with M = s(zP + f)
-    direct = grad_mean * keep
-    into_mean = torch.addcmul(above * direct, below, twice)
-    into_var = torch.addcmul(above * grad_var * (1.0 - slope * slope), density * inverse, direct - twice, value=0.5)
-    if slope != 0.0:
-        # The cross term 2a(1−a) P v adds v dP/dm = s f and P + v dP/dv = P − f z / 2; P is in the line above.
-        cross = density * grad_var * (2.0 * slope * keep)
-        into_mean = torch.addcmul(into_mean, s, cross).add(grad_mean, alpha=slope)
-        into_var = torch.addcmul(into_var, cross, z, value=-0.5).add(grad_var, alpha=slope * slope)
+    if slope == 0.0:
+        direct = grad_mean - doubled * ramp
+        return above * direct + doubled * ramp, 0.5 * density * inverse * direct + above * grad_var
+    direct = grad_mean - doubled * (slope * z + keep * ramp)
+    square, rest = slope * slope, 1.0 - slope * slope
+    into_mean = (slope + keep * above) * direct + doubled * (square * z + rest * ramp)
+    into_var = (0.5 * keep) * density * inverse * direct + (square + rest * above) * grad_var
     return into_mean, into_var

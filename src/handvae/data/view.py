@@ -46,8 +46,8 @@ class Crop:
     """Mirror every hand to this side."""
 
     def __post_init__(self) -> None:
-        if self.size_px < 8 or self.margin < 1:
-            raise ValueError("size_px is at least 8 and margin at least 1")
+        if not 8 <= self.size_px <= 2048 or not 1 <= self.margin <= 10:
+            raise ValueError("size_px is 8 to 2048 and margin 1 to 10")
 
 
 def to_crop_units(joints_px: Float[Tensor, "*batch 2"], size_px: int) -> Float[Tensor, "*batch 2"]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from handvae import rv
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.view import Crop, to_crop_units
-from handvae.hand import root, scale_bone
+from handvae.hand import PARENTS, root, scale_bone
 from handvae.losses import ImageVariance, PoseVariance, image_loss, pose_loss
 from handvae.nets.blocks import Norm
 from handvae.nets.decoder import ImageDecoder
@@ -29,6 +29,9 @@ from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.systems.system import Losses, Phase, Stage
+
+MAX_WIDTH = 8192
+"""Of any layer; what a damaged model file may ask for."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,15 @@ class SrvVaeConfig:
     def __post_init__(self) -> None:
         if self.pose == "3d" and (self.pose_input != "vector" or self.pose_head != "linear"):
             raise ValueError("limb maps and heat maps draw 2D joints: use pose='2d', or pose_input='vector' and pose_head='linear'")
+        widths = (*self.encoder_widths, *self.decoder_widths, self.appearance_dims)
+        if not (self.encoder_widths and self.decoder_widths) or not all(1 <= width <= MAX_WIDTH for width in widths):
+            raise ValueError(f"encoder_widths, decoder_widths and appearance_dims hold numbers from 1 to {MAX_WIDTH}")
+        if not all(0 <= width <= MAX_WIDTH for width in (self.encoder_hidden, self.decoder_hidden)):
+            raise ValueError(f"encoder_hidden and decoder_hidden are 0 to {MAX_WIDTH}")
+        if not 0 < self.limb_width < float("inf"):
+            raise ValueError("limb_width is positive")
+        if self.pose_head == "heatmap" and not 0 <= self.heatmap_levels < len(self.encoder_widths):
+            raise ValueError(f"heatmap_levels is 0 to {len(self.encoder_widths) - 1}, one less than the encoder's stages")
         if not 0 <= self.teacher_forcing <= 1:
             raise ValueError("teacher_forcing is a share between 0 and 1")
         if self.likelihood_sigma is not None and self.likelihood_sigma <= 0:
@@ -143,6 +155,8 @@ class SrvVae(nn.Module):
     def __init__(self, config: SrvVaeConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__()
         self.config, self.spec, self.crop = config, spec, crop
+        if config.pose_input == "vector+maps" and spec.joints != len(PARENTS):
+            raise ValueError(f"limb maps draw hands of {len(PARENTS)} joints, the data has {spec.joints}; use pose_input='vector'")
         stem_px = _stem(crop.size_px, len(config.decoder_widths) - (config.to_rgb == "conv"))
         pose_dims = spec.joints * config.axes
         self.trunk = Trunk(

@@ -113,9 +113,8 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
     except (SafetensorError, OSError) as error:
         raise UserError(path, f"is damaged or not a safetensors file ({error})", "fetch or train the model again") from error
     try:
-        with torch.device("meta"):  # no memory yet: a damaged header may ask for any amount
-            system = build_system(_config(header), _checked(DataSpec, header.spec), _checked(Crop, header.crop))
-    except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError) as error:
+        system = build_system(_config(header), _checked(DataSpec, header.spec), _checked(Crop, header.crop))
+    except (ValueError, TypeError, RuntimeError, LookupError, MemoryError) as error:
         first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else {"loc": (), "msg": error}
         where = ".".join(str(part) for part in first["loc"])
         reason = " ".join(str(first["msg"]).split())
@@ -169,4 +168,4 @@ def _load_tensors(path: Path, system: SrvVae, tensors: dict[str, Tensor]) -> Non
             raise UserError(path, f"tensor {name} holds {tensor.dtype}, not {expected[name].dtype}", "fetch or train the model again")
         if not torch.isfinite(tensor).all():
             raise UserError(path, f"tensor {name} holds NaN or infinity", "fetch or train the model again")
-    system.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}, assign=True)
+    system.load_state_dict(tensors)

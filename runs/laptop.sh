@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The whole pipeline on a laptop: train the shipped model's preset, measure it, make a labelled set with it, look at it.
+# usage: runs/laptop.sh PHOTOS [OUT]      (PHOTOS: a COCO-keypoints folder with splits train and test)
+set -euo pipefail
+photos=$1
+out=${2:-runs/photos-64}
+
+handvae data check "$photos"
+handvae train photos-64 --data.root "$photos" --out "$out" --resume          # about an hour on one core; continues where it was
+handvae evaluate "$out" "$photos" --split test --out "$out"                  # report.json
+handvae synthesize --model "$out" --pose "$photos" --split test --out "$out/synthetic" --overwrite
+handvae demo --model "$out" --out "$out/demo"
+python "$(dirname "$0")/ship.py" "$out" photos-64 --dataset "$photos"

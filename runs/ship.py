@@ -16,13 +16,13 @@ from handvae.training.checkpoint import WEIGHTS, load_model, save_model
 
 CARD = """# {name}
 
-SRV-VAE's networks trained as `handvae train {preset}` ({latent} latent, pose input {pose_input}), {size} px, {parameters:.1f} M parameters,
+Trained as `handvae train {preset}` ({latent} latent, pose input {pose_input}), {size} px, {parameters:.1f} M parameters,
 {steps} steps, float16. Made {date} by `runs/ship.py`.
 
 - **Reads**: a square RGB crop of one {sides} hand (the joints' box times {margin}); other hands are mirrored first.
 - **Gives**: 21 joints in 2D with a spread that is not calibrated; pictures from 21 joints and an appearance.
-- **Trained on**: {dataset}, split train, {count} pictures (Sign Language Digits, Ankara Ayranci Anadolu High School, Apache-2.0; plain light
-  backgrounds, ten gestures, palm towards the camera, mostly light skin). Labels are pseudo-labels of another detector.
+- **Trained on**: {dataset}, split train, {count} pictures (Sign Language Digits, Ankara Ayranci Anadolu High School, Apache-2.0; plain
+  light backgrounds, ten gestures, palm towards the camera, mostly light skin). Labels are pseudo-labels of another detector.
 - **Not for**: identifying people; hands seen from the back, cluttered pictures, dark skin, gloves: it has seen none or few.
 - **Licence**: Apache-2.0.
 

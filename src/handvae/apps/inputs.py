@@ -23,6 +23,8 @@ from handvae.noise import Noise
 from handvae.systems.srv_vae import SrvVae
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+LARGEST_BOX = 10
+"""Side of a box over the picture's; a larger one is a slip."""
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
@@ -94,9 +96,11 @@ def _from_file(path: Path, model: SrvVae) -> Poses:
             content = [content]
         values = TypeAdapter(list[Annotated[list[list[Number]], Field(min_length=21, max_length=21)]]).validate_python(content)
         joints = torch.tensor(values, dtype=torch.float32)
-    except (OSError, ValidationError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, ValidationError, ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise UserError(path, "holds no poses", "give JSON: 21 pairs (x, y) or triples (x, y, z), or a list of such poses") from error
-    if joints.ndim != 3 or joints.shape[-1] not in (2, 3) or not len(joints):
+    if not len(joints):
+        raise UserError(path, "holds no pose", "give 21 pairs (x, y) or triples (x, y, z) a pose")
+    if joints.ndim != 3 or joints.shape[-1] not in (2, 3):
         raise UserError(path, f"holds poses of shape {tuple(joints.shape)}", "give 21 pairs (x, y) or triples (x, y, z) a pose")
     low, high = joints[..., :2].amin(1), joints[..., :2].amax(1)
     extent = (high - low).amax(-1)
@@ -136,7 +140,8 @@ def read_photo(path: Path, box: tuple[float, float, float, float] | None, crop: 
     height, width = pixels.shape[:2]
     if box is not None:
         x, y, across, down = box
-        if not all(np.isfinite(box)) or across <= 0 or down <= 0 or x >= width or y >= height or x + across <= 0 or y + down <= 0:
+        apart = x >= width or y >= height or x + across <= 0 or y + down <= 0
+        if not all(np.isfinite(box)) or min(across, down) < 1 or max(across, down) > LARGEST_BOX * max(width, height) or apart:
             raise UserError("--box", f"{box} does not lie in the {width} x {height} picture {path}", "give x,y,width,height in pixels")
         return _cut_square(path, pixels, (x + across / 2, y + down / 2), max(across, down) * crop.margin, crop, "--box", mirror)
     labelled = _label_of(path)

@@ -52,5 +52,5 @@ def _read_box(text: str) -> tuple[str, str]:
     if near and fault.startswith("Unrecognized"):
         hint = f"did you mean {' or '.join(near)}? "
     else:
-        hint = "".join(f"{row}; " for part in parts[1:-1] for row in part if row.startswith("Available"))
+        hint = "".join(f"{row}; " for part in parts[1:-1] for row in part if row.startswith(("Available", "Unrecognized")))
     return fault[:1].lower() + fault[1:], hint

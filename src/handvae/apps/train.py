@@ -16,8 +16,9 @@ from handvae.systems.build import build_system
 from handvae.systems.srv_vae import SrvVaeConfig
 from handvae.training.config import Train
 from handvae.training.distributed import ranks
-from handvae.training.loop import Run, fit
+from handvae.training.loop import fit
 from handvae.training.presets import PRESETS, find_preset
+from handvae.training.run_folder import Run
 
 
 @dataclass(frozen=True)

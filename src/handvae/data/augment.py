@@ -1,6 +1,6 @@
 """Random changes of crops in training; the geometric ones act in `view.place`, where joints, camera and side move along."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,13 @@ class Augment:
     """Probability of a 3 x 3 binomial blur."""
     noise: float = 0.0
     """Standard deviation of sensor noise, up to this."""
+
+    def __post_init__(self) -> None:
+        highest = {"rotation_deg": 180.0, "scale": 0.9}
+        for field in fields(self):
+            value, most = getattr(self, field.name), highest.get(field.name, 1.0)
+            if not 0 <= value <= most:
+                raise ValueError(f"{field.name} is {value}; it lies between 0 and {most:g}")
 
 
 def photometric(image: Float[Tensor, "batch 3 height width"], augment: Augment, noise: Noise) -> Float[Tensor, "batch 3 height width"]:

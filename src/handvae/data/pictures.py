@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from handvae.errors import UserError
+from handvae.files import write_atomically
 
 MAX_PIXELS = 64_000_000
 """A picture with more is refused before it is decoded: it may be a decompression bomb."""
@@ -56,10 +57,16 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def write_picture(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Write RGB pixels as PNG or JPEG (by the suffix), complete or not at all."""
-    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
-    Image.fromarray(pixels).save(beside, quality=95)
-    beside.replace(path)
+    """Write RGB pixels as PNG or JPEG (by the suffix), complete or not at all.
+
+    Raises:
+        UserError: the suffix is of neither.
+    """
+    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+    kind = formats.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(path, "has no suffix of a picture", f"end its name in {' or '.join(formats)}")
+    write_atomically(path, lambda beside: Image.fromarray(pixels).save(beside, kind, quality=95))
 
 
 def as_pixels(image: "np.ndarray") -> UInt8[np.ndarray, "height width 3"]:

@@ -28,7 +28,7 @@ from handvae.nets.encoder import GaussianHead, HeatmapHead, Trunk
 from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
-from handvae.systems.system import Losses, Phase, Stage
+from handvae.systems.system import Losses, Phase, Stage, System
 
 MAX_WIDTH = 8192
 """Of any layer; what a damaged model file may ask for."""
@@ -149,8 +149,11 @@ class SrvLosses(Losses):
     image_variance: Float[Tensor, ""]
 
 
-class SrvVae(nn.Module):
+class SrvVae(System):
     """SRV-VAE and, with `latent="sample"`, S-VAE."""
+
+    config: SrvVaeConfig
+    objectives = ("objective",)
 
     def __init__(self, config: SrvVaeConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__()

@@ -1,8 +1,9 @@
 """What the training loop asks of a system: stages, steps, phases."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -44,35 +45,38 @@ class Stage:
     """Share of the run's steps, relative to the other stages'."""
 
 
-@runtime_checkable
-class System(Protocol):
-    """A model with its way of training. `nn.Module`s that offer this are trained by the one loop."""
+class System(nn.Module, ABC):
+    """A model with its way of training: what the one loop asks for. An interface only; what systems share they import from below."""
 
+    config: Any
+    """The system's frozen configuration dataclass."""
     spec: DataSpec
     crop: Crop
+    objectives: tuple[str, ...] = ()
+    """Names of methods that are pure in their arguments and take most of a step's time: the loop may compile them."""
 
     @property
+    @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
         """The stretches of training, in order."""
-        ...
 
     @property
+    @abstractmethod
     def groups(self) -> Mapping[str, Sequence[nn.Module]]:
         """Named sets of modules; each group has its own optimiser."""
-        ...
 
+    @abstractmethod
     def prepare(self, labels: Hands) -> None:
         """Take what is constant from the training labels (means, scales) before the first step."""
-        ...
 
+    @abstractmethod
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """Yield one phase per optimiser step; a later phase sees the parameters that the earlier one has updated."""
-        ...
 
+    @abstractmethod
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
         """Measure and keep what generation needs (latent moments) from training pictures; called before a model is written."""
-        ...
 
+    @abstractmethod
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
         """A picture that shows how training goes."""
-        ...

@@ -20,6 +20,7 @@ from handvae.errors import UserError
 from handvae.files import write_atomically
 from handvae.systems.build import CONFIGS, SystemConfig, build_system, system_name
 from handvae.systems.srv_vae import SrvVae
+from handvae.systems.system import System
 
 Kind = TypeVar("Kind")
 
@@ -60,7 +61,7 @@ class Model:
 
 def save_model(
     path: Path,
-    system: SrvVae,
+    system: System,
     *,
     steps: int = 0,
     preset: str = "",
@@ -153,7 +154,7 @@ def _checked(kind: type[Kind], values: dict[str, Any]) -> Kind:
     return TypeAdapter(kind).validate_python(values)
 
 
-def _load_tensors(path: Path, system: SrvVae, tensors: dict[str, Tensor]) -> None:
+def _load_tensors(path: Path, system: System, tensors: dict[str, Tensor]) -> None:
     expected = system.state_dict()
     missing, extra = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
     if missing or extra:

@@ -51,8 +51,14 @@ class Train:
     def __post_init__(self) -> None:
         if self.epochs is None and self.steps < 1:
             raise ValueError("steps is at least 1")
-        if self.batch < 1 or self.log_every < 1 or self.save_every < 1:
-            raise ValueError("batch, log_every and save_every are at least 1")
+        if min(self.batch, self.log_every, self.save_every, self.workers) < 1:
+            raise ValueError("batch, log_every, save_every and workers are at least 1")
+        if not 0 < self.lr < math.inf or not 0 < (self.epochs or 1) < math.inf:
+            raise ValueError("lr and epochs are positive")
+        if not all(0 <= value < 1 for value in (self.beta2, self.ema)) or not 0 < self.decay <= 1:
+            raise ValueError("beta2 and ema lie in [0, 1), decay in (0, 1]")
+        if not all(0 <= value < math.inf for value in (self.weight_decay, self.warmup_steps, self.clip)) or self.seed < 0:
+            raise ValueError("weight_decay, warmup_steps, clip and seed are not negative")
 
     def total_steps(self, count: int) -> int:
         """Steps of the whole run on a data set of `count` hands."""

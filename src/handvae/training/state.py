@@ -1,0 +1,106 @@
+"""What a run resumes from: weights, their average, the optimisers' moments. Randomness needs no state: step n's depends on n alone."""
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from handvae.errors import UserError
+from handvae.files import write_atomically
+from handvae.systems.system import System
+from handvae.training.config import Train
+
+
+class Average:
+    """Exponential moving average of all weights and buffers; the first steps weigh more, so that it starts quickly."""
+
+    def __init__(self, system: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: value.detach().clone() for name, value in system.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, system: nn.Module, step: int) -> None:
+        """Move towards the present weights."""
+        share = 1 - min(self.decay, (step + 1) / (step + 51)) if self.decay else 1.0
+        pairs = [(self.values[name], value) for name, value in system.state_dict().items()]
+        floats = [(old, new) for old, new in pairs if old.is_floating_point()]
+        for old, new in floats:
+            old.lerp_(new, share)
+        for old, new in pairs:
+            if not old.is_floating_point():
+                old.copy_(new)
+
+    def copy_to(self, system: nn.Module) -> None:
+        """Give the system the averaged weights."""
+        system.load_state_dict(self.values)
+
+    @contextmanager
+    def inside(self, system: nn.Module) -> Iterator[None]:
+        """The system with its averaged weights, at rest, for a while."""
+        present = {name: value.clone() for name, value in system.state_dict().items()}
+        self.copy_to(system)
+        system.eval()
+        try:
+            yield
+        finally:
+            system.load_state_dict(present)
+
+
+@dataclass
+class State:
+    """Everything that changes while a system trains."""
+
+    system: System
+    average: Average
+    parameters: dict[str, list[nn.Parameter]]
+    """Of each group."""
+    optimisers: dict[str, torch.optim.Optimizer]
+    norms: dict[str, float] = field(default_factory=dict)
+    """Running mean of each group's gradient norm."""
+
+    @classmethod
+    def fresh(cls, system: System, train: Train) -> "State":
+        """The state before the first step."""
+        parameters = {name: [p for module in modules for p in module.parameters()] for name, modules in system.groups.items()}
+        optimisers = {name: _optimiser(group, train) for name, group in parameters.items()}
+        return cls(system, Average(system, train.ema), parameters, optimisers)
+
+    def write(self, path: Path, step: int) -> None:
+        """Save, whole or not at all."""
+        state = {
+            "step": step,
+            "system": self.system.state_dict(),
+            "average": self.average.values,
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "norms": self.norms,
+        }
+        write_atomically(path, lambda beside: torch.save(state, beside))
+
+    def read(self, path: Path) -> int:
+        """Put a saved state back; returns the next step.
+
+        Raises:
+            UserError: the file is damaged or of another system.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self.system.load_state_dict(state["system"])
+            for name, value in state["average"].items():
+                self.average.values[name].copy_(value)
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+            self.norms.update(state["norms"])
+            return int(state["step"])
+        except (OSError, EOFError, LookupError, TypeError, AttributeError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+            raise UserError(path, "cannot be read as a training state", "start anew in another --out") from error
+
+
+def _optimiser(parameters: list[nn.Parameter], train: Train) -> torch.optim.Optimizer:
+    betas = (0.9, train.beta2)
+    if train.optimiser == "adam":
+        return torch.optim.Adam(parameters, lr=train.lr, betas=betas)
+    return torch.optim.AdamW(parameters, lr=train.lr, betas=betas, weight_decay=train.weight_decay)

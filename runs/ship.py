@@ -50,7 +50,7 @@ def main() -> None:
     save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
     measures = measure(load_model(target).system, open_data(options.dataset, options.split))
     rows = ["| metric | value | N | protocol |", "|---|---|---|---|"]
-    rows += [f"| {m.name} | {m.value:.3f} {m.unit} | {m.n} | {m.protocol} |" for m in measures]
+    rows += [f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.protocol} |" for m in measures]
     card = CARD.format(
         name=options.name, preset=header.preset, latent=system.config.latent, pose_input=system.config.pose_input,
         size=system.crop.size_px, parameters=sum(p.numel() for p in system.parameters()) / 1e6, steps=header.steps,

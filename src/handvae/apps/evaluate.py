@@ -14,12 +14,15 @@ from handvae.apps.options import parse
 from handvae.data.hands import Hands
 from handvae.data.source import open_data
 from handvae.data.view import HandData, cut, to_crop_px
+from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.pose import Measure, bone_measures_3d, pose_measures_2d, spread_coverage
 from handvae.files import write_text_atomically
 from handvae.systems.srv_vae import SrvVae
 from handvae.training.checkpoint import load_model
 
 BATCH = 64
+CALIBRATED = 32
+"""Hands whose pixel variances are compared."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Options:
     """Folder of a data set."""
     split: str | None = "test"
     """Split of the data set; None for all of it."""
+    calibration: bool = False
+    """Also compare modelled with true pixel variances (first 32 hands)."""
     out: Path | None = None
     """Write report.json there."""
 
@@ -42,9 +47,13 @@ def main(arguments: Sequence[str]) -> None:
     model = load_model(options.model)
     data = open_data(options.dataset, options.split)
     measures = measure(model.system, data)
+    if options.calibration:
+        hands = cut(data, torch.arange(min(CALIBRATED, len(data))), model.system.crop)
+        (image,) = hands.need("image")
+        measures += appearance_calibration(model.system, image, model.system.joints_of(hands))
     table = Table("metric", "value", "N", "protocol", title=f"{model.name} on {options.dataset}, split {options.split}")
     for m in measures:
-        table.add_row(m.name, f"{m.value:.3f} {m.unit}", str(m.n), m.protocol)
+        table.add_row(m.name, f"{m.value:.4g} {m.unit}", str(m.n), m.protocol)
     console = Console()
     console.width = max(console.width, 120)
     console.print(table)

@@ -1,0 +1,55 @@
+"""How far modelled pixel variances are from true ones, for each way of modelling them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from handvae.evaluation.pose import Measure
+from handvae.rv import CalibrationReport, RandomVariable, calibrate
+from handvae.rv.tangent import mirrored_moments, tangent_moments
+from handvae.systems.srv_vae import SrvVae
+
+MAP_TANGENTS = 8
+"""Directions for a map per pixel; the total needs one."""
+
+
+@torch.no_grad()
+def appearance_calibration(
+    system: SrvVae, image: Float[Tensor, "batch 3 height width"], joints: Float[Tensor, "batch joint axis"], samples: int = 128
+) -> tuple[Measure, ...]:
+    """Decode the appearance's posterior at the exact pose by each model of variance, and compare with `samples` plain decodings."""
+    appearance = system.encode(image).appearance
+    pose = system.standardise(joints).flatten(1)
+
+    def plain(texture: Tensor) -> Tensor:
+        picture = system.decode(pose, texture)
+        return picture.mean if isinstance(picture, RandomVariable) else picture
+
+    generator = torch.Generator().manual_seed(0)
+    models: dict[str, Callable[[RandomVariable], Any]] = {
+        "diagonal": lambda texture: system.decode(pose, texture),
+        "tangent_1": lambda texture: tangent_moments(plain, texture, generator=generator),
+        f"tangent_{MAP_TANGENTS}": lambda texture: tangent_moments(plain, texture, MAP_TANGENTS, generator=generator),
+        "mirrored_1": lambda texture: mirrored_moments(plain, texture, generator=generator),
+    }
+    measures: list[Measure] = []
+    for name, model in models.items():
+        report = _report(plain, model, appearance, samples)
+        protocol = f"pixel variance of the appearance's posterior at the exact pose, {samples} Gaussian draws through the plain decoder"
+        measures += [
+            Measure(f"{name}_modelled_over_true_variance", 1 / report.ratio, "", len(image), f"total; {protocol}"),
+            Measure(f"{name}_variance_map_correlation", report.map_correlation, "", len(image), f"Pearson, mean over pictures; {protocol}"),
+        ]
+    return tuple(measures)
+
+
+def _report(
+    plain: Callable[[Tensor], Tensor], model: Callable[[RandomVariable], Any], appearance: RandomVariable, samples: int
+) -> CalibrationReport:
+    def decode(texture: Tensor | RandomVariable) -> Any:
+        return model(texture) if isinstance(texture, RandomVariable) else plain(texture)
+
+    return calibrate(decode, appearance, samples, generator=torch.Generator().manual_seed(1))

@@ -143,7 +143,7 @@ def test_a_header_that_cannot_be_followed_is_named(fault, header, altered, refus
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[1]", "null", '"srv_vae"', '{"system": ' * 200_000, '{"system": "srv_vae", "config": {"limb_width": NaN}, "spec": {}, "crop": {}}'],
+    ["{", "[1]", "null", '"srv_vae"', '{"system": ' * 200_000, '{"system": "x", "config": {"a": NaN}, "spec": {}, "crop": {}}'],
     ids=["cut off", "list", "null", "string", "nested without end", "NaN"],
 )
 def test_a_damaged_header_is_refused(text, altered, refused_model):

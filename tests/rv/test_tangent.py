@@ -17,12 +17,12 @@ def a_variable(batch: int, size: int) -> rv.RandomVariable:
 def test_many_tangents_give_the_variance_of_a_linear_layer() -> None:
     layer = nn.Linear(6, 4).double()
     variable = a_variable(2, 6)
-    modelled = tangent_moments(layer, variable, 20_000, generator=torch.Generator().manual_seed(0))
+    modelled = tangent_moments(layer, variable, 3_000, generator=torch.Generator().manual_seed(0))
     assert variable.var is not None
     assert modelled.var is not None
     exact = variable.var @ layer.weight.square().T
     torch.testing.assert_close(modelled.mean, layer(variable.mean))
-    torch.testing.assert_close(modelled.var, exact, rtol=0.05, atol=0.0)
+    torch.testing.assert_close(modelled.var, exact, rtol=0.15, atol=0.0)
 
 
 @pytest.mark.parametrize("moments", [tangent_moments, mirrored_moments])

@@ -1,6 +1,7 @@
 """What a run resumes from: weights, their average, the optimisers' moments. Randomness needs no state: step n's depends on n alone."""
 
 import pickle
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,7 +88,9 @@ class State:
             UserError: the file is damaged or of another system.
         """
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what torch says of a foreign pickle before it refuses it
+                state = torch.load(path, map_location="cpu", weights_only=True)
             self.system.load_state_dict(state["system"])
             for name, value in state["average"].items():
                 self.average.values[name].copy_(value)

@@ -14,7 +14,7 @@ from handvae.apps.drawing import draw_skeleton, enlarge
 from handvae.apps.inputs import Photo, pictures_in, read_photo, recrop
 from handvae.apps.options import parse
 from handvae.data.pictures import write_picture
-from handvae.data.view import to_crop_px
+from handvae.data.view import in_own_crop, to_crop_px
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.geometry import apply_affine, invert_affine
@@ -94,12 +94,16 @@ def estimate(system: SrvVae, photo: Photo) -> Estimate:
     if photo.found_by == "the whole picture" and system.config.pose == "2d":
         photo = recrop(photo, _in_picture(system, prediction, photo), system.crop)
         prediction = system.predict(photo.crop)
-    if system.config.pose == "3d":
-        raise UserError("estimate", "the model reads 3D poses without a place in the picture", "use a model with pose='2d'")
     joints = _in_picture(system, prediction, photo)
     px = system.crop.size_px / 2 / float(torch.linalg.det(photo.affine[:, :2]).abs().sqrt())
+    solid = None
+    if system.config.pose == "3d":  # bone units; their size in the picture is known from where the joints lie there
+        solid = (prediction.joints[0] * torch.tensor([-1.0 if photo.mirrored else 1.0, 1.0, 1.0])).numpy()
+        px = float(
+            (joints.amax(0) - joints.amin(0)).max() / (prediction.joints[0, :, :2].amax(0) - prediction.joints[0, :, :2].amin(0)).max()
+        )
     spread = prediction.spread[0].square().mean(-1).sqrt() * px
-    return Estimate(photo, joints.numpy(), spread.numpy(), None)
+    return Estimate(photo, joints.numpy(), spread.numpy(), solid)
 
 
 def overlay(found: Estimate, side: int = 512) -> np.ndarray:
@@ -110,12 +114,15 @@ def overlay(found: Estimate, side: int = 512) -> np.ndarray:
 
 
 def _in_picture(system: SrvVae, prediction: Prediction, photo: Photo) -> torch.Tensor:
-    in_crop = to_crop_px(prediction.joints, system.crop.size_px)
+    flat = prediction.joints
+    if system.config.pose == "3d":  # seen without perspective, filling the crop as the joints of every crop do
+        flat = in_own_crop(flat[..., :2], system.crop.margin)
+    in_crop = to_crop_px(flat, system.crop.size_px)
     return apply_affine(in_crop, invert_affine(photo.affine[None]))[0]
 
 
 def _entry(found: Estimate, overlay_name: str) -> dict[str, object]:
-    return {
+    entry: dict[str, object] = {
         "photo": str(found.photo.path),
         "crop_from": found.photo.found_by,
         "overlay": overlay_name,
@@ -123,3 +130,6 @@ def _entry(found: Estimate, overlay_name: str) -> dict[str, object]:
         "spread_px": np.round(found.spread_px, 3).tolist(),
         "spread_is": "standard deviation claimed by the model, not calibrated",
     }
+    if found.joints_bones is not None:
+        entry["keypoints_3d_bone_units"] = np.round(found.joints_bones, 4).tolist()
+    return entry

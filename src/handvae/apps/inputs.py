@@ -15,7 +15,7 @@ from handvae.data.coco import CocoHands
 from handvae.data.hands import Hands
 from handvae.data.pictures import read_picture
 from handvae.data.source import open_data
-from handvae.data.view import Crop, HandData, cut, move_labels, place, to_crop_units, warp
+from handvae.data.view import Crop, HandData, cut, in_own_crop, move_labels, place, to_crop_units, warp
 from handvae.errors import UserError
 from handvae.geometry import VIEWS, crop_affine, mirror_3d, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units
@@ -102,11 +102,9 @@ def _from_file(path: Path, model: SrvVae) -> Poses:
         raise UserError(path, "holds no pose", "give 21 pairs (x, y) or triples (x, y, z) a pose")
     if joints.ndim != 3 or joints.shape[-1] not in (2, 3):
         raise UserError(path, f"holds poses of shape {tuple(joints.shape)}", "give 21 pairs (x, y) or triples (x, y, z) a pose")
-    low, high = joints[..., :2].amin(1), joints[..., :2].amax(1)
-    extent = (high - low).amax(-1)
-    if (extent <= 0).any():
+    if ((joints[..., :2].amax(1) - joints[..., :2].amin(1)).amax(-1) <= 0).any():
         raise UserError(path, "a pose has all joints on one point", "give distinct joints")
-    flat = (joints[..., :2] - ((low + high) / 2)[:, None]) / (extent / 2 * model.crop.margin)[:, None, None]
+    flat = in_own_crop(joints[..., :2], model.crop.margin)
     solid = joints if joints.shape[-1] == 3 else None
     return _choose(model, flat, solid, tuple(f"{path.stem}_{i}" for i in range(len(joints))), str(path))
 

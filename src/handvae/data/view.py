@@ -60,6 +60,13 @@ def to_crop_px(joints: Float[Tensor, "*batch 2"], size_px: int) -> Float[Tensor,
     return (joints + 1) * (size_px / 2)
 
 
+def in_own_crop(joints: Float[Tensor, "batch joint 2"], margin: float) -> Float[Tensor, "batch joint 2"]:
+    """Joints of any unit and place, in the crop units of the crop that is cut round their own box."""
+    low, high = joints.amin(1, keepdim=True), joints.amax(1, keepdim=True)
+    half_side = (high - low).amax(2, keepdim=True) / 2
+    return (joints - (low + high) / 2) / (half_side * margin)
+
+
 def place(labels: Hands, crop: Crop, augment: Augment | None, noise: Noise) -> Float[Tensor, "batch 2 3"]:
     """The affine map, source pixels to crop pixels, of each hand: its joints' box, turned, scaled, shifted and mirrored."""
     joints, valid, side = labels.need("joints_2d", "joint_valid", "side")

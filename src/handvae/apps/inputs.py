@@ -147,7 +147,7 @@ def read_photo(path: Path, box: tuple[float, float, float, float] | None, crop: 
         affine = place(labelled, crop, None, Noise(0))[0]
         mirrored = bool(torch.linalg.det(affine[:, :2]) < 0)
         return Photo(path, pixels, affine, _warped(pixels, affine, crop), "the keypoints' box in annotations.json", mirrored)
-    return _cut_square(path, pixels, (width / 2, height / 2), max(width, height), crop, "the whole picture", mirror)
+    return _cut_square(path, pixels, (width / 2, height / 2), float(max(width, height)), crop, "the whole picture", mirror)
 
 
 def recrop(photo: Photo, joints_px: Float[Tensor, "joint 2"], crop: Crop) -> Photo:

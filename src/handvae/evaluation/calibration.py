@@ -1,5 +1,6 @@
 """How far modelled pixel variances are from true ones, for each way of modelling them."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ def appearance_calibration(
     system: SrvVae, image: Float[Tensor, "batch 3 height width"], joints: Float[Tensor, "batch joint axis"], samples: int = 128
 ) -> tuple[Measure, ...]:
     """Decode the appearance's posterior at the exact pose by each model of variance, and compare with `samples` plain decodings."""
+    # torch's forward-mode derivative of group_norm cannot take channels-last feature maps (2.13)
+    system = copy.deepcopy(system).to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     appearance = system.encode(image).appearance
     pose = system.standardise(joints).flatten(1)
 

@@ -1,0 +1,115 @@
+"""estimate, transfer, walk, evaluate, data and demo, end to end with a tiny model."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handvae.data.pictures import read_picture, write_picture
+
+
+@pytest.fixture
+def run(handvae):
+    """Runs a command that must succeed; returns what it printed."""
+
+    def call(*words: object) -> str:
+        code, said, error = handvae(*words)
+        assert code == 0, error
+        return said
+
+    return call
+
+
+def test_estimate_writes_joints_inside_an_overlay_and_says_which_crop_it_took(run, tiny_model, tiny_set, tmp_path):
+    photo = tiny_set / "images" / "001.png"
+    said = run("estimate", photo, "--model", tiny_model, "--out", tmp_path)
+    assert "annotations.json" in said
+    (hand,) = json.loads((tmp_path / "estimate.json").read_text())["hands"]
+    assert np.array(hand["keypoints"]).shape == (21, 2)
+    assert np.array(hand["spread_px"]).min() > 0
+    assert max(read_picture(tmp_path / hand["overlay"]).shape) == 512
+
+
+def test_a_box_outranks_the_labels_and_no_box_takes_the_whole_picture(run, tiny_model, tiny_set, tmp_path):
+    alone = tmp_path / "alone.png"
+    write_picture(alone, read_picture(tiny_set / "images" / "001.png"))
+    assert "the whole picture" in run("estimate", alone, "--model", tiny_model, "--out", tmp_path / "a")
+    said = run("estimate", tiny_set / "images" / "001.png", "--box", "20,20,40,50", "--model", tiny_model, "--out", tmp_path / "b")
+    assert "--box" in said
+
+
+def test_what_estimate_writes_is_a_pose_file(run, tiny_model, tiny_set, tmp_path):
+    run("estimate", tiny_set / "images" / "001.png", tiny_set / "images" / "002.png", "--model", tiny_model, "--out", tmp_path)
+    said = run("synthesize", "--pose", tmp_path / "estimate.json", "--model", tiny_model, "--out", tmp_path / "made")
+    assert said.startswith("2 pictures")
+
+
+def test_the_other_hand_is_read_through_a_mirror(run, tiny_model, tiny_set, tmp_path):
+    pixels = read_picture(tiny_set / "images" / "004.png")
+    for name, picture in (("right", pixels), ("left", np.ascontiguousarray(pixels[:, ::-1]))):
+        write_picture(tmp_path / f"{name}.png", picture)
+        run("estimate", tmp_path / f"{name}.png", "--side", name, "--box", "8,8,80,80", "--model", tiny_model, "--out", tmp_path / name)
+    right, left = (np.array(json.loads((tmp_path / n / "estimate.json").read_text())["hands"][0]["keypoints"]) for n in ("right", "left"))
+    np.testing.assert_allclose(left[:, 0], 96 - right[:, 0], atol=0.05)
+    np.testing.assert_allclose(left[:, 1], right[:, 1], atol=0.05)
+
+
+def test_transfer_draws_an_appearance_a_row(run, tiny_model, tiny_set, tmp_path):
+    looks = tmp_path / "looks"
+    looks.mkdir()
+    for name in ("001.png", "009.png"):
+        write_picture(looks / name, read_picture(tiny_set / "images" / name))
+    run("transfer", looks, tiny_set / "images" / "005.png", "--model", tiny_model, "--out", tmp_path / "one.png")
+    run("transfer", looks, "victory", "--model", tiny_model, "--out", tmp_path / "two.png")
+    one, two = read_picture(tmp_path / "one.png"), read_picture(tmp_path / "two.png")
+    assert one.shape == two.shape == (3 * 194 - 2, 3 * 194 - 2, 3)
+    assert (one[200:, 388:] != two[200:, 388:]).any()
+
+
+@pytest.mark.parametrize("words", [("open", "point"), ("random", "random", "--factor", "appearance")])
+def test_a_walk_goes_there_and_back_and_moves(words, run, tiny_model, tmp_path):
+    run("walk", *words, "--frames", 5, "--model", tiny_model, "--out", tmp_path / "walk.gif")
+    with Image.open(tmp_path / "walk.gif") as animation:
+        frames = []
+        for number in range(getattr(animation, "n_frames", 1)):
+            animation.seek(number)
+            frames.append(np.asarray(animation.convert("RGB"), float))
+    assert frames[0].shape == (256, 256, 3)
+    assert 5 <= len(frames) <= 8  # equal neighbours are merged
+    assert np.abs(frames[0] - frames[len(frames) // 2]).max() > 0
+
+
+def test_evaluate_prints_n_and_protocol_and_reports_the_same(run, tiny_model, tiny_set, tmp_path):
+    said = run("evaluate", tiny_model, tiny_set, "--split", "test", "--out", tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    measures = {measure["name"]: measure for measure in report["measures"]}
+    assert {"mpjpe_px", "error_over_hand_size_median", "pckb@0.10", "psnr"} <= measures.keys()
+    assert all(measure["n"] == 16 and measure["protocol"] for measure in measures.values())
+    assert f"{measures['mpjpe_px']['value']:.4g} px" in said
+    assert "no alignment" in " ".join(said.split())
+
+
+def test_evaluate_compares_modelled_with_true_variance(run, tiny_model, tiny_set, tmp_path):
+    run("evaluate", tiny_model, tiny_set, "--split", "test", "--calibration", "--out", tmp_path)
+    values = {m["name"]: m["value"] for m in json.loads((tmp_path / "report.json").read_text())["measures"]}
+    assert values["mirrored_1_modelled_over_true_variance"] == pytest.approx(1.0, abs=0.3)
+    assert values["tangent_8_variance_map_correlation"] > values["tangent_1_variance_map_correlation"] > 0
+
+
+def test_data_info_counts_hands_people_and_labels(run, tiny_set):
+    said = " ".join(run("data", "info", tiny_set, "--split", "train").split())
+    assert "hands 32 (0 left, 32 right)" in said
+    assert "people 4" in said
+    assert "96 x 96" in said
+
+
+def test_demo_writes_its_four_pictures(run, tiny_model, tiny_set, tmp_path):
+    said = run("demo", "--model", tiny_model, "--out", tmp_path / "demo")
+    for name in ("poses.png", "transfer.png", "walk.gif", "estimate.png"):
+        assert str(tmp_path / "demo" / name) in said
+        with Image.open(tmp_path / "demo" / name) as picture:
+            assert min(picture.size) > 100
+            assert np.asarray(picture.convert("L"), float).std() > 1
+    run("demo", "--model", tiny_model, "--photos", tiny_set / "images", "--out", tmp_path / "own")
+    assert (tmp_path / "own" / "transfer.png").read_bytes() != (tmp_path / "demo" / "transfer.png").read_bytes()

@@ -20,7 +20,7 @@ COPIES = "copies, fully correlated for what follows"
 PROBIT = "probit; error of mean and variance 0.005 and 0.006 up to v = 1, 0.010 and 0.011 up to v = 4"
 TANH = "as sigmoid; error of mean and variance 0.02 and 0.04 up to v = 1, 0.03 and 0.06 up to v = 4"
 QUADRATURE = "Gaussian input; 9-point quadrature, error 5e-4 up to v = 1"
-CLARK = "Gaussian input, exact for two values; a tree of pairs above"
+CLARK = "Gaussian input, exact for two values; a tree of pairs above: of four, mean within 3 % of the std, variance within 20 %"
 RESIZED = f"nearest: {COPIES}; bilinear, bicubic: {SHARED_INPUTS}"
 INDEPENDENT_PARTS = "independent operands; x + x and x * x of one variable are known to be correlated"
 

@@ -10,12 +10,14 @@ from torch import Tensor
 from handvae.rv.functional.linear import non_negative
 from handvae.rv.functional.moments import Moments, at_least_float32, squared_weight
 
+Setting = int | float | Sequence[int | float] | None
+
 
 def upsample_nearest(
     mean: Float[Tensor, "..."],
     var: Float[Tensor, "..."],
-    size: int | Sequence[int] | None = None,
-    scale_factor: float | Sequence[float] | None = None,
+    size: Setting = None,
+    scale_factor: Setting = None,
 ) -> Moments:
     """Nearest upsampling, kind E alone: copies both moments.
 
@@ -32,8 +34,8 @@ def upsample_nearest(
 def interpolate_linear(
     mean: Float[Tensor, "batch channel height width"],
     var: Float[Tensor, "batch channel height width"],
-    size: int | Sequence[int] | None = None,
-    scale_factor: float | Sequence[float] | None = None,
+    size: Setting = None,
+    scale_factor: Setting = None,
     mode: str = "bilinear",
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
@@ -88,7 +90,7 @@ def upsample_convolution_mean(
     return F.conv_transpose2d(tensor, upsampling_kernel(weight, scale, groups), bias, scale, inverse, 0, groups)
 
 
-def _of_axis(setting: float | Sequence[float] | None, axis: int | None) -> float | Sequence[float] | None:
+def _of_axis(setting: Setting, axis: int | None) -> Setting:
     """Returns the setting of one axis for a picture of width one, all of it without an axis."""
     if setting is None or axis is None:
         return setting

@@ -1,0 +1,180 @@
+"""The loop: what a phase may move, what a stage freezes, what stops a run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+
+from handvae.data.augment import Augment
+from handvae.data.coco import CocoHands
+from handvae.data.hands import Hands
+from handvae.data.view import Crop
+from handvae.errors import UserError
+from handvae.noise import Noise
+from handvae.systems.srv_vae import SrvVae
+from handvae.systems.system import Losses, Phase, Stage, System
+from handvae.training import loop
+from handvae.training.config import Train
+from handvae.training.distributed import Ranks
+from handvae.training.loop import enter, fit, stage_at, take
+from handvae.training.run_folder import Run
+from handvae.training.state import Average, State
+
+SHORT = Train(steps=6, batch=8, precision="float32", compile=False, channels_last=False, workers=1, log_every=2, save_every=3)
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    size: int = 1
+
+
+class TwoHalves(System):
+    """Two groups whose losses reach both, as Soft-Intro's do; its second stage trains one of them."""
+
+    def __init__(self, spec, crop) -> None:
+        super().__init__()
+        self.config, self.spec, self.crop = NoConfig(), spec, crop
+        self.encoder = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        self.decoder = nn.Linear(4, 3)
+        self.seen: list[float] = []
+
+    @property
+    def stages(self):
+        return (Stage("both", ("encoder", "decoder"), 1.0), Stage("last", ("decoder",), 3.0))
+
+    @property
+    def groups(self):
+        return {"encoder": (self.encoder,), "decoder": (self.decoder,)}
+
+    def prepare(self, labels: Hands) -> None:
+        pass
+
+    def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
+        x = noise.normal(5, 3)
+        for group in ("encoder", "decoder"):
+            loss = (self.decoder(self.encoder(x)) - x).square().mean()
+            self.seen.append(float(loss.detach()))
+            yield Phase(Losses(loss), group, name=group)
+
+    def summarise(self, batches):
+        return {}
+
+    def sample_sheet(self, batch, noise):
+        return torch.zeros(3, 4, 4)
+
+
+@pytest.fixture
+def halves(tiny_spec):
+    torch.manual_seed(0)
+    return TwoHalves(tiny_spec, Crop(32))
+
+
+def a_run(system, data, out, **changes) -> Run:
+    return Run(system, data, Augment(rotation_deg=0.0, scale=0.0, shift=0.0), replace(SHORT, **changes), out)
+
+
+def test_a_phase_moves_its_own_group_and_the_next_phase_sees_it_moved(halves, tiny_set, tmp_path):
+    halves.train()
+    state = State.fresh(halves, SHORT)
+    before = [p.detach().clone() for p in (halves.encoder[0].weight, halves.decoder.weight)]
+    steps = take(state, halves.step(Hands(), "both", Noise(0)), a_run(halves, CocoHands(tiny_set, "train"), tmp_path), Ranks(), 0, 1e-2)
+    phase, norm = next(steps)
+    assert phase.group == "encoder"
+    assert norm > 0
+    assert not torch.equal(halves.encoder[0].weight, before[0])
+    assert torch.equal(halves.decoder.weight, before[1])
+    assert halves.decoder.weight.grad is None
+    moved = halves.encoder[0].weight.detach().clone()
+    phase, _ = next(steps)
+    assert phase.group == "decoder"
+    assert torch.equal(halves.encoder[0].weight, moved)
+    assert not torch.equal(halves.decoder.weight, before[1])
+    assert halves.seen[1] != halves.seen[0]
+    assert next(steps, None) is None
+
+
+def test_stages_share_the_run_as_they_say(halves):
+    names = [stage_at(halves.stages, step / 8).name for step in range(8)]
+    assert names == ["both"] * 2 + ["last"] * 6
+
+
+def test_entering_a_stage_freezes_all_else_statistics_included(halves):
+    enter(halves, halves.stages[1])
+    assert not any(p.requires_grad for p in halves.encoder.parameters())
+    assert all(p.requires_grad for p in halves.decoder.parameters())
+    mean = halves.encoder[1].running_mean.clone()
+    halves.encoder(torch.randn(5, 3) + 9)
+    assert torch.equal(halves.encoder[1].running_mean, mean)
+    enter(halves, halves.stages[0])
+    halves.encoder(torch.randn(5, 3) + 9)
+    assert not torch.equal(halves.encoder[1].running_mean, mean)
+
+
+def test_a_run_leaves_its_whole_folder(build, tiny_set, tmp_path):
+    path = fit(a_run(build(), CocoHands(tiny_set, "train"), tmp_path / "run"), Ranks())
+    found = {p.name for p in (tmp_path / "run").iterdir()}
+    assert found == {"config.json", "environment.json", "metrics.jsonl", "model.safetensors", "state.pt", "samples"}
+    assert path == tmp_path / "run" / "model.safetensors"
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert len(list((tmp_path / "run" / "samples").iterdir())) == 2
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_is_named(build, tiny_set, tmp_path, monkeypatch):
+    honest = SrvVae.objective
+
+    def poisoned(self, *arguments):
+        losses = honest(self, *arguments)
+        return replace(losses, rate=losses.rate * float("nan"), total=losses.total * float("nan"))
+
+    monkeypatch.setattr(SrvVae, "objective", poisoned)
+    with pytest.raises(UserError, match="step 0: total, rate became NaN"):
+        fit(a_run(build(), CocoHands(tiny_set, "train"), tmp_path / "run"), Ranks())
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_where_compiling_fails_the_run_goes_on_in_eager_mode(build, tiny_set, tmp_path, monkeypatch, capsys):
+    from torch._dynamo.exc import TorchDynamoException
+
+    def broken(function, **options):
+        def call(*arguments):
+            raise TorchDynamoException("no C++ compiler")
+
+        return call
+
+    data = CocoHands(tiny_set, "train")
+    plain = fit(a_run(build(), data, tmp_path / "plain"), Ranks())
+    monkeypatch.setattr(loop.torch, "compile", broken)
+    fallen = fit(a_run(build(), data, tmp_path / "fallen", compile=True), Ranks())
+    assert "objective cannot be compiled here (no C++ compiler)" in capsys.readouterr().out
+    assert fallen.read_bytes() == plain.read_bytes()
+
+
+def test_the_average_follows_its_formula_and_copies_whole_numbers():
+    module = nn.BatchNorm1d(1)
+    average = Average(module, decay=0.9)
+    wanted = 1.0
+    for step, value in enumerate([3.0, -1.0, 2.0]):
+        with torch.no_grad():
+            module.weight.fill_(value)
+            module.num_batches_tracked += 1
+        average.update(module, step)
+        wanted += (value - wanted) * (1 - min(0.9, (step + 1) / (step + 51)))
+    assert average.values["weight"].item() == pytest.approx(wanted, rel=1e-6)
+    assert average.values["num_batches_tracked"].item() == 3
+    with average.inside(module):
+        assert module.weight.item() == pytest.approx(wanted, rel=1e-6)
+        assert not module.training
+    assert module.weight.item() == 2.0
+
+
+def test_a_relative_clip_bounds_a_sudden_gradient(halves, tiny_set, tmp_path):
+    halves.train()
+    run = a_run(halves, CocoHands(tiny_set, "train"), tmp_path, clip=1.0)
+    state = State.fresh(halves, run.train)
+    state.norms = {"encoder": 1e-3, "decoder": 1e-3}
+    for phase, norm in take(state, halves.step(Hands(), "both", Noise(0)), run, Ranks(), 5, 0.0):
+        clipped = torch.nn.utils.get_total_norm([p.grad for p in state.parameters[phase.group] if p.grad is not None])
+        assert norm > 1e-2
+        assert clipped.item() == pytest.approx(1e-3, rel=1e-2)

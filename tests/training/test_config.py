@@ -1,5 +1,7 @@
 """Schedules and lengths of runs."""
 
+import itertools
+
 import pytest
 
 from handvae.training.config import Train
@@ -12,7 +14,7 @@ def test_the_rate_rises_over_the_warm_up_and_then_falls_to_a_hundredth():
     assert rates[99] == max(rates[:100])
     assert rates[500] == pytest.approx(0.01 + 0.99 * 0.5, rel=1e-6)
     assert rates[999] == pytest.approx(0.01, rel=0.01)
-    assert all(later < earlier for earlier, later in zip(rates[100:], rates[101:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates))
 
 
 def test_epoch_decay_multiplies_once_an_epoch_as_the_paper_does():

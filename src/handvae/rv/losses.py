@@ -5,7 +5,7 @@ E‖x − X‖² = ‖x − μ‖² + Σv      holds for any distribution with t
 
 from typing import Literal
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from handvae.rv.variable import RandomVariable
@@ -34,9 +34,13 @@ def reconstruction_error(
 
 
 def point_error(
-    target: Float[Tensor, "batch point axis"], prediction: RandomVariable, variance: PointVariance = "squared", weight: float = 1.0
+    target: Float[Tensor, "batch point axis"],
+    prediction: RandomVariable,
+    variance: PointVariance = "squared",
+    weight: float = 1.0,
+    valid: Bool[Tensor, "batch point"] | None = None,
 ) -> Float[Tensor, "batch"]:
-    """Returns the squared distance of each sample's points, mean over points and summed over axes, plus a variance term.
+    """Returns the squared distance of each sample's points, mean over valid points and summed over axes, plus a variance term.
 
     Args:
         target: known points.
@@ -44,6 +48,7 @@ def point_error(
         variance: "squared": v², so that v never reaches zero. "linear": v, the expected squared error. "nll": instead of
             both parts ½[(p−p̂)²/ṽ + log ṽ] with ṽ = v + 1e-4, whose gradient would explode without the floor. "none".
         weight: factor of the variance term.
+        valid: points that count; all, if left out.
     """
     error = (target - prediction.mean).square()
     spread = prediction.var_or_zeros()
@@ -57,4 +62,7 @@ def point_error(
             terms = 0.5 * (error / floored + floored.log())
         case "none":
             terms = error
-    return terms.sum(2).mean(1)
+    points = terms.sum(2)
+    if valid is None:
+        return points.mean(1)
+    return (points * valid).sum(1) / valid.sum(1).clamp_min(1)

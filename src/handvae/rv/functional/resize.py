@@ -21,8 +21,8 @@ def upsample_nearest(
 ) -> Moments:
     """Nearest upsampling, kind E alone: copies both moments.
 
-    Copies are fully correlated: a convolution behind it under-states the variance (2.3 x for an all-positive
-    3x3 kernel). `upsample_convolution` is exact there.
+    Copies are fully correlated: a convolution behind it under-states the variance (2.3 to 2.8 x for
+    an all-positive 3x3 kernel). `upsample_convolution` is exact there.
     """
 
     def copy(moment: Tensor) -> Tensor:

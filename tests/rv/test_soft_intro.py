@@ -1,0 +1,92 @@
+"""Which parameters each half of the introspective step may move (acceptance 10)."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handvae import rv
+from handvae.rv.soft_intro import Encoding, SoftIntroWeights, decoder_half, encoder_half
+
+POINTS, AXES, LATENT, BATCH = 3, 2, 4, 5
+WEIGHTS = SoftIntroWeights(neg=4.0)
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(16, 20), nn.ReLU())
+        self.label_head = nn.Linear(20, 2 * POINTS * AXES)
+        self.latent_head = nn.Linear(20, 2 * LATENT)
+
+    def forward(self, image: Tensor) -> Encoding:
+        features = self.body(image)
+        label, latent = self.label_head(features).chunk(2, 1), self.latent_head(features).chunk(2, 1)
+        return Encoding(rv.RandomVariable.from_logvar(*label).view(-1, POINTS, AXES), rv.RandomVariable.from_logvar(*latent))
+
+
+@pytest.fixture
+def parts():
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(POINTS * AXES + LATENT, 30), nn.LeakyReLU(0.2), nn.Linear(30, 16), nn.Unflatten(1, (1, 4, 4)))
+    image, label = torch.rand(BATCH, 1, 4, 4), torch.randn(BATCH, POINTS, AXES)
+    fake_label = label.flip(0)
+    fake_code = rv.cat([fake_label.flatten(1), rv.RandomVariable(torch.randn(BATCH, LATENT), torch.ones(BATCH, LATENT))], 1)
+    return Encoder(), rv.to_rv(decoder), image, label, fake_code, fake_label
+
+
+def gradients(module: nn.Module) -> list[Tensor]:
+    return [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+
+
+def test_encoder_half_leaves_the_decoder_without_gradients(parts):
+    encoder, decoder, image, label, fake_code, _ = parts
+    encoder_half(encoder, decoder, image, label, fake_code, WEIGHTS).loss.backward()
+    assert gradients(decoder) == []
+    assert all(parameter.requires_grad for parameter in decoder.parameters())
+    assert all(gradient.abs().sum() > 0 for gradient in gradients(encoder))
+
+
+def test_decoder_half_leaves_the_encoder_without_gradients(parts):
+    encoder, decoder, image, label, fake_code, fake_label = parts
+    encoding = encoder_half(encoder, decoder, image, label, fake_code, WEIGHTS).encoding
+    decoder_half(encoder, decoder, image, label, encoding, fake_code, fake_label, WEIGHTS).loss.backward()
+    assert gradients(encoder) == []
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+    assert len(gradients(decoder)) == 4
+
+
+def test_adversarial_terms_give_exactly_no_gradient_to_the_label_head(parts):
+    encoder, decoder, image, label, fake_code, _ = parts
+
+    def label_gradient(neg: float) -> Tensor:
+        encoder.zero_grad()
+        encoder_half(encoder, decoder, image, label, fake_code, dataclasses.replace(WEIGHTS, neg=neg)).loss.backward()
+        return encoder.label_head.weight.grad.clone()
+
+    # At β_neg = 1e6 the exponentials are zero: what is left is the real part.
+    assert torch.equal(label_gradient(4.0), label_gradient(1e6))
+
+
+def test_adversarial_terms_reach_the_latent_head(parts):
+    encoder, decoder, image, label, fake_code, _ = parts
+    found = []
+    for neg in (4.0, 1e6):
+        encoder.zero_grad()
+        encoder_half(encoder, decoder, image, label, fake_code, dataclasses.replace(WEIGHTS, neg=neg)).loss.backward()
+        found.append(encoder.latent_head.weight.grad.clone())
+    assert not torch.equal(*found)
+
+
+def test_label_consistency_reaches_the_decoder_and_not_the_encoder(parts):
+    encoder, decoder, image, label, fake_code, fake_label = parts
+    encoding = encoder_half(encoder, decoder, image, label, fake_code, WEIGHTS).encoding
+    found = []
+    for weight in (0.0, 10.0):
+        decoder.zero_grad()
+        weights = dataclasses.replace(WEIGHTS, label_decoder=weight)
+        decoder_half(encoder, decoder, image, label, encoding, fake_code, fake_label, weights).loss.backward()
+        found.append(gradients(decoder)[0].clone())
+    assert not torch.allclose(*found)
+    assert gradients(encoder) == []

@@ -19,7 +19,8 @@ from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.geometry import apply_affine, invert_affine
 from handvae.hand import JOINT_NAMES
-from handvae.systems.srv_vae import Prediction, SrvVae
+from handvae.systems.srv_vae import SrvVae
+from handvae.systems.system import Prediction
 from handvae.training.checkpoint import load_model
 
 

@@ -1,5 +1,6 @@
 """Bricks that every network here is laid from."""
 
+import math
 from typing import Literal
 
 from torch import nn
@@ -27,3 +28,17 @@ def double_block(inputs: int, outputs: int, *, kernel: int, norm: Norm) -> nn.Se
 def activation(slope: float) -> nn.Module:
     """ReLU, leaky where the slope is not 0."""
     return nn.LeakyReLU(slope) if slope else nn.ReLU()
+
+
+def halved(size_px: int, halvings: int) -> int:
+    """Side in pixels that is left after so many halvings.
+
+    Raises:
+        ValueError: it is not whole.
+    """
+    side = size_px // 2**halvings
+    if side < 1 or side * 2**halvings != size_px:
+        smallest = 2**halvings
+        near = max(smallest, smallest * math.floor(size_px / smallest))
+        raise ValueError(f"a crop of {size_px} px cannot be halved {halvings} times; use a multiple of {smallest}, such as {near}")
+    return side

@@ -8,7 +8,6 @@ Ours beside it: the pose drawn as limb maps for the decoder, the exact pose in t
 Open details and what we chose: docs/papers/srv_vae.md.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -21,14 +20,15 @@ from handvae import rv
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.view import Crop, to_crop_units
 from handvae.hand import PARENTS, root, scale_bone
-from handvae.losses import ImageVariance, PoseVariance, image_loss, pose_loss
-from handvae.nets.blocks import Norm
+from handvae.losses import image_loss
+from handvae.nets.blocks import Norm, halved
 from handvae.nets.decoder import ImageDecoder
 from handvae.nets.encoder import GaussianHead, HeatmapHead, Trunk
 from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
-from handvae.systems.system import Losses, Phase, Stage, System
+from handvae.rv.losses import ImageVariance, PointVariance, point_error
+from handvae.systems.system import Losses, Phase, Prediction, Stage, System
 
 MAX_WIDTH = 8192
 """Of any layer; what a damaged model file may ask for."""
@@ -68,7 +68,7 @@ class SrvVaeConfig:
     """Factor of the squared pixel variance."""
     pose_weight: float = 1.0
     """lambda_p."""
-    pose_variance: PoseVariance = "squared"
+    pose_variance: PointVariance = "squared"
     """What the pose's variance adds to l_p."""
     generation_variance: Literal["dirac", "unit", "posterior"] = "dirac"
     """Variance of z_t when generating."""
@@ -127,15 +127,6 @@ class SrvLatent:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """A pose read from a picture, in crop units (2D) or bone units (3D)."""
-
-    joints: Float[Tensor, "batch joint axis"]
-    spread: Float[Tensor, "batch joint axis"]
-    """Standard deviation that the encoder claims; not calibrated."""
-
-
-@dataclass(frozen=True)
 class SrvLosses(Losses):
     """Parts of the objective; `expected_image` and `linear_pose` are logged only, comparable across all options."""
 
@@ -153,6 +144,11 @@ class SrvVae(System):
     """SRV-VAE and, with `latent="sample"`, S-VAE."""
 
     config: SrvVaeConfig
+    pose_mean: Tensor
+    pose_std: Tensor
+    appearance_mean: Tensor
+    appearance_covariance: Tensor
+    posterior_variance: Tensor
     objectives = ("objective",)
 
     def __init__(self, config: SrvVaeConfig, spec: DataSpec, crop: Crop) -> None:
@@ -160,12 +156,12 @@ class SrvVae(System):
         self.config, self.spec, self.crop = config, spec, crop
         if config.pose_input == "vector+maps" and spec.joints != len(PARENTS):
             raise ValueError(f"limb maps draw hands of {len(PARENTS)} joints, the data has {spec.joints}; use pose_input='vector'")
-        stem_px = _stem(crop.size_px, len(config.decoder_widths) - (config.to_rgb == "conv"))
+        stem_px = halved(crop.size_px, len(config.decoder_widths) - (config.to_rgb == "conv"))
         pose_dims = spec.joints * config.axes
         self.trunk = Trunk(
             config.encoder_widths, kernel=config.encoder_kernel, refine=config.refine, norm=config.norm, slope=config.encoder_slope
         )
-        features = config.encoder_widths[-1] * _stem(crop.size_px, len(config.encoder_widths)) ** 2
+        features = config.encoder_widths[-1] * halved(crop.size_px, len(config.encoder_widths)) ** 2
         self.appearance_head = GaussianHead(features, config.appearance_dims, hidden=config.encoder_hidden, slope=config.encoder_slope)
         self.pose_head: GaussianHead | HeatmapHead
         if config.pose_head == "linear":
@@ -187,14 +183,9 @@ class SrvVae(System):
         self.map_sizes = decoder.map_sizes
         self.decoder = rv.to_rv(decoder)
         # measured on the training labels, kept with the weights
-        self.pose_mean: Tensor
-        self.pose_std: Tensor
         self.register_buffer("pose_mean", torch.zeros(pose_dims))
         self.register_buffer("pose_std", torch.ones(()))
         # moments of the aggregate posterior of z_t over the training pictures
-        self.appearance_mean: Tensor
-        self.appearance_covariance: Tensor
-        self.posterior_variance: Tensor
         self.register_buffer("appearance_mean", torch.zeros(config.appearance_dims))
         self.register_buffer("appearance_covariance", torch.eye(config.appearance_dims))
         self.register_buffer("posterior_variance", torch.zeros(config.appearance_dims))
@@ -251,10 +242,11 @@ class SrvVae(System):
         per_value = torch.stack([image_loss(wanted, p, config.image_variance, config.image_variance_weight) for p in pictures]).mean()
         image_term = per_value * self._nats_per_squared_error  # eq. (3), second term: E[log p(x|z)]
         rate = latent.appearance.kl().mean()  # eq. (3), first term: KL of z_t only
-        pose_term = pose_loss(target, latent.pose, valid, config.pose_variance).mean()  # eq. (3), third term: l_p
+        read = RandomVariable(latent.pose.mean.view_as(target), latent.pose.var_or_zeros().view_as(target))
+        pose_term = point_error(target, read, config.pose_variance, valid=valid).mean()  # eq. (3), third term: l_p
         with torch.no_grad():
             expected = torch.stack([image_loss(wanted, p, "expected") for p in pictures]).mean()
-            linear = pose_loss(target, latent.pose, valid, "linear").mean()
+            linear = point_error(target, read, "linear", valid=valid).mean()
             spread = pictures[0].var if isinstance(pictures[0], RandomVariable) else None
         return SrvLosses(
             total=image_term + kl_weight * rate + config.pose_weight * pose_term,
@@ -286,8 +278,8 @@ class SrvVae(System):
         if self.config.latent == "rv":
             return [self.decode(pose, appearance)]
         noise_p, noise_t = draw.split([pose.mean.shape[1], appearance.mean.shape[1]], dim=1)
-        signs = (1.0,) if self.config.latent == "sample" else (1.0, -1.0)
-        return [self.decode(pose.sample(noise=s * noise_p), appearance.sample(noise=s * noise_t)) for s in signs]
+        pairs = list(zip(rv.antithetic(pose, noise_p), rv.antithetic(appearance, noise_t), strict=True))
+        return [self.decode(p, t) for p, t in (pairs[:1] if self.config.latent == "sample" else pairs)]
 
     @property
     def _nats_per_squared_error(self) -> float:
@@ -364,12 +356,8 @@ class SrvVae(System):
         self, joints: Float[Tensor, "batch joint axis"], appearance: Float[Tensor, "batch appearance"]
     ) -> Float[Tensor, "batch 3 height width"]:
         """Pictures in [0, 1] of exactly known poses (crop units or bone units) with the given appearances."""
-        variance = None
-        match self.config.generation_variance:
-            case "unit":
-                variance = torch.ones_like(appearance)
-            case "posterior":
-                variance = self.posterior_variance.expand_as(appearance)
+        choices = {"dirac": None, "unit": torch.ones_like(appearance), "posterior": self.posterior_variance.expand_as(appearance)}
+        variance = choices[self.config.generation_variance]
         texture = appearance if variance is None else RandomVariable(appearance, variance)
         picture = self.decode(self.standardise(joints).flatten(1), texture)
         return self._from_range(picture.mean if isinstance(picture, RandomVariable) else picture).clamp(0, 1)
@@ -410,13 +398,3 @@ class SrvVae(System):
 
     def _from_range(self, image: Tensor) -> Tensor:
         return ((image + 1) / 2 if self.config.image_range == "symmetric" else image).float()
-
-
-def _stem(size_px: int, halvings: int) -> int:
-    """Side left after halving."""
-    side = size_px // 2**halvings
-    if side < 1 or side * 2**halvings != size_px:
-        smallest = 2**halvings
-        near = max(smallest, smallest * math.floor(size_px / smallest))
-        raise ValueError(f"a crop of {size_px} px cannot be halved {halvings} times; use a multiple of {smallest}, such as {near}")
-    return side

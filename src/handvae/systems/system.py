@@ -25,6 +25,15 @@ class Losses:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """A pose read from a picture, in crop units (2D) or bone units (3D)."""
+
+    joints: Float[Tensor, "batch joint axis"]
+    spread: Float[Tensor, "batch joint axis"]
+    """Standard deviation that the encoder claims; not calibrated."""
+
+
+@dataclass(frozen=True)
 class Phase:
     """One optimiser step: back-propagate `losses.total` into the parameters of `group`, and into no others."""
 

@@ -2,7 +2,7 @@
 
     python benchmarks/photos_table.py --data PHOTOS --judge "JUDGE_PYTHON JUDGE_SCRIPT"
 
-Each run trains on the train split and makes one picture for every pose of the test split (other people): with a random appearance, and with
+Each run trains on the train split and makes one picture for every pose of the test split (other people): with an appearance from N(0, I), and with
 another person's. The judge is any program that prints {"n", "found", "error_median"} for a COCO folder. Results are kept a run a file, so
 the table can be stopped and continued; `--print` only prints it.
 """
@@ -64,7 +64,7 @@ def one(options: argparse.Namespace, row: str, seed: int) -> None:
             "--seed",
             str(seed),
         ]
-        handvae("synthesize", *words, "--appearance", *looks)
+        handvae("synthesize", *words, "--appearance", *looks, "--appearance-from", "prior")
         judged = json.loads(subprocess.run([*shlex.split(options.judge), str(made)], check=True, capture_output=True, text=True).stdout)
         numbers |= {f"{kind}_found": 100 * judged["found"], f"{kind}_error": 100 * judged["error_median"], "n": judged["n"]}
     result.write_text(json.dumps(numbers))

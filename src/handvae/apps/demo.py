@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     poses = {name: read_poses(name, None, "palm", system) for name in POSE_NAMES}
     joints = torch.cat([pose.joints for pose in poses.values()])
     flat = torch.cat([pose.joints_2d for pose in poses.values()])
-    looks = system.random_appearance(LOOKS, Noise(options.seed))
+    looks = system.random_appearance(LOOKS, Noise(options.seed), "aggregate")
     options.out.mkdir(parents=True, exist_ok=True)
 
     headers = [pose_header(pose, system.crop.size_px) for pose in flat]

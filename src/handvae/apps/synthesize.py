@@ -39,7 +39,7 @@ class Options:
     """Split of a data set given as pose."""
     appearance_split: str | None = None
     """Split of a data set given as appearance."""
-    appearance_from: Literal["prior", "aggregate"] = "prior"
+    appearance_from: Literal["prior", "aggregate"] = "aggregate"
     """Draw random appearances from N(0, I), or from the Gaussian fitted to the training pictures' ones."""
     view: str = "palm"
     """What of a named pose faces the camera: palm, back, side_thumb, side_pinky."""

@@ -93,5 +93,5 @@ def appearance_walk(start: torch.Tensor, end: torch.Tensor, share: torch.Tensor)
 
 def _looks(text: str, system: SrvVae, noise: Noise) -> torch.Tensor:
     if text == "random":
-        return system.random_appearance(1, noise)
+        return system.random_appearance(1, noise, "aggregate")
     return system.appearance_of(read_photo(Path(text), None, system.crop).crop)

@@ -389,7 +389,7 @@ class SrvVae(System):
         (image,) = batch.need("image")
         joints, own = self.joints_of(batch), self.appearance_of(image)
         rows = [image, self.synthesize(joints, own)]
-        rows += [self.synthesize(joints, z.expand_as(own)) for z in self.random_appearance(3, noise)]
+        rows += [self.synthesize(joints, z.expand_as(own)) for z in self.random_appearance(3, noise, "aggregate")]
         rows.append(self.synthesize(joints, own.roll(1, 0)))
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
 

@@ -3,8 +3,8 @@
     python benchmarks/photos_table.py --data PHOTOS --judge "JUDGE_PYTHON JUDGE_SCRIPT"
 
 Each run trains on the train split and makes one picture for every pose of the test split (other people): with an appearance from N(0, I),
-and with another person's. The judge is any program that prints {"n", "found", "error_median"} for a COCO folder. Results are kept a run a file, so
-the table can be stopped and continued; `--print` only prints it.
+and with another person's. The judge is any program that prints {"n", "found", "error_median"} for a COCO folder. Results are kept a run a
+file, so the table can be stopped and continued; `--print` only prints it.
 """
 
 import argparse

@@ -12,6 +12,8 @@ import torch
 
 from handvae.apps.evaluate import measure
 from handvae.data.source import open_data
+from handvae.data.view import cut
+from handvae.evaluation.calibration import appearance_calibration
 from handvae.training.checkpoint import WEIGHTS, load_model, save_model
 
 CARD = """# {name}
@@ -48,7 +50,10 @@ def main() -> None:
     header, system = model.header, model.system
     target = WEIGHTS / f"{options.name}.safetensors"
     save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
-    measures = measure(load_model(target).system, open_data(options.dataset, options.split))
+    shipped, data = load_model(target).system, open_data(options.dataset, options.split)
+    hands = cut(data, torch.arange(min(32, len(data))), shipped.crop)
+    (image,) = hands.need("image")
+    measures = (*measure(shipped, data), *appearance_calibration(shipped, image, shipped.joints_of(hands)))
     rows = ["| metric | value | N | protocol |", "|---|---|---|---|"]
     rows += [f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.protocol} |" for m in measures]
     card = CARD.format(

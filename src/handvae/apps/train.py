@@ -1,7 +1,8 @@
 """`handvae train PRESET`: every option of the preset's dataclasses as a flag."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -9,16 +10,21 @@ import torch
 from handvae.apps.options import parse
 from handvae.data.augment import Augment
 from handvae.data.source import Source, open_data
-from handvae.data.view import Crop
+from handvae.data.view import Crop, HandData, cut
 from handvae.errors import UserError
+from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.report import write_run_report
+from handvae.files import write_text_atomically
 from handvae.systems.build import build_system
-from handvae.systems.srv_vae import SrvVaeConfig
+from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.training.config import Train
 from handvae.training.distributed import ranks
 from handvae.training.loop import fit
 from handvae.training.presets import PRESETS, find_preset
 from handvae.training.run_folder import Run
+
+CALIBRATED = 32
+"""Training hands whose pixel variances are compared."""
 
 
 @dataclass(frozen=True)
@@ -80,4 +86,15 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError("--train.batch", f"{options.train.batch} does not divide over {here.ranks} processes", "use a multiple")
         path = fit(Run(system, data, options.augment, options.train, options.out, name, options.resume), here)
         if here.main:
+            if options.system.latent == "rv":
+                write_calibration(system, data, options.out / "calibration.json")
             print(f"model: {path}\nreport: {write_run_report(options.out)}")
+
+
+def write_calibration(system: SrvVae, data: HandData, path: Path) -> None:
+    """Say how far the variances that a random-variable model reports are from the true ones."""
+    hands = cut(data, torch.arange(min(CALIBRATED, len(data))), system.crop)
+    (image,) = hands.need("image")
+    measures = appearance_calibration(system.to("cpu"), image, system.joints_of(hands), samples=64)
+    write_text_atomically(path, json.dumps([asdict(m) for m in measures], indent=1))
+    print(f"{measures[0]}\ncalibration: {path}")

@@ -12,7 +12,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
@@ -123,6 +123,11 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
     _load_tensors(path, system, tensors)
     system.eval().requires_grad_(False)
     return Model(system.to(device, memory_format=torch.channels_last), header, path)  # pyright: ignore[reportCallIssue]
+
+
+def load_decoder(path: Path) -> nn.Module:
+    """A model's decoder alone, for `python -m handvae.rv.explain MODEL --loader handvae.training.checkpoint:load_decoder`."""
+    return load_model(path).system.decoder
 
 
 def _read_header(path: Path, metadata: dict[str, str]) -> Header:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from handvae.noise import Noise
 close = torch.testing.assert_close
 SIDE = 160
 WILD = Augment(rotation_deg=180.0, scale=0.3, shift=0.3, mirror=0.5)
+STRETCHED = replace(WILD, stretch=0.3)
 
 
 class Dots:
@@ -63,7 +65,7 @@ def camera_hands(count: int, seed: int = 0) -> Hands:
 # -------------------------------------------------------------------------------------------------- labels move with pixels
 
 
-@pytest.mark.parametrize("augment", [None, WILD], ids=["plain", "turned and mirrored"])
+@pytest.mark.parametrize("augment", [None, WILD, STRETCHED], ids=["plain", "turned and mirrored", "stretched too"])
 def test_a_joint_is_found_in_the_crop_where_its_label_went(augment):
     data = Dots()
     hands = cut(data, torch.arange(21), Crop(96, 2.0), augment, Noise(1))
@@ -83,15 +85,16 @@ def test_without_augmentation_the_box_of_the_joints_fills_its_share_of_the_crop(
     close((low + high) / 2, torch.full((5, 2), 32.0))
 
 
-def test_moved_joints_in_space_project_through_the_moved_camera_to_the_moved_pixels():
+@pytest.mark.parametrize("augment", [WILD, STRETCHED], ids=["similar", "stretched"])
+def test_moved_joints_in_space_project_through_the_moved_camera_to_the_moved_pixels(augment):
     labels = camera_hands(30)
-    moved = move_labels(labels, place(labels, Crop(64), WILD, Noise(2)))
+    moved = move_labels(labels, place(labels, Crop(64), augment, Noise(2)))
     close(project(moved.joints_3d, moved.intrinsics), moved.joints_2d, atol=1e-3, rtol=0)
 
 
 def test_a_hand_in_space_keeps_its_size_and_distance_in_every_crop():
     labels = camera_hands(30)
-    moved = move_labels(labels, place(labels, Crop(64), WILD, Noise(2)))
+    moved = move_labels(labels, place(labels, Crop(64), STRETCHED, Noise(2)))
     close(moved.joints_3d.norm(dim=-1), labels.joints_3d.norm(dim=-1))
     close(moved.joints_3d[..., 2], labels.joints_3d[..., 2])
 
@@ -208,6 +211,17 @@ def test_a_reduced_picture_equals_the_mean_of_its_blocks():
     small = warp(picture, whole(picture, 32), 32)
     blocks = picture.reshape(32, 8, 32, 8, 3).astype(float).mean((1, 3))
     assert np.abs(small - blocks).mean() < 3
+
+
+def test_a_stretch_keeps_the_area_and_stays_within_its_share():
+    labels = camera_hands(200)
+    still = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)
+    before = place(labels, Crop(64), still, Noise(8))[:, :, :2]
+    after = place(labels, Crop(64), replace(still, stretch=0.2), Noise(8))[:, :, :2]
+    close(torch.linalg.det(after), torch.linalg.det(before))
+    most = torch.linalg.svdvals(after @ torch.linalg.inv(before))[:, 0]
+    assert 1.18 < most.max() <= 1.2 + 1e-5
+    assert most.min() < 1.02
 
 
 def test_rotation_turns_the_crop_by_at_most_the_asked_angle():

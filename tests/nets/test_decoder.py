@@ -42,6 +42,12 @@ def test_the_papers_decoder_starts_at_two_pixels_with_512_channels():
     assert doubled == [256, 128, 64, 32, 32]
 
 
+def test_the_papers_decoder_has_no_weight_beyond_its_layers():
+    linear = 20 * 2048 + 2048
+    doublings = sum(9 * a * b + 2 * b for a, b in ((512, 256), (256, 128), (128, 64), (64, 32), (32, 32)))
+    assert sum(p.numel() for p in decoder("srv-vae-2d").parameters()) == linear + doublings + 9 * 32 * 3 + 3
+
+
 def test_our_decoder_asks_for_maps_at_every_resolution():
     assert decoder("photos-64").map_sizes == (4, 8, 16, 32)
 

@@ -61,6 +61,12 @@ def test_two_equal_peaks_give_their_middle_and_their_spread(heat):
     close(variance[0, 0], torch.tensor([(5 / 8) ** 2, 0.0]), atol=1e-6, rtol=1e-4)
 
 
+def test_a_flat_map_is_as_uncertain_as_a_uniform_position(heat):
+    mean, variance = heat(torch.zeros(1, 1, 64, 64))
+    close(mean[0, 0], torch.zeros(2), atol=1e-5, rtol=0)
+    close(variance[0, 0], torch.full((2,), 1 / 3), atol=1e-3, rtol=0)
+
+
 def test_a_gaussian_peak_gives_its_mean_and_variance(heat):
     """Between pixels too: what an argmax could not."""
     centres = (torch.arange(64) + 0.5) / 32 - 1

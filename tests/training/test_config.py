@@ -14,7 +14,7 @@ def test_the_rate_rises_over_the_warm_up_and_then_falls_to_a_hundredth():
     assert rates[99] == max(rates[:100])
     assert rates[500] == pytest.approx(0.01 + 0.99 * 0.5, rel=1e-6)
     assert rates[999] == pytest.approx(0.01, rel=0.01)
-    assert all(later < earlier for earlier, later in itertools.pairwise(rates))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[100:]))
 
 
 def test_epoch_decay_multiplies_once_an_epoch_as_the_paper_does():
@@ -31,3 +31,9 @@ def test_epochs_outrank_steps():
 def test_counts_below_one_are_refused(wrong):
     with pytest.raises(ValueError, match="at least 1"):
         Train(**wrong)
+
+
+def test_a_constant_rate_stays_after_the_warm_up():
+    train = Train(steps=100, lr=0.5, warmup_steps=10, schedule="constant")
+    assert {train.lr_at(step, count=64) for step in range(10, 100)} == {0.5}
+    assert train.lr_at(4, count=64) == pytest.approx(0.25)

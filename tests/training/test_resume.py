@@ -58,7 +58,7 @@ def test_two_processes_give_the_losses_of_one(command, tmp_path):
     words = ("--train.steps", "6", "--train.ema", "0")
     one, two = tmp_path / "one", tmp_path / "two"
     subprocess.run([sys.executable, *command(one, *words)], check=True, capture_output=True)
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     subprocess.run([sys.executable, *torchrun, *command(two, *words)], check=True, capture_output=True, timeout=300)
     alone, together = losses(one), losses(two)
     assert len(alone) == len(together) == 6

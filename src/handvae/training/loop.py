@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
 from handvae.data.hands import Hands
 from handvae.data.loader import Loader
@@ -161,6 +160,8 @@ def compile_objectives(system: System, out: Path) -> dict[str, Callable[..., Any
 
 def _compiled_or_eager(name: str, eager: Callable[..., Any]) -> Callable[..., Any]:
     """The compiled function; from the first time that compiling fails (no C++ compiler, say), the eager one."""
+    from torch._dynamo.exc import TorchDynamoException  # a second to import, of no use to those who do not compile
+
     run = torch.compile(eager, dynamic=False)
 
     def call(*arguments: Any) -> Any:

@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import pytest
+
+from handvae import __version__
+from handvae.apps.cli import COMMANDS
+
+
+@pytest.mark.parametrize("word", [(), ("--help",), ("-h",), ("help",)])
+def test_the_help_lists_every_command(word, handvae):
+    code, said, error = handvae(*word)
+    assert code == 0
+    assert error == ""
+    assert all(f"  {name} " in said for name in COMMANDS)
+
+
+def test_the_version_is_the_packages(handvae):
+    assert handvae("--version")[:2] == (0, f"{__version__}\n")
+
+
+@pytest.mark.parametrize("command", [*(name for name in COMMANDS if name != "data"), "data check", "data info"])
+def test_every_command_explains_its_options(command, capsys):
+    from handvae.apps.cli import main
+
+    words = ["train", "photos-64"] if command == "train" else command.split()
+    try:
+        code = main([*words, "--help"])
+    except SystemExit as stop:
+        code = stop.code
+    said = capsys.readouterr()
+    assert code in (0, None)
+    assert f"usage: handvae {' '.join(words)}" in said.out
+    assert said.err == ""
+
+
+def test_training_shows_its_presets_when_asked(handvae):
+    code, said, _ = handvae("train", "--help")
+    assert code == 0
+    assert "photos-64" in said
+
+
+def test_a_listing_whose_reader_has_gone_ends_quietly(tiny_set):
+    script = "from handvae.apps.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "data", "info", str(tiny_set)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    process.wait()
+    assert b"Traceback" not in error
+
+
+def test_a_stopped_command_says_so_and_ends_with_130(handvae, monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("handvae.apps.data.main", interrupted)
+    code, _, error = handvae("data", "info", "x")
+    assert code == 130
+    assert error == "handvae data: stopped\n"
+
+
+def test_a_full_disk_is_one_line(refused, monkeypatch):
+    def full(arguments):
+        raise OSError(28, "No space left on device", "out/a.png")
+
+    monkeypatch.setattr("handvae.apps.data.main", full)
+    assert "out/a.png: No space left on device" in refused("data", "info", "x")
+
+
+def test_a_fault_of_ours_is_not_dressed_up_as_the_users(handvae, monkeypatch):
+    def broken(arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("handvae.apps.data.main", broken)
+    with pytest.raises(ZeroDivisionError):
+        handvae("data", "info", "x")

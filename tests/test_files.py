@@ -1,0 +1,37 @@
+import pytest
+
+from handvae.files import write_atomically, write_text_atomically
+
+
+def test_a_text_is_written_whole_into_folders_that_are_made(tmp_path):
+    write_text_atomically(tmp_path / "a" / "b.txt", "whole")
+    assert (tmp_path / "a" / "b.txt").read_text() == "whole"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fail(beside):
+        beside.write_text("half")
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_the_final_name_never_holds_a_part(tmp_path):
+    path, seen = tmp_path / "file.txt", []
+    path.write_text("old")
+
+    def watch(beside):
+        beside.write_text("new, first half")
+        seen.append(path.read_text())
+        beside.write_text("new, whole")
+
+    write_atomically(path, watch)
+    assert seen == ["old"]
+    assert path.read_text() == "new, whole"

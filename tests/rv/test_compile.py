@@ -1,0 +1,55 @@
+"""Compilation without graph breaks, and number formats under autocast (acceptance 12)."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from handvae import rv
+from handvae.rv import functional
+
+NEEDS_COMPILER = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a compiler")]
+
+
+@pytest.mark.parametrize("arguments", [["aot_eager", "float32", "autocast"], pytest.param(["inductor", "rectifier"], marks=NEEDS_COMPILER)])
+def test_compiled_moments_and_gradients_equal_eager_ones(arguments):
+    script = Path(__file__).parent / "compiled_equals_eager.py"
+    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "equal"
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(), nn.SiLU(), nn.GroupNorm(2, 4), nn.BatchNorm2d(4)])
+def test_autocast_keeps_moments_in_float32(layer):
+    variable = rv.RandomVariable(torch.randn(2, 4, 3, 3).bfloat16(), torch.rand(2, 4, 3, 3).bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        for output in (layer(variable), rv.to_rv(layer)(variable)):
+            assert output.mean.dtype == output.var.dtype == torch.float32
+
+
+def test_without_autocast_half_precision_stays_half_precision():
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.LeakyReLU(0.2), nn.Conv2d(4, 2, 1)).bfloat16()
+    variable = rv.RandomVariable(torch.randn(2, 2, 5, 5).bfloat16(), torch.rand(2, 2, 5, 5).bfloat16())
+    assert rv.to_rv(network)(variable).var.dtype == torch.bfloat16
+
+
+def test_small_weights_are_squared_before_they_are_cast():
+    weight = torch.full((1, 1), 1e-4, dtype=torch.float16)  # its square is below the smallest half
+    mean, var = functional.linear(torch.ones(1, 1), torch.ones(1, 1) * 1e4, weight.float())
+    assert var.item() == pytest.approx(1e-4, rel=1e-2)
+    assert functional.moments.squared_weight(weight, torch.ones(1)).item() == pytest.approx(1e-8, rel=1e-2)
+    assert mean.item() == pytest.approx(1e-4, rel=1e-2)
+
+
+def test_variance_under_autocast_is_near_that_of_float32(random_variable):
+    torch.manual_seed(0)
+    network = rv.to_rv(nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.ConvTranspose2d(8, 3, 4, 2, 1)))
+    variable = random_variable(2, 3, 8, 8)
+    expected = network(variable).var
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network(variable).var.float()
+    assert (found / expected - 1.0).abs().max() < 0.1

@@ -13,6 +13,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(beside)
         with beside.open("rb+") as handle:
             os.fsync(handle.fileno())
+        beside.chmod(0o644)  # safetensors writes for the owner alone
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """The loop: what a phase may move, what a stage freezes, what stops a run."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -119,6 +120,16 @@ def test_a_run_leaves_its_whole_folder(build, tiny_set, tmp_path):
     assert path == tmp_path / "run" / "model.safetensors"
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
     assert len(list((tmp_path / "run" / "samples").iterdir())) == 2
+
+
+def test_an_early_stop_ends_the_run_inside_its_schedule(build, tiny_set, tmp_path):
+    data = CocoHands(tiny_set, "train")
+    fit(a_run(build(), data, tmp_path / "whole", log_every=1), Ranks())
+    fit(a_run(build(), data, tmp_path / "early", log_every=1, stop_at=4), Ranks())
+    rates = [[json.loads(line)["lr"] for line in (tmp_path / n / "metrics.jsonl").read_text().splitlines()] for n in ("whole", "early")]
+    assert len(rates[1]) == 4
+    assert rates[1] == rates[0][:4]
+    assert (tmp_path / "early" / "model.safetensors").is_file()
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_is_named(build, tiny_set, tmp_path, monkeypatch):

@@ -13,6 +13,8 @@ class Train:
     """Training steps (a step sees one global batch)."""
     epochs: float | None = None
     """Passes over the data; where given, it replaces `steps`."""
+    stop_at: int | None = None
+    """End the run at this step, before its schedule ends (early stopping)."""
     batch: int = 64
     """Hands per step, over all ranks."""
     optimiser: Literal["adam", "adamw"] = "adamw"
@@ -51,6 +53,8 @@ class Train:
     def __post_init__(self) -> None:
         if self.epochs is None and self.steps < 1:
             raise ValueError("steps is at least 1")
+        if self.stop_at is not None and self.stop_at < 1:
+            raise ValueError("stop_at is at least 1")
         if min(self.batch, self.log_every, self.save_every, self.workers) < 1:
             raise ValueError("batch, log_every, save_every and workers are at least 1")
         if not 0 < self.lr < math.inf or not 0 < (1.0 if self.epochs is None else self.epochs) < math.inf:

@@ -50,6 +50,7 @@ def fit(run: Run, ranks: Ranks) -> Path:
     loader = Loader(run.data, system.crop, run.augment, train.batch, train.seed, ranks.rank, ranks.ranks, train.workers)
     count = len(run.data)
     total = train.total_steps(count)
+    end = min(total, train.stop_at or total)
 
     # System and optimisers
     system.prepare(_labels(run))
@@ -66,11 +67,11 @@ def fit(run: Run, ranks: Ranks) -> Path:
     # Train
     stage: Stage | None = None
     started = time.monotonic()
-    for step, batch in zip(range(first, total), loader.batches(first, total), strict=True):
+    for step, batch in zip(range(first, end), loader.batches(first, end), strict=True):
         if stage is None or stage != stage_at(system.stages, step / total):
             stage = stage_at(system.stages, step / total)
             enter(system, stage)
-        last = step + 1 == total
+        last = step + 1 == end
         noise = Noise(train.seed, step, SYSTEM_STREAM, ranks.rank, ranks.ranks)
         phases = system.step(_on_device(batch, ranks, train), stage.name, noise)
         scalars: dict[str, float] = {}
@@ -86,13 +87,13 @@ def fit(run: Run, ranks: Ranks) -> Path:
             speed = (step + 1 - first) * train.batch / (time.monotonic() - started)
             head = {"step": step + 1, "stage": stage.name, "lr": train.lr_at(step, count), "hands_per_second": round(speed, 1)}
             log.write(head | scalars)
-            _say(step + 1, total, speed, scalars)
+            _say(step + 1, end, speed, scalars)
 
         # Save
         if (step + 1) % train.save_every == 0 or last:
             if log is not None:
                 log.flush()
-                write_model(run, state, step + 1, total)
+                write_model(run, state, step + 1, end)
                 state.write(state_path, step + 1)  # last: a state says that all before it is there
                 enter(system, stage)
             ranks.wait()

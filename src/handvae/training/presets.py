@@ -53,7 +53,7 @@ _OURS = SrvVaeConfig(
 )
 _VARIED = Augment(rotation_deg=25.0, scale=0.12, stretch=0.12, brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1)
 
-_LONG = Train(steps=20000, batch=32, lr=2e-3)
+_LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
 
 # fmt: off
 PRESETS: dict[str, Preset] = {

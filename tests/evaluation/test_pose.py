@@ -63,6 +63,18 @@ def test_hand_size_is_the_side_of_a_square_as_large_as_the_joints_box():
     assert hand_size(joints, valid).item() == pytest.approx(6.0)
 
 
+def test_a_hand_without_a_size_counts_in_pixels_only(hands):
+    """Two labelled joints on a level line: the box has no area."""
+    prediction, truth, valid = hands
+    truth, valid = truth.clone(), valid.clone()
+    valid[0] = torch.arange(21) < 2
+    truth[0, :, 1] = 7.0
+    with_it, without = (by_name(pose_measures_2d(prediction[s:], truth[s:], valid[s:], "crop")) for s in (0, 1))
+    for name in ("error_over_hand_size_median", "error_over_hand_size_mean", "pckb@0.05"):
+        assert with_it[name].value == pytest.approx(without[name].value, rel=1e-6)
+    assert with_it["mpjpe_px"].value != without["mpjpe_px"].value
+
+
 def test_a_measure_prints_its_number_unit_n_and_protocol():
     assert str(Measure("mpjpe_px", 1.25, "px", 343, "2D, no alignment")) == "mpjpe_px = 1.25 px (N = 343; 2D, no alignment)"
 

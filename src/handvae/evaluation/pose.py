@@ -48,9 +48,10 @@ def pose_measures_2d(
         picture: what the pixels belong to, such as `64 px crop`; part of the protocol's name.
     """
     errors, n = joint_errors(prediction, truth, valid), len(truth)
-    relative = errors / hand_size(truth, valid)[:, None]
+    size = hand_size(truth, valid)[:, None]
+    relative = errors / size.masked_fill(size <= 0, float("nan"))  # labelled joints on one line give a hand no size
     per_hand = relative.nanmean(1)
-    counted = relative[valid]
+    counted = relative[valid & relative.isfinite()]
     plain = f"2D, {picture}, no alignment, all labelled joints"
     sized = f"{plain}; hand size = sqrt of the area of the joints' bounding box"
     return (

@@ -201,6 +201,14 @@ def test_conversion_leaves_the_network_alone_and_is_idempotent(decoder):
     assert type(rv.to_rv(twin).stem) is type(twin.stem)
 
 
+def test_a_twin_can_be_converted_again_with_other_options(random_variable):
+    torch.manual_seed(0)
+    pair = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3, padding=1))
+    variable = random_variable(1, 2, 3, 3)
+    again = rv.to_rv(rv.to_rv(pair), upsample="plain")
+    assert torch.equal(again(variable).var, rv.to_rv(pair, upsample="plain")(variable).var)
+
+
 def test_parametrised_layers_compute_their_weight(random_variable):
     torch.manual_seed(0)
     layer = parametrizations.weight_norm(nn.Linear(4, 3))

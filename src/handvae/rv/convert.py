@@ -42,8 +42,8 @@ def to_rv(
         activation: "relu" puts ReLU in place of LeakyReLU, ELU, GELU and SiLU, as published RV decoders have it.
         upsample: "fused" joins nearest upsampling with the convolution that follows it in an `nn.Sequential`,
             which is exact and costs less; "plain" keeps them apart.
-        compat: "official" takes activation and upsampling as the published modules have them, `rv.OFFICIAL`.
         strict: refuse layers without a rule now instead of when a variable reaches them.
+        compat: "official" takes activation and upsampling as the published modules have them, `rv.OFFICIAL`.
 
     Raises:
         UnsupportedRVOp: `strict`, and a torch layer or a leaf with parameters has no rule.
@@ -101,11 +101,9 @@ def fused_scale(upsampling: nn.Module, convolution: nn.Module) -> int | None:
 
 
 def _convert(module: nn.Module, path: str, options: _Options, done: dict[int, nn.Module]) -> nn.Module:
-    if id(module) in done:  # a shared layer stays shared
-        return done[id(module)]
-    if isinstance(module, (RVLeaf, RVSequential)):
-        return module
-    plain = type(module)
+    original, plain = module, plain_type(module)
+    if id(original) in done:  # a shared layer stays shared
+        return done[id(original)]
     if options.activation == "relu" and plain in _REPLACED_BY_RELU:
         module, plain = nn.ReLU(), nn.ReLU
     twin = twin_type(plain)
@@ -115,7 +113,7 @@ def _convert(module: nn.Module, path: str, options: _Options, done: dict[int, nn
     converted = object.__new__(kind)
     # The dictionaries of parameters and buffers themselves are shared, so that replacing a buffer keeps the twins together.
     converted.__dict__.update(module.__dict__)
-    done[id(module)] = converted
+    done[id(original)] = converted
     children = {
         name: child if child is None else _convert(child, f"{path}.{name}".strip("."), options, done)
         for name, child in module._modules.items()
@@ -126,10 +124,17 @@ def _convert(module: nn.Module, path: str, options: _Options, done: dict[int, nn
     return converted
 
 
+def plain_type(module: nn.Module) -> type[nn.Module]:
+    """Returns the type of a module, that of its original if it is a twin."""
+    if isinstance(module, RVLeaf):
+        return module.plain_type
+    return nn.Sequential if type(module) is RVSequential else type(module)
+
+
 def needs_rule(module: nn.Module) -> bool:
     """Whether a module computes something itself that only a registered rule could do on variables."""
-    plain = type(module)
-    if isinstance(module, (RVLeaf, RVSequential, *_CONTAINERS)) or plain is nn.Sequential:
+    plain = plain_type(module)
+    if plain is nn.Sequential or twin_type(plain) is not None or isinstance(module, _CONTAINERS):
         return False
     is_leaf = not any(True for _ in module.children())
     return plain.__module__.startswith("torch.nn.modules") or (is_leaf and bool(module._parameters))
@@ -146,7 +151,7 @@ def _integer_scale(module: nn.Module) -> int | None:
 
 
 def _is_fusible_convolution(module: nn.Module) -> bool:
-    if type(module) not in (nn.Conv2d, twin_type(nn.Conv2d)):
+    if plain_type(module) is not nn.Conv2d:
         return False
     assert isinstance(module, nn.Conv2d)
     simple = set(module.stride) == set(module.dilation) == {1} and module.padding_mode == "zeros"

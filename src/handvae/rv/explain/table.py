@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from handvae.rv.convert import RVSequential, fused_scale, needs_rule
-from handvae.rv.registry import RVLeaf, twin_type
+from handvae.rv.convert import RVSequential, fused_scale, needs_rule, plain_type
+from handvae.rv.registry import twin_type
 from handvae.rv.rules import Kind, recorded_calls
 
 
@@ -63,7 +63,7 @@ def explain(module: nn.Module, *inputs: Any) -> Explanation:
 def _layers(module: nn.Module) -> Iterator[Row]:
     fused = _fused(module)
     for name, child in module.named_modules():
-        plain = child.plain_type if isinstance(child, RVLeaf) else type(child)
+        plain = plain_type(child)
         twin = twin_type(plain)
         if child in fused:
             yield Row(name, plain.__name__, Kind.INDEPENDENCE, f"to_rv runs it together with {fused[child]}: copies are accounted for")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from handvae.rv.functional.moments import Moments, squared_weight
+from handvae.rv.functional.moments import Moments, variance_product
 
 Sizes = int | Sequence[int]
 
@@ -23,7 +23,7 @@ def linear(
     bias: Float[Tensor, "out"] | None = None,
 ) -> Moments:
     """Affine map, kind I: mean W m + b, variance W² v."""
-    return F.linear(mean, weight, bias), F.linear(var, squared_weight(weight, var))
+    return F.linear(mean, weight, bias), variance_product(F.linear, var, weight)
 
 
 def convolution(
@@ -38,7 +38,7 @@ def convolution(
 ) -> Moments:
     """Convolution over one, two or three axes, kind I: mean conv(m, W) + b, variance conv(v, W²)."""
     convolve = _CONVOLUTIONS[weight.dim()]
-    spread = convolve(var, squared_weight(weight, var), None, stride, padding, dilation, groups)
+    spread = variance_product(lambda v, w: convolve(v, w, None, stride, padding, dilation, groups), var, weight)
     return convolve(mean, weight, bias, stride, padding, dilation, groups), non_negative(spread)
 
 
@@ -55,7 +55,7 @@ def transposed_convolution(
 ) -> Moments:
     """Transposed convolution over one, two or three axes, kind I: mean convT(m, W) + b, variance convT(v, W²)."""
     convolve = _TRANSPOSED[weight.dim()]
-    spread = convolve(var, squared_weight(weight, var), None, stride, padding, output_padding, groups, dilation)
+    spread = variance_product(lambda v, w: convolve(v, w, None, stride, padding, output_padding, groups, dilation), var, weight)
     return convolve(mean, weight, bias, stride, padding, output_padding, groups, dilation), non_negative(spread)
 
 

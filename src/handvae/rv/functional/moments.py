@@ -1,5 +1,7 @@
 """What the pure functions take and return: a mean and a variance of one shape."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,8 +24,23 @@ def result_dtype(tensor: Float[Tensor, "..."]) -> torch.dtype:
 
 
 def squared_weight(weight: Float[Tensor, "*shape"], var: Float[Tensor, "..."]) -> Float[Tensor, "*shape"]:
-    """Squares a weight in float32 at least, then casts it to the variance's format: half precision would underflow."""
+    """Squares a weight in float32 at least, then casts it to the variance's format."""
     return at_least_float32(weight).square().to(var.dtype)
+
+
+def variance_product(
+    product: Callable[[Tensor, Tensor], Tensor], var: Float[Tensor, "..."], weight: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """Returns `product(v, W²)` in a format that holds W²: never in float16, where a weight below 2e-4 squares to nothing.
+
+    bfloat16 is good enough: sums of non-negative numbers do not cancel.
+    """
+    device = var.device.type
+    if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
+        with torch.autocast(device, enabled=False):
+            var = at_least_float32(var)
+            return product(var, squared_weight(weight, var))
+    return product(var, squared_weight(weight, var))
 
 
 def gentle_sqrt(var: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handvae.rv.functional.linear import non_negative
-from handvae.rv.functional.moments import Moments, at_least_float32, squared_weight
+from handvae.rv.functional.moments import Moments, at_least_float32, variance_product
 
 Setting = int | float | Sequence[int | float] | None
 
@@ -73,7 +73,7 @@ def upsample_convolution(
     """
     kernel = upsampling_kernel(weight, scale, groups)
     inverse = (weight.shape[2] - 1 - padding[0], weight.shape[3] - 1 - padding[1])
-    spread = F.conv_transpose2d(var, squared_weight(kernel, var), None, scale, inverse, 0, groups)
+    spread = variance_product(lambda v, w: F.conv_transpose2d(v, w, None, scale, inverse, 0, groups), var, kernel)
     return F.conv_transpose2d(mean, kernel, bias, scale, inverse, 0, groups), non_negative(spread)
 
 

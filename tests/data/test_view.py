@@ -213,6 +213,19 @@ def test_a_reduced_picture_equals_the_mean_of_its_blocks():
     assert np.abs(small - blocks).mean() < 3
 
 
+def test_shift_and_scale_reach_their_ranges_and_stay_in_them():
+    labels = camera_hands(400)
+    still = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)
+    joints = labels.joints_2d
+    box_centre = (joints.amin(1) + joints.amax(1)) / 2
+    shifted = move_labels(Hands(joints_2d=box_centre[:, None]), place(labels, Crop(64), replace(still, shift=0.25), Noise(8))).joints_2d
+    away = (shifted[:, 0] - 32).abs() / 32
+    assert 0.24 < away.max() <= 0.25 + 1e-4
+    scaled = place(labels, Crop(64), replace(still, scale=0.2), Noise(8))[:, 0, 0] / place(labels, Crop(64), still, Noise(8))[:, 0, 0]
+    assert 1 / 1.2 - 1e-4 <= scaled.min() < 1 / 1.18
+    assert 1 / 0.82 < scaled.max() <= 1 / 0.8 + 1e-4
+
+
 def test_a_stretch_keeps_the_area_and_stays_within_its_share():
     labels = camera_hands(200)
     still = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)

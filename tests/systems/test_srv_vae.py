@@ -56,6 +56,18 @@ def test_without_a_kl_weight_it_is_batch_over_the_size_of_the_set(build, crops):
     assert losses_of(free, crops[:6]).total.item() == pytest.approx(losses_of(fixed, crops[:6]).total.item(), rel=1e-6)
 
 
+def test_the_kl_weight_counts_the_hands_of_all_processes(build, crops):
+    system, batch = build(PAPER), crops[:6]
+    half = next(system.step(batch, "all", Noise(0, ranks=2))).losses
+    assert (half.total - half.image - half.pose).item() == pytest.approx(2 * 6 / 48 * half.rate.item(), rel=1e-4)
+
+
+def test_the_likelihoods_deviation_is_of_a_unit_picture_whatever_the_networks_see(build, crops):
+    plain = losses_of(build(PAPER), crops[:4])
+    nats = losses_of(build(replace(PAPER, likelihood_sigma=0.1)), crops[:4])
+    assert nats.image.item() == pytest.approx(plain.image.item() * 3 * 32 * 32 / (2 * 0.2**2), rel=1e-4)
+
+
 def test_a_likelihood_in_nats_scales_the_squared_error(build, crops):
     plain = losses_of(build(replace(PAPER, image_range="unit")), crops[:4])
     nats = losses_of(build(replace(PAPER, image_range="unit", likelihood_sigma=0.1)), crops[:4])
@@ -135,6 +147,23 @@ def test_standardised_poses_have_zero_mean_and_unit_deviation(build, crops):
     poses = build().standardise(build().joints_of(crops)).flatten(1)
     assert poses.mean(0).abs().max() < 1e-5
     assert poses.std(unbiased=False).item() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_joints_and_spread_are_read_in_crop_units(build, crops):
+    """The heat maps' own mean and deviation, whatever the poses were standardised by on the way."""
+    system = build().eval()
+    heat = system.pose_head(system.trunk(crops.image[:5]))
+    read = system.predict(crops.image[:5])
+    torch.testing.assert_close(read.joints.flatten(1), heat.mean, rtol=0, atol=1e-5)
+    torch.testing.assert_close(read.spread.flatten(1), heat.std, rtol=1e-4, atol=1e-6)
+
+
+def test_a_linear_head_is_read_through_the_poses_mean_and_deviation(build, crops):
+    system = build(PAPER).eval()
+    pose = system.encode(crops.image[:5]).pose
+    read = system.predict(crops.image[:5])
+    torch.testing.assert_close(system.standardise(read.joints).flatten(1), pose.mean, rtol=0, atol=1e-4)
+    torch.testing.assert_close(read.spread.flatten(1), pose.std * system.pose_std)
 
 
 def test_3d_poses_are_bone_units_from_the_wrist(build, crops):

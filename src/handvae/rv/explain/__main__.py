@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, load_checkpoint: Loader | None 
     return 0
 
 
-def _attribute(reference: str, parser: argparse.ArgumentParser):
+def _attribute(reference: str, parser: argparse.ArgumentParser) -> Any:
     home, _, name = reference.partition(":")
     try:
         return getattr(import_module(home), name)

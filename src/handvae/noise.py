@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from handvae.errors import UserError
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -25,6 +27,8 @@ class Noise:
     generator: torch.Generator = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UserError("seed", f"is {self.seed}", "give 0 or more")
         state = np.random.SeedSequence([self.seed, self.step, self.stream]).generate_state(1, np.uint64)[0]
         object.__setattr__(self, "generator", torch.Generator().manual_seed(int(state)))
 

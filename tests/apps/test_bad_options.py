@@ -8,6 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from handvae.hand import POSE_NAMES
+from handvae.systems.srv_vae import SrvVaeConfig
+from handvae.training.checkpoint import save_model
 from handvae.training.distributed import Ranks
 
 
@@ -173,6 +175,13 @@ def test_a_count_below_one_is_refused(count, synthesize):
     assert "-n" in synthesize("--pose", "open", "-n", count)
 
 
+@pytest.mark.parametrize("command", ["synthesize --pose open", "walk open fist", "demo"])
+def test_a_negative_seed_is_refused(command, refused, tiny_model, tmp_path):
+    line = refused(*command.split(), "--model", tiny_model, "--out", tmp_path / "out", "--seed", "-1")
+    assert "seed" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_appearance_is_refused(synthesize, tmp_path):
     assert "nobody.jpg" in synthesize("--pose", "open", "--appearance", tmp_path / "nobody.jpg")
 
@@ -231,11 +240,61 @@ def test_a_sheet_in_no_picture_format_is_refused(name, refused, tiny_model, tiny
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("most", ["0", "-1"])
+def test_a_sheet_of_no_pose_is_refused(most, refused, tiny_model, tiny_set, tmp_path):
+    photo = tiny_set / "images" / "000.png"
+    assert "--most" in refused("transfer", photo, "open", "--model", tiny_model, "--out", tmp_path / "a.png", "--most", most)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_of_photos_that_are_not_there_begins_nothing(refused, tiny_model, tmp_path):
+    line = refused("demo", "--model", tiny_model, "--photos", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert "nowhere" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("frames", ["1", "0", "-4"])
 def test_a_walk_of_less_than_two_frames_is_refused(frames, refused, tiny_model, tmp_path):
     line = refused("walk", "open", "fist", "--model", tiny_model, "--out", tmp_path / "walk.gif", "--frames", frames)
     assert "--frames" in line
     assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------- 3D models, data without 3D
+
+
+@pytest.fixture
+def flat_set(small_set):
+    """Hands without joints in space."""
+
+    def drop(content):
+        for row in content["annotations"]:
+            del row["keypoints_3d"]
+
+    return small_set(drop)
+
+
+@pytest.fixture
+def solid_model(build, tmp_path):
+    """A model of 3D poses."""
+    config = SrvVaeConfig(pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8))
+    save_model(tmp_path / "solid.safetensors", build(config))
+    return tmp_path / "solid.safetensors"
+
+
+@pytest.mark.parametrize("command", [("evaluate", "MODEL", "SET", "--split", "train"), ("synthesize", "--pose", "SET", "--model", "MODEL")])
+def test_a_3d_model_refuses_a_set_without_joints_in_space(command, refused, solid_model, flat_set, tmp_path):
+    words = {"MODEL": solid_model, "SET": flat_set}
+    line = refused(*(words.get(word, word) for word in command), "--out", tmp_path / "out")
+    assert str(flat_set) in line
+    assert "3D" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_3d_preset_is_not_trained_on_a_set_without_joints_in_space(refused, flat_set, tmp_path):
+    line = refused("train", "srv-vae-3d", "--data.root", flat_set, "--out", tmp_path / "run", "--train.no-compile")
+    assert "keypoints_3d" in line
+    assert not (tmp_path / "run").exists()
 
 
 # ------------------------------------------------------------------------------------------------------------------- training

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,14 @@ def test_a_folder_that_holds_something_is_not_written_into(tmp_path):
 def test_an_empty_folder_is_written_into(tmp_path):
     (tmp_path / "set").mkdir()
     assert write_coco(tmp_path / "set", labelled(1), "a test") == 1
+
+
+def test_the_folder_one_stands_in_can_be_written_into(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_coco(Path("."), labelled(1), "a test")
+    assert sorted(path.name for path in Path(".").iterdir()) == ["annotations.json", "images"]
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
 def test_a_data_set_is_replaced_when_asked(tmp_path):

@@ -174,6 +174,11 @@ def test_3d_poses_are_bone_units_from_the_wrist(build, crops):
     assert system.predict(crops.image).joints.shape == (48, 21, 3)
 
 
+def test_3d_poses_need_joints_in_space(tiny_spec):
+    with pytest.raises(ValueError, match="keypoints_3d"):
+        SrvVae(replace(PAPER, pose="3d"), replace(tiny_spec, modalities=("image", "joints_2d")), Crop(32))
+
+
 @pytest.mark.parametrize("wrong", [{"pose_input": "vector+maps"}, {"pose_head": "heatmap"}])
 def test_3d_poses_cannot_be_drawn(wrong):
     with pytest.raises(ValueError, match="pose='2d'"):
@@ -234,7 +239,7 @@ def test_a_step_of_each_preset_moves_every_parameter(name, tiny_set):
     preset = PRESETS[name]
     torch.manual_seed(0)
     size = preset.crop.size_px
-    system = SrvVae(preset.system, DataSpec("tiny", 48, size, (), "right"), preset.crop)
+    system = SrvVae(preset.system, DataSpec("tiny", 48, size, ("image", "joints_2d", "joints_3d"), "right"), preset.crop)
     batch = cut(CocoHands(tiny_set), torch.arange(4), preset.crop)
     system.prepare(batch)
     losses = losses_of(system, batch)

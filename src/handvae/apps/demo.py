@@ -45,6 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     joints = torch.cat([pose.joints for pose in poses.values()])
     flat = torch.cat([pose.joints_2d for pose in poses.values()])
     looks = system.random_appearance(LOOKS, Noise(options.seed), "aggregate")
+    photos = _photos(options, system, joints, looks)
     options.out.mkdir(parents=True, exist_ok=True)
 
     headers = [pose_header(pose, system.crop.size_px) for pose in flat]
@@ -52,7 +53,6 @@ def main(arguments: Sequence[str]) -> None:
     write_picture(options.out / "poses.png", grid([headers, *cells]))
     print(f"{options.out / 'poses.png'}: {', '.join(POSE_NAMES)}; an appearance a row")
 
-    photos = _photos(options, system, joints, looks)
     shown = [POSE_NAMES.index(name) for name in ("open", "victory", "point", "claw", "relaxed")]
     write_picture(options.out / "transfer.png", transfer_sheet(system, photos[:4], joints[shown], [headers[i] for i in shown]))
     print(f"{options.out / 'transfer.png'}: photo, its reconstruction, its looks on other poses")

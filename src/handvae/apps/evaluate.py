@@ -14,6 +14,7 @@ from handvae.apps.options import parse
 from handvae.data.hands import Hands
 from handvae.data.source import open_data
 from handvae.data.view import HandData, cut, to_crop_px
+from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.pose import Measure, bone_measures_3d, pose_measures_2d, spread_coverage
 from handvae.files import write_text_atomically
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae evaluate")
     model = load_model(options.model)
     data = open_data(options.dataset, options.split)
+    if model.system.config.pose == "3d" and "joints_3d" not in data.spec.modalities:
+        raise UserError(options.dataset, "has no keypoints_3d, and this model reads 3D poses", "give a set with them, or a 2D model")
     measures = measure(model.system, data)
     if options.calibration:
         hands = cut(data, torch.arange(min(CALIBRATED, len(data))), model.system.crop)

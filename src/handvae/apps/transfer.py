@@ -15,6 +15,7 @@ from handvae.apps.inputs import Photo, pictures_in, read_photo, read_poses
 from handvae.apps.options import parse
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.view import to_crop_px
+from handvae.errors import UserError
 from handvae.hand import POSE_NAMES
 from handvae.systems.srv_vae import SrvVae
 from handvae.training.checkpoint import load_model
@@ -47,6 +48,8 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, read, draw."""
     options = parse(Options, arguments, "handvae transfer")
+    if options.most < 1:
+        raise UserError("--most", f"is {options.most}", "give at least 1")
     system = load_model(options.model).system
     looks = [read_photo(path, parse_box(options.box), system.crop) for path in pictures_in(options.appearance)]
     joints, headers = _poses(options, system)

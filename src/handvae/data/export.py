@@ -56,10 +56,14 @@ def write_coco(folder: Path, hands: Iterable[Labelled], description: str, overwr
             "annotations": annotations,
         }
         (partial / "annotations.json").write_text(json.dumps(content))
-        if folder.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-            folder.rename(replaced)
-        partial.rename(folder)
+        if folder.exists() and not any(folder.iterdir()):
+            for name in ("images", "annotations.json"):  # an empty folder stays itself: it may be the one we stand in
+                (partial / name).rename(folder / name)
+        else:
+            if folder.exists():
+                shutil.rmtree(replaced, ignore_errors=True)
+                folder.rename(replaced)
+            partial.rename(folder)
         shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -154,6 +154,8 @@ class SrvVae(System):
     def __init__(self, config: SrvVaeConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__()
         self.config, self.spec, self.crop = config, spec, crop
+        if config.pose == "3d" and "joints_3d" not in spec.modalities:
+            raise ValueError("pose='3d' needs keypoints_3d in the data; add them, or use pose='2d'")
         if config.pose_input == "vector+maps" and spec.joints != len(PARENTS):
             raise ValueError(f"limb maps draw hands of {len(PARENTS)} joints, the data has {spec.joints}; use pose_input='vector'")
         stem_px = halved(crop.size_px, len(config.decoder_widths) - (config.to_rgb == "conv"))

@@ -65,3 +65,5 @@ def test_two_processes_give_the_losses_of_one(command, tmp_path):
     for row, other in zip(alone, together, strict=True):
         for name in ("total", "image", "rate", "pose"):
             assert other[name] == pytest.approx(row[name], rel=1e-5)
+        # a sum in place of the mean would leave the losses as they are: Adam does not see the gradient's scale
+        assert other["gradient_norm"] == pytest.approx(row["gradient_norm"], rel=1e-4)

@@ -27,7 +27,7 @@ def tangent_moments(
 ) -> RandomVariable:
     """First-order moments of a plain network's output: its value at the mean, and the variance along random sign vectors.
 
-    One tangent costs about three plain passes (`benchmarks/rv.py` measures it), more than a mirrored pair, and is less noisy. The total over many outputs
+    One tangent costs about three plain passes (`benchmarks/rv.py` measures it), a mirrored pair two. The total over many outputs
     is good with one; a map per pixel has the noise of a chi-square with `tangents` degrees of freedom.
 
     Args:

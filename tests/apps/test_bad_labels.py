@@ -35,6 +35,7 @@ FAULTS = {
     "keypoint far to the left": (keypoint(8, -60.0), ["annotation 1", "index_tip", "outside"]),
     "no joint labelled": (annotation(keypoints=[0.0, 0.0, 0] * 21), ["annotation 1", "0 labelled joints"]),
     "all joints on one point": (annotation(keypoints=[5.0, 5.0, 2] * 21), ["annotation 1", "one point"]),
+    "all joints nearly on one point": (annotation(keypoints=[5.0, 5.0, 2, 5.0, 5.0 + 1e-9, 2] * 10 + [5.0, 5.0, 2]), ["one point"]),
     "twenty joints in space": (lambda c: c["annotations"][1]["keypoints_3d"].pop(), ["annotation 1", "keypoints_3d has 20"]),
     "a joint in space with two numbers": (lambda c: c["annotations"][1]["keypoints_3d"][5].pop(), ["annotations.1.keypoints_3d.5"]),
     "two pictures of one id": (picture(id=0), ["two images have the id 0"]),

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from handvae.data.coco import CocoHands
+from handvae.data.coco import CocoHands, Number
 from handvae.data.hands import Hands
 from handvae.data.pictures import read_picture
 from handvae.data.source import open_data
@@ -22,7 +22,6 @@ from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, 
 from handvae.noise import Noise
 from handvae.systems.srv_vae import SrvVae
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
 LARGEST_BOX = 10
 """Side of a box over the picture's; a larger one is a slip."""
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}

@@ -217,8 +217,8 @@ def _joint_problems(where: str, name: str, row: _Annotation, picture: _Picture) 
         fault = f"{name}: keypoint {JOINT_NAMES[worst]} at ({x:g}, {y:g}) lies outside the {size[0]} x {size[1]} px picture"
         yield Problem(where, fault, "mend it or set its visibility to 0", fatal=bool(beyond[worst] > OUTSIDE_SHARE * size.max()))
     extent = np.ptp(joints[labelled, :2], axis=0)
-    if extent.max() <= 0:
-        yield Problem(where, f"{name}: all keypoints lie on one point", "mend them or remove the annotation")
+    if extent.max() < 1:
+        yield Problem(where, f"{name}: all keypoints lie on one point (to a pixel)", "mend them or remove the annotation")
         return
     lengths = {child: math.dist(joints[parent, :2], joints[child, :2]) for parent, child in BONES if labelled[parent] and labelled[child]}
     longest = max(lengths, key=lambda child: lengths[child], default=0)

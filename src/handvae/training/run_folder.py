@@ -54,6 +54,9 @@ def prepare_folder(run: Run) -> None:
         if changed:
             raise UserError(config_path, f"the run was started with other options ({', '.join(changed)})", "resume with the same options")
         return
+    begun = config_path.is_file() and (out / "environment.json").is_file()  # a run that was killed before its first save
+    if out.is_dir() and any(out.iterdir()) and not begun:
+        raise UserError(out, "holds something that is no run", "give another --out")
     out.mkdir(parents=True, exist_ok=True)
     environment = {
         "handvae": handvae.__version__,

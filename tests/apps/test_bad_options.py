@@ -71,6 +71,7 @@ def test_training_without_a_preset_lists_them(arguments, handvae):
         (["--augment.noise", "-1"], ["noise is -1"]),
         (["--augment.scale", "1"], ["scale is 1"]),
         (["--augment.mirror", "nan"], ["mirror is nan"]),
+        (["--augment.mirror", "0.5"], ["--crop.sides", "right"]),
         (["--data.split", "validation"], ["'validation'", "test, train"]),
     ],
 )

@@ -46,8 +46,8 @@ def test_a_run_that_was_killed_before_its_first_save_begins_anew(finished, train
 
 
 def test_a_run_is_not_resumed_with_other_options(finished, training, refused):
-    line = refused(*training, "--resume", "--train.lr", "0.5", "--augment.mirror", "0.5")
-    assert "augment.mirror, train.lr" in line
+    line = refused(*training, "--resume", "--train.lr", "0.5", "--augment.blur", "0.5")
+    assert "augment.blur, train.lr" in line
     assert "config.json" in line
 
 

@@ -74,6 +74,9 @@ def main(arguments: Sequence[str]) -> None:
         return Options(data, out, resume, system, crop, augment, train)
 
     options = parse(ask, rest, f"handvae train {name}")
+    if options.augment.mirror and options.crop.sides != "keep":
+        fault = f"would mirror hands that --crop.sides has just made {options.crop.sides}"
+        raise UserError("--augment.mirror", fault, "set it to 0, or --crop.sides to keep")
     data = open_data(options.data.root, options.data.split)
     spec = replace(data.spec, size_px=options.crop.size_px, sides=options.crop.sides if options.crop.sides != "keep" else data.spec.sides)
     torch.manual_seed(options.train.seed)  # only the weights' initial values draw from it

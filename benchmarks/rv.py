@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from handvae import rv
 from handvae.rv.tangent import mirrored_moments, tangent_moments
+from handvae.training.process import prepare_process
 
 LATENT = 32
 WIDTHS = (256, 128, 64, 32)
@@ -290,10 +291,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small batch, two rounds, no compilation")
     parser.add_argument("--batch", type=int, default=32, help="pictures a step")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each case")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)  # variances shrink into denormals, which are a hundred times slower
+    prepare_process()  # as every process that trains: denormals flushed, freed memory kept
     torch.manual_seed(0)
     settings = Settings(4, 2, False) if options.quick else Settings(options.batch, options.rounds, True)
     print(f"batch {settings.batch}, {settings.rounds} rounds, {options.threads} threads, torch {torch.__version__}")

@@ -59,7 +59,9 @@ def test_a_whole_picture_is_read_again_round_what_was_found(photo, finder):
     once = estimate(finder, read_photo(photo, (0.0, 0.0, 200.0, 200.0), Crop(32)))
     again = estimate(finder, read_photo(photo, None, Crop(32)))
     assert "box of the joints found there" in again.photo.found_by
-    assert again.spread_px.mean() < 0.7 * once.spread_px.mean()  # a closer look
+    assert once.spread_px.mean() == pytest.approx(0.1 * 200 * 1.35 / 2, rel=0.01)
+    box = 2 * 0.2 * 200 / 2  # of the circle found in the whole picture
+    assert again.spread_px.mean() == pytest.approx(0.1 * box * 1.35 / 2, rel=0.05)  # a closer look
 
 
 def test_a_box_is_cut_with_its_middle_in_the_middle(photo):

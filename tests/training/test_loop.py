@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from handvae.data.augment import Augment
 from handvae.data.coco import CocoHands
 from handvae.data.hands import Hands
-from handvae.data.view import Crop
+from handvae.data.view import Crop, cut
 from handvae.errors import UserError
 from handvae.noise import Noise
 from handvae.systems.srv_vae import SrvVae
 from handvae.systems.system import Losses, Phase, Stage, System
 from handvae.training import loop
+from handvae.training.checkpoint import load_model
 from handvae.training.config import Train
 from handvae.training.distributed import Ranks
 from handvae.training.loop import enter, fit, stage_at, take
@@ -130,6 +132,35 @@ def test_an_early_stop_ends_the_run_inside_its_schedule(build, tiny_set, tmp_pat
     assert len(rates[1]) == 4
     assert rates[1] == rates[0][:4]
     assert (tmp_path / "early" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_the_written_model_is_the_average_of_the_weights(ema, build, tiny_set, tmp_path):
+    fit(a_run(build(), CocoHands(tiny_set, "train"), tmp_path / "run", ema=ema), Ranks())
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    written = load_file(tmp_path / "run" / "model.safetensors")
+    name = "decoder.to_rgb.weight"
+    assert torch.equal(written[name], state["average"][name])
+    assert torch.equal(written[name], state["system"][name]) == (ema == 0)
+    assert not torch.equal(written[name], build().state_dict()[name])
+
+
+def test_the_written_model_keeps_the_moments_of_its_appearances(build, tiny_set, tmp_path):
+    data = CocoHands(tiny_set, "train")
+    model = load_model(fit(a_run(build(), data, tmp_path / "run"), Ranks()))
+    crops = cut(data, torch.arange(len(data)), Crop(32))
+    with torch.no_grad():
+        means = model.system.encode(crops.image).appearance.mean
+    torch.testing.assert_close(model.system.appearance_mean, means.mean(0), rtol=0, atol=1e-4)
+    assert model.header.summary["appearance_spread_mean"] == pytest.approx(means.std(0).mean().item(), abs=1e-4)
+
+
+def test_the_schedule_sets_the_rate_of_every_step(build, tiny_set, tmp_path):
+    """A warm-up of a million steps leaves the weights where they were, to a billionth of the rate."""
+    fit(a_run(build(), CocoHands(tiny_set, "train"), tmp_path / "run", warmup_steps=10**6, ema=0.0), Ranks())
+    written, before = load_file(tmp_path / "run" / "model.safetensors"), build().state_dict()
+    moved = max((written[name] - before[name]).abs().max().item() for name, _ in build().named_parameters())
+    assert 0 < moved < 1e-6
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_is_named(build, tiny_set, tmp_path, monkeypatch):

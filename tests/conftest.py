@@ -228,6 +228,13 @@ def refused(handvae: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
     return run
 
 
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """A run sets its process to flush denormals; the next test's numbers are whole again."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """Shape annotations are not checked, as outside tests."""

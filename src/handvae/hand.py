@@ -24,6 +24,7 @@ JOINT_NAMES = (
 PARENTS = (0, *(0 if (joint - 1) % 4 == 0 else joint - 1 for joint in range(1, 21)))  # the wrist is its own parent
 BONES = tuple((PARENTS[child], child) for child in range(1, 21))
 FINGERTIPS = (4, 8, 12, 16, 20)
+PARTS = ("background", "forearm", "palm", *FINGERS)  # what a pixel of a part picture may show; the hand is the palm and all after it
 LEFT, RIGHT = 0, 1  # the index into cm-VAE's one-hot side: left = [1, 0]
 
 Root = Literal["palm", "wrist", "middle_mcp"]

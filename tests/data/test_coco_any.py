@@ -21,6 +21,8 @@ values = st.recursive(
     max_leaves=4,
 )
 
+thorough = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
 
 def places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Paths to everything in a JSON document."""
@@ -59,7 +61,7 @@ def read(folder: Path, content: Any) -> CocoHands | str:
         return str(error)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@thorough
 @given(data=st.data())
 def test_any_value_anywhere_is_read_or_refused(sound, data):
     folder, content = sound
@@ -74,7 +76,7 @@ def test_any_value_anywhere_is_read_or_refused(sound, data):
     check_coco(folder)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@thorough
 @given(joints=st.lists(st.tuples(st.floats(-9, 105), st.floats(-9, 105), st.sampled_from([0, 1, 2])), min_size=21, max_size=21))
 def test_any_keypoints_near_the_picture_are_cropped_or_refused(sound, joints):
     folder, content = sound

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from handvae.hand import JOINT_NAMES
+
 Sides = Literal["left", "right", "both"]
 
 
@@ -24,13 +26,19 @@ class Hands:
     depth: Float[Tensor, "batch 1 height width"] | None = None
     """mm along the camera's z axis; 0 where unknown."""
     mask: Float[Tensor, "batch 1 height width"] | None = None
-    """1 on the hand."""
+    """1 on the hand, forearm not included."""
+    parts: Int[Tensor, "batch 1 height width"] | None = None
+    """What is seen where: indices into `handvae.hand.PARTS`."""
     joints_2d: Float[Tensor, "batch joint 2"] | None = None
     """Pixels of `image`."""
     joints_3d: Float[Tensor, "batch joint 3"] | None = None
     """mm in the camera frame, or relative to the data set's root where the camera is unknown."""
     joint_valid: Bool[Tensor, "batch joint"] | None = None
     """False where a label is missing."""
+    joint_visible: Bool[Tensor, "batch joint"] | None = None
+    """False where something hides a joint: another finger, the palm, an object, the picture's edge."""
+    joint_spread: Float[Tensor, "batch joint"] | None = None
+    """Standard deviation of a 2D label, in pixels of `image`: how far a labeller disagrees with itself."""
     intrinsics: Float[Tensor, "batch 3 3"] | None = None
     side: Int[Tensor, " batch"] | None = None
     """`handvae.hand.LEFT` or `RIGHT`."""
@@ -43,6 +51,12 @@ class Hands:
     """Same number: same background, light and skin (dVAE's content)."""
     subject: Int[Tensor, " batch"] | None = None
     """Same number: same person."""
+    gesture: Int[Tensor, " batch"] | None = None
+    """Index into the data set's `DataSpec.gestures`."""
+    scale_mm: Float[Tensor, " batch"] | None = None
+    """Length of the scale bone, for data that give it without the joints."""
+    factors: Float[Tensor, "batch factor"] | None = None
+    """True generative factors, in the order of `DataSpec.factors`."""
 
     def __post_init__(self) -> None:
         counts = {name: len(value) for name, value in self.items()}
@@ -96,3 +110,11 @@ class DataSpec:
     """Where the origin of `joints_3d` lies."""
     joints: int = 21
     """Number of joints."""
+    joint_names: tuple[str, ...] = JOINT_NAMES
+    """Names of the joints; depth data sets have their own."""
+    gestures: tuple[str, ...] = ()
+    """Names of the classes that `Hands.gesture` counts."""
+    factors: tuple[str, ...] = ()
+    """Names of the columns of `Hands.factors`."""
+    licence: str = ""
+    """What may be done with the pictures, in a few words."""

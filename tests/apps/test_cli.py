@@ -5,6 +5,7 @@ import pytest
 
 from handvae import __version__
 from handvae.apps.cli import COMMANDS
+from handvae.apps.data import SUBCOMMANDS
 
 
 @pytest.mark.parametrize("word", [(), ("--help",), ("-h",), ("help",)])
@@ -19,7 +20,7 @@ def test_the_version_is_the_packages(handvae):
     assert handvae("--version")[:2] == (0, f"{__version__}\n")
 
 
-@pytest.mark.parametrize("command", [*(name for name in COMMANDS if name != "data"), "data check", "data info"])
+@pytest.mark.parametrize("command", [*(name for name in COMMANDS if name != "data"), *(f"data {name}" for name in SUBCOMMANDS)])
 def test_every_command_explains_its_options(command, capsys):
     from handvae.apps.cli import main
 
@@ -76,3 +77,15 @@ def test_a_fault_of_ours_is_not_dressed_up_as_the_users(handvae, monkeypatch):
     monkeypatch.setattr("handvae.apps.data.main", broken)
     with pytest.raises(ZeroDivisionError):
         handvae("data", "info", "x")
+
+
+def test_the_help_of_data_lists_every_subcommand(handvae):
+    code, said, _ = handvae("data", "--help")
+    assert code == 0
+    assert all(f"  {name} " in said for name in SUBCOMMANDS)
+
+
+def test_a_misspelt_subcommand_is_named_with_the_nearest(refused):
+    line = refused("data", "chekc", "x")
+    assert "'chekc'" in line
+    assert "handvae data check?" in line

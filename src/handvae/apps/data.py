@@ -1,74 +1,37 @@
-"""`handvae data info|check`: look at a data set, find its faults."""
+"""`handvae data info|check|...`: finds the subcommand; each lives in a module `data_NAME` with `main(arguments)`."""
 
-import sys
-from collections import Counter
+import difflib
+import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import torch
-import tyro
-
-from handvae.apps.options import parse
-from handvae.data.coco import CocoHands, check_coco
 from handvae.errors import UserError
-from handvae.hand import LEFT
+
+SUBCOMMANDS = {
+    "info": "what a data set holds, and a sheet of its hands",
+    "check": "find bad labels and unreadable pictures",
+}
 
 
-@dataclass(frozen=True)
-class Info:
-    """Say what a data set holds."""
-
-    root: tyro.conf.Positional[Path]
-    """Folder with annotations.json."""
-    split: str | None = None
-    """Only this split."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """Find bad labels and unreadable pictures; the exit code is 2 where there are any."""
-
-    root: tyro.conf.Positional[Path]
-    """Folder with annotations.json."""
-    most: int = 50
-    """Lines printed at most."""
+def usage() -> str:
+    """The text of `handvae data --help`."""
+    lines = [f"  {name:<12}{about}" for name, about in SUBCOMMANDS.items()]
+    return "\n".join(["usage: handvae data SUBCOMMAND [options]", "", *lines, "", "handvae data SUBCOMMAND --help lists its options."])
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse `info` or `check` and run it."""
-    options = parse(Info | Check, arguments, "handvae data")
-    if isinstance(options, Check):
-        check(options)
-    else:
-        info(options)
+    """Run one subcommand.
 
-
-def info(options: Info) -> None:
-    """Counts and label ranges."""
-    data = CocoHands(options.root, options.split)
-    labels = data.labels(torch.arange(len(data)))
-    joints, valid, side = labels.need("joints_2d", "joint_valid", "side")
-    sizes = Counter(data.picture(row).shape[1::-1] for row in range(0, len(data), max(1, len(data) // 50)))
-    extent = (joints.amax(1) - joints.amin(1)).amax(1)
-    left = int((side == LEFT).sum())
-    print(f"{options.root}  split {options.split or 'all'}")
-    print(f"hands           {len(data)} ({left} left, {len(data) - left} right)")
-    if labels.subject is not None:
-        print(f"people          {len(labels.subject.unique())}")
-    print(f"labels          {', '.join(name for name, _ in labels.items())}")
-    print(f"labelled joints {100 * valid.float().mean():.1f} %")
-    print(f"hand's extent   {extent.min():.0f} to {extent.max():.0f} px, median {extent.median():.0f}")
-    print(f"picture sizes   {', '.join(f'{w} x {h}' for (w, h), _ in sizes.most_common(5))} (of {sum(sizes.values())} looked at)")
-
-
-def check(options: Check) -> None:
-    """Print every fault; fatal ones keep the set from being read."""
-    problems = check_coco(options.root)
-    fatal = [problem for problem in problems if problem.fatal]
-    for problem in [*fatal, *(p for p in problems if not p.fatal)][: options.most]:
-        kind = "fault" if problem.fatal else "odd"
-        print(f"{kind}: {problem.where}: {problem.fault}; {problem.remedy}", file=sys.stderr)
-    if fatal:
-        raise UserError(options.root, f"{len(fatal)} faults, {len(problems) - len(fatal)} oddities", "mend the faults listed above")
-    print(f"{options.root}: no fault; {len(problems)} oddities")
+    Raises:
+        UserError: there is no such subcommand.
+    """
+    if not arguments:
+        raise UserError("command line", f"give one of {', '.join(SUBCOMMANDS)}", "see handvae data --help")
+    name, *rest = arguments
+    if name in {"-h", "--help"}:
+        print(usage())
+        return
+    if name not in SUBCOMMANDS:
+        near = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
+        hint = f"did you mean handvae data {near[0]}? " if near else ""
+        raise UserError("command line", f"no subcommand {name!r}", f"{hint}see handvae data --help")
+    importlib.import_module(f"handvae.apps.data_{name}").main(rest)

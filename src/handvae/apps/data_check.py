@@ -1,0 +1,35 @@
+"""`handvae data check`: the faults of a data set."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from handvae.apps.options import parse
+from handvae.data.coco import check_coco
+from handvae.errors import UserError
+
+
+@dataclass(frozen=True)
+class Check:
+    """Find bad labels and unreadable pictures; the exit code is 2 where there are any."""
+
+    root: tyro.conf.Positional[Path]
+    """Folder with annotations.json."""
+    most: int = 50
+    """Lines printed at most."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print every fault; fatal ones keep the set from being read."""
+    options = parse(Check, arguments, "handvae data check")
+    problems = check_coco(options.root)
+    fatal = [problem for problem in problems if problem.fatal]
+    for problem in [*fatal, *(p for p in problems if not p.fatal)][: options.most]:
+        kind = "fault" if problem.fatal else "odd"
+        print(f"{kind}: {problem.where}: {problem.fault}; {problem.remedy}", file=sys.stderr)
+    if fatal:
+        raise UserError(options.root, f"{len(fatal)} faults, {len(problems) - len(fatal)} oddities", "mend the faults listed above")
+    print(f"{options.root}: no fault; {len(problems)} oddities")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,7 +16,8 @@ from handvae.data.source import open_data
 from handvae.data.view import HandData, cut, to_crop_px
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
-from handvae.evaluation.pose import Measure, bone_measures_3d, pose_measures_2d, spread_coverage
+from handvae.evaluation.measure import Measure, Stated
+from handvae.evaluation.pose import bone_measures_3d, pose_measures_2d, spread_coverage
 from handvae.files import write_text_atomically
 from handvae.systems.srv_vae import SrvVae
 from handvae.training.checkpoint import load_model
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
         measures += appearance_calibration(model.system, image, model.system.joints_of(hands))
     table = Table("metric", "value", "N", "protocol", title=f"{model.name} on {options.dataset}, split {options.split}")
     for m in measures:
-        table.add_row(m.name, f"{m.value:.4g} {m.unit}", str(m.n), m.protocol)
+        table.add_row(m.name, f"{m.value:.4g} {m.unit}", str(m.n), m.terms)
     console = Console()
     console.width = max(console.width, 120)
     console.print(table)
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
             "model": options.model,
             "dataset": str(options.dataset),
             "split": options.split,
-            "measures": [asdict(m) for m in measures],
+            "measures": [m.to_json() for m in measures],
         }
         write_text_atomically(path, json.dumps(content, indent=2))
         print(f"report: {path}")
@@ -88,8 +89,9 @@ def measure(system: SrvVae, data: HandData) -> tuple[Measure, ...]:
         poses = bone_measures_3d(predicted, truth, valid)
     squared = torch.cat([batch.squared_error for batch in batches])
     psnr = float((-10 * squared.log10()).mean())
-    protocol = f"mean over pictures of the peak signal-to-noise ratio, {size} px crop in [0, 1], own appearance (posterior mean), true pose"
-    return (*poses, spread_coverage(predicted - truth, spread, valid), Measure("psnr", psnr, "dB", len(truth), protocol))
+    protocol = Stated(f"peak signal-to-noise ratio, {size} px crop in [0, 1], own appearance (posterior mean), true pose")
+    clearness = Measure("psnr", psnr, "dB", len(truth), protocol, "mean over pictures")
+    return (*poses, spread_coverage(predicted - truth, spread, valid), clearness)
 
 
 @dataclass(frozen=True)

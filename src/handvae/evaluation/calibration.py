@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from handvae.evaluation.pose import Measure
+from handvae.evaluation.measure import Measure, Stated
 from handvae.rv import CalibrationReport, RandomVariable, calibrate
 from handvae.rv.tangent import mirrored_moments, tangent_moments
 from handvae.systems.srv_vae import SrvVae
@@ -41,10 +41,13 @@ def appearance_calibration(
     measures: list[Measure] = []
     for name, model in models.items():
         report = _report(plain, model, appearance, samples)
-        protocol = f"pixel variance of the appearance's posterior at the exact pose, {samples} Gaussian draws through the plain decoder"
+        protocol = Stated(
+            f"pixel variance of the appearance's posterior at the exact pose, {samples} Gaussian draws through the plain decoder"
+        )
+        total, correlation = f"{name}_modelled_over_true_variance", f"{name}_variance_map_correlation"
         measures += [
-            Measure(f"{name}_modelled_over_true_variance", 1 / report.ratio, "", len(image), f"total; {protocol}"),
-            Measure(f"{name}_variance_map_correlation", report.map_correlation, "", len(image), f"Pearson, mean over pictures; {protocol}"),
+            Measure(total, 1 / report.ratio, "", len(image), protocol, "total over pixels"),
+            Measure(correlation, report.map_correlation, "", len(image), protocol, "Pearson, mean over pictures"),
         ]
     return tuple(measures)
 

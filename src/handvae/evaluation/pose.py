@@ -1,25 +1,9 @@
 """Errors of poses, each with everything its number depends on."""
 
-from dataclasses import dataclass
-
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Measure:
-    """A number that names its protocol."""
-
-    name: str
-    value: float
-    unit: str
-    n: int
-    """Hands it was measured on."""
-    protocol: str
-    """Root, scale, alignment, joints: what another script must do to get the same number."""
-
-    def __str__(self) -> str:
-        return f"{self.name} = {self.value:.4g} {self.unit} (N = {self.n}; {self.protocol})"
+from handvae.evaluation.measure import Measure, PoseProtocol, Stated
 
 
 def joint_errors(
@@ -52,14 +36,18 @@ def pose_measures_2d(
     relative = errors / size.masked_fill(size <= 0, float("nan"))  # labelled joints on one line give a hand no size
     per_hand = relative.nanmean(1)
     counted = relative[valid & relative.isfinite()]
-    plain = f"2D, {picture}, no alignment, all labelled joints"
-    sized = f"{plain}; hand size = sqrt of the area of the joints' bounding box"
+    protocol = PoseProtocol("2D", picture=picture)
+    sized = "hand size = sqrt of the area of the joints' bounding box"
+
+    def measure(name: str, value: Tensor, definition: str) -> Measure:
+        return Measure(name, 100 * float(value), "%", n, protocol, f"{definition}; {sized}")
+
     return (
-        Measure("mpjpe_px", float(errors.nanmean()), "px", n, plain),
-        Measure("error_over_hand_size_median", 100 * float(per_hand.nanmedian()), "%", n, f"median over hands of the mean error; {sized}"),
-        Measure("error_over_hand_size_mean", 100 * float(per_hand.nanmean()), "%", n, f"mean over hands of the mean error; {sized}"),
-        Measure("pckb@0.05", 100 * float((counted <= 0.05).float().mean()), "%", n, f"share of joints within 5 % of hand size; {sized}"),
-        Measure("pckb@0.10", 100 * float((counted <= 0.10).float().mean()), "%", n, f"share of joints within 10 % of hand size; {sized}"),
+        Measure("mpjpe_px", float(errors.nanmean()), "px", n, protocol, "mean over joints and frames"),
+        measure("error_over_hand_size_median", per_hand.nanmedian(), "median over hands of the mean error"),
+        measure("error_over_hand_size_mean", per_hand.nanmean(), "mean over hands of the mean error"),
+        measure("pckb@0.05", (counted <= 0.05).float().mean(), "share of joints within 5 % of hand size"),
+        measure("pckb@0.10", (counted <= 0.10).float().mean(), "share of joints within 10 % of hand size"),
     )
 
 
@@ -68,8 +56,8 @@ def bone_measures_3d(
 ) -> tuple[Measure, ...]:
     """The 3D metric of root-relative poses in bone units (scale given by the truth's own bone)."""
     errors = joint_errors(prediction, truth, valid)
-    protocol = "3D, root wrist, unit = the true bone from joint 9 to 10, no alignment, all labelled joints"
-    return (Measure("mpjpe_bone_units", float(errors.nanmean()), "bone", len(truth), protocol),)
+    protocol = PoseProtocol("3D", root="wrist", scale="true bone 9-10")
+    return (Measure("mpjpe_bone_units", float(errors.nanmean()), "bone", len(truth), protocol, "mean over joints and frames"),)
 
 
 def spread_coverage(
@@ -77,5 +65,5 @@ def spread_coverage(
 ) -> Measure:
     """Share of coordinates whose error is within one claimed standard deviation; 68.3 % where the spread is a calibrated Gaussian's."""
     inside = (errors.abs() <= spread)[valid]
-    protocol = "share of labelled coordinates with |error| <= claimed standard deviation; a calibrated Gaussian has 68.3 %"
+    protocol = Stated("share of labelled coordinates with |error| <= claimed standard deviation; a calibrated Gaussian has 68.3 %")
     return Measure("spread_coverage", 100 * float(inside.float().mean()), "%", len(errors), protocol)

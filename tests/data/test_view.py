@@ -8,6 +8,7 @@ import torch
 
 from handvae.data.augment import Augment
 from handvae.data.hands import DataSpec, Hands
+from handvae.data.reader import HandData
 from handvae.data.view import Crop, cut, move_labels, place, to_crop_px, to_crop_units, warp
 from handvae.geometry import crop_affine, project
 from handvae.hand import LEFT, RIGHT
@@ -19,7 +20,7 @@ WILD = Augment(rotation_deg=180.0, scale=0.3, shift=0.3, mirror=0.5)
 STRETCHED = replace(WILD, stretch=0.3)
 
 
-class Dots:
+class Dots(HandData):
     """Black pictures of hands without bones: one joint each, another in every picture, is a bright dot."""
 
     def __init__(self, count: int = 21) -> None:

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from handvae.apps.options import parse
 from handvae.data.hands import Hands
+from handvae.data.reader import HandData
 from handvae.data.source import open_data
-from handvae.data.view import HandData, cut, to_crop_px
+from handvae.data.view import cut, to_crop_px
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.measure import Measure, Stated

@@ -14,8 +14,9 @@ from torch import Tensor
 from handvae.data.coco import CocoHands, Number
 from handvae.data.hands import Hands
 from handvae.data.pictures import read_picture
+from handvae.data.reader import HandData
 from handvae.data.source import open_data
-from handvae.data.view import Crop, HandData, cut, in_own_crop, move_labels, place, to_crop_units, warp
+from handvae.data.view import Crop, cut, in_own_crop, move_labels, place, to_crop_units, warp
 from handvae.errors import UserError
 from handvae.geometry import VIEWS, crop_affine, mirror_3d, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units

@@ -9,8 +9,9 @@ import torch
 
 from handvae.apps.options import parse
 from handvae.data.augment import Augment
+from handvae.data.reader import HandData
 from handvae.data.source import Source, open_data
-from handvae.data.view import Crop, HandData, cut
+from handvae.data.view import Crop, cut
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.report import write_run_report

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from handvae.data.hands import DataSpec, Hands, Sides
 from handvae.data.pictures import inside, read_picture
+from handvae.data.reader import HandData
 from handvae.errors import UserError
 from handvae.hand import BONES, JOINT_NAMES, LEFT, RIGHT
 
@@ -70,7 +71,7 @@ class Problem:
         return UserError(self.where, self.fault, self.remedy)
 
 
-class CocoHands:
+class CocoHands(HandData):
     """A COCO-keypoints folder; the annotation is read once, pictures when they are asked for.
 
     Args:
@@ -119,6 +120,10 @@ class CocoHands:
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels without pixels; `joints_2d` in pixels of the whole picture."""
         return self._labels[rows]
+
+    def name(self, row: int) -> str:
+        """The picture's file name."""
+        return self.file_names[row]
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""

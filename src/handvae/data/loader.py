@@ -11,7 +11,8 @@ from torch import Tensor
 
 from handvae.data.augment import Augment
 from handvae.data.hands import Hands
-from handvae.data.view import Crop, HandData, cut
+from handvae.data.reader import HandData
+from handvae.data.view import Crop, PixelField, cut
 from handvae.noise import Noise
 
 LOADER_STREAM = 1
@@ -37,6 +38,8 @@ class Loader:
     """Threads that decode and warp; OpenCV lets go of the interpreter meanwhile."""
     ahead: int = 4
     """Batches prepared in advance."""
+    fields: tuple[PixelField, ...] = ("image",)
+    """Which pictures to read; see `view.cut`."""
 
     def __post_init__(self) -> None:
         if self.batch % self.ranks:
@@ -53,7 +56,7 @@ class Loader:
     def batch_at(self, step: int) -> Hands:
         """This rank's share of batch `step`."""
         noise = Noise(self.seed, step, LOADER_STREAM, self.rank, self.ranks)
-        return cut(self.data, self.rows_at(step), self.crop, self.augment, noise)
+        return cut(self.data, self.rows_at(step), self.crop, self.augment, noise, self.fields)
 
     def batches(self, start: int, stop: int) -> Iterator[Hands]:
         """Batches `start` up to `stop`, prepared ahead of their use."""

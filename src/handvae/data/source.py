@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handvae.data.coco import CocoHands
-from handvae.data.view import HandData
+from handvae.data.reader import HandData
 
 
 @dataclass(frozen=True)

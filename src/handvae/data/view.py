@@ -2,36 +2,23 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from handvae.data.augment import Augment, photometric
-from handvae.data.hands import DataSpec, Hands
-from handvae.geometry import apply_affine, compose_affine, crop_affine, joints_box, rotation_z
+from handvae.data.hands import Hands
+from handvae.data.reader import HandData
+from handvae.geometry import apply_affine, compose_affine, crop_affine, hand3d_crop, joints_box, project, rotation_z
 from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 
-
-@runtime_checkable
-class HandData(Protocol):
-    """What a reader offers."""
-
-    spec: DataSpec
-
-    def __len__(self) -> int: ...
-
-    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
-        """Labels of the rows, in pixels of the whole pictures."""
-        ...
-
-    def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
-        """The whole picture of one row, RGB."""
-        ...
+PixelField = Literal["image", "depth", "parts", "mask"]
+"""Fields of `Hands` that are pictures."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +31,17 @@ class Crop:
     """Side of the crop over the larger side of the joints' bounding box."""
     sides: Literal["keep", "left", "right"] = "keep"
     """Mirror every hand to this side."""
+    box: Literal["joints", "hand3d", "cube"] = "joints"
+    """What the crop is cut round: the labelled joints; the visible joints by the rule of Zimmermann & Brox (2017), which knows no margin;
+    or a cube about the joints' mean in space, as depth data are cut."""
+    cube_mm: float = 300.0
+    """Side of that cube."""
 
     def __post_init__(self) -> None:
         if not 8 <= self.size_px <= 2048 or not 1 <= self.margin <= 10:
             raise ValueError("size_px is 8 to 2048 and margin 1 to 10")
+        if not 10 <= self.cube_mm <= 2000:
+            raise ValueError("cube_mm is 10 to 2000")
 
 
 def to_crop_units(joints_px: Float[Tensor, "*batch 2"], size_px: int) -> Float[Tensor, "*batch 2"]:
@@ -68,9 +62,9 @@ def in_own_crop(joints: Float[Tensor, "batch joint 2"], margin: float) -> Float[
 
 
 def place(labels: Hands, crop: Crop, augment: Augment | None, noise: Noise) -> Float[Tensor, "batch 2 3"]:
-    """The affine map, source pixels to crop pixels, of each hand: its joints' box, turned, scaled, shifted and mirrored."""
-    joints, valid, side = labels.need("joints_2d", "joint_valid", "side")
-    centre, side_px = joints_box(joints, valid, margin=crop.margin)
+    """The affine map, source pixels to crop pixels, of each hand: its box, turned, scaled, shifted and mirrored."""
+    (side,) = labels.need("side")
+    centre, side_px = _box(labels, crop)
     angle = torch.zeros(len(labels))
     mirror = _mirrored(side, crop)
     if augment is not None:
@@ -84,6 +78,36 @@ def place(labels: Hands, crop: Crop, augment: Augment | None, noise: Noise) -> F
         affine = compose_affine(affine, _stretches(len(labels), augment.stretch, crop.size_px, noise))
     flip = torch.tensor([[-1.0, 0.0, crop.size_px], [0.0, 1.0, 0.0]]).expand(len(labels), 2, 3)
     return torch.where(mirror[:, None, None], compose_affine(affine, flip), affine)
+
+
+def _box(labels: Hands, crop: Crop) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, " batch"]]:
+    """Centre and side, in pixels of the whole picture, of each hand's crop."""
+    match crop.box:
+        case "joints":
+            joints, valid = labels.need("joints_2d", "joint_valid")
+            return joints_box(joints, valid, margin=crop.margin)
+        case "hand3d":
+            joints, visible = labels.need("joints_2d", "joint_visible")
+            return hand3d_crop(joints, visible, (2**31, 2**31), crop.size_px)  # a visible joint lies in the picture: nothing to clip
+        case "cube":
+            joints, valid, intrinsics = labels.need("joints_3d", "joint_valid", "intrinsics")
+            centre = cube_centre(joints, valid)
+            focal = torch.linalg.det(intrinsics[:, :2, :2]).abs().sqrt()
+            return project(centre[:, None], intrinsics)[:, 0], crop.cube_mm * focal / centre[:, 2]
+
+
+def cube_centre(joints_3d: Float[Tensor, "batch joint 3"], valid: Bool[Tensor, "batch joint"]) -> Float[Tensor, "batch 3"]:
+    """Mean of the labelled joints, mm, about which depth is cut and normalised."""
+    weight = valid[..., None].to(joints_3d)
+    return (joints_3d * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
+def normalise_depth(
+    depth: Float[Tensor, "batch 1 height width"], centre: Float[Tensor, "batch 3"], cube_mm: float
+) -> Float[Tensor, "batch 1 height width"]:
+    """Depth in mm as -1 at the near face of the cube to 1 at its far face; what is unknown or outside the cube is 1."""
+    relative = (depth - centre[:, 2, None, None, None]) / (cube_mm / 2)
+    return torch.where((depth > 0) & (relative.abs() <= 1), relative, 1.0)
 
 
 def _stretches(count: int, size: float, size_px: int, noise: Noise) -> Float[Tensor, "batch 2 3"]:
@@ -101,27 +125,36 @@ def _mirrored(side: Int[Tensor, " batch"], crop: Crop) -> Bool[Tensor, " batch"]
     return side != (RIGHT if crop.sides == "right" else LEFT)
 
 
-def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"]) -> Hands:
+def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"], size_px: int | None = None) -> Hands:
     """Labels after an affine map of the picture.
 
     In 3D the hand turns about the camera's axis and mirrors with the picture (by G, the orthogonal part of the map); the intrinsics take up
     the rest, so that projecting the new joints with the new intrinsics gives the new pixels exactly: K' = A K Gᵀ.
+
+    Args:
+        labels: in pixels of the source pictures.
+        affine: source pixels to crop pixels.
+        size_px: side of the crop: a joint outside is no longer visible; None leaves visibility as it was.
     """
     linear = affine[:, :, :2]
     left, _, right = torch.linalg.svd(linear)
     turn = torch.eye(3).repeat(len(affine), 1, 1)
     turn[:, :2, :2] = left @ right
-    mirrored = torch.linalg.det(linear) < 0
+    determinant = torch.linalg.det(linear)
     changes: dict[str, Tensor] = {}
     if labels.joints_2d is not None:
-        changes["joints_2d"] = apply_affine(labels.joints_2d, affine)
+        moved = changes["joints_2d"] = apply_affine(labels.joints_2d, affine)
+        if labels.joint_visible is not None and size_px is not None:
+            changes["joint_visible"] = labels.joint_visible & ((moved >= 0) & (moved <= size_px)).all(-1)
+    if labels.joint_spread is not None:
+        changes["joint_spread"] = labels.joint_spread * determinant.abs().sqrt()[:, None]
     if labels.joints_3d is not None:
         changes["joints_3d"] = labels.joints_3d @ turn.transpose(1, 2)
     if labels.intrinsics is not None:
         bottom = torch.tensor([[0.0, 0.0, 1.0]]).expand(len(affine), 1, 3)
         changes["intrinsics"] = torch.cat([affine, bottom], 1) @ labels.intrinsics @ turn.transpose(1, 2)
     if labels.side is not None:
-        changes["side"] = torch.where(mirrored, LEFT + RIGHT - labels.side, labels.side)
+        changes["side"] = torch.where(determinant < 0, LEFT + RIGHT - labels.side, labels.side)
     return Hands(**(dict(labels.items()) | changes))
 
 
@@ -136,19 +169,65 @@ def warp(picture: UInt8[np.ndarray, "height width 3"], affine: Float[np.ndarray,
             ratios = np.array([picture.shape[1] / width, picture.shape[0] / height])
             picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
             matrix = np.concatenate([matrix[:, :2] * ratios, matrix[:, 2:]], axis=1)
-    shift = matrix[:, :2].sum(1) * 0.5 - 0.5  # as geometry.pixel_index_affine: OpenCV counts from pixel centres
-    indexed = np.concatenate([matrix[:, :2], (matrix[:, 2] + shift)[:, None]], axis=1)
+    indexed = _pixel_index(matrix)
     warped = cv2.warpAffine(picture, indexed, (size_px, size_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(warped, np.uint8)
 
 
-def cut(data: HandData, rows: Int[Tensor, " rows"], crop: Crop, augment: Augment | None = None, noise: Noise | None = None) -> Hands:
-    """Read, crop and augment a batch."""
+def warp_nearest(
+    values: Shaped[np.ndarray, "height width"], affine: Float[np.ndarray, "2 3"], size_px: int
+) -> Shaped[np.ndarray, "size size"]:
+    """Resample depth or labels through an affine map without mixing them; 0 beyond the border."""
+    indexed = _pixel_index(affine.astype(np.float64))
+    return np.asarray(cv2.warpAffine(values, indexed, (size_px, size_px), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT))
+
+
+def _pixel_index(matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
+    """As geometry.pixel_index_affine: OpenCV counts from pixel centres."""
+    shift = matrix[:, :2].sum(1) * 0.5 - 0.5
+    return np.concatenate([matrix[:, :2], (matrix[:, 2] + shift)[:, None]], axis=1)
+
+
+def cut(
+    data: HandData,
+    rows: Int[Tensor, " rows"],
+    crop: Crop,
+    augment: Augment | None = None,
+    noise: Noise | None = None,
+    fields: tuple[PixelField, ...] = ("image",),
+) -> Hands:
+    """Read, crop and augment a batch.
+
+    Args:
+        data: the data set.
+        rows: which hands.
+        crop: how they are cut out.
+        augment: random changes, None for none.
+        noise: where the changes come from.
+        fields: which pictures to read and cut; the others stay None, and nothing is read for them.
+
+    Raises:
+        ValueError: the data set does not offer one of the fields.
+    """
     noise = noise or Noise(0)
     labels = data.labels(rows)
     affine = place(labels, crop, augment, noise)
-    pixels = np.stack([warp(data.picture(row), matrix, crop.size_px) for row, matrix in zip(rows.tolist(), affine.numpy(), strict=True)])
-    image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
-    if augment is not None:
-        image = photometric(image, augment, noise)
-    return Hands(**(dict(move_labels(labels, affine).items()) | {"image": image}))
+    pairs = list(zip(rows.tolist(), affine.numpy(), strict=True))
+    cuts = {field: _cut_field(data, field, pairs, crop.size_px) for field in fields}
+    if augment is not None and "image" in cuts:
+        cuts["image"] = photometric(cuts["image"], augment, noise)
+    return Hands(**(dict(move_labels(labels, affine, crop.size_px).items()) | cuts))
+
+
+def _cut_field(data: HandData, field: PixelField, pairs: list[tuple[int, np.ndarray]], size_px: int) -> Tensor:
+    """One kind of picture, cropped, as the field of `Hands` has it."""
+    match field:
+        case "image":
+            pixels = np.stack([warp(data.picture(row), matrix, size_px) for row, matrix in pairs])
+            return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
+        case "depth":
+            return torch.from_numpy(np.stack([warp_nearest(data.depth(row), matrix, size_px) for row, matrix in pairs]))[:, None]
+        case "parts":
+            return torch.from_numpy(np.stack([warp_nearest(data.parts(row), matrix, size_px) for row, matrix in pairs]))[:, None].long()
+        case "mask":
+            return torch.from_numpy(np.stack([warp_nearest(data.mask(row), matrix, size_px) for row, matrix in pairs]))[:, None].float()

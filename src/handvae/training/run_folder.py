@@ -15,7 +15,7 @@ import torch
 
 import handvae
 from handvae.data.augment import Augment
-from handvae.data.view import HandData
+from handvae.data.reader import HandData
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.systems.system import System

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -19,11 +20,12 @@ from handvae.data.loader import Loader
 from handvae.nets.decoder import ImageDecoder
 from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
-from handvae.systems.build import build_system
+from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.training.presets import PRESETS
 from handvae.training.process import prepare_process
 
 PRESET = PRESETS["photos-64"]
+CONFIG = cast(SrvVaeConfig, PRESET.system)
 
 
 def medians(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -50,8 +52,9 @@ def a_batch(count: int) -> Hands:
 def trainer(latent: str, batch: Hands, precision: str, compiled: bool) -> Callable[[], object]:
     """One whole training step: objective, backward, AdamW."""
     torch.manual_seed(0)
-    config = replace(PRESET.system, latent=latent)
-    system = build_system(config, DataSpec("bench", 1000, 64, (), "right"), PRESET.crop).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    system = SrvVae(replace(CONFIG, latent=latent), DataSpec("bench", 1000, 64, (), "right"), PRESET.crop).to(
+        memory_format=torch.channels_last
+    )  # pyright: ignore[reportCallIssue]
     system.train()
     optimiser = torch.optim.AdamW(system.parameters(), 1e-3)
     if compiled:
@@ -69,8 +72,8 @@ def trainer(latent: str, batch: Hands, precision: str, compiled: bool) -> Callab
 
 def generators(count: int) -> dict[str, Callable[[], object]]:
     """Generation through the system's converted decoder, and through a plain decoder with the same weights."""
-    config = PRESET.system
-    system = build_system(config, DataSpec("bench", 1000, 64, (), "right"), PRESET.crop)
+    config = CONFIG
+    system = SrvVae(config, DataSpec("bench", 1000, 64, (), "right"), PRESET.crop)
     system.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     plain = ImageDecoder(
         42 + config.appearance_dims, config.decoder_widths, stem_px=4, kernel=config.decoder_kernel, refine=config.refine,

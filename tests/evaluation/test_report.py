@@ -13,10 +13,11 @@ def test_the_page_holds_every_curve_the_last_sheet_and_the_options(tmp_path, tin
     (tmp_path / "samples").mkdir()
     for name in ("step_10.png", "step_39.png"):
         write_picture(tmp_path / "samples" / name, read_picture(tiny_set / "images" / "000.png"))
-    page = write_run_report(tmp_path).read_text()
+    page = write_run_report(tmp_path, "hands & more").read_text()
     assert page.count("<polyline") == 2
     assert "total: 2.564" in page
     assert "step_39" in page
     assert "step_10" not in page
     assert "&lt;photos&gt;" in page
+    assert "hands &amp; more" in page
     assert "http" not in page

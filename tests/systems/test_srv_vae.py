@@ -10,6 +10,7 @@ from handvae.data.hands import DataSpec, Hands
 from handvae.data.view import Crop
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
+from handvae.systems.build import build_system
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.training.presets import PRESETS
 
@@ -239,7 +240,7 @@ def test_a_step_of_each_preset_moves_every_parameter(name, tiny_set):
     preset = PRESETS[name]
     torch.manual_seed(0)
     size = preset.crop.size_px
-    system = SrvVae(preset.system, DataSpec("tiny", 48, size, ("image", "joints_2d", "joints_3d"), "right"), preset.crop)
+    system = build_system(preset.system, DataSpec("tiny", 48, size, ("image", "joints_2d", "joints_3d"), "right"), preset.crop)
     batch = cut(CocoHands(tiny_set), torch.arange(4), preset.crop)
     system.prepare(batch)
     losses = losses_of(system, batch)

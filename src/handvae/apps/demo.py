@@ -16,7 +16,7 @@ from handvae.apps.walk import frames, pose_walk
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.hand import POSE_NAMES
 from handvae.noise import Noise
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
 
 LOOKS = 6
@@ -40,7 +40,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Make the four pictures and say where they are."""
     options = parse(Options, arguments, "handvae demo")
-    system = load_model(options.model).system
+    system = load_model(options.model).generator
     poses = {name: read_poses(name, None, "palm", system) for name in POSE_NAMES}
     joints = torch.cat([pose.joints for pose in poses.values()])
     flat = torch.cat([pose.joints_2d for pose in poses.values()])
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{options.out / 'estimate.png'}: joints read from {origin}")
 
 
-def _photos(options: Options, system: SrvVae, joints: torch.Tensor, looks: torch.Tensor) -> list[Photo]:
+def _photos(options: Options, system: Generator, joints: torch.Tensor, looks: torch.Tensor) -> list[Photo]:
     if options.photos is not None:
         return [read_photo(path, None, system.crop) for path in pictures_in(options.photos)[:4]]
     chosen = [POSE_NAMES.index(name) for name in ("victory", "flat", "point", "open")]

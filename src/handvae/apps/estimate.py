@@ -19,8 +19,7 @@ from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.geometry import apply_affine, invert_affine
 from handvae.hand import JOINT_NAMES
-from handvae.systems.srv_vae import SrvVae
-from handvae.systems.system import Prediction
+from handvae.systems.system import Prediction, Reader
 from handvae.training.checkpoint import load_model
 
 
@@ -59,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
     box = parse_box(options.box)
     if options.side not in ("left", "right"):
         raise UserError("--side", f"is {options.side!r}", "give left or right")
-    system = load_model(options.model).system
+    system = load_model(options.model).reader
     paths = [path for given in options.photos for path in pictures_in(given)]
     if not paths:
         raise UserError("estimate", "no photo given", "name at least one picture")
@@ -89,16 +88,16 @@ def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
     return x, y, width, height
 
 
-def estimate(system: SrvVae, photo: Photo) -> Estimate:
+def estimate(system: Reader, photo: Photo) -> Estimate:
     """Read one photo; where the whole picture was taken, read again round the joints found."""
     prediction = system.predict(photo.crop)
-    if photo.found_by == "the whole picture" and system.config.pose == "2d":
+    if photo.found_by == "the whole picture" and system.pose == "2d":
         photo = recrop(photo, _in_picture(system, prediction, photo), system.crop)
         prediction = system.predict(photo.crop)
     joints = _in_picture(system, prediction, photo)
     px = system.crop.size_px / 2 / float(torch.linalg.det(photo.affine[:, :2]).abs().sqrt())
     solid = None
-    if system.config.pose == "3d":  # bone units; their size in the picture is known from where the joints lie there
+    if system.pose == "3d":  # bone units; their size in the picture is known from where the joints lie there
         solid = (prediction.joints[0] * torch.tensor([-1.0 if photo.mirrored else 1.0, 1.0, 1.0])).numpy()
         px = float(
             (joints.amax(0) - joints.amin(0)).max() / (prediction.joints[0, :, :2].amax(0) - prediction.joints[0, :, :2].amin(0)).max()
@@ -114,9 +113,9 @@ def overlay(found: Estimate, side: int = 512) -> np.ndarray:
     return draw_skeleton(large, found.joints_px * zoom, found.spread_px * zoom)
 
 
-def _in_picture(system: SrvVae, prediction: Prediction, photo: Photo) -> torch.Tensor:
+def _in_picture(system: Reader, prediction: Prediction, photo: Photo) -> torch.Tensor:
     flat = prediction.joints
-    if system.config.pose == "3d":  # seen without perspective, filling the crop as the joints of every crop do
+    if system.pose == "3d":  # seen without perspective, filling the crop as the joints of every crop do
         flat = in_own_crop(flat[..., :2], system.crop.margin)
     in_crop = to_crop_px(flat, system.crop.size_px)
     return apply_affine(in_crop, invert_affine(photo.affine[None]))[0]

@@ -21,7 +21,7 @@ from handvae.errors import UserError
 from handvae.geometry import VIEWS, crop_affine, mirror_3d, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units
 from handvae.noise import Noise
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.system import Generator
 
 LARGEST_BOX = 10
 """Side of a box over the picture's; a larger one is a slip."""
@@ -41,7 +41,7 @@ class Poses:
     subjects: Int[Tensor, " pose"] | None = None
 
 
-def read_poses(text: str, split: str | None, view: str, model: SrvVae) -> Poses:
+def read_poses(text: str, split: str | None, view: str, model: Generator) -> Poses:
     """A pose's name, a file of poses or a data set as poses.
 
     Raises:
@@ -57,7 +57,7 @@ def read_poses(text: str, split: str | None, view: str, model: SrvVae) -> Poses:
     raise UserError(text, "is no pose's name, file or data set", f"named poses are {', '.join(POSE_NAMES)}")
 
 
-def _named(name: str, view: str, model: SrvVae) -> Poses:
+def _named(name: str, view: str, model: Generator) -> Poses:
     if view not in VIEWS:
         raise UserError("--view", f"no view {view!r}", f"there are {', '.join(VIEWS)}")
     joints = forward_kinematics(named_pose(name)[None], HandShape.mean()).joints
@@ -68,7 +68,7 @@ def _named(name: str, view: str, model: SrvVae) -> Poses:
     return _choose(model, flat, solid, (name,), name)
 
 
-def _from_data(path: Path, split: str | None, model: SrvVae) -> Poses:
+def _from_data(path: Path, split: str | None, model: Generator) -> Poses:
     data = CocoHands(path, split)
     labels = data.labels(torch.arange(len(data)))
     if labels.joint_valid is not None and not labels.joint_valid.all():
@@ -86,7 +86,7 @@ def _from_data(path: Path, split: str | None, model: SrvVae) -> Poses:
     return Poses(poses.joints, poses.joints_2d, poses.joints_mm, names, moved.subject)
 
 
-def _from_file(path: Path, model: SrvVae) -> Poses:
+def _from_file(path: Path, model: Generator) -> Poses:
     """A JSON list of poses, or one, each 21 pairs (any unit; y down) or triples (mm, camera frame); or what `estimate` writes."""
     try:
         content = json.loads(path.read_bytes())
@@ -109,8 +109,8 @@ def _from_file(path: Path, model: SrvVae) -> Poses:
     return _choose(model, flat, solid, tuple(f"{path.stem}_{i}" for i in range(len(joints))), str(path))
 
 
-def _choose(model: SrvVae, flat: Tensor, solid: Tensor | None, names: tuple[str, ...], where: str) -> Poses:
-    if model.config.pose == "2d":
+def _choose(model: Generator, flat: Tensor, solid: Tensor | None, names: tuple[str, ...], where: str) -> Poses:
+    if model.pose == "2d":
         return Poses(flat, flat, solid, names)
     if solid is None:
         raise UserError(where, "has 2D poses only, and this model takes 3D", "give joints in mm, or use a 2D model")
@@ -193,7 +193,7 @@ def pictures_in(path: Path) -> list[Path]:
 
 
 def read_appearances(
-    text: str, split: str | None, count: int, model: SrvVae, noise: Noise, source: str, subjects: Tensor | None
+    text: str, split: str | None, count: int, model: Generator, noise: Noise, source: str, subjects: Tensor | None
 ) -> tuple[Float[Tensor, "count appearance"], list[str]]:
     """Appearances for `count` pictures, and a note on each.
 

@@ -15,7 +15,7 @@ from handvae.data.pictures import as_pixels
 from handvae.data.view import to_crop_px
 from handvae.errors import UserError
 from handvae.noise import Noise
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
 
 BATCH = 64
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae synthesize")
     if options.n is not None and options.n < 1:
         raise UserError("-n", f"is {options.n}", "give at least 1")
-    system = load_model(options.model).system
+    system = load_model(options.model).generator
     poses = read_poses(options.pose, options.split, options.view, system)
     count = options.n or len(poses.names)
     turn = torch.arange(count) % len(poses.names)
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{written} pictures with labels: {options.out / 'annotations.json'}")
 
 
-def labelled(system: SrvVae, poses: Poses, turn: torch.Tensor, looks: torch.Tensor, notes: Sequence[str]) -> Iterator[Labelled]:
+def labelled(system: Generator, poses: Poses, turn: torch.Tensor, looks: torch.Tensor, notes: Sequence[str]) -> Iterator[Labelled]:
     """Decode in batches: picture i has pose `turn[i]` and appearance `looks[i]`."""
     side = "left" if system.spec.sides == "left" else "right"
     for rows in torch.arange(len(turn)).split(BATCH):

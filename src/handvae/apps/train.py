@@ -4,8 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import tyro
 
 from handvae.apps.options import parse
 from handvae.data.augment import Augment
@@ -16,8 +18,8 @@ from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.report import write_run_report
 from handvae.files import write_text_atomically
-from handvae.systems.build import build_system
-from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
+from handvae.systems.build import SystemConfig, build_system
+from handvae.systems.srv_vae import SrvVae
 from handvae.training.config import Train
 from handvae.training.distributed import ranks
 from handvae.training.loop import fit
@@ -35,7 +37,7 @@ class Options:
     data: Source
     out: Path
     resume: bool
-    system: SrvVaeConfig
+    system: SystemConfig
     crop: Crop
     augment: Augment
     train: Train
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         data: Source,
         out: Path,
         resume: bool = False,
-        system: SrvVaeConfig = preset.system,
+        system: Annotated[SystemConfig, tyro.conf.AvoidSubcommands] = preset.system,
         crop: Crop = preset.crop,
         augment: Augment = preset.augment,
         train: Train = preset.train,
@@ -90,9 +92,9 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError("--train.batch", f"{options.train.batch} does not divide over {here.ranks} processes", "use a multiple")
         path = fit(Run(system, data, options.augment, options.train, options.out, name, options.resume), here)
         if here.main:
-            if options.system.latent == "rv":
+            if isinstance(system, SrvVae) and system.config.latent == "rv":
                 write_calibration(system, data, options.out / "calibration.json")
-            print(f"model: {path}\nreport: {write_run_report(options.out)}")
+            print(f"model: {path}\nreport: {write_run_report(options.out, system.sheet_rows)}")
 
 
 def write_calibration(system: SrvVae, data: HandData, path: Path) -> None:

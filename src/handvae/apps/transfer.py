@@ -17,7 +17,7 @@ from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.view import to_crop_px
 from handvae.errors import UserError
 from handvae.hand import POSE_NAMES
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
 
 SIDE = 192
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae transfer")
     if options.most < 1:
         raise UserError("--most", f"is {options.most}", "give at least 1")
-    system = load_model(options.model).system
+    system = load_model(options.model).generator
     looks = [read_photo(path, parse_box(options.box), system.crop) for path in pictures_in(options.appearance)]
     joints, headers = _poses(options, system)
     sheet = transfer_sheet(system, looks, joints[: options.most], headers[: options.most])
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"sheet: {options.out}")
 
 
-def _poses(options: Options, system: SrvVae) -> tuple[torch.Tensor, list[np.ndarray]]:
+def _poses(options: Options, system: Generator) -> tuple[torch.Tensor, list[np.ndarray]]:
     """Asked poses and a header picture of each: the photo it comes from, or its skeleton."""
     path = Path(options.pose)
     if options.pose not in POSE_NAMES and path.is_file() and path.suffix.lower() != ".json":
@@ -78,7 +78,7 @@ def pose_header(joints: torch.Tensor, size_px: int) -> np.ndarray:
     return draw_skeleton(white, to_crop_px(joints, size_px).numpy() * (SIDE / size_px))
 
 
-def transfer_sheet(system: SrvVae, looks: Sequence[Photo], joints: torch.Tensor, headers: Sequence[np.ndarray]) -> np.ndarray:
+def transfer_sheet(system: Generator, looks: Sequence[Photo], joints: torch.Tensor, headers: Sequence[np.ndarray]) -> np.ndarray:
     """First row: the poses. Then an appearance a row: photo, plain reconstruction, the poses with its looks."""
     white = np.full((SIDE, SIDE, 3), 255, np.uint8)
     rows = [[white, white, *headers]]

@@ -17,7 +17,7 @@ from handvae.errors import UserError
 from handvae.geometry import VIEWS, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose
 from handvae.noise import Noise
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
 
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae walk")
     if options.frames < 2:
         raise UserError("--frames", f"is {options.frames}", "give at least 2")
-    system = load_model(options.model).system
+    system = load_model(options.model).generator
     share = torch.linspace(0, 1, options.frames)
     noise = Noise(options.seed)
     if options.factor == "pose":
@@ -65,14 +65,14 @@ def main(arguments: Sequence[str]) -> None:
     print(f"animation: {options.out}")
 
 
-def frames(system: SrvVae, joints: torch.Tensor, looks: torch.Tensor, side: int = 256) -> list[np.ndarray]:
+def frames(system: Generator, joints: torch.Tensor, looks: torch.Tensor, side: int = 256) -> list[np.ndarray]:
     """A picture per pose and appearance."""
     return [enlarge(as_pixels(picture), side) for picture in system.synthesize(joints, looks).numpy()]
 
 
-def pose_walk(system: SrvVae, a: str, b: str, share: torch.Tensor) -> torch.Tensor:
+def pose_walk(system: Generator, a: str, b: str, share: torch.Tensor) -> torch.Tensor:
     """Poses between two: named ones turn their joint angles (bones keep their length), others move along straight lines."""
-    if a in POSE_NAMES and b in POSE_NAMES and system.config.pose == "2d":
+    if a in POSE_NAMES and b in POSE_NAMES and system.pose == "2d":
         start, end = named_pose(a), named_pose(b)
         angles = start + share[:, None, None] * (end - start)
         shape = HandShape.mean()
@@ -91,7 +91,7 @@ def appearance_walk(start: torch.Tensor, end: torch.Tensor, share: torch.Tensor)
     return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
 
 
-def _looks(text: str, system: SrvVae, noise: Noise) -> torch.Tensor:
+def _looks(text: str, system: Generator, noise: Noise) -> torch.Tensor:
     if text == "random":
         return system.random_appearance(1, noise, "aggregate")
     return system.appearance_of(read_photo(Path(text), None, system.crop).crop)

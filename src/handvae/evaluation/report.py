@@ -15,14 +15,14 @@ _STYLE = (
 )
 
 
-def write_run_report(folder: Path) -> Path:
-    """Make report.html from config.json, metrics.jsonl and the newest sample sheet of a run folder."""
+def write_run_report(folder: Path, sheet_rows: str = "") -> Path:
+    """Make report.html from config.json, metrics.jsonl and the newest sample sheet of a run folder, whose rows show `sheet_rows`."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     names = [name for name in rows[-1] if name not in _LEFT_OUT] if rows else []
     curves = "".join(_curve(name, [(row["step"], row[name]) for row in rows if name in row]) for name in names)
     sheets = sorted((folder / "samples").glob("*.png"))
     sheet = f'<h2>{sheets[-1].stem}</h2><img src="{_data_url(sheets[-1])}" alt="samples">' if sheets else ""
-    note = "<p>Rows: training pictures, reconstructions, three random appearances, another picture's appearance.</p>" if sheets else ""
+    note = f"<p>Rows: {html.escape(sheet_rows)}.</p>" if sheets and sheet_rows else ""
     config = html.escape((folder / "config.json").read_text())
     title = html.escape(f"handvae run {folder.name}")
     page = (

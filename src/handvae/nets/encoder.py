@@ -40,10 +40,10 @@ class GaussianHead(nn.Module):
         self.mean = nn.Linear(hidden or features, outputs)
         self.logvar = nn.Linear(hidden or features, outputs)
 
-    def forward(self, features: Float[Tensor, "batch channel height width"]) -> RandomVariable:
-        """(batch, outputs) random variable."""
+    def forward(self, features: Float[Tensor, "batch channel height width"], *, spread_apart: bool = False) -> RandomVariable:
+        """(batch, outputs) random variable; `spread_apart` keeps the variance's gradient out of all layers but its own."""
         code = self.hidden(features.flatten(1))
-        return RandomVariable.from_logvar(self.mean(code).float(), self.logvar(code).float())
+        return RandomVariable.from_logvar(self.mean(code).float(), self.logvar(code.detach() if spread_apart else code).float())
 
 
 class HeatmapHead(nn.Module):

@@ -2,12 +2,14 @@
 
 from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
+from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
+from handvae.systems.system import System
 
-SystemConfig = SrvVaeConfig
+SystemConfig = SrvVaeConfig | DetectorConfig
 """Tagged union of every system's configuration."""
 
-CONFIGS: dict[str, type[SystemConfig]] = {"srv_vae": SrvVaeConfig}
+CONFIGS: dict[str, type[SrvVaeConfig] | type[DetectorConfig]] = {"srv_vae": SrvVaeConfig, "detector": DetectorConfig}
 
 
 def system_name(config: SystemConfig) -> str:
@@ -15,8 +17,10 @@ def system_name(config: SystemConfig) -> str:
     return next(name for name, kind in CONFIGS.items() if isinstance(config, kind))
 
 
-def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> SrvVae:
+def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
     """A system with fresh weights for data of this kind."""
     match config:
         case SrvVaeConfig():
             return SrvVae(config, spec, crop)
+        case DetectorConfig():
+            return Detector(config, spec, crop)

@@ -28,7 +28,7 @@ from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.losses import ImageVariance, PointVariance, point_error
-from handvae.systems.system import Losses, Phase, Prediction, Stage, System
+from handvae.systems.system import Generator, Losses, Phase, Prediction, Stage
 
 MAX_WIDTH = 8192
 """Of any layer; what a damaged model file may ask for."""
@@ -140,7 +140,7 @@ class SrvLosses(Losses):
     image_variance: Float[Tensor, ""]
 
 
-class SrvVae(System):
+class SrvVae(Generator):
     """SRV-VAE and, with `latent="sample"`, S-VAE."""
 
     config: SrvVaeConfig
@@ -150,10 +150,11 @@ class SrvVae(System):
     appearance_covariance: Tensor
     posterior_variance: Tensor
     objectives = ("objective",)
+    sheet_rows = "training pictures, reconstructions, three random appearances, another picture's appearance"
 
     def __init__(self, config: SrvVaeConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__()
-        self.config, self.spec, self.crop = config, spec, crop
+        self.config, self.spec, self.crop, self.pose = config, spec, crop, config.pose
         if config.pose == "3d" and "joints_3d" not in spec.modalities:
             raise ValueError("pose='3d' needs keypoints_3d in the data; add them, or use pose='2d'")
         if config.pose_input == "vector+maps" and spec.joints != len(PARENTS):

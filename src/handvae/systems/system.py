@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,11 +26,11 @@ class Losses:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A pose read from a picture, in crop units (2D) or bone units (3D)."""
+    """Poses read from pictures, in crop units (2D) or bone units (3D)."""
 
     joints: Float[Tensor, "batch joint axis"]
     spread: Float[Tensor, "batch joint axis"]
-    """Standard deviation that the encoder claims; not calibrated."""
+    """Standard deviation that the model claims; not calibrated."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class System(nn.Module, ABC):
     crop: Crop
     objectives: tuple[str, ...] = ()
     """Names of methods that are pure in their arguments and take most of a step's time: the loop may compile them."""
+    sheet_rows: str = ""
+    """What the rows of `sample_sheet` show, for people."""
 
     @property
     @abstractmethod
@@ -84,8 +86,43 @@ class System(nn.Module, ABC):
 
     @abstractmethod
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
-        """Measure and keep what generation needs (latent moments) from training pictures; called before a model is written."""
+        """Measure training pictures and keep what use needs of them (latent moments); called before a model is written."""
 
     @abstractmethod
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
         """A picture that shows how training goes."""
+
+
+class Reader(System):
+    """A system that reads poses from crops in [0, 1]."""
+
+    pose: Literal["2d", "3d"]
+    """What it reads: 2D joints in crop units, or root-relative 3D joints in bone units."""
+
+    @abstractmethod
+    def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint axis"]:
+        """The labels of crops in the unit that `predict` answers in."""
+
+    @abstractmethod
+    def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
+        """Read poses."""
+
+
+class Generator(Reader):
+    """A system that also makes pictures of the poses it is asked for."""
+
+    @abstractmethod
+    def appearance_of(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch appearance"]:
+        """The looks of crops in [0, 1]."""
+
+    @abstractmethod
+    def random_appearance(
+        self, count: int, noise: Noise, source: Literal["prior", "aggregate"] = "prior"
+    ) -> Float[Tensor, "count appearance"]:
+        """Looks drawn from N(0, I), or from the Gaussian fitted to the training pictures' looks."""
+
+    @abstractmethod
+    def synthesize(
+        self, joints: Float[Tensor, "batch joint axis"], appearance: Float[Tensor, "batch appearance"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Pictures in [0, 1] of exactly known poses, in the unit of `joints_of`, with the given looks."""

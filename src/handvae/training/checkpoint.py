@@ -20,7 +20,7 @@ from handvae.errors import UserError
 from handvae.files import write_atomically
 from handvae.systems.build import CONFIGS, SystemConfig, build_system, system_name
 from handvae.systems.srv_vae import SrvVae
-from handvae.systems.system import System
+from handvae.systems.system import Generator, Reader, System
 
 Kind = TypeVar("Kind")
 
@@ -49,7 +49,7 @@ class Header:
 class Model:
     """A system read from disk, with what its file says."""
 
-    system: SrvVae
+    system: System
     header: Header
     path: Path
 
@@ -57,6 +57,28 @@ class Model:
     def name(self) -> str:
         """Short name for people."""
         return self.path.stem if self.path.parent == WEIGHTS else str(self.path)
+
+    @property
+    def reader(self) -> Reader:
+        """The system, to read poses with.
+
+        Raises:
+            UserError: it reads none.
+        """
+        if not isinstance(self.system, Reader):
+            raise UserError(self.path, f"is a {self.header.system}, which reads no poses from pictures", "give a model that does")
+        return self.system
+
+    @property
+    def generator(self) -> Generator:
+        """The system, to make pictures with.
+
+        Raises:
+            UserError: it makes none.
+        """
+        if not isinstance(self.system, Generator):
+            raise UserError(self.path, f"is a {self.header.system}, which makes no pictures", "give a model that does, such as photos-64")
+        return self.system
 
 
 def save_model(
@@ -127,7 +149,10 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
 
 def load_decoder(path: Path) -> nn.Module:
     """A model's decoder alone, for `python -m handvae.rv.explain MODEL --loader handvae.training.checkpoint:load_decoder`."""
-    return load_model(path).system.decoder
+    model = load_model(path)
+    if not isinstance(model.system, SrvVae):
+        raise UserError(path, f"is a {model.header.system}, which has no decoder of random variables", "give a srv_vae")
+    return model.system.decoder
 
 
 def _read_header(path: Path, metadata: dict[str, str]) -> Header:

@@ -7,6 +7,7 @@ from handvae.data.augment import Augment
 from handvae.data.view import Crop
 from handvae.errors import UserError
 from handvae.systems.build import SystemConfig
+from handvae.systems.detector import DetectorConfig
 from handvae.systems.srv_vae import SrvVaeConfig
 from handvae.training.config import Train
 
@@ -53,15 +54,22 @@ _OURS = SrvVaeConfig(
 )
 _VARIED = Augment(rotation_deg=25.0, scale=0.12, stretch=0.12, brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1)
 
+# A judge meets pictures of any light and sharpness, and crops that are not quite right
+_ROUGH = Augment(
+    rotation_deg=40.0, scale=0.2, shift=0.12, stretch=0.15, brightness=0.25, tint=0.1, contrast=0.25, saturation=0.3, blur=0.25, noise=0.03
+)
+
 _LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
+_QUICK = Train(steps=6000, batch=64, lr=2e-3)
 
 # fmt: off
 PRESETS: dict[str, Preset] = {
-    # name               what                                          system                         crop                     augment  train
-    "srv-vae-2d": Preset("SRV-VAE as in the paper, 2D (its STB rows)", SrvVaeConfig(),                Crop(64),                _STILL,  _PAPER),
-    "srv-vae-3d": Preset("SRV-VAE as in the paper, 3D (InterHand)",    SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
-    "s-vae-2d":   Preset("the paper's baseline S-VAE, 2D",             SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
-    "photos-64":  Preset("the shipped model: photos, limb maps",       _OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
+    # name                what                                          system                         crop                     augment  train
+    "srv-vae-2d":  Preset("SRV-VAE as in the paper, 2D (its STB rows)", SrvVaeConfig(),                Crop(64),                _STILL,  _PAPER),
+    "srv-vae-3d":  Preset("SRV-VAE as in the paper, 3D (InterHand)",    SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
+    "s-vae-2d":    Preset("the paper's baseline S-VAE, 2D",             SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
+    "photos-64":   Preset("the shipped model: photos, limb maps",       _OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
+    "detector-64": Preset("joints from pictures, 2D: reader and judge", DetectorConfig(),              Crop(64, 1.35, "right"), _ROUGH,  _QUICK),
 }
 # fmt: on
 

@@ -97,6 +97,7 @@ class CocoHands(HandData):
             fault = f"holds no hand of split {split!r}" if split else "holds no hand"
             remedy = f"{known}; `split None` reads all" if split else "add annotations"
             raise UserError(self.annotation_path, fault, remedy)
+        self._splits = tuple(pictures[row.image_id].split or "" for row in rows)
         self.file_names = tuple(pictures[row.image_id].file_name for row in rows)
         for name in self.file_names:  # found now, not after an hour of training
             if not inside(self.root, name).is_file():
@@ -124,6 +125,10 @@ class CocoHands(HandData):
     def name(self, row: int) -> str:
         """The picture's file name."""
         return self.file_names[row]
+
+    def split_of(self, row: int) -> str:
+        """The picture's `split` field."""
+        return self._splits[row]
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from handvae.errors import UserError
@@ -38,22 +38,44 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(path, f"cannot read the picture ({error.strerror})", "check the path") from error
+    return decode_picture(content, path)
+
+
+def decode_picture(content: bytes, where: str | Path) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode the content of a picture file to RGB; `where` names it in errors, which are those of `read_picture`."""
+    return np.asarray(_decode(content, where, cv2.IMREAD_COLOR_RGB), np.uint8)
+
+
+def decode_plane(content: bytes, where: str | Path, dtype: type[np.unsignedinteger]) -> UInt[np.ndarray, "height width"]:
+    """Decode a picture of one channel, such as depth (uint16) or codes (uint8), exactly as it was written.
+
+    Raises:
+        UserError: as `read_picture`, or it has several channels or another number of bits.
+    """
+    pixels = _decode(content, where, cv2.IMREAD_UNCHANGED)
+    if pixels.ndim != 2 or pixels.dtype != dtype:
+        fault = f"has {1 if pixels.ndim == 2 else pixels.shape[2]} channels of {pixels.dtype}"
+        raise UserError(where, fault, f"write one channel of {np.dtype(dtype)}")
+    return pixels
+
+
+def _decode(content: bytes, where: str | Path, flags: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as header:  # reads the header only
             width, height = header.size
             if width * height > MAX_PIXELS:
-                raise UserError(path, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}", "make it smaller first")
+                raise UserError(where, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}", "make it smaller first")
             header.verify()  # a PNG's checksums, of which libpng would complain on its own
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(path, f"has more than {MAX_PIXELS:,} pixels", "make it smaller first") from error
+        raise UserError(where, f"has more than {MAX_PIXELS:,} pixels", "make it smaller first") from error
     except UnidentifiedImageError as error:
-        raise UserError(path, "is not a picture that can be read", "give a JPEG or PNG file") from error
+        raise UserError(where, "is not a picture that can be read", "give a JPEG or PNG file") from error
     except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(path, "the picture is damaged", "replace the file") from error
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+        raise UserError(where, "the picture is damaged", "replace the file") from error
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if pixels is None:
-        raise UserError(path, "the picture is damaged", "replace the file")
-    return np.asarray(pixels, np.uint8)
+        raise UserError(where, "the picture is damaged", "replace the file")
+    return pixels
 
 
 def write_picture(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:

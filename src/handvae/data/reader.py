@@ -36,6 +36,14 @@ class HandData(ABC):
         """What a row is called in messages: its picture's name below the root where it has one."""
         return f"row {row}"
 
+    def split_of(self, row: int) -> str:
+        """The split that a row belongs to, such as `train`; empty where the data set has none."""
+        return ""
+
+    def provenance_of(self, row: int) -> str:
+        """Where a row comes from: the text of a JSON object, or nothing."""
+        return ""
+
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
         self._lacks("image")

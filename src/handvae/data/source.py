@@ -5,6 +5,7 @@ from pathlib import Path
 
 from handvae.data.coco import CocoHands
 from handvae.data.reader import HandData
+from handvae.data.shard_hands import ShardHands
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,11 @@ class Source:
 
 
 def open_data(root: Path, split: str | None = None) -> HandData:
-    """The reader for a folder; today every folder is COCO keypoints.
+    """The reader for a folder: parquet shards, else COCO keypoints.
 
     Raises:
         UserError: it is not there, or its labels have a fault.
     """
+    if root.suffix == ".parquet" or (root.is_dir() and any(root.glob("*.parquet"))):
+        return ShardHands(root, split)
     return CocoHands(root, split)

@@ -1,0 +1,39 @@
+"""One hand with its labels, as those who make hands give them to those who write them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One hand: fields, frames and units as in `Hands`, but of numpy, without the batch axis, and with pictures as they lie on disk."""
+
+    joints_2d: Float[np.ndarray, "joint 2"]
+    """Pixels of `image`."""
+    side: int
+    """`handvae.hand.LEFT` or `RIGHT`."""
+    image: UInt8[np.ndarray, "height width 3"] | None = None
+    """RGB."""
+    depth: Float[np.ndarray, "height width"] | None = None
+    """mm; 0 where unknown."""
+    parts: UInt8[np.ndarray, "height width"] | None = None
+    """Indices into `handvae.hand.PARTS`."""
+    joints_3d: Float[np.ndarray, "joint 3"] | None = None
+    joint_valid: Bool[np.ndarray, " joint"] | None = None
+    joint_visible: Bool[np.ndarray, " joint"] | None = None
+    joint_spread: Float[np.ndarray, " joint"] | None = None
+    intrinsics: Float[np.ndarray, "3 3"] | None = None
+    viewpoint: Float[np.ndarray, "3 3"] | None = None
+    canonical: Float[np.ndarray, "joint 3"] | None = None
+    cloud: Float[np.ndarray, "point 3"] | None = None
+    content: int | None = None
+    subject: int | None = None
+    gesture: int | None = None
+    scale_mm: float | None = None
+    factors: Float[np.ndarray, " factor"] | None = None
+    split: str = ""
+    """Such as `train` or `test`."""
+    provenance: str = ""
+    """Where pose and appearance come from: the text of a JSON object, or nothing."""

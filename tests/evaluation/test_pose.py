@@ -1,6 +1,7 @@
 """Pose metrics against loops and known values."""
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ def test_every_2d_metric_agrees_with_a_loop_over_joints(hands):
         relative += [e / size for e in mine]
         per_hand.append(sum(mine) / len(mine) / size)
     measured = by_name(pose_measures_2d(prediction, truth, valid, "64 px crop"))
+    assert measured["epe_median_px"].value == pytest.approx(statistics.median(errors), rel=1e-5)
     assert measured["mpjpe_px"].value == pytest.approx(sum(errors) / len(errors), rel=1e-5)
     assert measured["error_over_hand_size_median"].value == pytest.approx(100 * sorted(per_hand)[3], rel=1e-5)
     assert measured["error_over_hand_size_mean"].value == pytest.approx(100 * sum(per_hand) / 7, rel=1e-5)

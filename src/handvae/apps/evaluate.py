@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from handvae.apps import evaluate_predictions
 from handvae.apps.options import parse
 from handvae.data.hands import Hands
 from handvae.data.reader import HandData
@@ -31,7 +32,7 @@ CALIBRATED = 32
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a model on labelled pictures it was not trained on."""
+    """Measure a model on labelled pictures it was not trained on (a file of predictions: `--predictions FILE --truth FILE --help`)."""
 
     model: tyro.conf.Positional[str]
     """A shipped model, a .safetensors file or a run folder."""
@@ -47,6 +48,8 @@ class Options:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
+    if any(word.split("=")[0] == "--predictions" for word in arguments):
+        return evaluate_predictions.main(arguments)
     options = parse(Options, arguments, "handvae evaluate")
     model = load_model(options.model)
     system = model.reader

@@ -11,8 +11,9 @@ import tyro
 
 from handvae.apps.options import parse
 from handvae.data.augment import Augment
+from handvae.data.mixture import open_source
 from handvae.data.reader import HandData
-from handvae.data.source import Source, open_data
+from handvae.data.source import Source
 from handvae.data.view import Crop, cut
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.augment.mirror and options.crop.sides != "keep":
         fault = f"would mirror hands that --crop.sides has just made {options.crop.sides}"
         raise UserError("--augment.mirror", fault, "set it to 0, or --crop.sides to keep")
-    data = open_data(options.data.root, options.data.split)
+    data = open_source(options.data)
     spec = replace(data.spec, size_px=options.crop.size_px, sides=options.crop.sides if options.crop.sides != "keep" else data.spec.sides)
     torch.manual_seed(options.train.seed)  # only the weights' initial values draw from it
     try:

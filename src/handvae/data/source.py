@@ -16,6 +16,12 @@ class Source:
     """Folder with annotations.json and the pictures it names (COCO keypoints)."""
     split: str | None = "train"
     """Only pictures whose `split` field is this; None for all."""
+    also: tuple[Path, ...] = ()
+    """Further data sets to mix in."""
+    also_split: str | None = "train"
+    """Split of the further data sets."""
+    shares: tuple[float, ...] = ()
+    """Share of each data set in training, in any unit, the root's first; without them every hand counts once."""
 
 
 def open_data(root: Path, split: str | None = None) -> HandData:

@@ -60,7 +60,7 @@ _ROUGH = Augment(
 )
 
 _LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
-_QUICK = Train(steps=6000, batch=64, lr=2e-3)
+_QUICK = Train(steps=6000, batch=64, lr=2e-3, compile=False)
 
 # fmt: off
 PRESETS: dict[str, Preset] = {

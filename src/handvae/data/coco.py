@@ -168,7 +168,11 @@ def _locate(root: Path) -> tuple[Path, Path]:
     if not path.is_file():
         there = [other.name for other in root.glob("*.json") if other.is_file()]
         found = difflib.get_close_matches("annotations.json", there, cutoff=0)
-        hint = f"did you mean {root / found[0]}?" if found else "give a folder with annotations.json and the pictures it names"
+        hint = (
+            f"did you mean {root / found[0]}?"
+            if found
+            else "give a folder with annotations.json and the pictures it names, or a data set of docs/data.md in its own layout"
+        )
         raise UserError(root, "no annotations.json there" if root.is_dir() else "no such folder", hint)
     return root, path
 

@@ -34,11 +34,19 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     Raises:
         UserError: the file is missing, is no picture, is damaged, or is larger than `MAX_PIXELS`.
     """
+    return decode_picture(_content(path), path)
+
+
+def read_plane(path: Path, dtype: type[np.unsignedinteger]) -> UInt[np.ndarray, "height width"]:
+    """Decode one picture of one channel, with the errors of `read_picture` and `decode_plane`."""
+    return decode_plane(_content(path), path, dtype)
+
+
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(path, f"cannot read the picture ({error.strerror})", "check the path") from error
-    return decode_picture(content, path)
 
 
 def decode_picture(content: bytes, where: str | Path) -> UInt8[np.ndarray, "height width 3"]:

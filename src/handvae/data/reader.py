@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from handvae.data.hands import DataSpec, Hands
 from handvae.errors import UserError
 from handvae.hand import PARTS
 
+GIVE_ORIGINAL = "give the file that the authors published"
 HAND_PARTS_FROM = PARTS.index("palm")
 """Codes of `handvae.hand.PARTS` from here on are the hand; those before are the background and the forearm."""
 
@@ -24,6 +26,8 @@ class HandData(ABC):
     """
 
     spec: DataSpec
+    remarks: tuple[str, ...] = ()
+    """What a user should know of this copy of the data, such as pictures that are not there."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -66,6 +70,11 @@ class HandData(ABC):
         raise ValueError(f"{self.spec.name} has no {modality}; it has {', '.join(self.spec.modalities)}")
 
 
+def pinhole(focal_x: float, focal_y: float, centre_x: float, centre_y: float) -> Float[Tensor, "3 3"]:
+    """Intrinsics of a camera without skew, px."""
+    return torch.tensor([[focal_x, 0.0, centre_x], [0.0, focal_y, centre_y], [0.0, 0.0, 1.0]])
+
+
 def need_file(path: Path, authors: str) -> Path:
     """The path, if there is a file or folder.
 
@@ -79,6 +88,32 @@ def need_file(path: Path, authors: str) -> Path:
     if not path.exists():
         raise UserError(path, "is missing", f"its authors publish it at {authors}")
     return path
+
+
+def need_numbers(path: Path, name: str, value: Any, shape: tuple[int | None, ...] | None) -> Float[np.ndarray, "..."]:
+    """`value` as a float32 array of a shape, where None is any length, or of any shape.
+
+    Raises:
+        UserError: it has another shape, is no array of numbers, or holds a number that is not finite.
+    """
+    try:
+        given = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise UserError(path, f"{name} is no array", GIVE_ORIGINAL) from error
+    if given.dtype.kind not in "biuf":
+        raise UserError(path, f"{name} is no array of numbers", GIVE_ORIGINAL)
+    if shape is not None and not _fits(given.shape, shape):
+        wanted = " x ".join("any" if want is None else str(want) for want in shape)
+        raise UserError(path, f"{name} has shape {given.shape}, not {wanted}", GIVE_ORIGINAL)
+    with np.errstate(over="ignore"):
+        array = given.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise UserError(path, f"{name} holds a number that is not finite", GIVE_ORIGINAL)
+    return array
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(want in (None, has) for want, has in zip(wanted, shape, strict=True))
 
 
 def need_choice(root: Path, kind: str, given: str | None, known: tuple[str, ...]) -> str:

@@ -1,11 +1,21 @@
-"""From what a user names to a reader."""
+"""From what a user names to a reader: the data set is recognised by its layout."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from handvae.data.coco import CocoHands
+from handvae.data.freihand import FreihandHands
+from handvae.data.ho3d import Ho3dHands
+from handvae.data.icvl import IcvlHands
+from handvae.data.interhand import InterhandHands, find_files
+from handvae.data.mmpose import MmposeHands, find_annotation
+from handvae.data.msra import MsraHands
+from handvae.data.nyu import NyuHands
 from handvae.data.reader import HandData
+from handvae.data.rhd import RhdHands
 from handvae.data.shard_hands import ShardHands
+from handvae.data.stb import StbHands
+from handvae.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -13,23 +23,78 @@ class Source:
     """A data set on disk."""
 
     root: Path
-    """Folder with annotations.json and the pictures it names (COCO keypoints)."""
+    """Folder of a data set: COCO keypoints (annotations.json), or one of docs/data.md in its own layout."""
     split: str | None = "train"
-    """Only pictures whose `split` field is this; None for all."""
+    """Only this split; None for all."""
     also: tuple[Path, ...] = ()
     """Further data sets to mix in."""
     also_split: str | None = "train"
     """Split of the further data sets."""
     shares: tuple[float, ...] = ()
     """Share of each data set in training, in any unit, the root's first; without them every hand counts once."""
+    protocol: str | None = None
+    """Which hands or which division, for data sets that have several; None is the first of docs/data.md."""
 
 
-def open_data(root: Path, split: str | None = None) -> HandData:
-    """The reader for a folder: parquet shards, else COCO keypoints.
+OWN_LAYOUTS = {
+    "rhd": ("training/anno_training.*", "evaluation/anno_evaluation.*", "training/color", "evaluation/color"),
+    "stb": ("labels/B*_*.mat", "B1Counting", "images/B1Counting"),
+    "interhand": ("annotations/*/InterHand2.6M_*.json",),
+    "freihand": ("training_K.json", "evaluation_K.json", "training/rgb"),
+    "nyu": ("train/joint_data.mat", "test/joint_data.mat", "dataset/*/joint_data.mat", "train/depth_1_0000001.png"),
+    "icvl": ("Training/labels.txt", "Testing/test_seq_*.txt", "Training/Depth"),
+    "msra": ("P[0-8]/*/joint.txt",),
+    "ho3d": ("train/*/meta", "evaluation/*/meta"),
+}
+"""Any of these below the root means that data set."""
+
+
+def recognise(root: Path) -> str:
+    """The layout of a folder or file: a key of `OWN_LAYOUTS`, `parquet`, `mmpose` or, where nothing else fits, `coco`."""
+    if root.suffix == ".parquet" or (root.is_dir() and any(root.glob("*.parquet"))):
+        return "parquet"
+    if root.is_file():
+        return "coco" if root.name == "annotations.json" else "mmpose"
+    if (root / "annotations.json").is_file():
+        return "coco"
+    for name, patterns in OWN_LAYOUTS.items():
+        if any(next(root.glob(pattern), None) is not None for pattern in patterns):
+            return name
+    if find_files(root, None):
+        return "interhand"
+    return "mmpose" if any(find_annotation(root, split) is not None for split in (None, "train", "val", "test")) else "coco"
+
+
+def open_data(root: Path, split: str | None = None, protocol: str | None = None) -> HandData:
+    """The reader for a folder.
 
     Raises:
-        UserError: it is not there, or its labels have a fault.
+        UserError: it is no data set, it lacks a file, its labels have a fault, or it knows no such split or protocol.
     """
-    if root.suffix == ".parquet" or (root.is_dir() and any(root.glob("*.parquet"))):
-        return ShardHands(root, split)
-    return CocoHands(root, split)
+    layout = recognise(root)
+    match layout:
+        case "rhd":
+            return RhdHands(root, split, protocol)
+        case "stb":
+            return StbHands(root, split, protocol)
+        case "interhand":
+            return InterhandHands(root, split, protocol)
+        case "freihand":
+            return FreihandHands(root, split, protocol)
+        case "nyu":
+            return NyuHands(root, split, protocol)
+        case "icvl":
+            return IcvlHands(root, split, protocol)
+        case "msra":
+            return MsraHands(root, split, protocol)
+    if protocol is not None:
+        raise UserError(root, f"there is no protocol {protocol!r}", "this layout has none: leave it out")
+    match layout:
+        case "parquet":
+            return ShardHands(root, split)
+        case "ho3d":
+            return Ho3dHands(root, split)
+        case "mmpose":
+            return MmposeHands(root, split)
+        case _:
+            return CocoHands(root, split)

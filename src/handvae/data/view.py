@@ -63,10 +63,9 @@ def in_own_crop(joints: Float[Tensor, "batch joint 2"], margin: float) -> Float[
 
 def place(labels: Hands, crop: Crop, augment: Augment | None, noise: Noise) -> Float[Tensor, "batch 2 3"]:
     """The affine map, source pixels to crop pixels, of each hand: its box, turned, scaled, shifted and mirrored."""
-    (side,) = labels.need("side")
     centre, side_px = _box(labels, crop)
     angle = torch.zeros(len(labels))
-    mirror = _mirrored(side, crop)
+    mirror = _mirrored(labels, crop)
     if augment is not None:
         count = len(labels)
         angle = noise.uniform(count, low=-1, high=1) * math.radians(augment.rotation_deg)
@@ -119,9 +118,10 @@ def _stretches(count: int, size: float, size_px: int, noise: Noise) -> Float[Ten
     return torch.cat([linear, centre - linear @ centre], 2)
 
 
-def _mirrored(side: Int[Tensor, " batch"], crop: Crop) -> Bool[Tensor, " batch"]:
-    if crop.sides == "keep":
-        return torch.zeros_like(side, dtype=torch.bool)
+def _mirrored(labels: Hands, crop: Crop) -> Bool[Tensor, " batch"]:
+    if crop.sides == "keep":  # some data sets do not tell the side
+        return torch.zeros(len(labels), dtype=torch.bool)
+    (side,) = labels.need("side")
     return side != (RIGHT if crop.sides == "right" else LEFT)
 
 

@@ -16,6 +16,7 @@ MAX_MEMBER_CHARACTERS = 2**26
 """One member may not be longer."""
 CHUNK = 2**20
 _SPACE = " \t\r\n"
+_AFTER_VALUE = _SPACE + ",:]}"
 
 
 def _refuse_constant(name: str) -> Any:
@@ -121,7 +122,8 @@ class _Scanner:
                 if not self._more():
                     raise
                 continue
-            if end < len(self.text) or not self._more():  # a number may go on beyond the window
+            whole = end < len(self.text) and self.text[end] in _AFTER_VALUE  # else a number may go on beyond the window
+            if whole or not self._more():
                 self.at = end
                 return value
 

@@ -46,8 +46,9 @@ def one(options: argparse.Namespace, row: str, seed: int) -> None:
     length = ["--train.epochs", "None", "--train.steps", str(options.steps), "--train.batch", str(options.batch)]
     speed = ["--train.precision", "bf16", "--train.save-every", "500", "--train.seed", str(seed), "--train.workers", "1"]
     handvae("train", preset, "--data.root", str(options.data), "--out", str(folder), "--resume", *shlex.split(flags), *length, *speed)
-    handvae("evaluate", str(folder), str(options.data), "--split", "test", "--out", str(folder / "test"))
-    measures = {m["name"]: m["value"] for m in json.loads((folder / "test/report.json").read_text())["measures"]}
+    handvae("evaluate", str(folder), str(options.data), "--split", "test", "--metrics", "pose,picture", "--report", str(folder / "test"))
+    (model,) = json.loads((folder / "test/report.json").read_text())["models"]
+    measures = {m["name"]: m["value"] for m in model["measures"]}
     numbers = {"pose_read": measures["error_over_hand_size_median"], "psnr": measures["psnr"]}
     for kind, looks in (("random", ["random"]), ("other", [str(options.data), "--appearance-split", "test"])):
         made = folder / kind

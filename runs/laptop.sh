@@ -7,7 +7,7 @@ out=${2:-runs/photos-64}
 
 handvae data check "$photos"
 handvae train photos-64 --data.root "$photos" --out "$out" --resume          # about an hour on one core; continues where it was
-handvae evaluate "$out" "$photos" --split test --out "$out"                  # report.json
+handvae evaluate "$out" "$photos" --split test --report "$out/test"          # report.html, report.json
 handvae synthesize --model "$out" --pose "$photos" --split test --out "$out/synthetic" --overwrite
 handvae demo --model "$out" --out "$out/demo"
 python "$(dirname "$0")/ship.py" "$out" photos-64 --dataset "$photos"

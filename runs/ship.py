@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from handvae.apps.evaluate import measure
 from handvae.data.source import open_data
-from handvae.data.view import cut
-from handvae.evaluation.calibration import appearance_calibration
+from handvae.evaluation.metrics import Study
+from handvae.evaluation.reading import read
+from handvae.evaluation.study import report
 from handvae.training.checkpoint import WEIGHTS, load_model, save_model
 
 CARD = """# {name}
@@ -50,12 +50,10 @@ def main() -> None:
     header, system = model.header, model.system
     target = WEIGHTS / f"{options.name}.safetensors"
     save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
-    shipped, data = load_model(target).system, open_data(options.dataset, options.split)
-    hands = cut(data, torch.arange(min(32, len(data))), shipped.crop)
-    (image,) = hands.need("image")
-    measures = (*measure(shipped, data), *appearance_calibration(shipped, image, shipped.joints_of(hands)))
+    shipped, data = load_model(target).reader, open_data(options.dataset, options.split)
+    measures = report([Study(options.name, shipped, data, read(shipped, data))], None).columns[0].measures
     rows = ["| metric | value | N | protocol |", "|---|---|---|---|"]
-    rows += [f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.protocol} |" for m in measures]
+    rows += [f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.terms} |" for m in measures]
     card = CARD.format(
         name=options.name, preset=header.preset, latent=system.config.latent, pose_input=system.config.pose_input,
         size=system.crop.size_px, parameters=sum(p.numel() for p in system.parameters()) / 1e6, steps=header.steps,

@@ -279,10 +279,12 @@ def solid_model(build, tmp_path):
     return tmp_path / "solid.safetensors"
 
 
-@pytest.mark.parametrize("command", [("evaluate", "MODEL", "SET", "--split", "train"), ("synthesize", "--pose", "SET", "--model", "MODEL")])
+@pytest.mark.parametrize(
+    "command", [("evaluate", "MODEL", "SET", "--split", "train", "--report"), ("synthesize", "--pose", "SET", "--model", "MODEL", "--out")]
+)
 def test_a_3d_model_refuses_a_set_without_joints_in_space(command, refused, solid_model, flat_set, tmp_path):
     words = {"MODEL": solid_model, "SET": flat_set}
-    line = refused(*(words.get(word, word) for word in command), "--out", tmp_path / "out")
+    line = refused(*(words.get(word, word) for word in command), tmp_path / "out")
     assert str(flat_set) in line
     assert "3D" in line
     assert not (tmp_path / "out").exists()

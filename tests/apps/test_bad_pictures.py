@@ -114,7 +114,7 @@ def fold(folder):
 def test_an_evaluation_names_a_bad_picture_of_its_set(spoil, small_set, refused, tiny_model, tmp_path):
     folder = small_set()
     spoil(folder)
-    line = refused("evaluate", tiny_model, folder, "--split", "train", "--out", tmp_path / "report")
+    line = refused("evaluate", tiny_model, folder, "--split", "train", "--report", tmp_path / "report")
     assert "001.png" in line
     assert not (tmp_path / "report").exists()
 

@@ -223,9 +223,10 @@ def test_a_detector_is_trained_measured_and_used(handvae, tiny_set, tmp_path):
     assert code == 0, error
     assert "joints read from them" in (run / "report.html").read_text()
     assert "random appearances" not in (run / "report.html").read_text()
-    code, _, error = handvae("evaluate", run, tiny_set, "--out", tmp_path / "measured")
+    code, _, error = handvae("evaluate", run, tiny_set, "--report", tmp_path / "measured")
     assert code == 0, error
-    names = {m["name"] for m in json.loads((tmp_path / "measured" / "report.json").read_text())["measures"]}
+    (model,) = json.loads((tmp_path / "measured" / "report.json").read_text())["models"]
+    names = {m["name"] for m in model["measures"]}
     assert {"mpjpe_px", "pckb@0.05"} <= names
     assert "psnr" not in names
     code, _, error = handvae("estimate", tiny_set / "images" / "000.png", "--model", run, "--out", tmp_path / "estimate")
@@ -259,4 +260,4 @@ def test_commands_that_make_pictures_refuse_a_detector(command, refused, detecto
 
 
 def test_a_detector_has_no_pixel_variance_to_compare(refused, detector_model, tiny_set):
-    assert "--calibration" in refused("evaluate", detector_model, tiny_set, "--calibration")
+    assert "no variance of pixels" in refused("evaluate", detector_model, tiny_set, "--metrics", "pixels")

@@ -1,126 +1,121 @@
-"""`handvae evaluate MODEL DATASET`: numbers that name their protocol."""
+"""`handvae evaluate MODEL [MODEL ...] DATASET`: numbers that name their protocol, side by side, with a page that shows them."""
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
-import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from handvae.apps import evaluate_predictions
+from handvae.apps.evaluate_page import study_page
 from handvae.apps.options import parse
-from handvae.data.hands import Hands
 from handvae.data.reader import HandData
 from handvae.data.source import open_data
-from handvae.data.view import cut, to_crop_px
 from handvae.errors import UserError
-from handvae.evaluation.calibration import appearance_calibration
-from handvae.evaluation.measure import Measure, Stated
-from handvae.evaluation.pose import bone_measures_3d, pose_measures_2d, spread_coverage
+from handvae.evaluation.metrics import METRICS
+from handvae.evaluation.reading import read
+from handvae.evaluation.study import Report, Study, report
 from handvae.files import write_text_atomically
-from handvae.systems.srv_vae import SrvVae
-from handvae.systems.system import Generator, Reader
-from handvae.training.checkpoint import load_model
-
-BATCH = 64
-CALIBRATED = 32
-"""Hands whose pixel variances are compared."""
+from handvae.training.checkpoint import Model, load_model
 
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a model on labelled pictures it was not trained on (a file of predictions: `--predictions FILE --truth FILE --help`)."""
+    """Measure models on labelled pictures they were not trained on; several are compared on the same hands.
 
-    model: tyro.conf.Positional[str]
-    """A shipped model, a .safetensors file or a run folder."""
-    dataset: tyro.conf.Positional[Path]
-    """Folder of a data set."""
+    A file of predictions is measured by `handvae evaluate --predictions FILE --truth FILE`, which has options of its own.
+    """
+
+    what: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL [MODEL ...] DATASET")]
+    """Models (a shipped one's name, a .safetensors file or a run folder), then the folder of a data set."""
     split: str | None = "test"
     """Split of the data set; None for all of it."""
-    calibration: bool = False
-    """Also compare modelled with true pixel variances (first 32 hands)."""
-    out: Path | None = None
-    """Write report.json there."""
+    metrics: str = "all"
+    """Comma-separated, out of: pose, picture, spread, pixels; or all that the data allow."""
+    report: Path | None = None
+    """Folder for report.json and report.html."""
+    seed: int = 0
+    """Of everything drawn: bootstrap, permutations, appearances."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse, measure, print."""
+    """Parse, measure, print, write."""
     if any(word.split("=")[0] == "--predictions" for word in arguments):
         return evaluate_predictions.main(arguments)
     options = parse(Options, arguments, "handvae evaluate")
-    model = load_model(options.model)
-    system = model.reader
-    if options.calibration and not isinstance(system, SrvVae):
-        raise UserError("--calibration", f"{model.name} is a {model.header.system}, whose pictures have no variance", "leave it out")
-    data = open_data(options.dataset, options.split)
-    if system.pose == "3d" and "joints_3d" not in data.spec.modalities:
-        raise UserError(options.dataset, "has no keypoints_3d, and this model reads 3D poses", "give a set with them, or a 2D model")
-    measures = measure(system, data)
-    if isinstance(system, SrvVae) and options.calibration:
-        hands = cut(data, torch.arange(min(CALIBRATED, len(data))), system.crop)
-        (image,) = hands.need("image")
-        measures += appearance_calibration(system, image, system.joints_of(hands))
-    table = Table("metric", "value", "N", "protocol", title=f"{model.name} on {options.dataset}, split {options.split}")
-    for m in measures:
-        table.add_row(m.name, f"{m.value:.4g} {m.unit}", str(m.n), m.terms)
+    if len(options.what) < 2:
+        raise UserError("command line", "a model and a data set are needed", "see handvae evaluate --help")
+    *names, dataset = options.what
+    wanted = _metrics(options.metrics)
+    models = [load_model(name) for name in names]
+    data = open_data(Path(dataset), options.split)
+    for model in models:
+        _fits(model, data, dataset)
+    labels = _labels(models)
+    studies = [Study(label, m.reader, data, read(m.reader, data), options.seed) for label, m in zip(labels, models, strict=True)]
+    found = report(studies, wanted)
+    title = f"{', '.join(labels)} on {dataset}, split {options.split}"
+    _print(title, found)
+    if options.report is not None:
+        content = {"dataset": dataset, "split": options.split, "seed": options.seed, **_as_json(found)}
+        page = study_page(title, studies, found)
+        write_text_atomically(options.report / "report.json", json.dumps(content, indent=2))
+        write_text_atomically(options.report / "report.html", page)
+        print(f"report: {options.report / 'report.html'}")
+
+
+def _metrics(text: str) -> tuple[str, ...] | None:
+    """The names asked for; None for all that the data allow."""
+    if text == "all":
+        return None
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in METRICS:
+            raise UserError("--metrics", f"no metric {name!r}", f"there are {', '.join(METRICS)}, or all")
+    return names
+
+
+def _fits(model: Model, data: HandData, dataset: str) -> None:
+    if model.reader.pose == "3d" and "joints_3d" not in data.spec.modalities:
+        raise UserError(dataset, "has no keypoints_3d, and this model reads 3D poses", "give a set with them, or a 2D model")
+
+
+def _labels(models: Sequence[Model]) -> list[str]:
+    """A name for each model, numbered where two are the same."""
+    names = [model.name for model in models]
+    return [f"{name} ({index + 1})" if names.count(name) > 1 else name for index, name in enumerate(names)]
+
+
+def _print(title: str, found: Report) -> None:
     console = Console()
     console.width = max(console.width, 120)
+    table = Table("metric", *(column.name for column in found.columns), "N", "protocol", title=title)
+    for row in found.rows():
+        table.add_row(row.name, *row.cells, row.n, row.terms)
     console.print(table)
-    if options.out is not None:
-        path = options.out / "report.json"
-        content = {
-            "model": options.model,
-            "dataset": str(options.dataset),
-            "split": options.split,
-            "measures": [m.to_json() for m in measures],
-        }
-        write_text_atomically(path, json.dumps(content, indent=2))
-        print(f"report: {path}")
+    if found.differences:
+        compared = Table("metric", "models", "difference", "95 % interval", "p", title="Compared on the same hands")
+        for d in found.differences:
+            inside = f"{d.interval.low:.3g} to {d.interval.high:.3g}"
+            compared.add_row(d.name, f"{d.first} - {d.second}", f"{d.value:.3g} {d.unit}", inside, f"{d.p_value:.2g}")
+        console.print(compared)
+        console.print(found.differences[0].protocol, markup=False)
 
 
-@torch.no_grad()
-def measure(system: Reader, data: HandData) -> tuple[Measure, ...]:
-    """Pose error of a model on a data set's crops; of one that makes pictures also own-appearance reconstruction."""
-    batches = [_read(system, data, rows) for rows in torch.arange(len(data)).split(BATCH)]
-    truth = torch.cat([batch.truth for batch in batches])
-    predicted = torch.cat([batch.predicted for batch in batches])
-    spread = torch.cat([batch.spread for batch in batches])
-    valid = torch.cat([batch.valid for batch in batches])
-    size = system.crop.size_px
-    if system.pose == "2d":
-        px = [to_crop_px(joints, size) for joints in (predicted, truth)]
-        poses = pose_measures_2d(px[0], px[1], valid, f"{size} px crop")
-    else:
-        poses = bone_measures_3d(predicted, truth, valid)
-    measures = (*poses, spread_coverage(predicted - truth, spread, valid))
-    if not isinstance(system, Generator):
-        return measures
-    squared = torch.cat([batch.squared_error for batch in batches])
-    psnr = float((-10 * squared.log10()).mean())
-    protocol = Stated(f"peak signal-to-noise ratio, {size} px crop in [0, 1], own appearance (posterior mean), true pose")
-    return (*measures, Measure("psnr", psnr, "dB", len(truth), protocol, "mean over pictures"))
+def _as_json(found: Report) -> dict[str, Any]:
+    models = []
+    for column in found.columns:
+        intervals = {name: [_finite(i.low), _finite(i.high)] for name, i in column.intervals.items()}
+        measures = [m.to_json() | ({"interval": intervals[m.name]} if m.name in intervals else {}) for m in column.measures]
+        models.append({"name": column.name, "measures": measures})
+    differences = [asdict(d) for d in found.differences]
+    return {"interval_is": found.interval_protocol, "models": models, "differences": differences}
 
 
-@dataclass(frozen=True)
-class _Read:
-    truth: torch.Tensor
-    predicted: torch.Tensor
-    spread: torch.Tensor
-    valid: torch.Tensor
-    squared_error: torch.Tensor
-    """Of each picture made again; empty where the system makes none."""
-
-
-def _read(system: Reader, data: HandData, rows: torch.Tensor) -> _Read:
-    hands: Hands = cut(data, rows, system.crop)
-    image, valid = hands.need("image", "joint_valid")
-    joints = system.joints_of(hands)
-    prediction = system.predict(image)
-    squared_error = torch.empty(0)
-    if isinstance(system, Generator):
-        again = system.synthesize(joints, system.appearance_of(image))
-        squared_error = (again - image).square().flatten(1).mean(1)
-    return _Read(joints, prediction.joints, prediction.spread, valid, squared_error)
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -84,7 +84,7 @@ class Detector(Reader):
 
     config: DetectorConfig
     objectives = ("objective",)
-    sheet_rows = "training pictures, joints read from them, labels"
+    sheet_rows = "real pictures, joints read from them, labels"
 
     def __init__(self, config: DetectorConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__()

@@ -150,7 +150,7 @@ class SrvVae(Generator):
     appearance_covariance: Tensor
     posterior_variance: Tensor
     objectives = ("objective",)
-    sheet_rows = "training pictures, reconstructions, three random appearances, another picture's appearance"
+    sheet_rows = "real pictures, reconstructions, three random appearances, another picture's appearance"
 
     def __init__(self, config: SrvVaeConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__()

@@ -1,0 +1,129 @@
+"""`handvae evaluate` end to end with a tiny model: table, report.json and the page."""
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handvae.evaluation.metrics import METRICS
+
+
+@pytest.fixture(scope="module")
+def second_model(tmp_path_factory, tiny_model):
+    """The same weights under another name."""
+    path = tmp_path_factory.mktemp("models") / "second.safetensors"
+    path.write_bytes(tiny_model.read_bytes())
+    return path
+
+
+@pytest.fixture
+def evaluate(handvae, tiny_set, tmp_path):
+    """Evaluates models on the drawn test hands; returns what was printed, report.json and report.html."""
+
+    def run(*words: object) -> tuple[str, dict, str]:
+        folder = tmp_path / "report"
+        code, said, error = handvae("evaluate", *words, "--split", "test", "--report", folder)
+        assert code == 0, error
+        return said, json.loads((folder / "report.json").read_text()), (folder / "report.html").read_text()
+
+    return run
+
+
+class Page(HTMLParser):
+    """What a page's elements ask for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.asked: list[str] = []
+        self.styles: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.asked += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "poster", "xlink:href"}]
+        self.styles += [value or "" for name, value in attrs if name == "style"]
+
+
+def test_evaluate_prints_n_and_protocol_and_reports_the_same(evaluate, tiny_model, tiny_set):
+    said, content, _ = evaluate(tiny_model, tiny_set, "--metrics", "pose,picture,spread")
+    (model,) = content["models"]
+    measures = {measure["name"]: measure for measure in model["measures"]}
+    assert {"mpjpe_px", "error_over_hand_size_median", "pckb@0.10", "psnr"} <= measures.keys()
+    assert all(measure["n"] == 16 and measure["protocol_text"] for measure in measures.values())
+    assert f"{measures['mpjpe_px']['value']:.4g} px" in said
+    assert "no alignment" in " ".join(said.split())
+    low, high = measures["mpjpe_px"]["interval"]
+    assert low < measures["mpjpe_px"]["value"] < high
+
+
+def test_evaluate_compares_modelled_with_true_variance(evaluate, tiny_model, tiny_set):
+    _, content, _ = evaluate(tiny_model, tiny_set, "--metrics", "pixels")
+    values = {m["name"]: m["value"] for m in content["models"][0]["measures"]}
+    assert values["mirrored_1_modelled_over_true_variance"] == pytest.approx(1.0, abs=0.3)
+    assert values["tangent_8_variance_map_correlation"] > values["tangent_1_variance_map_correlation"] > 0
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_shows_every_number_with_its_protocol(evaluate, tiny_model, tiny_set):
+    _, content, text = evaluate(tiny_model, tiny_set, "--metrics", "pose,picture,spread")
+    page = Page(text)
+    assert page.asked  # pictures are there ...
+    assert all(url.startswith("data:image/png;base64,") for url in page.asked)  # ... and in the page itself
+    assert {"script", "link", "iframe", "object", "embed", "base"}.isdisjoint(page.tags)
+    assert all("url(" not in style for style in [*page.styles, *re.findall(r"<style>(.*?)</style>", text)])
+    assert "http" not in text
+    assert "@import" not in text
+    for measure in content["models"][0]["measures"]:
+        assert f"{measure['value']:.4g}" in text
+        assert measure["name"] in text
+    assert "root as given, scale as given, no alignment, all labelled joints" in text
+
+
+def test_the_pictures_in_the_page_are_whole_and_not_blank(evaluate, tiny_model, tiny_set):
+    _, _, text = evaluate(tiny_model, tiny_set, "--metrics", "pose")
+    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))) for url in Page(text).asked]
+    assert len(pictures) == 3  # worst, best, sheet
+    assert all(picture.std() > 5 for picture in pictures)
+
+
+def test_the_same_seed_gives_the_same_page(evaluate, tiny_model, tiny_set):
+    first, second = evaluate(tiny_model, tiny_set, "--metrics", "pose"), evaluate(tiny_model, tiny_set, "--metrics", "pose")
+    assert first == second
+    assert evaluate(tiny_model, tiny_set, "--metrics", "pose", "--seed", "1")[1] != first[1]
+
+
+def test_two_models_stand_side_by_side_with_their_differences(evaluate, tiny_model, second_model, tiny_set):
+    said, content, text = evaluate(tiny_model, second_model, tiny_set, "--metrics", "pose")
+    assert [model["name"] for model in content["models"]] == [str(tiny_model), str(second_model)]
+    assert {d["name"] for d in content["differences"]} >= {"mpjpe_px", "pckb@0.05"}
+    assert all(d["value"] == 0 and d["p_value"] == 1 for d in content["differences"])  # the same weights
+    assert "Compared on the same hands" in said
+    assert "permutation test" in text
+
+
+def test_a_model_given_twice_is_numbered(evaluate, tiny_model, tiny_set):
+    _, content, _ = evaluate(tiny_model, tiny_model, tiny_set, "--metrics", "picture")
+    assert [model["name"].rsplit(" ", 1)[1] for model in content["models"]] == ["(1)", "(2)"]
+
+
+def test_an_unknown_metric_is_named_with_those_there_are(refused, tiny_model, tiny_set, tmp_path):
+    line = refused("evaluate", tiny_model, tiny_set, "--metrics", "pose,fid", "--report", tmp_path / "report")
+    assert "'fid'" in line
+    assert all(name in line for name in METRICS)
+    assert not (tmp_path / "report").exists()
+
+
+def test_the_help_names_every_metric(handvae, capfd):
+    with pytest.raises(SystemExit, match="0"):
+        handvae("evaluate", "--help")
+    said = " ".join(re.sub(r"[│╭╰─╮╯]", " ", capfd.readouterr().out).split())
+    assert all(name in said for name in METRICS)
+
+
+def test_a_model_without_a_data_set_says_what_is_missing(refused, tiny_model):
+    assert "a model and a data set are needed" in refused("evaluate", tiny_model)

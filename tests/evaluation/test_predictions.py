@@ -160,7 +160,9 @@ def test_the_command_knows_units_roots_and_orders(handvae, truth, tmp_path):
 
 def test_the_command_takes_two_axes_as_pixels(handvae, tmp_path):
     one, two = (write_text(tmp_path / f"{n}.txt", JOINTS[..., :2] + n) for n in (0, 1))
-    assert handvae("evaluate", "--predictions", one, "--truth", two, "--axes", 2, "--out", tmp_path)[0] == 0
+    code, said, _ = handvae("evaluate", "--predictions", one, "--truth", two, "--axes", 2, "--picture", "[224] px", "--out", tmp_path)
+    assert code == 0
+    assert "2D, [224] px, root as given" in " ".join(said.split())
     assert report(tmp_path)["mpjpe_px"] == pytest.approx(2**0.5)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from handvae.apps.options import parse
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str]) -> None:
     truth = read_joints(options.truth, options.format, array=options.truth_array, axes=options.axes)
     check_pair(options.predictions, prediction, options.truth, truth)
     measures = measure(options, prediction, truth)
-    table = Table("metric", "value", "N", "definition", title=f"{options.predictions} against {options.truth}")
+    table = Table("metric", "value", "N", "definition", title=escape(f"{options.predictions} against {options.truth}"))
     for m in measures:
         table.add_row(m.name, f"{m.value:.5g} {m.unit}", str(m.n), m.definition)
     console = Console()
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str]) -> None:
     console.print(table)
     for protocol in dict.fromkeys(m.protocol for m in measures):
         names = ", ".join(m.name for m in measures if m.protocol == protocol)
-        console.print(f"[bold]{protocol}[/bold]: {names}", highlight=False)
+        console.print(f"[bold]{escape(str(protocol))}[/bold]: {names}", highlight=False)
     if options.out is not None:
         path = options.out / "report.json"
         files = {"predictions": str(options.predictions), "truth": str(options.truth)}

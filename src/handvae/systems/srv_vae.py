@@ -344,6 +344,16 @@ class SrvVae(Generator):
         """Appearance of crops in [0, 1]: the posterior's mean."""
         return self.encode(image).appearance.mean
 
+    @property
+    def feature_dims(self) -> int:
+        """Numbers in a row of `features`."""
+        return self.config.encoder_widths[-1]
+
+    @torch.no_grad()
+    def features(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch feature"]:
+        """What the encoder's last stage holds of crops in [0, 1], averaged over the picture: a space of Frechet distances."""
+        return self.trunk(self._to_range(image))[-1].mean((2, 3)).float()
+
     def random_appearance(
         self, count: int, noise: Noise, source: Literal["prior", "aggregate"] = "prior"
     ) -> Float[Tensor, "count appearance"]:

@@ -1,0 +1,143 @@
+"""How near generated pictures are to real ones: `fid_seen`, `fid_unseen` and their kin, as SRV-VAE's tables have them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from handvae.data.reader import HandData
+from handvae.data.view import cut
+from handvae.errors import UserError
+from handvae.evaluation.features import Extractor, features_of, kept_features
+from handvae.evaluation.frechet import FEWEST_BLOCKS, frechet_distance, gaussian_of, kernel_distance, manifold
+from handvae.evaluation.measure import Measure, PictureProtocol
+from handvae.noise import Noise
+from handvae.systems.system import Generator
+
+MOST = 10_000
+"""Pictures of each set."""
+BATCH = 64
+
+Poses = Literal["seen", "unseen"]
+Looks = Literal["prior", "aggregate"]
+
+
+@dataclass(frozen=True)
+class _Real:
+    """Real crops in batches; can be gone through again."""
+
+    data: HandData
+    rows: Int[Tensor, " rows"]
+    system: Generator
+
+    def __iter__(self) -> Iterator[Float[Tensor, "batch 3 height width"]]:
+        for rows in self.rows.split(BATCH):
+            (image,) = cut(self.data, rows, self.system.crop).need("image")
+            yield image
+
+
+@dataclass(frozen=True)
+class _Generated:
+    """One picture of each pose, each with looks of its own."""
+
+    data: HandData
+    rows: Int[Tensor, " rows"]
+    system: Generator
+    looks: Looks
+    seed: int
+
+    def __iter__(self) -> Iterator[Float[Tensor, "batch 3 height width"]]:
+        for step, rows in enumerate(self.rows.split(BATCH)):
+            joints = self.system.joints_of(cut(self.data, rows, self.system.crop, fields=()))
+            looks = self.system.random_appearance(len(rows), Noise(self.seed, step), self.looks)
+            yield self.system.synthesize(joints, looks)
+
+
+def picture_measures(
+    system: Generator,
+    data: HandData,
+    extractor: Extractor,
+    poses: Poses,
+    *,
+    looks: Looks = "prior",
+    most: int = MOST,
+    seed: int = 0,
+    cache: Path | None = None,
+) -> tuple[Measure, ...]:
+    """Compare real pictures of a split with pictures generated from the poses of that split, one random appearance each.
+
+    Both sets have N = min(hands whose joints are all labelled, `most`) pictures, because a Frechet distance depends on N.
+
+    Args:
+        system: makes the pictures; its crop cuts the real ones too.
+        data: the training split for `seen`, the test split for `unseen`.
+        extractor: features to compare in.
+        poses: part of the numbers' names.
+        looks: where appearances are drawn from.
+        most: most pictures of each set; a larger split is drawn from without replacement.
+        seed: of the draws.
+        cache: folder that keeps the real pictures' features; None keeps none.
+
+    Raises:
+        UserError: fewer than 20 hands have all their joints labelled.
+    """
+    rows = _whole(data)
+    if len(rows) < 2 * FEWEST_BLOCKS:
+        fault = f"{len(rows)} hands of {len(data)} have all their joints labelled, and distances of sets need {2 * FEWEST_BLOCKS}"
+        raise UserError("data set", fault, "give a larger split")
+    if len(rows) > most:
+        rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=1).generator)[:most]].sort().values
+    real = kept_features(_Real(data, rows, system), extractor, cache)
+    generated = features_of(_Generated(data, rows, system, looks, seed), extractor)
+    return set_measures(real, generated, extractor, _protocol(system, extractor, poses, looks), poses, seed)
+
+
+def set_measures(
+    real: Float[Tensor, "n feature"],
+    generated: Float[Tensor, "m feature"],
+    extractor: Extractor,
+    protocol: PictureProtocol,
+    suffix: str,
+    seed: int = 0,
+) -> tuple[Measure, ...]:
+    """All distances of two sets of features, named `<distance>_<suffix>`."""
+    n = min(len(real), len(generated))
+    kernel = kernel_distance(real, generated, Noise(seed, stream=2).generator)
+    cover = manifold(real, generated)
+    frechet_name, kernel_name = (f"{name}_{suffix}" for name in extractor.distances)
+    blocks = f"unbiased, polynomial kernel, {kernel.blocks} disjoint blocks of {kernel.block}"
+    near = f"{cover.neighbours} nearest neighbours"
+    return (
+        Measure(frechet_name, frechet_distance(gaussian_of(real), gaussian_of(generated)), "", n, protocol, "Frechet distance, float64"),
+        Measure(kernel_name, kernel.value, "", n, protocol, f"mean; {blocks}"),
+        Measure(f"{kernel_name}_standard_error", kernel.standard_error, "", n, protocol, f"of that mean; {blocks}"),
+        Measure(f"precision_{suffix}", 100 * cover.precision, "%", n, protocol, f"generated pictures within the real manifold; {near}"),
+        Measure(f"recall_{suffix}", 100 * cover.recall, "%", n, protocol, f"real pictures within the generated manifold; {near}"),
+        Measure(f"density_{suffix}", cover.density, "", n, protocol, f"real neighbourhoods that hold a generated picture, mean; {near}"),
+        Measure(f"coverage_{suffix}", 100 * cover.coverage, "%", n, protocol, f"real neighbourhoods that hold a generated picture; {near}"),
+    )
+
+
+def batch_norm(system: nn.Module) -> str:
+    """How a system's batch normalisation works as it stands: `eval`, `train`, or `none` where it has none."""
+    layers = [module for module in system.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not layers:
+        return "none"
+    return "train" if any(layer.training for layer in layers) else "eval"
+
+
+def _whole(data: HandData) -> Int[Tensor, " rows"]:
+    """Rows whose joints are all labelled."""
+    (valid,) = data.labels(torch.arange(len(data))).need("joint_valid")
+    return valid.all(1).nonzero()[:, 0]
+
+
+def _protocol(system: Generator, extractor: Extractor, poses: Poses, looks: Looks) -> PictureProtocol:
+    split = "training" if poses == "seen" else "test"
+    drawn = "N(0, I)" if looks == "prior" else "the aggregate posterior"
+    generated = f"pictures of the {split} poses, one appearance each from {drawn}"
+    return PictureProtocol(extractor.name, system.crop.size_px, batch_norm(system), f"real {split} pictures", generated)

@@ -18,7 +18,7 @@ def network() -> InceptionV3:
 
 
 def test_its_size_is_that_of_the_published_network(network):
-    """torchvision's network without its auxiliary head has 23,834,568 parameters with 1000 classes; eight classes more are 16,392."""
+    """The network of torchvision without its auxiliary head has 23,834,568 parameters with 1000 classes; eight classes more are 16,392."""
     assert sum(parameter.numel() for parameter in network.parameters()) == 23_834_568 + 8 * 2049
 
 

@@ -210,7 +210,7 @@ def sample_shape(count: int, generator: torch.Generator, amount: int | float = 1
 _YAW_DEGREES = (0.0, 3.0, 0.0, -4.0, -9.0)  # the fingers' fan at rest
 _ROLL_DEGREES = (0.0, -5.0, 0.0, 7.0, 14.0)  # makes flexed fingers converge on the scaphoid
 _THUMB_DISTAL, _THUMB_NAIL = (0.74, 0.55, -0.40), (-0.25, 0.80, 0.50)
-_THUMB_PRONATION = -1.1  # roll per flexion at the CMC; a search over it gave the best thumb across a fist
+THUMB_PRONATION = -1.1  # roll per flexion at the CMC; a search over it gave the best thumb across a fist
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _rest_frames() -> Float[Tensor, "5 3 3"]:
     return frames
 
 
-_REST_FRAMES = _rest_frames()
+REST_FRAMES = _rest_frames()
 
 
 def forward_kinematics(angles: Float[Tensor, "*batch 5 4"], shape: HandShape) -> Kinematics:
@@ -263,8 +263,8 @@ def forward_kinematics(angles: Float[Tensor, "*batch 5 4"], shape: HandShape) ->
     shape = shape.to(angles)
     batch = torch.broadcast_shapes(angles.shape[:-2], shape.size.shape)
     flexion, abduction, middle, end = angles.expand(*batch, 5, 4).unbind(-1)
-    pronation = flexion * flexion.new_tensor([_THUMB_PRONATION, 0, 0, 0, 0])
-    first = _REST_FRAMES.to(angles) @ axis_rotation("z", abduction) @ axis_rotation("y", flexion) @ axis_rotation("x", pronation)
+    pronation = flexion * flexion.new_tensor([THUMB_PRONATION, 0, 0, 0, 0])
+    first = REST_FRAMES.to(angles) @ axis_rotation("z", abduction) @ axis_rotation("y", flexion) @ axis_rotation("x", pronation)
     second = first @ axis_rotation("y", middle)
     third = second @ axis_rotation("y", end)
     rotations = torch.stack([first, second, third], -3)

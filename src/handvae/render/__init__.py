@@ -1,0 +1,1 @@
+"""Procedural hands: pictures with every label, from nothing but a seed."""

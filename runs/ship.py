@@ -11,31 +11,48 @@ from pathlib import Path
 import torch
 
 from handvae.data.source import open_data
+from handvae.errors import UserError
 from handvae.evaluation.metrics import Study
 from handvae.evaluation.reading import read
 from handvae.evaluation.study import report
-from handvae.training.checkpoint import WEIGHTS, load_model, save_model
+from handvae.systems.detector import Detector
+from handvae.systems.srv_vae import SrvVae
+from handvae.training.checkpoint import WEIGHTS, Model, load_model, save_model
 
 CARD = """# {name}
 
-Trained as `handvae train {preset}` ({latent} latent, pose input {pose_input}), {size} px, {parameters:.1f} M parameters,
+Trained as `handvae train {preset}` ({kind}), {size} px, {parameters:.1f} M parameters,
 {steps} steps, float16. Made {date} by `runs/ship.py`.
 
 - **Reads**: a square RGB crop of one {sides} hand (the joints' box times {margin}); other hands are mirrored first.
-- **Gives**: 21 joints in 2D with a spread that is not calibrated; pictures from 21 joints and an appearance.
-- **Trained on**: {dataset}, split train, {count} pictures (Sign Language Digits, Ankara Ayranci Anadolu High School, Apache-2.0; plain
-  light backgrounds, ten gestures, palm towards the camera, mostly light skin). Labels are pseudo-labels of another detector.
-- **Not for**: identifying people; hands seen from the back, cluttered pictures, dark skin, gloves: it has seen none or few.
+- **Gives**: 21 joints in 2D with a spread that is not calibrated; {gives}.
+- **Trained on**: {dataset}, {count} hands an epoch. {trained_on}
 - **Licence**: Apache-2.0.
 
 ## Measured on split test (people it never saw)
 
 {table}
 
-## Appearance latent over the training pictures
+## Measured on the training pictures
 
 {summary}
 """
+
+PHOTOS = """`photos`: Sign Language Digits, Ankara Ayranci Anadolu High School, Apache-2.0; plain
+  light backgrounds, ten gestures, palm towards the camera, mostly light skin. Labels are pseudo-labels of another detector.
+- **Not for**: identifying people; hands seen from the back, cluttered pictures, dark skin, gloves: it has seen none or few."""
+
+
+def described(model: Model) -> tuple[str, str]:
+    """What kind of system a model is, and what it gives beside joints."""
+    match model.system:
+        case SrvVae(config=config):
+            return f"{config.latent} latent, pose input {config.pose_input}", "pictures from 21 joints and an appearance"
+        case Detector() as detector:
+            config, dims = detector.config, detector.feature_dims
+            return f"{config.head} head, {config.loss} loss", f"{dims} features of a picture for Frechet distances"
+        case _:
+            raise UserError(model.path, f"is a {model.header.system}, which has no card yet", "describe it in runs/ship.py")
 
 
 def main() -> None:
@@ -45,17 +62,18 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--split", default="test")
+    parser.add_argument("--trained-on", default=PHOTOS, help="for the card: what the pictures were, and what the model is not for")
     options = parser.parse_args()
     model = load_model(options.run)
-    header, system = model.header, model.system
+    header, system, (kind, gives) = model.header, model.system, described(model)
     target = WEIGHTS / f"{options.name}.safetensors"
     save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
     shipped, data = load_model(target).reader, open_data(options.dataset, options.split)
     measures = report([Study(options.name, shipped, data, read(shipped, data))], None).columns[0].measures
     rows = ["| metric | value | N | protocol |", "|---|---|---|---|"]
-    rows += [f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.terms} |" for m in measures]
+    rows += [f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.terms.replace('|', '&#124;')} |" for m in measures]
     card = CARD.format(
-        name=options.name, preset=header.preset, latent=system.config.latent, pose_input=system.config.pose_input,
+        name=options.name, preset=header.preset, kind=kind, gives=gives, trained_on=options.trained_on,
         size=system.crop.size_px, parameters=sum(p.numel() for p in system.parameters()) / 1e6, steps=header.steps,
         date=datetime.date.today(), sides=system.spec.sides, margin=system.crop.margin, dataset=system.spec.name, count=system.spec.count,
         table="\n".join(rows), summary="\n".join(f"- {name}: {value:.3f}" for name, value in header.summary.items()),

@@ -1,16 +1,34 @@
-"""`handvae data info`: what a data set holds."""
+"""`handvae data info`: what a data set holds, and a sheet of its hands with their joints drawn."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 import tyro
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
+from handvae.apps.drawing import FINGER_COLOURS, grid
 from handvae.apps.options import parse
-from handvae.data.coco import CocoHands
-from handvae.hand import LEFT
+from handvae.data.hands import Hands
+from handvae.data.pictures import write_picture
+from handvae.data.reader import HandData
+from handvae.data.source import open_data, recognise
+from handvae.data.view import Crop, PixelField, cut
+from handvae.errors import UserError
+from handvae.hand import FINGERS, LEFT
+
+LOOKED_AT = 50
+"""Pictures that are opened for their sizes and depths."""
+CHUNK = 4096
+"""Labels that are read at once."""
+TILE, MARGIN = 192, 2.0
+PICTURES: tuple[PixelField, ...] = ("image", "depth", "parts", "mask")
+PART_COLOURS = np.array([(0, 0, 0), (110, 110, 110), (240, 240, 240), *FINGER_COLOURS], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -18,25 +36,156 @@ class Info:
     """Say what a data set holds."""
 
     root: tyro.conf.Positional[Path]
-    """Folder with annotations.json."""
+    """Folder of a data set, in any layout of docs/data.md."""
     split: str | None = None
     """Only this split."""
+    protocol: str | None = None
+    """Which hands or which division, for data sets that have several."""
+    out: Path | None = None
+    """Write a sheet of hands with their joints drawn there (.png or .jpg)."""
+    hands: int = 24
+    """Hands on the sheet."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.hands <= 500:
+            raise UserError("--hands", f"is {self.hands}", "give 1 to 500")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Counts and label ranges."""
+    """Counts, modalities, ranges, licence; and the sheet."""
     options = parse(Info, arguments, "handvae data info")
-    data = CocoHands(options.root, options.split)
-    labels = data.labels(torch.arange(len(data)))
-    joints, valid, side = labels.need("joints_2d", "joint_valid", "side")
-    sizes = Counter(data.picture(row).shape[1::-1] for row in range(0, len(data), max(1, len(data) // 50)))
-    extent = (joints.amax(1) - joints.amin(1)).amax(1)
-    left = int((side == LEFT).sum())
-    print(f"{options.root}  split {options.split or 'all'}")
-    print(f"hands           {len(data)} ({left} left, {len(data) - left} right)")
-    if labels.subject is not None:
-        print(f"people          {len(labels.subject.unique())}")
-    print(f"labels          {', '.join(name for name, _ in labels.items())}")
-    print(f"labelled joints {100 * valid.float().mean():.1f} %")
-    print(f"hand's extent   {extent.min():.0f} to {extent.max():.0f} px, median {extent.median():.0f}")
-    print(f"picture sizes   {', '.join(f'{w} x {h}' for (w, h), _ in sizes.most_common(5))} (of {sum(sizes.values())} looked at)")
+    data = open_data(options.root, options.split, options.protocol)
+    protocol = f"  protocol {options.protocol}" if options.protocol else ""
+    print(f"{options.root}  layout {recognise(options.root)}  split {options.split or 'all'}{protocol}")
+    for label, value in [*_of_labels(data), *_of_pictures(data)]:
+        print(f"{label:<16}{value}")
+    for remark in data.remarks:
+        print(f"{'note':<16}{remark}")
+    if options.out is not None:
+        write_picture(options.out, sheet(data, options.hands))
+        print(f"{'sheet':<16}{options.out}")
+
+
+def _of_labels(data: HandData) -> Iterator[tuple[str, str]]:
+    """What the labels of all hands say, a chunk at a time so that memory stays flat."""
+    count, spec = len(data), data.spec
+    left, sided, valid, visible, joints = 0, 0, 0, 0, 0
+    people: set[int] = set()
+    extents, depths, names = [], [], ()
+    for rows in torch.arange(count).split(CHUNK):
+        hands = data.labels(rows)
+        names = tuple(name for name, _ in hands.items())
+        flat, labelled = hands.need("joints_2d", "joint_valid")
+        joints, valid = joints + labelled.numel(), valid + int(labelled.sum())
+        visible += int(hands.joint_visible.sum()) if hands.joint_visible is not None else 0
+        if hands.side is not None:
+            left, sided = left + int((hands.side == LEFT).sum()), sided + len(rows)
+        if hands.subject is not None:
+            people.update(hands.subject.unique().tolist())
+        extents.append(_extent(flat, labelled))
+        if hands.joints_3d is not None and spec.root == "camera":
+            depths.append(hands.joints_3d[..., 2][labelled])
+    sides = f"{left} left, {count - left} right" if sided == count else "side not told"
+    yield "hands", f"{count} ({sides})"
+    if people:
+        yield "people", str(len(people))
+    yield "pictures", ", ".join(field for field in PICTURES if field in spec.modalities)
+    yield "labels", ", ".join(names)
+    seen = f", visible {100 * visible / joints:.1f} %" if "joint_visible" in names else ""
+    yield "labelled joints", f"{100 * valid / joints:.1f} %{seen}"
+    if spec.joints != 21:
+        yield "joints", f"{spec.joints}: {', '.join(spec.joint_names)}"
+    extent = torch.cat(extents)
+    extent = extent[extent > 0]
+    if len(extent):
+        yield "hand's extent", f"{extent.min():.0f} to {extent.max():.0f} px, median {extent.median():.0f}"
+    if depths:
+        z = torch.cat(depths)
+        yield "joints' depth", f"{z.min():.0f} to {z.max():.0f} mm, median {z.median():.0f}"
+    if spec.gestures:
+        yield "gestures", ", ".join(spec.gestures)
+    yield "licence", spec.licence or "not told; yours to know"
+
+
+def _extent(joints: Float[Tensor, "hand joint 2"], valid: Tensor) -> Float[Tensor, " hand"]:
+    """Larger side of the labelled joints' box, 0 where none is labelled."""
+    low = joints.masked_fill(~valid[..., None], torch.inf).amin(1)
+    high = joints.masked_fill(~valid[..., None], -torch.inf).amax(1)
+    return (high - low).amax(1).clamp_min(0)
+
+
+def _of_pictures(data: HandData) -> Iterator[tuple[str, str]]:
+    """Sizes and depths of a few pictures, spread over the set."""
+    rows = range(0, len(data), max(1, len(data) // LOOKED_AT))
+    if "image" in data.spec.modalities:
+        sizes = Counter(data.picture(row).shape[1::-1] for row in rows)
+    else:
+        sizes = Counter(data.depth(row).shape[::-1] for row in rows)
+    yield "picture sizes", f"{', '.join(f'{w} x {h}' for (w, h), _ in sizes.most_common(5))} (of {sum(sizes.values())} looked at)"
+    if "depth" in data.spec.modalities:
+        depth = np.concatenate([values[values > 0] for values in (data.depth(row) for row in rows[::5])])
+        low, middle, high = np.percentile(depth, [1, 50, 99]) if len(depth) else (0, 0, 0)
+        yield "depth", f"{low:.0f} to {high:.0f} mm (1st to 99th percentile), median {middle:.0f}"
+
+
+# ------------------------------------------------------------------------------------------------------------------ sheet
+
+
+def sheet(data: HandData, count: int) -> UInt8[np.ndarray, "height width 3"]:
+    """Hands spread over the set, each in every kind of picture that the set has, with its joints and its side."""
+    rows = torch.linspace(0, len(data) - 1, min(count, len(data))).long()
+    fields = tuple(field for field in ("image", "depth", "parts") if field in data.spec.modalities)
+    drawable = data.labels(rows).need("joint_valid")[0].sum(1) >= 2
+    hands = cut(data, rows[drawable], Crop(TILE, margin=MARGIN), fields=fields)
+    tiles = [_tile(hands, number, field, data.spec.joint_names) for number in range(len(hands)) for field in fields]
+    if not tiles:
+        raise UserError(data.spec.name, "none of the chosen hands has two labelled joints", "look at its labels")
+    columns = len(fields) * max(1, 8 // len(fields))
+    return grid([tiles[start : start + columns] for start in range(0, len(tiles), columns)])
+
+
+def _tile(hands: Hands, number: int, field: PixelField, names: tuple[str, ...]) -> UInt8[np.ndarray, "side side 3"]:
+    match field:
+        case "image":
+            (image,) = hands.need("image")
+            pixels = (image[number].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        case "depth":
+            (depth,) = hands.need("depth")
+            pixels = _grey_depth(depth[number, 0].numpy(), hands, number)
+        case _:
+            (parts,) = hands.need("parts")
+            pixels = PART_COLOURS[parts[number, 0].numpy()]
+    canvas = np.ascontiguousarray(pixels)
+    if field != "parts":
+        _draw_joints(canvas, hands, number, names)
+    if hands.side is not None:
+        letter = "L" if hands.side[number] == LEFT else "R"
+        cv2.putText(canvas, letter, (5, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 4, cv2.LINE_AA)
+        cv2.putText(canvas, letter, (5, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+    return canvas
+
+
+def _grey_depth(depth: np.ndarray, hands: Hands, number: int) -> UInt8[np.ndarray, "side side 3"]:
+    """Near is bright, 200 mm before the hand's middle to 200 mm behind; unknown is black."""
+    (solid, valid) = hands.need("joints_3d", "joint_valid")
+    middle = float(solid[number, valid[number], 2].median())
+    grey = np.where(depth > 0, np.clip((middle + 200 - depth) / 400, 0, 1) * 200 + 30, 0)
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
+
+
+def _draw_joints(canvas: np.ndarray, hands: Hands, number: int, names: tuple[str, ...]) -> None:
+    """Dots, and lines from each joint of a finger to the next; joints without a label are left out, hidden ones are hollow."""
+    flat, valid = hands.need("joints_2d", "joint_valid")
+    seen = hands.joint_visible[number].tolist() if hands.joint_visible is not None else [True] * len(names)
+    points = [(round(x * 16), round(y * 16)) for x, y in (flat[number] - 0.5).tolist()]
+    drawn = valid[number].tolist()
+    fingers = [FINGERS.index(finger) if (finger := name.split("_")[0]) in FINGERS else None for name in names]
+    for joint in range(1, len(names)):
+        finger = fingers[joint]
+        before = joint - 1 if fingers[joint - 1] == finger else 0 if names[0] in ("wrist", "palm") else joint
+        if finger is not None and drawn[joint] and drawn[before]:
+            cv2.line(canvas, points[before], points[joint], FINGER_COLOURS[finger], 2, cv2.LINE_AA, 4)
+    for joint, finger in enumerate(fingers):
+        if drawn[joint]:
+            colour = (250, 250, 250) if finger is None else FINGER_COLOURS[finger]
+            cv2.circle(canvas, points[joint], 48, colour, -1 if seen[joint] else 1, cv2.LINE_AA, 4)

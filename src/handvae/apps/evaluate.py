@@ -35,6 +35,8 @@ class Options:
     """Models (a shipped one's name, a .safetensors file or a run folder), then the folder of a data set."""
     split: str | None = "test"
     """Split of the data set; None for all of it."""
+    protocol: str | None = None
+    """Which hands or which division, for data sets that have several (docs/data.md)."""
     metrics: str = "all"
     """Comma-separated, out of: pose, picture, spread, pixels; or all that the data allow."""
     report: Path | None = None
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     *names, dataset = options.what
     wanted = _metrics(options.metrics)
     models = [load_model(name) for name in names]
-    data = open_data(Path(dataset), options.split)
+    data = open_data(Path(dataset), options.split, options.protocol)
     for model in models:
         _fits(model, data, dataset)
     labels = _labels(models)

@@ -128,7 +128,7 @@ def open_source(source: Source) -> HandData:
     Raises:
         UserError: one is not there or has a fault, or they cannot be mixed.
     """
-    first = open_data(source.root, source.split)
+    first = open_data(source.root, source.split, source.protocol)
     if not source.also:
         if source.shares:
             raise UserError("--data.shares", "there is one data set", "name the others by --data.also")

@@ -59,6 +59,16 @@ def test_the_side_is_the_one_the_joints_have(name, laid_out):
     assert torch.equal(bend < 0, hands.side == RIGHT)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_knows_its_split(name, laid_out):
+    root, _ = laid_out(name)
+    whole = open_data(root)
+    for split in ("train", "test") if name != "ho3d" else ("train",):
+        part = open_data(root, split)
+        assert {part.split_of(row) for row in range(len(part))} == {split}
+        assert sum(whole.split_of(row) == split for row in range(len(whole))) == len(part)
+
+
 # ------------------------------------------------------------------------------------------------------------------- RHD
 
 

@@ -87,6 +87,9 @@ def _of_labels(data: HandData) -> Iterator[tuple[str, str]]:
             depths.append(hands.joints_3d[..., 2][labelled])
     sides = f"{left} left, {count - left} right" if sided == count else "side not told"
     yield "hands", f"{count} ({sides})"
+    splits = Counter(data.split_of(row) for row in range(count))
+    if set(splits) != {""}:
+        yield "splits", ", ".join(f"{name or 'none'} {number}" for name, number in sorted(splits.items()))
     if people:
         yield "people", str(len(people))
     yield "pictures", ", ".join(field for field in PICTURES if field in spec.modalities)
@@ -134,7 +137,7 @@ def _of_pictures(data: HandData) -> Iterator[tuple[str, str]]:
 def sheet(data: HandData, count: int) -> UInt8[np.ndarray, "height width 3"]:
     """Hands spread over the set, each in every kind of picture that the set has, with its joints and its side."""
     rows = torch.linspace(0, len(data) - 1, min(count, len(data))).long()
-    fields = tuple(field for field in ("image", "depth", "parts") if field in data.spec.modalities)
+    fields: tuple[PixelField, ...] = tuple(field for field in PICTURES if field != "mask" and field in data.spec.modalities)
     drawable = data.labels(rows).need("joint_valid")[0].sum(1) >= 2
     hands = cut(data, rows[drawable], Crop(TILE, margin=MARGIN), fields=fields)
     tiles = [_tile(hands, number, field, data.spec.joint_names) for number in range(len(hands)) for field in fields]

@@ -28,6 +28,7 @@ AUTHORS = "https://lmb.informatik.uni-freiburg.de/projects/freihand"
 VERSIONS = ("gs", "hom", "sample", "auto")
 PROTOCOLS = ("all", *VERSIONS)
 FOLDERS = {"train": "training", "test": "evaluation"}
+SPLITS = {folder: split for split, folder in FOLDERS.items()}
 
 
 class FreihandHands(HandData):
@@ -97,6 +98,10 @@ class FreihandHands(HandData):
     def name(self, row: int) -> str:
         """The picture's name below the root."""
         return self._names[row]
+
+    def split_of(self, row: int) -> str:
+        """`train` or `test`."""
+        return SPLITS[self._names[row].split("/")[0]]
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""

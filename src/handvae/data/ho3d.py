@@ -84,6 +84,10 @@ class Ho3dHands(HandData):
         """The picture's name below the root."""
         return self._path(row, "rgb", self._suffix).relative_to(self.root.resolve()).as_posix()
 
+    def split_of(self, row: int) -> str:
+        """Always `train`."""
+        return "train"
+
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
         return read_picture(self._path(row, "rgb", self._suffix))

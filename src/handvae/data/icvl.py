@@ -92,6 +92,10 @@ class IcvlHands(HandData):
         """The depth map's name below the root."""
         return self._names[row]
 
+    def split_of(self, row: int) -> str:
+        """`train` or `test`."""
+        return "train" if self._names[row].startswith("Training") else "test"
+
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
         """Depth in mm."""
         return read_plane(inside(self.root, self._names[row]), np.uint16).astype(np.float32)

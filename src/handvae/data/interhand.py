@@ -66,6 +66,7 @@ class _Annotation(_Strict):
 class _Files:
     """The data file of a split, and where its pictures lie."""
 
+    split: str
     data: Path
     pictures: Path
 
@@ -95,6 +96,7 @@ class _Cameras:
 class _Split:
     """One data file: its frames, its cameras, and a row for each hand."""
 
+    name: str
     folder: Path
     frames: _Frames
     cameras: _Cameras
@@ -173,6 +175,10 @@ class InterhandHands(HandData):
         part, place = self._at(row)
         return part.names[place]
 
+    def split_of(self, row: int) -> str:
+        """`train`, `val` or `test`."""
+        return self._at(row)[0].name
+
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
         part, place = self._at(row)
@@ -187,11 +193,12 @@ def find_files(root: Path, split: str | None) -> list[_Files]:
     """The data files of a split, or of all splits that are there."""
     splits = SPLITS if split is None else (split,)
     official = [
-        _Files(path, root / "images" / name) for name in splits for path in sorted((root / "annotations" / name).glob("*_data.json"))
+        _Files(name, path, root / "images" / name) for name in splits for path in sorted((root / "annotations" / name).glob("*_data.json"))
     ]
     beside = [path for path in sorted(root.glob("*_data.json")) if split is None or split in path.stem.split("_")]
     beside = [path for path in beside if path.with_name(path.name.replace("_data.json", "_joint_3d.json")).is_file()]
-    return official or [_Files(path, root) for path in beside]
+    named = [next((name for name in SPLITS if name in path.stem.split("_")), "") for path in beside]
+    return official or [_Files(name, path, root) for name, path in zip(named, beside, strict=True)]
 
 
 def _read_split(files: _Files, protocol: str) -> _Split:
@@ -242,7 +249,7 @@ def _rows(files: _Files, frames: _Frames, cameras: _Cameras, pictures: dict, han
     table = torch.tensor(rows).reshape(-1, 4)
     frame, camera, hand, subject = table.unbind(1)
     valid = torch.from_numpy(np.array(valids, bool).reshape(-1, 21))
-    return _Split(files.pictures, frames, cameras, tuple(names), frame, camera, hand, valid, subject)
+    return _Split(files.split, files.pictures, frames, cameras, tuple(names), frame, camera, hand, valid, subject)
 
 
 def _read_frames(path: Path) -> _Frames:

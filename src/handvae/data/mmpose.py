@@ -96,15 +96,24 @@ class _Row:
     """(21, 3) mm."""
 
 
+def kind_named(text: str) -> str | None:
+    """The data set that a text names, such as a file's name."""
+    plain = text.lower().replace("_", "-")
+    return next((kind for kind in _KINDS if kind in plain), None)
+
+
 def find_annotation(root: Path, split: str | None) -> Path | None:
-    """The JSON file of a split that lies in a folder or in its `annotations/`; None where there is none."""
+    """The one JSON file, of a split if one is given, that is named for its data set; in a folder or its `annotations/`."""
     if root.is_file():
-        return root
-    found = sorted(path for folder in (root, root / "annotations") if folder.is_dir() for path in folder.glob("*.json") if path.is_file())
-    if split is not None:
-        words = SPLIT_WORDS.get(split, (split,))
-        found = [path for path in found if set(path.stem.lower().replace("-", "_").split("_")) & set(words)]
+        return root if kind_named(root.stem) else None
+    found = sorted(path for folder in (root, root / "annotations") if folder.is_dir() for path in folder.glob("*.json"))
+    found = [path for path in found if path.is_file() and kind_named(path.stem) and split in (None, _split_named(path.stem))]
     return found[0] if len(found) == 1 else None
+
+
+def _split_named(text: str) -> str:
+    words = set(text.lower().replace("-", "_").split("_"))
+    return next((split for split, known in SPLIT_WORDS.items() if words & set(known)), "")
 
 
 class MmposeHands(HandData):
@@ -121,8 +130,8 @@ class MmposeHands(HandData):
     def __init__(self, root: Path, split: str | None = None) -> None:
         path = find_annotation(root, split)
         if path is None:
-            which = f"for split {split!r} " if split else ""
-            raise UserError(root, f"holds no single annotation file {which}", "name the file itself, or a split that its name says")
+            which = f" of split {split!r}" if split else ""
+            raise UserError(root, f"holds no single annotation file{which}", "name the file itself, or a split that its name says")
         pictures, rows, self._kind = _read(path)
         usable = [row for row in rows if (row.points[:, 2] > 0).sum() >= 2]
         if not usable:
@@ -132,6 +141,7 @@ class MmposeHands(HandData):
         for row in usable:
             if row.image_id not in pictures:
                 raise UserError(path, f"image_id {row.image_id} is not in images", GIVE_ORIGINAL)
+        self._split = _split_named(path.stem)
         self._names = tuple(pictures[row.image_id].file_name for row in usable)
         self.root = _picture_folder(path, self._names[0], _KINDS[self._kind].authors)
         self._labels = _labels(usable, pictures, self._names, self._kind)
@@ -157,6 +167,10 @@ class MmposeHands(HandData):
     def name(self, row: int) -> str:
         """The picture's file name."""
         return self._names[row]
+
+    def split_of(self, row: int) -> str:
+        """What the file's name says."""
+        return self._split
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
@@ -187,7 +201,7 @@ def _read(path: Path) -> tuple[dict[int, _Picture], list[_Row], str]:
             field = ".".join(str(step) for step in (part, key, *first["loc"]))
             raise UserError(path, f"{field}: {first['msg']}", "mend that field") from error
         if (part, key) == ("info", "description"):
-            described = str(value).lower()
+            described = str(value)
     if not rows:
         raise UserError(path, "holds no annotation of a hand", "give a file of one of " + ", ".join(_KINDS))
     return pictures, rows, kind
@@ -199,10 +213,9 @@ def _kind_of(path: Path, described: str, first: _Annotation) -> str:
         return "coco-wholebody"
     if first.joint_cam is not None:
         return "rhd"
-    for text in (described, path.stem.lower(), path.parent.name.lower()):
-        for kind in _KINDS:
-            if kind in text:
-                return kind
+    kind = kind_named(described) or kind_named(path.stem)
+    if kind is not None:
+        return kind
     raise UserError(path, "does not say which data set it holds", f"put one of {', '.join(_KINDS)} into info.description or its name")
 
 

@@ -43,13 +43,13 @@ class MsraHands(HandData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         self.root = root
-        left_out = need_choice(root, "protocol", protocol, SUBJECTS)
+        self._left_out = need_choice(root, "protocol", protocol, SUBJECTS)
         split = None if split is None else need_choice(root, "split", split, ("train", "test"))
         self._names: list[str] = []
         joints, subjects, gestures = [], [], []
         empty = 0
         for number, person in enumerate(SUBJECTS):
-            if split is not None and (person == left_out) != (split == "test"):
+            if split is not None and (person == self._left_out) != (split == "test"):
                 continue
             for index, gesture in enumerate(GESTURES):
                 path = need_file(root / person / gesture / "joint.txt", AUTHORS)
@@ -97,6 +97,10 @@ class MsraHands(HandData):
     def name(self, row: int) -> str:
         """The depth file's name below the root."""
         return self._names[row]
+
+    def split_of(self, row: int) -> str:
+        """`test` for the person that the protocol leaves out, else `train`."""
+        return "test" if self._names[row].startswith(f"{self._left_out}/") else "train"
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
         """Depth in mm of the whole picture, 0 outside the hand's box."""

@@ -90,6 +90,10 @@ class NyuHands(HandData):
         """The depth map's name below the root."""
         return self._names[row]
 
+    def split_of(self, row: int) -> str:
+        """`train` or `test`."""
+        return self._names[row].split("/")[0]
+
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The colour picture, which is registered to the depth."""
         if not self._has_picture:

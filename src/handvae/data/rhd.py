@@ -25,6 +25,7 @@ from handvae.hand import LEFT, PARTS, RIGHT, to_internal
 
 AUTHORS = "https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html"
 FOLDERS = {"train": "training", "test": "evaluation"}
+SPLITS = {folder: split for split, folder in FOLDERS.items()}
 PROTOCOLS = ("dominant", "both")
 NEAREST_MM = 50.0
 
@@ -149,6 +150,10 @@ class RhdHands(HandData):
     def name(self, row: int) -> str:
         """The colour picture's name below the root."""
         return self._name(row, "color")
+
+    def split_of(self, row: int) -> str:
+        """`train` or `test`."""
+        return SPLITS[self._name(row, "color").split("/")[0]]
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""

@@ -53,8 +53,6 @@ def recognise(root: Path) -> str:
     """The layout of a folder or file: a key of `OWN_LAYOUTS`, `parquet`, `mmpose` or, where nothing else fits, `coco`."""
     if root.suffix == ".parquet" or (root.is_dir() and any(root.glob("*.parquet"))):
         return "parquet"
-    if root.is_file():
-        return "coco" if root.name == "annotations.json" else "mmpose"
     if (root / "annotations.json").is_file():
         return "coco"
     for name, patterns in OWN_LAYOUTS.items():

@@ -57,6 +57,11 @@ def in_camera(joints: Float[Tensor, "*batch 3"], camera: str) -> Float[Tensor, "
             return joints
 
 
+def is_tested(sequence: str, which: str) -> bool:
+    """Whether the protocol `pose` or `srv` tests on a sequence."""
+    return sequence.startswith("B1") if which == "pose" else sequence.endswith("Counting")
+
+
 class StbHands(HandData):
     """STB in its own layout.
 
@@ -70,7 +75,7 @@ class StbHands(HandData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        which, camera = need_choice(root, "protocol", protocol, PROTOCOLS).split("/")
+        self._which, camera = need_choice(root, "protocol", protocol, PROTOCOLS).split("/")
         split = None if split is None else need_choice(root, "split", split, ("train", "test"))
         cameras = CAMERAS[camera]
         need_file(root / "labels", AUTHORS)
@@ -78,8 +83,7 @@ class StbHands(HandData):
         self._names: list[Path] = []
         flat, solid, intrinsics = [], [], []
         for sequence in SEQUENCES:
-            tested = sequence.startswith("B1") if which == "pose" else sequence.endswith("Counting")
-            if split is not None and tested != (split == "test"):
+            if split is not None and is_tested(sequence, self._which) != (split == "test"):
                 continue
             path = need_file(root / "labels" / f"{sequence}_{cameras[0][:2]}.mat", AUTHORS)
             values = need_numbers(path, "handPara", read_mat(path, "handPara")["handPara"], (3, 21, None))
@@ -121,6 +125,10 @@ class StbHands(HandData):
     def name(self, row: int) -> str:
         """The picture's name below the root."""
         return self._names[row].relative_to(self.root).as_posix()
+
+    def split_of(self, row: int) -> str:
+        """`train` or `test`, as the protocol divides."""
+        return "test" if is_tested(self._names[row].parent.name, self._which) else "train"
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""

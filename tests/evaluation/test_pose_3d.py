@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handvae.errors import UserError
-from handvae.evaluation.comparison import Comparison
+from handvae.evaluation.comparison import Comparison, aligned
 from handvae.evaluation.measure import Measure, PoseProtocol
 from handvae.evaluation.pose import HAND3D, PoseMetrics, RelativeRoots, joint_errors, pose_measures_3d
 from handvae.evaluation.predictions import INTRINSICS, back_projected
-from handvae.geometry import random_rotation
+from handvae.geometry import procrustes_align, random_rotation
 from handvae.hand import scale_bone
 
 
@@ -212,6 +212,16 @@ def test_pa_mpjpe_is_zero_under_any_similarity(seed, scale, missing):
     assert found["pa_mpjpe"].value == pytest.approx(0, abs=1e-6)
     assert found["pa_auc_0_50_freihand"].value == pytest.approx(1.0, abs=0.0051)  # at 0 mm rounding decides
     assert found["pa_mpjpe"].n == 4
+
+
+def test_both_fits_are_procrustes_of_the_labelled_joints():
+    prediction, truth, valid = hands()
+    fit = aligned(prediction, truth, valid)
+    for hand in range(6):
+        labelled = valid[hand]
+        for scale, found in ((True, fit.similar), (False, fit.rigid)):
+            alone = procrustes_align(prediction[hand, labelled], truth[hand, labelled], scale)
+            torch.testing.assert_close(found[hand, labelled], alone)
 
 
 def test_a_mirrored_hand_is_not_aligned_away():

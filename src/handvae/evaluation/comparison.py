@@ -72,21 +72,33 @@ class Comparison:
 AS_GIVEN = Comparison()
 
 
+@dataclass(frozen=True)
+class Aligned:
+    """Predictions moved onto their truths; a joint without label comes back at the mean."""
+
+    similar: Float[Tensor, "batch joint 3"]
+    """By rotation, shift and scale, as PA-MPJPE does."""
+    rigid: Float[Tensor, "batch joint 3"]
+    """By rotation and shift."""
+    usable: Bool[Tensor, "batch joint"]
+    """Joints that count: none of a hand with fewer than `FEWEST_TO_ALIGN` labels."""
+
+
 def aligned(
-    prediction: Float[Tensor, "batch joint 3"], truth: Float[Tensor, "batch joint 3"], valid: Bool[Tensor, "batch joint"], *, scale: bool
-) -> tuple[Float[Tensor, "batch joint 3"], Bool[Tensor, "batch joint"]]:
-    """Predictions moved onto their truths by a similarity fitted on labelled joints, and the joints that count.
+    prediction: Float[Tensor, "batch joint 3"], truth: Float[Tensor, "batch joint 3"], valid: Bool[Tensor, "batch joint"]
+) -> Aligned:
+    """Fit every prediction to its truth by least squares over labelled joints, with and without scale; any unit.
 
-    A hand with fewer than `FEWEST_TO_ALIGN` labelled joints does not count. The prediction of a joint without label comes back at the mean.
-
-    Args:
-        prediction: any unit.
-        truth: the same unit.
-        valid: joints that take part.
-        scale: fit the scale too, as PA-MPJPE does; otherwise rotation and shift.
+    The best rotation does not depend on the scale, so it is found once.
     """
     usable = valid & (valid.sum(1, keepdim=True) >= FEWEST_TO_ALIGN)
-    return procrustes_align(_at_mean(prediction, usable), _at_mean(truth, usable), scale), usable
+    prediction, truth = _at_mean(prediction, usable), _at_mean(truth, usable)
+    rigid = procrustes_align(prediction, truth, scale=False)
+    centre = truth.mean(1, keepdim=True)
+    turned, goal = rigid - centre, truth - centre
+    spread = turned.square().sum((1, 2), keepdim=True)
+    ratio = (turned * goal).sum((1, 2), keepdim=True) / torch.where(spread > 0, spread, 1.0)  # Umeyama (1991), eq. (42)
+    return Aligned(centre + turned * ratio, rigid, usable)
 
 
 def _at_mean(joints: Tensor, valid: Tensor) -> Tensor:

@@ -98,10 +98,9 @@ class PoseMetrics:
         nothing = ~valid.any(1, keepdim=True)
         self._worst.add(errors.nan_to_num(nan=-1.0).amax(1, keepdim=True).masked_fill(nothing, float("nan")))
         self._frame_mean.add(errors.nanmean(1, keepdim=True))
-        similar, usable = aligned(prediction, truth, valid, scale=True)
-        self._similar.add(joint_errors(similar, truth, usable))
-        rigid, usable = aligned(prediction, truth, valid, scale=False)
-        self._rigid.add(joint_errors(rigid, truth, usable).flatten()[:, None])
+        fit = aligned(prediction, truth, valid)
+        self._similar.add(joint_errors(fit.similar, truth, fit.usable))
+        self._rigid.add(joint_errors(fit.rigid, truth, fit.usable).flatten()[:, None])
         if self._bones is not None:
             ends = valid[:, 1:] & valid[:, list(PARENTS[1:])]
             self._bones.add((bone_lengths(prediction) - bone_lengths(truth)).abs().masked_fill(~ends, float("nan")))

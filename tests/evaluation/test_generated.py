@@ -8,7 +8,7 @@ import torch
 
 from handvae.data.coco import CocoHands
 from handvae.errors import UserError
-from handvae.evaluation.features import Extractor, HandFeatures, cache_folder, features_of, kept_features
+from handvae.evaluation.features import Extractor, HandFeatures, InceptionFeatures, cache_folder, features_of, kept_features
 from handvae.evaluation.generated import batch_norm, picture_measures, set_measures
 from handvae.evaluation.measure import PictureProtocol
 from handvae.systems.srv_vae import SrvVae
@@ -17,7 +17,7 @@ from handvae.systems.srv_vae import SrvVae
 class Thumbnails(Extractor):
     """Features of a test: the picture as 4 x 4 pixels."""
 
-    name, distances, dim, size_px = "thumbnails", ("fd_thumb", "kd_thumb"), 48, 4
+    name, space, dim, size_px = "thumbnails", "thumb", 48, 4
 
     def __init__(self) -> None:
         self.seen = 0
@@ -116,13 +116,13 @@ def test_real_pictures_of_the_same_sort_are_near_and_others_far():
     near, far = ({m.name: m for m in set_measures(real, other, Thumbnails(), protocol, "unseen")} for other in (alike, unlike))
     assert set(near) == {
         "fd_thumb_unseen", "kd_thumb_unseen", "kd_thumb_unseen_standard_error",
-        "precision_unseen", "recall_unseen", "density_unseen", "coverage_unseen",
+        "precision_thumb_unseen", "recall_thumb_unseen", "density_thumb_unseen", "coverage_thumb_unseen",
     }  # fmt: skip
     assert abs(near["kd_thumb_unseen"].value) < 3 * near["kd_thumb_unseen_standard_error"].value
     assert far["kd_thumb_unseen"].value > 10 * far["kd_thumb_unseen_standard_error"].value
     assert far["fd_thumb_unseen"].value == pytest.approx(8 * 2.25, rel=0.2)
     assert near["fd_thumb_unseen"].value < 1
-    assert near["precision_unseen"].value > 90 > far["precision_unseen"].value
+    assert near["precision_thumb_unseen"].value > 90 > far["precision_thumb_unseen"].value
 
 
 def test_generated_pictures_are_compared_pose_for_pose(build, tiny_set):
@@ -150,7 +150,7 @@ def test_a_generator_of_the_real_pictures_has_distance_zero(build, tiny_set, cro
     monkeypatch.setattr(SrvVae, "synthesize", perfect)
     found = {m.name: m.value for m in picture_measures(system, data, Thumbnails(), "unseen")}
     assert found["fd_thumb_unseen"] == pytest.approx(0, abs=1e-6)
-    assert (found["precision_unseen"], found["recall_unseen"]) == (100, 100)
+    assert (found["precision_thumb_unseen"], found["recall_thumb_unseen"]) == (100, 100)
 
 
 def test_both_sets_have_at_most_the_asked_number(build, tiny_set):
@@ -184,3 +184,29 @@ def test_the_mode_of_batch_normalisation_is_seen(build, tiny_config):
     assert batch_norm(system.train()) == "train"
     assert batch_norm(system.eval()) == "eval"
     assert batch_norm(build()) == "none"
+
+
+@pytest.mark.parametrize(("options", "suffix", "n"), [((), "unseen", 48), (("--split", "train"), "seen", 32)])
+def test_the_command_compares_sets_in_the_space_of_hands(handvae, tiny_model, tiny_set, tmp_path, options, suffix, n):
+    chosen = options or ("--split", "None")
+    code, _, error = handvae("evaluate", tiny_model, tiny_set, *chosen, "--metrics", "sets", "--report", tmp_path)
+    assert code == 0, error
+    said = (tmp_path / "report.json").read_text()
+    assert f'"fd_hand_{suffix}"' in said
+    assert '"fid_' not in said
+    assert f'"n": {n}' in said
+
+
+def test_the_command_refuses_sets_that_are_too_small(refused, tiny_model, tiny_set):
+    assert "fewer than 20 hands" in refused("evaluate", tiny_model, tiny_set, "--split", "test", "--metrics", "sets")
+
+
+def test_the_command_refuses_other_inception_weights(refused, tiny_model, tiny_set):
+    assert "6726825d" in refused("evaluate", tiny_model, tiny_set, "--metrics", "sets", "--inception-weights", tiny_model)
+
+
+def test_only_inceptions_distances_are_called_fid(tiny_model, monkeypatch):
+    assert Thumbnails().distances == ("fd_thumb", "kd_thumb")
+    assert HandFeatures(tiny_model).distances == ("fd_hand", "kd_hand")
+    monkeypatch.setattr("handvae.evaluation.features.load_inception", lambda weights: None)
+    assert InceptionFeatures(tiny_model).distances == ("fid", "kid")

@@ -17,6 +17,7 @@ from handvae.apps.options import parse
 from handvae.data.reader import HandData
 from handvae.data.source import open_data
 from handvae.errors import UserError
+from handvae.evaluation.features import InceptionFeatures, cache_folder
 from handvae.evaluation.metrics import METRICS
 from handvae.evaluation.reading import read
 from handvae.evaluation.study import Report, Study, report
@@ -38,9 +39,11 @@ class Options:
     protocol: str | None = None
     """Which hands or which division, for data sets that have several (docs/data.md)."""
     metrics: str = "all"
-    """Comma-separated, out of: pose, picture, spread, pixels; or all that the data allow."""
+    """Comma-separated, out of: pose, picture, spread, pixels, sets; or all that the data allow."""
     report: Path | None = None
     """Folder for report.json and report.html."""
+    inception_weights: Path | None = None
+    """File of the FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): adds fid and kid to `sets`."""
     seed: int = 0
     """Of everything drawn: bootstrap, permutations, appearances."""
 
@@ -59,7 +62,12 @@ def main(arguments: Sequence[str]) -> None:
     for model in models:
         _fits(model, data, dataset)
     labels = _labels(models)
-    studies = [Study(label, m.reader, data, read(m.reader, data), options.seed) for label, m in zip(labels, models, strict=True)]
+    spaces = () if options.inception_weights is None else (InceptionFeatures(options.inception_weights),)
+    poses = "seen" if options.split == "train" else "unseen"
+    studies = [
+        Study(label, m.reader, data, read(m.reader, data), options.seed, poses, spaces, cache_folder() if spaces else None)
+        for label, m in zip(labels, models, strict=True)
+    ]
     found = report(studies, wanted)
     title = f"{', '.join(labels)} on {dataset}, split {options.split}"
     _print(title, found)

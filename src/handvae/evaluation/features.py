@@ -29,11 +29,16 @@ class Extractor(ABC):
 
     name: str
     """Network, weights and resizing: all that a distance depends on."""
-    distances: tuple[str, str]
-    """What the Frechet and the kernel distance in these features are called; `fid` and `kid` are Inception's alone."""
+    space: str
+    """Short name of the space: `inception` or `hand`."""
     dim: int
     size_px: int
     """Side that pictures are resized to."""
+
+    @property
+    def distances(self) -> tuple[str, str]:
+        """What the Frechet and the kernel distance in this space are called: `fid` and `kid` in Inception's, and in no other."""
+        return ("fid", "kid") if self.space == "inception" else (f"fd_{self.space}", f"kd_{self.space}")
 
     @abstractmethod
     def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch feature"]:
@@ -51,7 +56,7 @@ class InceptionFeatures(Extractor):
     """
 
     name = f"Inception-v3 2015-12-05 ({HASH}), 8-bit pictures, TensorFlow 1's bilinear resize to {SIDE_PX} px"
-    distances = ("fid", "kid")
+    space = "inception"
     dim, size_px = DIM, SIDE_PX
 
     def __init__(self, weights: Path) -> None:
@@ -73,7 +78,7 @@ class HandFeatures(Extractor):
         UserError: there is no such model, or it has no trunk that reads pictures.
     """
 
-    distances = ("fd_hand", "kd_hand")
+    space = "hand"
 
     def __init__(self, model: str | Path = SHIPPED) -> None:
         loaded = load_model(model)

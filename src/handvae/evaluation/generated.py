@@ -22,6 +22,9 @@ MOST = 10_000
 """Pictures of each set."""
 BATCH = 64
 
+FEWEST = 2 * FEWEST_BLOCKS
+"""Hands with all joints labelled, without which nothing is compared."""
+
 Poses = Literal["seen", "unseen"]
 Looks = Literal["prior", "aggregate"]
 
@@ -86,8 +89,8 @@ def picture_measures(
         UserError: fewer than 20 hands have all their joints labelled.
     """
     rows = _whole(data)
-    if len(rows) < 2 * FEWEST_BLOCKS:
-        fault = f"{len(rows)} hands of {len(data)} have all their joints labelled, and distances of sets need {2 * FEWEST_BLOCKS}"
+    if len(rows) < FEWEST:
+        fault = f"{len(rows)} hands of {len(data)} have all their joints labelled, and distances of sets need {FEWEST}"
         raise UserError("data set", fault, "give a larger split")
     if len(rows) > most:
         rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=1).generator)[:most]].sort().values
@@ -104,21 +107,22 @@ def set_measures(
     suffix: str,
     seed: int = 0,
 ) -> tuple[Measure, ...]:
-    """All distances of two sets of features, named `<distance>_<suffix>`."""
+    """All distances of two sets of features, named `<distance>_<suffix>`, or `<share>_<space>_<suffix>`."""
     n = min(len(real), len(generated))
     kernel = kernel_distance(real, generated, Noise(seed, stream=2).generator)
     cover = manifold(real, generated)
     frechet_name, kernel_name = (f"{name}_{suffix}" for name in extractor.distances)
     blocks = f"unbiased, polynomial kernel, {kernel.blocks} disjoint blocks of {kernel.block}"
+    where = f"{extractor.space}_{suffix}"
     near = f"{cover.neighbours} nearest neighbours"
     return (
         Measure(frechet_name, frechet_distance(gaussian_of(real), gaussian_of(generated)), "", n, protocol, "Frechet distance, float64"),
         Measure(kernel_name, kernel.value, "", n, protocol, f"mean; {blocks}"),
         Measure(f"{kernel_name}_standard_error", kernel.standard_error, "", n, protocol, f"of that mean; {blocks}"),
-        Measure(f"precision_{suffix}", 100 * cover.precision, "%", n, protocol, f"generated pictures within the real manifold; {near}"),
-        Measure(f"recall_{suffix}", 100 * cover.recall, "%", n, protocol, f"real pictures within the generated manifold; {near}"),
-        Measure(f"density_{suffix}", cover.density, "", n, protocol, f"real neighbourhoods that hold a generated picture, mean; {near}"),
-        Measure(f"coverage_{suffix}", 100 * cover.coverage, "%", n, protocol, f"real neighbourhoods that hold a generated picture; {near}"),
+        Measure(f"precision_{where}", 100 * cover.precision, "%", n, protocol, f"generated pictures within the real manifold; {near}"),
+        Measure(f"recall_{where}", 100 * cover.recall, "%", n, protocol, f"real pictures within the generated manifold; {near}"),
+        Measure(f"density_{where}", cover.density, "", n, protocol, f"real neighbourhoods that hold a generated picture, mean; {near}"),
+        Measure(f"coverage_{where}", 100 * cover.coverage, "%", n, protocol, f"real neighbourhoods that hold a generated picture; {near}"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from handvae.data.reader import HandData
 from handvae.data.view import cut
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.comparison import Comparison
+from handvae.evaluation.features import Extractor, HandFeatures
+from handvae.evaluation.generated import FEWEST, Poses, picture_measures
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.plots import Curve, Figure
 from handvae.evaluation.pose import bone_measures_3d, joint_errors, pose_measures_2d, pose_measures_3d, spread_coverage
@@ -35,6 +38,12 @@ class Study:
     data: HandData
     reading: Reading
     seed: int = 0
+    poses: Poses = "unseen"
+    """Whether models were trained on these hands."""
+    extractors: tuple[Extractor, ...] = ()
+    """Spaces in which generated pictures are compared with real ones, beside that of hands."""
+    cache: Path | None = None
+    """Where real pictures' features are kept."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,21 @@ def pixels(study: Study) -> Outcome:
     return Outcome(appearance_calibration(system, image, system.joints_of(hands)))
 
 
+def sets(study: Study) -> Outcome:
+    """How near pictures of these poses with random appearances are to the real pictures, as sets."""
+    system = study.system
+    if not isinstance(system, Generator):
+        raise TypeError(f"{type(system).__name__} makes no pictures")
+    spaces = (HandFeatures(), *study.extractors)
+    found = [picture_measures(system, study.data, space, study.poses, seed=study.seed, cache=study.cache) for space in spaces]
+    return Outcome(tuple(measure for measures in found for measure in measures))
+
+
+def _sets_lacking(study: Study) -> str:
+    few = f"fewer than {FEWEST} hands have all their joints labelled"
+    return _pictures_lacking(study) or (few if len(study.reading.whole) < FEWEST else "")
+
+
 def _pictures_lacking(study: Study) -> str:
     if not isinstance(study.system, Generator):
         return f"{study.name} makes no pictures"
@@ -121,6 +145,7 @@ METRICS = {
     "picture": Metric(picture, _pictures_lacking),
     "spread": Metric(spread),
     "pixels": Metric(pixels, _pixels_lacking),
+    "sets": Metric(sets, _sets_lacking),
 }
 
 

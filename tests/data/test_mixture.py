@@ -97,6 +97,20 @@ def test_labels_that_one_set_lacks_are_left_out():
     assert mixed.spec.modalities == ("image", "joints_2d", "joint_valid", "side", "subject")
 
 
+def test_missing_joints_stay_missing_beside_a_set_that_misses_none():
+    class Whole(Made):
+        def labels(self, rows):
+            return replace(super().labels(rows), joint_valid=None)
+
+    class Gaps(Made):
+        def labels(self, rows):
+            return replace(super().labels(rows), joint_valid=torch.arange(21).repeat(len(rows), 1) != 4)
+
+    valid = Mixture([Whole(0, 2), Gaps(1, 2)]).labels(torch.tensor([0, 2])).joint_valid
+    assert valid[0].all()
+    assert valid[1].tolist() == [joint != 4 for joint in range(21)]
+
+
 def test_clouds_of_other_sizes_and_factors_of_other_meaning_do_not_mix():
     a = Made(0, 3, cloud=torch.zeros(3, 100, 3), factors=torch.zeros(3, 2))
     b = Made(1, 3, cloud=torch.zeros(3, 200, 3), factors=torch.zeros(3, 2))
@@ -198,6 +212,11 @@ def test_batches_hold_the_shares_on_average():
 
 def test_a_source_of_one_set_is_that_set(tiny_set):
     assert isinstance(open_source(Source(tiny_set)), CocoHands)
+
+
+def test_the_protocol_is_that_of_the_root(tiny_set):
+    with pytest.raises(UserError, match="no protocol 'B1'"):
+        open_source(Source(tiny_set, protocol="B1"))
 
 
 def test_each_further_set_has_its_own_split(tiny_set):

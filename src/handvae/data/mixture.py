@@ -111,7 +111,7 @@ class Mixture(HandData):
     def _labels_of(self, number: int, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of one set's own rows, as the mixture has them."""
         part = self.sets[number]
-        labels = part.labels(rows)
+        labels = _labels(part, rows)
         values = {name: getattr(labels, name) for name in self._fields}
         for name, used in self._distinct.items():
             values[name] = torch.searchsorted(used[number], values[name]) + sum(len(numbers) for numbers in used[:number])
@@ -152,12 +152,20 @@ def _counts(sizes: Sequence[int], shares: Sequence[int | float] | None) -> list[
 
 def _common_labels(sets: Sequence[HandData], at_wrist: bool) -> tuple[str, ...]:
     """Labels that all sets have in the same form; a camera is none of them where 3D joints have left it."""
-    samples = [dict(part.labels(torch.arange(1)).items()) for part in sets]
+    samples = [dict(_labels(part, torch.arange(1)).items()) for part in sets]
     names = [name for name in samples[0] if all(name in sample and sample[name].shape == samples[0][name].shape for sample in samples)]
     left_out = {"intrinsics"} if at_wrist else set()
     if len({part.spec.factors for part in sets}) > 1:
         left_out.add("factors")
     return tuple(name for name in names if name not in left_out)
+
+
+def _labels(data: HandData, rows: Int[Tensor, " rows"]) -> Hands:
+    """Labels of a set's own rows; joints that no label calls missing are there."""
+    labels = data.labels(rows)
+    if labels.joint_valid is not None:
+        return labels
+    return replace(labels, joint_valid=torch.ones(len(rows), data.spec.joints, dtype=torch.bool))
 
 
 def _all(data: HandData, name: str) -> Tensor:

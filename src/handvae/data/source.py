@@ -33,7 +33,7 @@ class Source:
     shares: tuple[float, ...] = ()
     """Share of each data set in training, in any unit, the root's first; without them every hand counts once."""
     protocol: str | None = None
-    """Which hands or which division, for data sets that have several; None is the first of docs/data.md."""
+    """Which hands or which division of the root, where a data set has several; None is the first of docs/data.md, as for further sets."""
 
 
 OWN_LAYOUTS = {

@@ -27,8 +27,11 @@ def study(build, tiny_set):
 
 
 def test_every_value_hand_by_hand_gives_its_measure(study):
-    for name in METRICS:
-        outcome = METRICS[name].measure(study())
+    subject = study()
+    fitting = [metric for metric in METRICS.values() if not metric.lacking(subject)]
+    assert len(fitting) == len(METRICS) - 1  # sixteen hands are too few for distances of sets
+    for metric in fitting:
+        outcome = metric.measure(subject)
         values = {m.name: m.value for m in outcome.measures}
         for hands in outcome.per_hand:
             assert hands.value() == pytest.approx(values[hands.name], rel=1e-5), hands.name

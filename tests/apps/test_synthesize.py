@@ -79,8 +79,8 @@ def test_poses_repeat_in_turn_until_there_are_enough(made, tiny_set):
 def test_appearances_from_a_data_set_are_other_peoples(made, tiny_set):
     folder = made("a", "--pose", tiny_set, "--split", "test", "--appearance", tiny_set, "--appearance-split", "test")
     people = CocoHands(tiny_set, "test").labels(torch.arange(16)).subject
-    notes = [image["note"] for image in json.loads((folder / "annotations.json").read_text())["images"]]
-    givers = torch.tensor([int(note.split("appearance hand ")[1].split()[0]) for note in notes])
+    notes = [image["provenance"]["appearance"] for image in json.loads((folder / "annotations.json").read_text())["images"]]
+    givers = torch.tensor([int(note.split("hand ")[1].split()[0]) for note in notes])
     assert people is not None
     assert len(set(givers.tolist())) > 3
     assert (people[givers] != people).all()

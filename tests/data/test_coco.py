@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -6,24 +7,31 @@ import pytest
 import torch
 
 from handvae.data.coco import CocoHands, check_coco
-from handvae.data.export import Labelled, write_coco
+from handvae.data.export.formats import write_data
+from handvae.data.hands import DataSpec
+from handvae.data.sample import Sample
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
 
 close = torch.testing.assert_close
 
 
-def labelled(count: int, solid: bool = True) -> list[Labelled]:
+def labelled(count: int, solid: bool = True) -> list[Sample]:
     generator = np.random.default_rng(2)
     return [
-        Labelled(
-            pixels=generator.integers(0, 255, (40, 50, 3), np.uint8),
-            joints_px=generator.uniform(1, 39, (21, 2)).astype(np.float32),
-            side="left" if number % 2 else "right",
-            joints_mm=generator.normal(0, 60, (21, 3)).astype(np.float32) if solid else None,
+        Sample(
+            image=generator.integers(0, 255, (40, 50, 3), np.uint8),
+            joints_2d=generator.uniform(1, 39, (21, 2)).astype(np.float32),
+            side=LEFT if number % 2 else RIGHT,
+            joints_3d=generator.normal(0, 60, (21, 3)).astype(np.float32) if solid else None,
         )
         for number in range(count)
     ]
+
+
+def write_coco(folder: Path, hands: Iterable[Sample], description: str, overwrite: bool = False) -> int:
+    spec = DataSpec("made", 0, 0, ("image", "joints_2d", "joints_3d", "side"), "both")
+    return write_data(folder, "coco", spec, hands, description, overwrite).count
 
 
 def everything(data: CocoHands) -> torch.Tensor:
@@ -38,11 +46,11 @@ def test_what_is_written_is_read_again(tmp_path):
     assert write_coco(tmp_path / "set", written, "a test") == 5
     data = CocoHands(tmp_path / "set")
     labels = everything(data)
-    close(labels.joints_2d, torch.from_numpy(np.stack([hand.joints_px for hand in written])), atol=0.01, rtol=0)
-    close(labels.joints_3d, torch.from_numpy(np.stack([hand.joints_mm for hand in written])), atol=0.01, rtol=0)
+    close(labels.joints_2d, torch.from_numpy(np.stack([hand.joints_2d for hand in written])), atol=0.01, rtol=0)
+    close(labels.joints_3d, torch.from_numpy(np.stack([hand.joints_3d for hand in written])), atol=0.01, rtol=0)
     assert labels.joint_valid.all()
     assert labels.side.tolist() == [RIGHT, LEFT, RIGHT, LEFT, RIGHT]
-    assert all(np.array_equal(data.picture(row), written[row].pixels) for row in range(5))
+    assert all(np.array_equal(data.picture(row), written[row].image) for row in range(5))
 
 
 def test_a_written_set_has_no_fault(tmp_path):

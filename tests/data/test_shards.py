@@ -141,7 +141,7 @@ def test_a_hand_of_another_shape_is_refused(tmp_path, made):
 def test_pictures_kept_stay_below_the_limit(tmp_path, made, monkeypatch):
     monkeypatch.setattr(shards, "GROUP_ROWS", 2)
     write_shard(tmp_path / "a.parquet", FULL, made)
-    a_group = sum(len(shards._encode("image", hand)) for hand in made[:2])
+    a_group = sum(len(shards.encode_picture("image", hand)) for hand in made[:2])
     data = ShardHands(tmp_path, kept_bytes=2 * a_group + 100)
     for row in [*range(10), *range(10)]:
         np.testing.assert_array_equal(data.picture(row), made[row].image)
@@ -217,7 +217,7 @@ def test_pictures_that_are_none_are_named(shard):
 
 
 def test_depth_of_eight_bits_is_refused(shard, made):
-    plane = shards._encode("parts", made[0])
+    plane = shards.encode_picture("parts", made[0])
     rewritten(shard, with_column("depth", lambda column: pa.array([plane] * 10, pa.binary())))
     with pytest.raises(UserError, match="1 channels of uint8; write one channel of uint16"):
         ShardHands(shard).depth(0)

@@ -8,6 +8,7 @@ from handvae.errors import UserError
 
 SUBCOMMANDS = {
     "info": "what a data set holds, and a sheet of its hands",
+    "convert": "write a data set in another format",
     "check": "find bad labels and unreadable pictures",
 }
 

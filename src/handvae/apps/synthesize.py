@@ -1,5 +1,7 @@
 """`handvae synthesize`: labelled pictures of asked-for poses."""
 
+import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +12,13 @@ import tyro
 
 from handvae.apps.inputs import Poses, read_appearances, read_poses
 from handvae.apps.options import parse
-from handvae.data.export import Labelled, write_coco
+from handvae.data.export.formats import FormatName, check_spec, warning, write_data
+from handvae.data.hands import DataSpec
 from handvae.data.pictures import as_pixels
+from handvae.data.sample import Sample
 from handvae.data.view import to_crop_px
 from handvae.errors import UserError
+from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
@@ -43,7 +48,7 @@ class Options:
     """Draw random appearances from N(0, I), or from the Gaussian fitted to the training pictures' ones."""
     view: str = "palm"
     """What of a named pose faces the camera: palm, back, side_thumb, side_pinky."""
-    format: Literal["coco"] = "coco"
+    format: FormatName = "coco"
     """Layout of the folder."""
     seed: int = 0
     """Same seed, same pictures."""
@@ -63,19 +68,33 @@ def main(arguments: Sequence[str]) -> None:
     subjects = None if poses.subjects is None else poses.subjects[turn]
     noise = Noise(options.seed)
     looks, notes = read_appearances(options.appearance, options.appearance_split, count, system, noise, options.appearance_from, subjects)
-    hands = labelled(system, poses, turn, looks, notes)
+    spec = spec_of(system, poses, count)
+    check_spec(options.format, spec, options.pose)
+    lost = warning(options.format, spec)
+    if lost:
+        print(f"warning: {lost}", file=sys.stderr)
+    hands = samples(system, poses, turn, looks, notes)
     description = f"synthetic hands: model {options.model}, pose {options.pose}, appearance {options.appearance}, seed {options.seed}"
-    written = write_coco(options.out, hands, description, options.overwrite)
-    print(f"{written} pictures with labels: {options.out / 'annotations.json'}")
+    written = write_data(options.out, options.format, spec, hands, description, options.overwrite)
+    print(f"{written.count} pictures with labels: {options.out}")
 
 
-def labelled(system: Generator, poses: Poses, turn: torch.Tensor, looks: torch.Tensor, notes: Sequence[str]) -> Iterator[Labelled]:
+def spec_of(system: Generator, poses: Poses, count: int) -> DataSpec:
+    """What the pictures that the model makes in these poses will be."""
+    solid = () if poses.joints_mm is None else ("joints_3d",)
+    labels = ("joints_2d", *solid, "joint_valid", "side")
+    sides = "left" if system.spec.sides == "left" else "right"
+    return DataSpec("synthetic", count, system.crop.size_px, ("image", *labels), sides, licence="yours: synthetic pictures")
+
+
+def samples(system: Generator, poses: Poses, turn: torch.Tensor, looks: torch.Tensor, notes: Sequence[str]) -> Iterator[Sample]:
     """Decode in batches: picture i has pose `turn[i]` and appearance `looks[i]`."""
-    side = "left" if system.spec.sides == "left" else "right"
+    side = LEFT if system.spec.sides == "left" else RIGHT
     for rows in torch.arange(len(turn)).split(BATCH):
         which = turn[rows]
         pictures = system.synthesize(poses.joints[which], looks[rows]).numpy()
         joints = to_crop_px(poses.joints_2d[which], system.crop.size_px).numpy()
         for i, (row, pose) in enumerate(zip(rows.tolist(), which.tolist(), strict=True)):
             solid = None if poses.joints_mm is None else poses.joints_mm[pose].numpy()
-            yield Labelled(as_pixels(pictures[i]), joints[i], side, solid, f"pose {poses.names[pose]}; appearance {notes[row]}")
+            origin = json.dumps({"pose": poses.names[pose], "appearance": notes[row]})
+            yield Sample(joints[i], side, image=as_pixels(pictures[i]), joints_3d=solid, provenance=origin)

@@ -1,19 +1,22 @@
 """COCO keypoints: the format of `photos` and of anybody's own pictures.
 
 A folder holds `annotations.json` and the pictures it names. One annotation is one hand: 21 triples (x px, y px, visibility) in `keypoints`;
-optional and understood: `keypoints_3d` (21 x 3 mm, root-relative), `hand_side`, and on the picture `split` and `person`.
+visibility is 0 for an unlabelled joint, 1 for a hidden one, 2 for one that is seen. Optional and understood: `keypoints_3d` (21 x 3 mm,
+root-relative), `hand_side`, `keypoints_spread` (21 px), `root_mm` and `camera` (the wrist in the camera frame and nine intrinsics: together
+they put `keypoints_3d` before the camera), and on the picture `split`, `person` and `provenance` (any object).
 """
 
 import difflib
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
@@ -39,6 +42,7 @@ class _Picture(BaseModel):
     height: Side
     split: str | None = None
     person: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    provenance: dict[str, Any] | None = None
 
 
 class _Annotation(BaseModel):
@@ -48,6 +52,9 @@ class _Annotation(BaseModel):
     keypoints: list[Number]
     keypoints_3d: list[Annotated[list[Number], Field(min_length=3, max_length=3)]] | None = None
     hand_side: Literal["left", "right"] = "right"
+    root_mm: Annotated[list[Number], Field(min_length=3, max_length=3)] | None = None
+    camera: Annotated[list[Number], Field(min_length=9, max_length=9)] | None = None
+    keypoints_spread: list[Annotated[Number, Field(ge=0)]] | None = None
 
 
 class _File(BaseModel):
@@ -98,6 +105,7 @@ class CocoHands(HandData):
             remedy = f"{known}; `split None` reads all" if split else "add annotations"
             raise UserError(self.annotation_path, fault, remedy)
         self._splits = tuple(pictures[row.image_id].split or "" for row in rows)
+        self._origins = tuple("" if (o := pictures[row.image_id].provenance) is None else json.dumps(o) for row in rows)
         self.file_names = tuple(pictures[row.image_id].file_name for row in rows)
         for name in self.file_names:  # found now, not after an hour of training
             if not inside(self.root, name).is_file():
@@ -113,6 +121,7 @@ class CocoHands(HandData):
             size_px=0,  # pictures as they are; a view sets the crop's size
             modalities=("image", *(name for name, _ in self._labels.items())),
             sides="both" if len(sides) > 1 else sides.pop(),
+            root="camera" if _before_camera(rows) else "wrist",
         )
 
     def __len__(self) -> int:
@@ -129,6 +138,10 @@ class CocoHands(HandData):
     def split_of(self, row: int) -> str:
         """The picture's `split` field."""
         return self._splits[row]
+
+    def provenance_of(self, row: int) -> str:
+        """The picture's `provenance` field, as JSON."""
+        return self._origins[row]
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
@@ -211,6 +224,10 @@ def _problems(path: Path, content: _File) -> Iterator[Problem]:
             yield Problem(
                 where, f"{name}: keypoints_3d has {len(row.keypoints_3d)} joints", "give 21 triples in mm, or leave the field out"
             )
+        elif row.keypoints_spread is not None and len(row.keypoints_spread) != len(JOINT_NAMES):
+            yield Problem(
+                where, f"{name}: keypoints_spread has {len(row.keypoints_spread)} numbers", "give 21 in px, or leave the field out"
+            )
         else:
             yield from _joint_problems(where, name, row, pictures[row.image_id])
 
@@ -241,14 +258,35 @@ def _joint_problems(where: str, name: str, row: _Annotation, picture: _Picture) 
         yield Problem(where, f"{name}: the bone to {JOINT_NAMES[longest]} is as long as the hand", "look at its keypoints", fatal=False)
 
 
+def _before_camera(rows: list[_Annotation]) -> bool:
+    """Whether every hand says where it is before which camera."""
+    return all(row.keypoints_3d is not None and row.root_mm is not None and row.camera is not None for row in rows)
+
+
+def _numbers(values: list[Any]) -> Float[Tensor, "row ..."] | None:
+    """One label of all hands, or None where a hand lacks it."""
+    return None if any(value is None for value in values) else torch.tensor(values, dtype=torch.float32)
+
+
+def _tells_visible(flags: Float[Tensor, "row joint"]) -> bool:
+    """Whether the flags tell hidden joints from seen ones; some tools write 1, others 2 for every labelled joint."""
+    return bool((flags == 1).any()) and bool((flags == 2).any())
+
+
 def _labels(rows: list[_Annotation], pictures: dict[int, _Picture]) -> Hands:
     joints = torch.tensor([row.keypoints for row in rows], dtype=torch.float32).reshape(len(rows), -1, 3)
-    has_3d = all(row.keypoints_3d is not None for row in rows)
+    solid = _numbers([row.keypoints_3d for row in rows])
+    cameras = _numbers([row.camera for row in rows])
+    if solid is not None and _before_camera(rows):
+        solid = solid + torch.tensor([row.root_mm for row in rows])[:, None]
     people = [pictures[row.image_id].person for row in rows]
     return Hands(
         joints_2d=joints[..., :2].contiguous(),
         joint_valid=joints[..., 2] > 0,
-        joints_3d=torch.tensor([row.keypoints_3d for row in rows], dtype=torch.float32) if has_3d else None,
+        joint_visible=joints[..., 2] > 1 if _tells_visible(joints[..., 2]) else None,
+        joint_spread=_numbers([row.keypoints_spread for row in rows]),
+        joints_3d=solid,
+        intrinsics=None if cameras is None else cameras.unflatten(1, (3, 3)),
         side=torch.tensor([RIGHT if row.hand_side == "right" else LEFT for row in rows]),
         subject=torch.tensor(people) if all(person is not None for person in people) else None,
     )

@@ -21,7 +21,7 @@ from torch import Tensor
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.pictures import decode_picture, decode_plane
 from handvae.data.reader import HandData
-from handvae.data.shards import DEPTH_UNIT_MM, PICTURES, TEXTS, VERSION, label_columns
+from handvae.data.shards import DEPTH_UNIT_MM, PICTURES, TEXTS, VERSION, column_type, label_columns
 from handvae.errors import UserError
 from handvae.hand import LEFT, PARTS, RIGHT
 
@@ -175,7 +175,7 @@ class _Shard:
         lists = {field.name: field.type.list_size for field in self.schema if pa.types.is_fixed_size_list(field.type)}
         self.columns = label_columns(self.spec, points=lists.get("cloud", 0) // 3)
         wanted = {name: pa.binary() for name in PICTURES if name in self.spec.modalities}
-        wanted |= {name: pa.list_(kind, int(np.prod(shape))) if shape else kind for name, (shape, kind) in self.columns.items()}
+        wanted |= {name: column_type(shape, kind) for name, (shape, kind) in self.columns.items()}
         wanted |= {name: pa.string() for name in TEXTS}
         for name, kind in wanted.items():
             if name not in self.schema.names or self.schema.field(name).type != kind:

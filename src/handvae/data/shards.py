@@ -57,6 +57,11 @@ def label_columns(spec: DataSpec, points: int = 0) -> dict[str, tuple[tuple[int,
     return {name: column for name, column in known.items() if name in {*spec.modalities, *ALWAYS}}
 
 
+def column_type(shape: tuple[int, ...], kind: pa.DataType) -> pa.DataType:
+    """The column's type for values of a shape."""
+    return pa.list_(kind, int(np.prod(shape))) if shape else kind
+
+
 def write_shard(path: Path, spec: DataSpec, samples: Iterable[Sample], source: str = "") -> int:
     """Write one file, whole or not at all, holding one row group in memory; returns the number of hands.
 
@@ -103,7 +108,7 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
     pictures = tuple(name for name in PICTURES if name in spec.modalities)
     schema = pa.schema(
         [(name, pa.binary()) for name in pictures]
-        + [(name, pa.list_(kind, int(np.prod(shape))) if shape else kind) for name, (shape, kind) in columns.items()]
+        + [(name, column_type(shape, kind)) for name, (shape, kind) in columns.items()]
         + [(name, pa.string()) for name in TEXTS]
     )
     count = 0
@@ -112,7 +117,7 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
         encoded: list[dict[str, bytes]] = []
         size = 0
         for sample in _with(first, samples):
-            files = {name: _encode(name, sample) for name in pictures}
+            files = {name: encode_picture(name, sample) for name in pictures}
             rows.append(sample)
             encoded.append(files)
             size += sum(map(len, files.values()))
@@ -123,9 +128,21 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
         if rows:
             writer.write_table(_table(schema, columns, rows, encoded))
         count += len(rows)
-        about = {"version": VERSION, "spec": asdict(replace(spec, count=count)), "depth_unit_mm": DEPTH_UNIT_MM, "source": source}
+        about = {
+            "version": VERSION,
+            "spec": asdict(replace(spec, count=count, modalities=_modalities(spec, schema))),
+            "depth_unit_mm": DEPTH_UNIT_MM,
+            "source": source,
+        }
         writer.add_key_value_metadata({"handvae": json.dumps(about, sort_keys=True)})
     return count
+
+
+def _modalities(spec: DataSpec, schema: pa.Schema) -> tuple[str, ...]:
+    """What readers of the file will find."""
+    derived = ("mask",) if "parts" in spec.modalities else ()
+    found = [name for name in spec.modalities if name in {*schema.names, *derived}]
+    return (*found, *(name for name in ALWAYS if name not in found))
 
 
 def _table(schema: pa.Schema, columns: dict[str, Any], rows: list[Sample], encoded: list[dict[str, bytes]]) -> pa.Table:
@@ -156,7 +173,12 @@ def _numbers(field: pa.Field, shape: tuple[int, ...], kind: pa.DataType, values:
     return pa.FixedSizeListArray.from_arrays(flat, field.type.list_size) if shape else flat
 
 
-def _encode(name: str, sample: Sample) -> bytes:
+def encode_picture(name: str, sample: Sample) -> bytes:
+    """A sample's `image`, `depth` or `parts` as a PNG file; depth in tenths of a mm.
+
+    Raises:
+        ValueError: it has none, or one of a shape that is no picture's.
+    """
     pixels = getattr(sample, name)
     if pixels is None:
         raise ValueError(f"{name} is missing in a hand of a data set that has it")

@@ -1,0 +1,183 @@
+"""The table of formats: what each holds, what it asks of hands, who writes it."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from handvae.data.export import coco, freihand, interhand, mmpose, webdataset, yolo_pose
+from handvae.data.export.camera import as_right_hands, before_far_camera, has_camera
+from handvae.data.export.folder import complete_folder
+from handvae.data.export.labels import valid_joints
+from handvae.data.hands import DataSpec
+from handvae.data.sample import Sample
+from handvae.data.shards import write_shards
+from handvae.errors import UserError
+
+FormatName = Literal["coco", "freihand", "interhand", "mmpose", "parquet", "webdataset", "yolo-pose"]
+SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Names of splits become names of folders."""
+_WHAT = {
+    "joints_3d": "joints in space",
+    "intrinsics": "the camera",
+    "depth": "depth",
+    "parts": "parts",
+    "mask": "the mask",
+    "joint_valid": "which joints are labelled",
+    "joint_visible": "which joints are visible",
+    "joint_spread": "label spread",
+    "side": "the side",
+    "viewpoint": "the viewpoint",
+    "canonical": "the canonical pose",
+    "cloud": "the point cloud",
+    "content": "content",
+    "subject": "people",
+    "gesture": "gestures",
+    "scale_mm": "the scale",
+    "factors": "factors",
+}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A layout that data sets are written in."""
+
+    write: Callable[[Path, DataSpec, Iterable[Sample], str], int]
+    marker: str
+    """A file that only a data set of this format has, as a glob pattern."""
+    holds: frozenset[str]
+    """Fields of `Hands` that it holds."""
+    whole: Literal["any", "wrist", "all"] = "any"
+    """Joints that must be labelled; hands without them are left out."""
+    in_space: bool = False
+    """Whether it holds joints only in the frame of a camera: 2D joints are their projections."""
+    right_only: bool = False
+
+
+_EVERYTHING = frozenset({"image", "joints_2d", *_WHAT}) - {"mask"}
+_COCO = frozenset({"image", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "joint_spread", "intrinsics", "side", "subject"})
+_IN_SPACE = frozenset({"image", "joints_2d", "joints_3d", "intrinsics", "joint_valid"})
+_FREIHAND = _IN_SPACE | {"mask", "scale_mm"}
+_INTERHAND = _IN_SPACE | {"side", "subject"}
+_MMPOSE = frozenset({"image", "joints_2d", "joint_valid", "side"})
+_YOLO = frozenset({"image", "joints_2d", "joint_valid", "joint_visible"})
+
+# fmt: off
+FORMATS: dict[FormatName, Format] = {
+    #                    writer            a file that tells                     holds        whole    in space  right only
+    "coco":       Format(coco.write,       "annotations.json",                   _COCO),
+    "freihand":   Format(freihand.write,   "*_K.json",                           _FREIHAND,   "all",   True,     True),
+    "interhand":  Format(interhand.write,  "annotations/*/InterHand2.6M_*.json", _INTERHAND,  "wrist", True),
+    "mmpose":     Format(mmpose.write,     "annotations/*.json",                 _MMPOSE),
+    "parquet":    Format(write_shards,     "*.parquet",                          _EVERYTHING),
+    "webdataset": Format(webdataset.write, "data-*.tar",                         _EVERYTHING),
+    "yolo-pose":  Format(yolo_pose.write,  "data.yaml",                          _YOLO),
+}
+# fmt: on
+ANY_HANDS = ("parquet", "webdataset")
+"""Formats for hands of any number of joints, with or without pictures."""
+MARKERS = tuple(format.marker for format in FORMATS.values())
+assert set(FORMATS) == set(get_args(FormatName))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a stream of hands."""
+
+    count: int
+    left_out: int
+    """Hands without the joints that the format needs."""
+
+
+def warning(name: FormatName, spec: DataSpec) -> str | None:
+    """One line that names what of a data set a format cannot hold; None where it holds all."""
+    chosen = FORMATS[name]
+    holds = chosen.holds | ({"joints_3d", "intrinsics"} if name == "mmpose" and has_camera(spec) else frozenset())
+    lost = [_WHAT[field] for field in spec.modalities if field in _WHAT and field not in holds and not _derived(field, holds)]
+    if chosen.right_only and spec.sides != "right":
+        lost.append("left hands (they are mirrored to right ones)")
+    if chosen.in_space and not has_camera(spec):
+        lost.append(
+            "hands without a camera (they are put before one 20 m away: 2D joints and depth stay, 3D follows the 2D labels sideways)"
+        )
+    return f"{name} cannot hold {', '.join(lost)}" if lost else None
+
+
+def _derived(field: str, holds: frozenset[str]) -> bool:
+    return field == "mask" and "parts" in holds
+
+
+def check_spec(name: FormatName, spec: DataSpec, where: str | Path) -> None:
+    """Whether a format can take such hands at all.
+
+    Raises:
+        UserError: it cannot; says why.
+    """
+    chosen, any_hands = FORMATS[name], "use " + " or ".join(ANY_HANDS)
+    if name in ANY_HANDS:
+        return
+    if spec.joints != 21:
+        raise UserError(where, f"has {spec.joints} joints a hand, {name} holds 21", any_hands)
+    if "image" not in spec.modalities:
+        raise UserError(where, f"has no colour pictures, without which {name} is nothing", any_hands)
+    if chosen.in_space and "joints_3d" not in spec.modalities:
+        raise UserError(where, f"has no joints in space, and {name} holds no others", "use coco, mmpose, yolo-pose, parquet or webdataset")
+
+
+def write_data(
+    folder: Path, name: FormatName, spec: DataSpec, samples: Iterable[Sample], description: str, overwrite: bool = False
+) -> Written:
+    """Write hands as a data set that appears under its name when it is complete, or not at all; memory does not grow with their number.
+
+    Args:
+        folder: the data set.
+        name: of the format.
+        spec: what the samples are; its modalities say what each has.
+        samples: the hands.
+        description: what they are, for the formats that keep it.
+        overwrite: replace a data set that is there.
+
+    Raises:
+        UserError: the folder may not be written, the format cannot take such hands, or no hand is left to write.
+    """
+    chosen = FORMATS[name]
+    check_spec(name, spec, folder)
+    left_out = 0
+
+    def kept() -> Iterator[Sample]:
+        nonlocal left_out
+        for sample in samples:
+            if sample.split and not SPLIT.fullmatch(sample.split):
+                raise UserError(folder, f"{sample.split!r} is no name for a split", "use letters, digits, - and _")
+            valid = valid_joints(sample)
+            if {"any": valid.any(), "wrist": valid[0] and valid.sum() > 1, "all": valid.all()}[chosen.whole]:
+                yield sample
+            else:
+                left_out += 1
+
+    hands: Iterable[Sample] = kept()
+    if chosen.in_space and not has_camera(spec):
+        hands = before_far_camera(hands)
+    if chosen.right_only:
+        hands = as_right_hands(hands)
+    if name not in ANY_HANDS:
+        hands = _without_skew(folder, name, hands) if chosen.in_space or name == "mmpose" else hands
+    with complete_folder(folder, MARKERS, overwrite) as partial:
+        count = chosen.write(partial, spec, hands, description)
+        if not count:
+            raise UserError(
+                folder, f"no hand to write{f': {left_out} lack joints that {name} needs' if left_out else ''}", "give other hands"
+            )
+    return Written(count, left_out)
+
+
+def _without_skew(folder: Path, name: FormatName, samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The same hands; these formats hold a focal length and a centre, no more."""
+    for sample in samples:
+        k = sample.intrinsics
+        if k is not None and not np.allclose([k[0, 1], k[1, 0], *k[2]], [0, 0, 0, 0, 1], atol=1e-6):
+            raise UserError(folder, f"a camera is turned or skewed, which {name} cannot hold", "use coco, parquet or webdataset")
+        yield sample

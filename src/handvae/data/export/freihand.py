@@ -1,0 +1,47 @@
+"""FreiHAND's layout: right hands before a camera, in metres; `test` is its evaluation set, all else its training set."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from handvae.data.export.json_file import Spool, rounded, write_json
+from handvae.data.export.labels import picture_of, write_pixels
+from handvae.data.hands import DataSpec
+from handvae.data.sample import Sample
+from handvae.hand import PARTS
+
+FILES = ("K", "xyz", "scale")
+
+
+def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
+    """Write `training/rgb/*.jpg`, `training_K.json`, `training_xyz.json`, `training_scale.json`, and so for `evaluation`.
+
+    Args:
+        folder: to fill.
+        spec: of the samples.
+        samples: right hands with all joints in the camera frame and intrinsics.
+        description: has no place in the format.
+    """
+    with ExitStack() as stack:
+        spools: dict[str, dict[str, Spool]] = {}
+        for sample in samples:
+            assert sample.joints_3d is not None
+            assert sample.intrinsics is not None
+            part = "evaluation" if sample.split == "test" else "training"
+            if part not in spools:
+                spools[part] = {name: stack.enter_context(Spool()) for name in FILES}
+            number = spools[part]["K"].count
+            write_pixels(folder / part / "rgb" / f"{number:08d}.jpg", picture_of(sample))
+            if sample.parts is not None:
+                hand = (sample.parts >= PARTS.index("palm")).astype(np.uint8) * 255
+                write_pixels(folder / part / "mask" / f"{number:08d}.jpg", hand)
+            metres = sample.joints_3d.astype(np.float64) / 1000
+            spools[part]["K"].item(rounded(sample.intrinsics, 6))
+            spools[part]["xyz"].item(rounded(metres, 8))
+            spools[part]["scale"].item(round(float(np.linalg.norm(metres[10] - metres[9])), 8))
+        for part, files in spools.items():
+            for name, spool in files.items():
+                write_json(folder / f"{part}_{name}.json", "[", spool, "]\n")
+        return sum(files["K"].count for files in spools.values())

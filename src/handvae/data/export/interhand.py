@@ -1,0 +1,91 @@
+"""InterHand2.6M's layout: one hand a picture, each camera a camera of the one capture, the world its camera's frame."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from handvae.data.export.json_file import Spool, rounded, write_json
+from handvae.data.export.labels import box, picture_of, side_name, valid_joints, write_pixels
+from handvae.data.hands import DataSpec
+from handvae.data.sample import Sample
+from handvae.hand import RIGHT, from_internal
+
+CAPTURE = "0"
+CAMERA_FIELDS = ("campos", "camrot", "focal", "princpt")
+
+
+class _Split:
+    """The three annotation files of a split, as they grow."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.images, self.annotations, self.joints, *fields = (stack.enter_context(Spool()) for _ in range(3 + len(CAMERA_FIELDS)))
+        self.camera_fields = dict(zip(CAMERA_FIELDS, fields, strict=True))
+        self.cameras: dict[tuple[float, ...], str] = {}
+
+    def camera(self, intrinsics: np.ndarray) -> str:
+        """The name of the camera with these intrinsics."""
+        key = (intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2])
+        if key not in self.cameras:
+            name = self.cameras[key] = str(len(self.cameras))
+            values = ([0.0] * 3, np.eye(3).tolist(), rounded(key[:2], 6), rounded(key[2:], 6))
+            for field, value in zip(CAMERA_FIELDS, values, strict=True):
+                self.camera_fields[field].member(name, value)
+        return self.cameras[key]
+
+    def write(self, folder: Path, split: str) -> None:
+        """Write the files."""
+        head = folder / "annotations" / split / f"InterHand2.6M_{split}"
+        data = ('{"images": [\n', self.images, '\n],\n"annotations": [\n', self.annotations, "\n]}\n")
+        write_json(head.with_name(f"{head.name}_data.json"), *data)
+        write_json(head.with_name(f"{head.name}_joint_3d.json"), f'{{"{CAPTURE}": {{', self.joints, "}}\n")
+        parts: list[str | Spool] = [f'{{"{CAPTURE}": ']
+        for number, field in enumerate(CAMERA_FIELDS):
+            parts += [f'{", " if number else "{"}"{field}": {{', self.camera_fields[field], "}"]
+        write_json(head.with_name(f"{head.name}_camera.json"), *parts, "}}\n")
+
+
+def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
+    """Write `images/SPLIT/...` and `annotations/SPLIT/InterHand2.6M_SPLIT_{data,camera,joint_3d}.json`.
+
+    Args:
+        folder: to fill.
+        spec: of the samples.
+        samples: hands in the camera frame with intrinsics without skew, the wrist labelled.
+        description: has no place in the format.
+    """
+    number = 0
+    with ExitStack() as stack:
+        splits: dict[str, _Split] = {}
+        for number, sample in enumerate(samples, 1):
+            assert sample.intrinsics is not None
+            split = sample.split or "train"
+            files = splits.setdefault(split, _Split(stack)) if split not in splits else splits[split]
+            camera, pixels = files.camera(sample.intrinsics), picture_of(sample)
+            name = f"Capture{CAPTURE}/all/cam{camera}/image{number}.png"
+            write_pixels(folder / "images" / split / name, pixels)
+            height, width = pixels.shape[:2]
+            files.images.item(
+                {"id": number, "file_name": name, "width": width, "height": height, "capture": int(CAPTURE)}
+                | {"subject": sample.subject or 0, "seq_name": "all", "camera": camera, "frame_idx": number}
+            )
+            world, valid = _both_hands(sample)
+            kind: dict[str, object] = {"hand_type": side_name(sample), "hand_type_valid": 1}
+            flags = valid[:, None].astype(int).tolist()
+            files.annotations.item({"id": number, "image_id": number, "bbox": rounded(box(sample), 3), "joint_valid": flags} | kind)
+            files.joints.member(str(number), {"world_coord": rounded(world, 4), "joint_valid": flags} | kind)
+        for split, files in splits.items():
+            files.write(folder, split)
+    return number
+
+
+def _both_hands(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (42, 3) mm and which of them are labelled, in the data set's order; the other hand has none."""
+    assert sample.joints_3d is not None
+    world, valid = np.zeros((42, 3)), np.zeros(42, bool)
+    here = slice(0, 21) if sample.side == RIGHT else slice(21, 42)
+    world[here] = from_internal(torch.from_numpy(sample.joints_3d.astype(np.float64)), "interhand").numpy()
+    valid[here] = from_internal(torch.from_numpy(valid_joints(sample))[:, None], "interhand")[:, 0].numpy()
+    return world * valid[:, None], valid

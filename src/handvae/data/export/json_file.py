@@ -1,0 +1,51 @@
+"""JSON files larger than memory: items are spooled to the disk as they come, and put together at the end."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Spool:
+    """Items of one JSON array or object, in a temporary file until `write_json` takes them."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile("w+", encoding="utf-8", prefix="handvae-")  # noqa: SIM115 (closed by __exit__)
+        self.count = 0
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def item(self, value: Any) -> None:
+        """Add an item of an array."""
+        self.file.write((",\n" if self.count else "") + json.dumps(value, allow_nan=False))
+        self.count += 1
+
+    def member(self, key: str, value: Any) -> None:
+        """Add a member of an object."""
+        self.file.write((",\n" if self.count else "") + f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
+        self.count += 1
+
+
+def write_json(path: Path, *parts: str | Spool) -> None:
+    """Write pieces of text and spools one after another as a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for part in parts:
+            if isinstance(part, str):
+                file.write(part)
+            else:
+                part.file.seek(0)
+                shutil.copyfileobj(part.file, file)
+
+
+def rounded(values: np.ndarray | Iterable[float], digits: int) -> list[Any]:
+    """An array as nested lists of numbers with so many digits after the point; what is not finite, and so no label, is 0."""
+    return np.nan_to_num(np.round(np.asarray(values, np.float64), digits), posinf=0, neginf=0).tolist()

@@ -1,0 +1,54 @@
+"""The JSON form in which open-mmlab/mmpose keeps hand data sets: RHD's where there is a camera, OneHand10K's where there is none."""
+
+import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from handvae.data.export.camera import has_camera
+from handvae.data.export.json_file import Spool, rounded, write_json
+from handvae.data.export.labels import annotation, keypoints, picture_of, side_name, write_pixels
+from handvae.data.hands import DataSpec
+from handvae.data.sample import Sample
+from handvae.hand import JOINT_NAMES, from_internal
+
+
+def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
+    """Write `annotations/SPLIT.json` and `images/*.png`; returns the number of hands."""
+    camera = has_camera(spec)
+    order = "rhd" if camera else "coco"
+    number = 0
+    with ExitStack() as stack:
+        splits: dict[str, tuple[Spool, Spool]] = {}
+        for number, sample in enumerate(samples, 1):
+            split = sample.split or "train"
+            if split not in splits:
+                splits[split] = (stack.enter_context(Spool()), stack.enter_context(Spool()))
+            images, annotations = splits[split]
+            pixels = picture_of(sample)
+            height, width = pixels.shape[:2]
+            name = f"{number:06d}.png"
+            write_pixels(folder / "images" / name, pixels)
+            points = from_internal(torch.from_numpy(keypoints(sample)), order).numpy()
+            image: dict[str, object] = {"id": number, "file_name": name, "width": width, "height": height}
+            hand = annotation(number, sample) | {"hand_type": side_name(sample)}
+            if camera:
+                assert sample.joints_3d is not None
+                assert sample.intrinsics is not None
+                k = sample.intrinsics
+                image["cam_param"] = {"focal": rounded([k[0, 0], k[1, 1]], 6), "princpt": rounded([k[0, 2], k[1, 2]], 6)}
+                hand["joint_cam"] = rounded(from_internal(torch.from_numpy(sample.joints_3d), order).numpy(), 4)
+            hand["keypoints"] = rounded(points, 3) if camera else rounded(points.reshape(-1), 3)
+            images.item(image)
+            annotations.item(hand)
+        names = from_internal(torch.arange(21)[:, None], order)[:, 0].tolist()
+        categories = [{"id": 1, "name": "hand", "supercategory": "hand", "keypoints": [JOINT_NAMES[joint] for joint in names]}]
+        info = {"description": f"the form of {'rhd' if camera else 'onehand10k'}", "source": description}  # readers go by the first
+        head = f'{{"info": {json.dumps(info)},\n"licenses": [{json.dumps({"id": 1, "name": spec.licence or "not known"})}]'
+        middle = f',\n"categories": {json.dumps(categories)},\n"images": [\n'
+        for split, (images, annotations) in splits.items():
+            path = folder / "annotations" / f"{split}.json"
+            write_json(path, head, middle, images, '\n],\n"annotations": [\n', annotations, "\n]}\n")
+    return number

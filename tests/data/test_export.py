@@ -27,7 +27,7 @@ def sample(number: int, whole: bool = False) -> Sample:
     """A hand half a metre before a camera of its own; every third lacks a fingertip."""
     rng = np.random.default_rng(number)
     turn = torch.linalg.qr(torch.from_numpy(rng.normal(size=(3, 3)).astype(np.float32)))[0]
-    solid = (forward_kinematics(named_pose(POSE_NAMES[number % 10]), HandShape.mean()).joints @ turn).numpy() + np.array([0, 0, 600])
+    solid = (forward_kinematics(named_pose(POSE_NAMES[number % 10]), HandShape.mean()).joints @ turn).numpy() + np.array([0, 0, 950])
     camera = np.array([[120.0 + number, 0, 41], [0, 121.0 + number, 29], [0, 0, 1]])
     flat = solid @ camera.T
     valid = np.ones(21, bool)
@@ -91,7 +91,7 @@ def same(before: Hands, after: Hands, *names: str) -> None:
 def test_these_hold_all_labels_and_the_pictures_bit_for_bit(there_and_back, source, tmp_path, name):
     before, after, said = there_and_back(name)
     same(before, after, *LABELS)
-    assert "warning" not in said
+    assert said.count("warning") == said.count("warning: coco cannot hold joints outside their picture\n")
     one, other = open_data(source), open_data(tmp_path / "back")
     assert one.spec.root == other.spec.root == "camera"
     for row in range(COUNT):
@@ -130,13 +130,13 @@ def test_freihand_holds_whole_hands_and_mirrors_left_ones(there_and_back):
 def test_a_mirrored_left_hands_picture_moves_with_its_joints(there_and_back, source, tmp_path):
     there_and_back("freihand")
     before, after = open_data(source).picture(1), open_data(tmp_path / "there").picture(1)  # hand 1 is a left one
-    assert np.abs(after.astype(int) - before[:, ::-1].astype(int)).mean() < 4  # a JPEG
+    assert np.abs(after.astype(int) - before[:, ::-1].astype(int)).mean() < 12  # a JPEG
 
 
 def test_yolo_pose_holds_joints_flags_and_splits(handvae, source, tmp_path):
     code, _, error = handvae("data", "convert", source, tmp_path / "yolo", "--format", "yolo-pose")
     assert code == 0
-    assert error == "warning: yolo-pose cannot hold joints in space, the camera, the side, people\n"
+    assert error == "warning: yolo-pose cannot hold joints in space, the camera, the side, people, joints outside their picture\n"
     labels = everything(source)
     for row in range(COUNT):
         split = "test" if row > 5 else "train"
@@ -215,6 +215,29 @@ def test_a_turned_camera_is_refused_where_it_cannot_be_held(tmp_path):
     with pytest.raises(UserError, match="a camera is turned or skewed, which interhand cannot hold"):
         write_data(tmp_path / "set", "interhand", SPEC, [hand], "made")
     assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------- hands that leave the picture
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "labelled"), [("coco", 8, True), ("coco", 9, False), ("yolo-pose", 0, True), ("yolo-pose", 1, False)]
+)
+def test_a_joint_too_far_outside_its_picture_is_written_as_not_labelled(tmp_path, name, column, labelled):
+    hand = sample(0, whole=True)
+    hand.joints_2d[5] = (WIDTH + column, 20)
+    write_data(tmp_path / "set", name, SPEC, [hand], "made")
+    if name == "coco":
+        flag = bool(everything(tmp_path / "set").joint_valid[0, 5])
+    else:
+        flag = (tmp_path / "set" / "labels" / "train" / "000001.txt").read_text().split()[5 + 5 * 3 + 2] != "0"
+    assert flag == labelled
+
+
+def test_a_hand_of_one_point_is_left_out(tmp_path):
+    point = Sample(**{**sample(0, whole=True).__dict__, "joints_2d": np.full((21, 2), 20.0)})
+    written = write_data(tmp_path / "set", "coco", SPEC, [point, sample(1)], "made")
+    assert (written.count, written.left_out) == (1, 1)
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals, folders

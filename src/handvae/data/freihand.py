@@ -6,7 +6,7 @@
     ROOT/evaluation/rgb/00000000.jpg    3,960
     ROOT/evaluation_{K,xyz,scale}.json
 
-Protocols: `all` versions, or one of `gs` (green screen), `hom`, `sample` and `auto` (other backgrounds).
+Protocols: `all` versions that are there, or one of `gs` (green screen), `hom`, `sample` and `auto` (other backgrounds).
 """
 
 from pathlib import Path
@@ -56,7 +56,7 @@ class FreihandHands(HandData):
                 raise UserError(
                     root / f"{folder}_xyz.json", f"has {len(solid)} entries, K {len(camera)}, scale {len(scale)}", GIVE_ORIGINAL
                 )
-            versions = [0] if name == "test" else [i for i, version in enumerate(VERSIONS) if protocol in ("all", version)]
+            versions = [0] if name == "test" else self._versions(protocol, len(camera))
             first = sum(len(part) for part in cameras)
             for version in versions:
                 numbers = range(version * len(camera), (version + 1) * len(camera))
@@ -113,6 +113,13 @@ class FreihandHands(HandData):
             self._lacks("mask")
         values = read_picture(self.root / self._names[row].replace("/rgb/", "/mask/"))
         return (values[..., 0] > 127).astype(np.uint8)
+
+    def _versions(self, protocol: str, count: int) -> list[int]:
+        """Numbers of the asked-for versions; of `all`, those that are there (a converted set has one)."""
+        if protocol != "all":
+            return [VERSIONS.index(protocol)]
+        rgb = self.root / "training" / "rgb"
+        return [0, *(number for number in range(1, len(VERSIONS)) if (rgb / f"{number * count:08d}.jpg").is_file())]
 
     def _read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         path = need_file(self.root / name, AUTHORS)

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
+from handvae.data.coco import OUTSIDE_SHARE
 from handvae.data.export import coco, freihand, interhand, mmpose, webdataset, yolo_pose
 from handvae.data.export.camera import as_right_hands, before_far_camera, has_camera
 from handvae.data.export.folder import complete_folder
-from handvae.data.export.labels import valid_joints
+from handvae.data.export.labels import picture_of, valid_joints
 from handvae.data.hands import DataSpec
 from handvae.data.sample import Sample
 from handvae.data.shards import write_shards
@@ -55,6 +56,8 @@ class Format:
     in_space: bool = False
     """Whether it holds joints only in the frame of a camera: 2D joints are their projections."""
     right_only: bool = False
+    beyond: float | None = None
+    """How far, in shares of the larger side, a joint may lie outside its picture; farther out it counts as not labelled."""
 
 
 _EVERYTHING = frozenset({"image", "joints_2d", *_WHAT}) - {"mask"}
@@ -68,13 +71,13 @@ _YOLO = frozenset({"image", "joints_2d", "joint_valid", "joint_visible"})
 # fmt: off
 FORMATS: dict[FormatName, Format] = {
     #                    writer            a file that tells                     holds        whole    in space  right only
-    "coco":       Format(coco.write,       "annotations.json",                   _COCO),
+    "coco":       Format(coco.write,       "annotations.json",                   _COCO,      beyond=OUTSIDE_SHARE),
     "freihand":   Format(freihand.write,   "*_K.json",                           _FREIHAND,   "all",   True,     True),
     "interhand":  Format(interhand.write,  "annotations/*/InterHand2.6M_*.json", _INTERHAND,  "wrist", True),
     "mmpose":     Format(mmpose.write,     "annotations/*.json",                 _MMPOSE),
     "parquet":    Format(write_shards,     "*.parquet",                          _EVERYTHING),
     "webdataset": Format(webdataset.write, "data-*.tar",                         _EVERYTHING),
-    "yolo-pose":  Format(yolo_pose.write,  "data.yaml",                          _YOLO),
+    "yolo-pose":  Format(yolo_pose.write,  "data.yaml",                          _YOLO,      beyond=0.0),
 }
 # fmt: on
 ANY_HANDS = ("parquet", "webdataset")
@@ -103,6 +106,8 @@ def warning(name: FormatName, spec: DataSpec) -> str | None:
         lost.append(
             "hands without a camera (they are put before one 20 m away: 2D joints and depth stay, 3D follows the 2D labels sideways)"
         )
+    if chosen.beyond is not None and spec.root == "camera":
+        lost.append("joints outside their picture")
     return f"{name} cannot hold {', '.join(lost)}" if lost else None
 
 
@@ -152,9 +157,9 @@ def write_data(
         for sample in samples:
             if sample.split and not SPLIT.fullmatch(sample.split):
                 raise UserError(folder, f"{sample.split!r} is no name for a split", "use letters, digits, - and _")
-            valid = valid_joints(sample)
-            if {"any": valid.any(), "wrist": valid[0] and valid.sum() > 1, "all": valid.all()}[chosen.whole]:
-                yield sample
+            hand = sample if chosen.beyond is None else _unlabelled_outside(sample, chosen.beyond)
+            if name in ANY_HANDS or _usable(hand, chosen.whole):
+                yield hand
             else:
                 left_out += 1
 
@@ -163,8 +168,8 @@ def write_data(
         hands = before_far_camera(hands)
     if chosen.right_only:
         hands = as_right_hands(hands)
-    if name not in ANY_HANDS:
-        hands = _without_skew(folder, name, hands) if chosen.in_space or name == "mmpose" else hands
+    if chosen.in_space or name == "mmpose":
+        hands = _without_skew(folder, name, hands)
     with complete_folder(folder, MARKERS, overwrite) as partial:
         count = chosen.write(partial, spec, hands, description)
         if not count:
@@ -172,6 +177,20 @@ def write_data(
                 folder, f"no hand to write{f': {left_out} lack joints that {name} needs' if left_out else ''}", "give other hands"
             )
     return Written(count, left_out)
+
+
+def _usable(sample: Sample, whole: Literal["any", "wrist", "all"]) -> bool:
+    """Whether a hand has the joints that a format needs, and is more than a point."""
+    valid = valid_joints(sample)
+    if valid.sum() < 2 or np.ptp(sample.joints_2d[valid], axis=0).max() < 1:
+        return False
+    return {"any": True, "wrist": bool(valid[0]), "all": bool(valid.all())}[whole]
+
+
+def _unlabelled_outside(sample: Sample, beyond: float) -> Sample:
+    size = np.array(picture_of(sample).shape[1::-1])
+    outside = np.maximum(-sample.joints_2d, sample.joints_2d - size).max(1)
+    return replace(sample, joint_valid=valid_joints(sample) & (outside <= beyond * size.max()))
 
 
 def _without_skew(folder: Path, name: FormatName, samples: Iterable[Sample]) -> Iterator[Sample]:

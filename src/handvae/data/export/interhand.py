@@ -27,10 +27,11 @@ class _Split:
 
     def camera(self, intrinsics: np.ndarray) -> str:
         """The name of the camera with these intrinsics."""
-        key = (intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2])
+        focal, centre = rounded(intrinsics[[0, 1], [0, 1]], 6), rounded(intrinsics[:2, 2], 6)
+        key = (*focal, *centre)
         if key not in self.cameras:
             name = self.cameras[key] = str(len(self.cameras))
-            values = ([0.0] * 3, np.eye(3).tolist(), rounded(key[:2], 6), rounded(key[2:], 6))
+            values = ([0.0] * 3, np.eye(3).tolist(), focal, centre)
             for field, value in zip(CAMERA_FIELDS, values, strict=True):
                 self.camera_fields[field].member(name, value)
         return self.cameras[key]

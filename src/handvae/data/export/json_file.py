@@ -3,7 +3,6 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,6 @@ def write_json(path: Path, *parts: str | Spool) -> None:
                 shutil.copyfileobj(part.file, file)
 
 
-def rounded(values: np.ndarray | Iterable[float], digits: int) -> list[Any]:
+def rounded(values: np.ndarray, digits: int) -> list[Any]:
     """An array as nested lists of numbers with so many digits after the point; what is not finite, and so no label, is 0."""
     return np.nan_to_num(np.round(np.asarray(values, np.float64), digits), posinf=0, neginf=0).tolist()

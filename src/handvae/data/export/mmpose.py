@@ -38,7 +38,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
                 assert sample.joints_3d is not None
                 assert sample.intrinsics is not None
                 k = sample.intrinsics
-                image["cam_param"] = {"focal": rounded([k[0, 0], k[1, 1]], 6), "princpt": rounded([k[0, 2], k[1, 2]], 6)}
+                image["cam_param"] = {"focal": rounded(k[[0, 1], [0, 1]], 6), "princpt": rounded(k[:2, 2], 6)}
                 hand["joint_cam"] = rounded(from_internal(torch.from_numpy(sample.joints_3d), order).numpy(), 4)
             hand["keypoints"] = rounded(points, 3) if camera else rounded(points.reshape(-1), 3)
             images.item(image)

@@ -16,9 +16,9 @@ from handvae.hand import JOINT_NAMES, from_internal
 
 
 def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
-    """Write `annotations/SPLIT.json` and `images/*.png`; returns the number of hands."""
+    """Write `annotations/FORM_SPLIT.json` and `images/*.png`; returns the number of hands."""
     camera = has_camera(spec)
-    order = "rhd" if camera else "coco"
+    kind, order = ("rhd", "rhd") if camera else ("onehand10k", "coco")
     number = 0
     with ExitStack() as stack:
         splits: dict[str, tuple[Spool, Spool]] = {}
@@ -45,10 +45,10 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             annotations.item(hand)
         names = from_internal(torch.arange(21)[:, None], order)[:, 0].tolist()
         categories = [{"id": 1, "name": "hand", "supercategory": "hand", "keypoints": [JOINT_NAMES[joint] for joint in names]}]
-        info = {"description": f"the form of {'rhd' if camera else 'onehand10k'}", "source": description}  # readers go by the first
+        info = {"description": f"hands in the form of {kind}", "source": description}
         head = f'{{"info": {json.dumps(info)},\n"licenses": [{json.dumps({"id": 1, "name": spec.licence or "not known"})}]'
         middle = f',\n"categories": {json.dumps(categories)},\n"images": [\n'
         for split, (images, annotations) in splits.items():
-            path = folder / "annotations" / f"{split}.json"
+            path = folder / "annotations" / f"{kind}_{split}.json"  # the name tells readers the form
             write_json(path, head, middle, images, '\n],\n"annotations": [\n', annotations, "\n]}\n")
     return number

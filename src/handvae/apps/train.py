@@ -21,6 +21,7 @@ from handvae.evaluation.report import write_run_report
 from handvae.files import write_text_atomically
 from handvae.systems.build import SystemConfig, build_system
 from handvae.systems.srv_vae import SrvVae
+from handvae.training.checkpoint import load_model, start_from
 from handvae.training.config import Train
 from handvae.training.distributed import ranks
 from handvae.training.loop import fit
@@ -37,6 +38,7 @@ class Options:
 
     data: Source
     out: Path
+    init: str | None
     resume: bool
     system: SystemConfig
     crop: Crop
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     def ask(
         data: Source,
         out: Path,
+        init: str | None = None,
         resume: bool = False,
         system: Annotated[SystemConfig, tyro.conf.AvoidSubcommands] = preset.system,
         crop: Crop = preset.crop,
@@ -69,13 +72,14 @@ def main(arguments: Sequence[str]) -> None:
         Args:
             data: Pictures to train on.
             out: Run folder.
+            init: Begin with the weights of a shipped model, a .safetensors file or a run folder.
             resume: Continue the run in that folder.
             system: The networks and the objective.
             crop: How a hand is cut out of its picture.
             augment: Random changes of crops.
             train: Optimiser, schedule, precision.
         """
-        return Options(data, out, resume, system, crop, augment, train)
+        return Options(data, out, init, resume, system, crop, augment, train)
 
     options = parse(ask, rest, f"handvae train {name}")
     if options.augment.mirror and options.crop.sides != "keep":
@@ -88,10 +92,13 @@ def main(arguments: Sequence[str]) -> None:
         system = build_system(options.system, spec, options.crop)
     except ValueError as error:
         raise UserError(f"train {name}", str(error), "change that option") from error
+    init = None if options.init is None else load_model(options.init)
+    if init is not None:
+        start_from(system, init)  # found now, not after the data are read
     with ranks() as here:
         if options.train.batch % here.ranks:
             raise UserError("--train.batch", f"{options.train.batch} does not divide over {here.ranks} processes", "use a multiple")
-        path = fit(Run(system, data, options.augment, options.train, options.out, name, options.resume), here)
+        path = fit(Run(system, data, options.augment, options.train, options.out, name, options.resume, init), here)
         if here.main:
             if isinstance(system, SrvVae) and system.config.latent == "rv":
                 write_calibration(system, data, options.out / "calibration.json")

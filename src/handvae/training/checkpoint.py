@@ -147,6 +147,27 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
     return Model(system.to(device, memory_format=torch.channels_last), header, path)  # pyright: ignore[reportCallIssue]
 
 
+def start_from(system: System, model: Model) -> None:
+    """Give a new system the weights of a model, and the constants of its training labels, which the weights rely on.
+
+    Raises:
+        UserError: the model is of another system, size of crops or network; names what differs.
+    """
+    if type(model.system) is not type(system):
+        raise UserError(model.path, f"is a {model.header.system}, not a {system_name(system.config)}", "give --init a model of that kind")
+    if model.system.crop.size_px != system.crop.size_px:
+        fault = f"reads crops of {model.system.crop.size_px} px, not of {system.crop.size_px}"
+        raise UserError(model.path, fault, f"set --crop.size-px {model.system.crop.size_px}")
+    theirs, ours = model.system.state_dict(), system.state_dict()
+    shapes, wanted_shapes = ({name: tuple(tensor.shape) for name, tensor in state.items()} for state in (theirs, ours))
+    unlike = sorted(name for name, _ in shapes.items() ^ wanted_shapes.items())
+    if unlike:
+        was, wanted = asdict(model.system.config), asdict(system.config)
+        changed = ", ".join(f"{name} {was[name]!r} (here {wanted[name]!r})" for name in was if was[name] != wanted.get(name))
+        raise UserError(model.path, f"its network is another one: {changed or unlike[0]}", "train with the same --system options")
+    system.load_state_dict(theirs)
+
+
 def load_decoder(path: Path) -> nn.Module:
     """A model's decoder alone, for `python -m handvae.rv.explain MODEL --loader handvae.training.checkpoint:load_decoder`."""
     model = load_model(path)

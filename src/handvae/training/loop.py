@@ -19,7 +19,7 @@ from handvae.data.view import cut, move_labels, place
 from handvae.errors import UserError
 from handvae.noise import Noise
 from handvae.systems.system import Phase, Stage, System
-from handvae.training.checkpoint import save_model
+from handvae.training.checkpoint import save_model, start_from
 from handvae.training.config import Train
 from handvae.training.distributed import Ranks
 from handvae.training.process import prepare_process
@@ -53,7 +53,10 @@ def fit(run: Run, ranks: Ranks) -> Path:
     end = min(total, train.stop_at or total)
 
     # System and optimisers
-    system.prepare(_labels(run))
+    if run.init is None:
+        system.prepare(_labels(run))
+    else:
+        start_from(system, run.init)
     layout = torch.channels_last if train.channels_last else torch.contiguous_format
     system.to(ranks.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
     state = State.fresh(system, train)

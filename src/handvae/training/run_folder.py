@@ -19,6 +19,7 @@ from handvae.data.reader import HandData
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.systems.system import System
+from handvae.training.checkpoint import Model
 from handvae.training.config import Train
 
 
@@ -33,6 +34,8 @@ class Run:
     out: Path
     preset: str = ""
     resume: bool = False
+    init: Model | None = None
+    """Weights to begin with, constants of the labels they were trained on included."""
 
 
 def prepare_folder(run: Run) -> None:
@@ -45,6 +48,7 @@ def prepare_folder(run: Run) -> None:
         "augment": asdict(run.augment),
         "train": asdict(run.train),
         "data": asdict(run.system.spec),
+        "init": None if run.init is None else run.init.name,
     }
     text = json.dumps(config, indent=2) + "\n"
     if (out / "state.pt").is_file():

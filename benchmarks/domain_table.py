@@ -57,6 +57,9 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="only print what is there")
     options = parser.parse_args()
     if not options.print:
+        for folder in (options.photos, options.rendered):
+            for split in ("train", "test"):
+                open_data(folder, split)  # what is not there is said before an hour of training
         options.out.mkdir(parents=True, exist_ok=True)
         missing = [cell for cell in cells(options) if cell not in [known(line) for line in finished(options)]]
         with ThreadPoolExecutor(options.jobs) as pool:

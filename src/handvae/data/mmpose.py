@@ -5,15 +5,16 @@ its authors publish: a person has `lefthand_kpts` and `righthand_kpts`, and each
 `interhand`.)
 """
 
+from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from handvae.data.coco import Number
@@ -26,9 +27,16 @@ from handvae.hand import LEFT, RIGHT, to_internal
 
 UNKNOWN = -1
 SPLIT_WORDS = {"train": ("train", "training"), "val": ("val", "validation"), "test": ("test", "evaluation", "eval")}
-_Flat = Annotated[list[Number], Field(min_length=63, max_length=63)]
-_Point = Annotated[list[Number], Field(min_length=3, max_length=3)]
-_Points = Annotated[list[_Point], Field(min_length=21, max_length=21)]
+
+
+def _flatten(values: Any) -> Any:
+    """21 triples as 63 numbers; anything else as it is."""
+    if isinstance(values, list) and all(isinstance(value, list) and len(value) == 3 for value in values):
+        return [number for triple in values for number in triple]
+    return values
+
+
+_Flat = Annotated[list[Number], Field(min_length=63, max_length=63), BeforeValidator(_flatten)]
 _Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
@@ -68,32 +76,56 @@ class _Camera(_Strict):
     princpt: _Pair
 
 
+_Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
 class _Picture(_Strict):
-    id: int
+    id: _Id
     file_name: Annotated[str, Field(pattern=r"^[^\x00]+$")]
     cam_param: _Camera | None = None
 
 
-class _Annotation(_Strict):
-    id: int
-    image_id: int
-    keypoints: _Flat | _Points | list[Any] = []
-    joint_cam: _Points | None = None
+class _Hand(_Strict):
+    id: _Id
+    image_id: _Id
+    keypoints: _Flat
+    joint_cam: _Flat | None = None
     hand_type: Literal["left", "right"] | None = None
-    lefthand_kpts: _Flat | None = None
-    righthand_kpts: _Flat | None = None
-    lefthand_valid: bool = False
-    righthand_valid: bool = False
 
 
-@dataclass(frozen=True)
-class _Row:
-    image_id: int
-    points: np.ndarray
-    """(21, 3): x, y, labelled above 0."""
-    side: int
-    solid: np.ndarray | None = None
-    """(21, 3) mm."""
+class _Person(_Strict):
+    """COCO-WholeBody's annotation."""
+
+    id: _Id
+    image_id: _Id
+    lefthand_kpts: _Flat
+    righthand_kpts: _Flat
+    lefthand_valid: bool
+    righthand_valid: bool
+
+
+@dataclass
+class _Table:
+    """What is kept of a file while it is read: flat arrays, for there may be millions of rows."""
+
+    kind: str = ""
+    pictures: dict[int, tuple[str, tuple[float, ...] | None]] = field(default_factory=dict)
+    """Name and camera (focal x and y, centre x and y) by the picture's id."""
+    ids: array = field(default_factory=lambda: array("q"))
+    """Of the annotations."""
+    image_ids: array = field(default_factory=lambda: array("q"))
+    sides: array = field(default_factory=lambda: array("b"))
+    points: array = field(default_factory=lambda: array("f"))
+    """63 a row: x, y, labelled above 0."""
+    solid: array = field(default_factory=lambda: array("f"))
+    """63 a row, mm; none where one row has none."""
+
+    def add(self, image_id: int, side: int, points: list[float], solid: list[float] | None = None) -> None:
+        """A row for one hand."""
+        self.image_ids.append(image_id)
+        self.sides.append(side)
+        self.points.extend(points)
+        self.solid.extend(solid or ())
 
 
 def kind_named(text: str) -> str | None:
@@ -132,24 +164,28 @@ class MmposeHands(HandData):
         if path is None:
             which = f" of split {split!r}" if split else ""
             raise UserError(root, f"holds no single annotation file{which}", "name the file itself, or a split that its name says")
-        pictures, rows, self._kind = _read(path)
-        usable = [row for row in rows if (row.points[:, 2] > 0).sum() >= 2]
-        if not usable:
+        table = _read(path)
+        self._kind = table.kind
+        image_ids = np.frombuffer(table.image_ids, np.int64)
+        points = np.frombuffer(table.points, np.float32).reshape(-1, 21, 3)
+        usable = (points[..., 2] > 0).sum(1) >= 2
+        if not usable.any():
             raise UserError(path, "holds no hand with two labelled joints", GIVE_ORIGINAL)
-        if len(usable) < len(rows):
-            self.remarks = (f"{len(rows) - len(usable):,} of {len(rows):,} hands have fewer than two labelled joints and are left out",)
-        for row in usable:
-            if row.image_id not in pictures:
-                raise UserError(path, f"image_id {row.image_id} is not in images", GIVE_ORIGINAL)
+        if not usable.all():
+            left_out = f"{(~usable).sum():,} of {len(usable):,} hands have fewer than two labelled joints and are left out"
+            self.remarks = (left_out,)
+        for image_id in image_ids[usable].tolist():
+            if image_id not in table.pictures:
+                raise UserError(path, f"image_id {image_id} is not in images", GIVE_ORIGINAL)
         self._split = _split_named(path.stem)
-        self._names = tuple(pictures[row.image_id].file_name for row in usable)
+        self._names = tuple(table.pictures[image_id][0] for image_id in image_ids[usable].tolist())
         self.root = _picture_folder(path, self._names[0], _KINDS[self._kind].authors)
-        self._labels = _labels(usable, pictures, self._names, self._kind)
+        self._labels = _labels(table, usable, self._names)
         side = self._labels.side
         sides: set[Sides] = set() if side is None else {"left" if value == LEFT else "right" for value in side.unique().tolist()}
         self.spec = DataSpec(
             name=self._kind,
-            count=len(usable),
+            count=len(self._names),
             size_px=0,
             modalities=("image", *(name for name, _ in self._labels.items())),
             sides=sides.pop() if len(sides) == 1 else "both",
@@ -177,66 +213,57 @@ class MmposeHands(HandData):
         return read_picture(inside(self.root, self._names[row]))
 
 
-def _read(path: Path) -> tuple[dict[int, _Picture], list[_Row], str]:
-    pictures: dict[int, _Picture] = {}
-    rows: list[_Row] = []
-    seen: set[int] = set()
-    described = kind = ""
+def _read(path: Path) -> _Table:
+    table = _Table()
+    described = ""
     for part, key, value in members(path):
         try:
             if part == "images":
                 picture = _Picture.model_validate(value)
-                if picture.id in pictures:
+                if picture.id in table.pictures:
                     raise UserError(path, f"two images have the id {picture.id}", GIVE_ORIGINAL)
-                pictures[picture.id] = picture
+                camera = picture.cam_param
+                table.pictures[picture.id] = (picture.file_name, None if camera is None else (*camera.focal, *camera.princpt))
             elif part == "annotations":
-                annotation = _Annotation.model_validate(value)
-                if annotation.id in seen:
-                    raise UserError(path, f"two annotations have the id {annotation.id}", GIVE_ORIGINAL)
-                seen.add(annotation.id)
-                kind = kind or _kind_of(path, described, annotation)
-                rows += _rows(path, annotation, kind)
+                is_person = isinstance(value, dict) and "lefthand_kpts" in value
+                annotation = (_Person if is_person else _Hand).model_validate(value)
+                table.kind = table.kind or _kind_of(path, described, annotation)
+                table.ids.append(annotation.id)
+                _add_hands(table, annotation)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            field = ".".join(str(step) for step in (part, key, *first["loc"]))
-            raise UserError(path, f"{field}: {first['msg']}", "mend that field") from error
+            named = ".".join(str(step) for step in (part, key, *first["loc"]))
+            raise UserError(path, f"{named}: {first['msg']}", "mend that field") from error
         if (part, key) == ("info", "description"):
             described = str(value)
-    if not rows:
+    if not table.image_ids:
         raise UserError(path, "holds no annotation of a hand", "give a file of one of " + ", ".join(_KINDS))
-    return pictures, rows, kind
+    ids, counts = np.unique(np.frombuffer(table.ids, np.int64), return_counts=True)
+    if len(ids) < len(table.ids):
+        raise UserError(path, f"two annotations have the id {ids[counts > 1][0]}", GIVE_ORIGINAL)
+    return table
 
 
-def _kind_of(path: Path, described: str, first: _Annotation) -> str:
+def _kind_of(path: Path, described: str, first: _Hand | _Person) -> str:
     """Which data set a file holds: by its first annotation, by its description, by its name."""
-    if "lefthand_kpts" in first.model_fields_set:
+    if isinstance(first, _Person):
         return "coco-wholebody"
-    if first.joint_cam is not None:
-        return "rhd"
-    kind = kind_named(described) or kind_named(path.stem)
-    if kind is not None:
-        return kind
-    raise UserError(path, "does not say which data set it holds", f"put one of {', '.join(_KINDS)} into info.description or its name")
+    kind = "rhd" if first.joint_cam is not None else kind_named(described) or kind_named(path.stem)
+    if kind is None:
+        raise UserError(path, "does not say which data set it holds", f"put one of {', '.join(_KINDS)} into info.description or its name")
+    return kind
 
 
-def _rows(path: Path, annotation: _Annotation, kind: str) -> list[_Row]:
+def _add_hands(table: _Table, annotation: _Hand | _Person) -> None:
     """The hands of one annotation."""
-    if kind == "coco-wholebody":
-        hands = (
-            (annotation.lefthand_kpts, annotation.lefthand_valid, LEFT),
-            (annotation.righthand_kpts, annotation.righthand_valid, RIGHT),
-        )
-        return [_Row(annotation.image_id, _points(flat), side) for flat, valid, side in hands if valid and flat is not None]
-    points = _points(annotation.keypoints) if annotation.keypoints else np.zeros((0, 3), np.float32)
-    if points.shape != (21, 3):
-        raise UserError(path, f"annotation {annotation.id}: keypoints are not 21 triples", GIVE_ORIGINAL)
+    if isinstance(annotation, _Person):
+        if annotation.lefthand_valid:
+            table.add(annotation.image_id, LEFT, annotation.lefthand_kpts)
+        if annotation.righthand_valid:
+            table.add(annotation.image_id, RIGHT, annotation.righthand_kpts)
+        return
     side = UNKNOWN if annotation.hand_type is None else LEFT if annotation.hand_type == "left" else RIGHT
-    solid = None if annotation.joint_cam is None else np.array(annotation.joint_cam, np.float32)
-    return [_Row(annotation.image_id, points, side, solid)]
-
-
-def _points(values: list[Any]) -> np.ndarray:
-    return np.array(values, np.float32).reshape(-1, 3)
+    table.add(annotation.image_id, side, annotation.keypoints, annotation.joint_cam)
 
 
 def _picture_folder(path: Path, name: str, authors: str) -> Path:
@@ -249,17 +276,22 @@ def _picture_folder(path: Path, name: str, authors: str) -> Path:
     raise UserError(base / name, "is missing", f"its authors publish it at {authors}")
 
 
-def _labels(rows: list[_Row], pictures: dict[int, _Picture], names: tuple[str, ...], kind: str) -> Hands:
-    order = "rhd" if kind == "rhd" else "coco"
-    points = to_internal(torch.from_numpy(np.stack([row.points for row in rows])), order)
-    sides = torch.tensor([_KINDS[kind].side(name) if row.side == UNKNOWN else row.side for row, name in zip(rows, names, strict=True)])
-    solid = [row.solid for row in rows if row.solid is not None]
-    cameras = [camera for row in rows if (camera := pictures[row.image_id].cam_param) is not None]
-    has_camera = len(solid) == len(cameras) == len(rows)
+def _labels(table: _Table, usable: np.ndarray, names: tuple[str, ...]) -> Hands:
+    order = "rhd" if table.kind == "rhd" else "coco"
+
+    def joints(values: array) -> Tensor:
+        return to_internal(torch.from_numpy(np.frombuffer(values, np.float32).reshape(-1, 21, 3)[usable]), order)
+
+    points = joints(table.points)
+    told = np.frombuffer(table.sides, np.int8)[usable].tolist()
+    sides = torch.tensor([_KINDS[table.kind].side(name) if side == UNKNOWN else side for side, name in zip(told, names, strict=True)])
+    cameras = [table.pictures[image_id][1] for image_id in np.frombuffer(table.image_ids, np.int64)[usable].tolist()]
+    known = [pinhole(*camera) for camera in cameras if camera is not None]
+    has_camera = len(known) == len(names) and len(table.solid) == len(table.points)
     return Hands(
         joints_2d=points[..., :2].contiguous(),
         joint_valid=points[..., 2] > 0,
-        joints_3d=to_internal(torch.from_numpy(np.stack(solid)), order) if has_camera else None,
-        intrinsics=torch.stack([pinhole(*camera.focal, *camera.princpt) for camera in cameras]) if has_camera else None,
+        joints_3d=joints(table.solid) if has_camera else None,
+        intrinsics=torch.stack(known) if has_camera else None,
         side=None if (sides == UNKNOWN).any() else sides,
     )

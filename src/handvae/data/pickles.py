@@ -1,6 +1,6 @@
 """Pickles of others, read without running anything in them: plain Python values and numpy arrays of numbers or text, nothing else.
 
-A pickle names functions that the reader calls. Here it gets stand-ins of ours for the five that numpy writes, and an error for all others,
+A pickle names functions that the reader calls. Here it gets stand-ins of ours for the six that numpy writes, and an error for all others,
 so not even numpy's own unpickling sees bytes that nobody checked.
 """
 
@@ -69,6 +69,11 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """Older protocols write empty bytes as a call."""
+    return b""
+
+
 _STAND_INS: dict[str, Any] = {
     "numpy.ndarray": _Array,
     "numpy.dtype": _Type,
@@ -76,6 +81,7 @@ _STAND_INS: dict[str, Any] = {
     "multiarray.scalar": _scalar,
     "numeric._frombuffer": _frombuffer,
     "_codecs.encode": _encode,
+    "__builtin__.bytes": _no_bytes,
 }
 
 

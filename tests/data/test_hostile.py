@@ -1,0 +1,407 @@
+"""Files made to harm: nothing in them runs, nothing outside the root is read, and each is refused in one line."""
+
+import io
+import json
+import os
+import pickle
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from handvae.data import jsonfiles, matfiles, mmpose
+from handvae.data.matfiles import read_mat
+from handvae.data.mmpose import MmposeHands
+from handvae.data.pickles import read_pickle
+from handvae.data.reader import need_numbers
+from handvae.data.source import open_data
+from handvae.data.view import Crop, cut
+from handvae.errors import UserError
+
+
+def refusal(read) -> str:
+    """What the user is told, or nothing where `read` goes through; any other exception fails the test."""
+    try:
+        read()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+thorough = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+# --------------------------------------------------------------------------------------------------------------- pickles
+
+
+class Call:
+    """Unpickles as a call."""
+
+    def __init__(self, function, *arguments):
+        self.parts = (function, arguments)
+
+    def __reduce__(self):
+        return self.parts
+
+
+class Shape(np.ndarray):
+    """A subclass of an array."""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        Call(os.system, "touch harm"),
+        Call(open, "harm", "w"),
+        Call(eval, "open('harm', 'w')"),
+        {"K": [np.zeros(3), Call(os.mkdir, "harm")]},
+        Call(np.load, "harm"),
+        np.array([Call(os.mkdir, "harm")], object),
+        np.zeros(3).view(Shape),
+        np.zeros(2, [("a", "f4")]),
+    ],
+    ids=["system", "open", "eval", "nested", "numpy function", "object array", "subclass", "structured"],
+)
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_a_pickle_that_asks_for_more_than_arrays_is_refused_and_does_nothing(content, protocol, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pickle").write_bytes(pickle.dumps(content, protocol=protocol))
+    with pytest.raises(UserError, match=r"a\.pickle: is no pickle of numbers"):
+        read_pickle(tmp_path / "a.pickle")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pickle"]
+
+
+def same(read, written) -> bool:
+    if isinstance(written, np.ndarray):
+        return (
+            isinstance(read, np.ndarray)
+            and read.dtype == written.dtype
+            and np.array_equal(read, written, equal_nan=written.dtype.kind == "f")
+        )
+    if isinstance(written, dict):
+        return read.keys() == written.keys() and all(same(read[key], written[key]) for key in written)
+    if isinstance(written, (list, tuple)):
+        return type(read) is type(written) and all(same(a, b) for a, b in zip(read, written, strict=True))
+    return read == written
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_arrays_of_all_kinds_come_back_from_a_pickle(protocol, tmp_path):
+    content = {
+        0: np.arange(6, dtype=np.float32).reshape(2, 3),
+        1: np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "big": np.arange(3, dtype=">i4"),
+        "list": [np.zeros((0, 3)), (True, None, "text", 3)],
+        "scalar": np.float64(2.5),
+        "words": np.array(["one", "three"]),
+    }
+    (tmp_path / "a.pickle").write_bytes(pickle.dumps(content, protocol=protocol))
+    assert same(read_pickle(tmp_path / "a.pickle"), content)
+
+
+@thorough
+@given(data=st.data())
+def test_a_damaged_pickle_is_read_or_refused(data, tmp_path_factory):
+    whole = bytearray(pickle.dumps({0: {"K": np.eye(3, dtype=np.float32), "xyz": np.ones((2, 3))}}, protocol=2))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("pickle") / "a.pickle"
+    path.write_bytes(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
+    assert "\n" not in refusal(lambda: read_pickle(path))
+
+
+def test_a_pickle_of_absurd_size_is_refused_unread(tmp_path):
+    with (tmp_path / "a.pickle").open("wb") as handle:
+        handle.truncate(2**32)
+    with pytest.raises(UserError, match="larger than 1024 MiB"):
+        read_pickle(tmp_path / "a.pickle")
+
+
+def test_a_pickle_that_holds_itself_is_refused(tmp_path):
+    loop = []
+    loop.append(loop)
+    (tmp_path / "a.pickle").write_bytes(pickle.dumps(loop))
+    with pytest.raises(UserError, match="is no pickle of numbers"):
+        read_pickle(tmp_path / "a.pickle")
+
+
+# ------------------------------------------------------------------------------------------------------------ other files
+
+
+def test_a_matlab_array_of_absurd_size_is_refused_before_it_is_decompressed(tmp_path, monkeypatch):
+    monkeypatch.setattr(matfiles, "MAX_NUMBERS", 1000)
+    savemat(tmp_path / "a.mat", {"handPara": np.zeros((3, 21, 1500))}, do_compression=True)
+    with pytest.raises(UserError, match="handPara has more than 1,000 numbers"):
+        read_mat(tmp_path / "a.mat", "handPara")
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"MATLAB 5.0 MAT-file" + b" " * 200, bytes(4096)])
+def test_what_is_no_matlab_file_is_refused_in_one_line(content, tmp_path):
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(UserError) as raised:
+        read_mat(tmp_path / "a.mat", "handPara")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ([[1.0, float("nan")]], "not finite"),
+        ([[1e300, 1.0]], "not finite"),
+        ([["1", "2"]], "no array of numbers"),
+        ([[1.0, 2.0], [3.0]], "is no array"),
+        ([[[1.0]]], "has shape"),
+        (None, "no array of numbers"),
+        ({"a": 1}, "no array of numbers"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_named(value, fault, tmp_path):
+    with pytest.raises(UserError, match=fault):
+        need_numbers(tmp_path, "xyz", value, (None, 2))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        bytes(23),
+        struct.pack("<6I", 320, 240, 10, 10, 20, 20) + bytes(399),
+        struct.pack("<6I", 320, 240, 0, 0, 2**31, 2**31) + bytes(64),
+        struct.pack("<6I", 2**31, 2**31, 0, 0, 10, 10) + bytes(400),
+        struct.pack("<6I", 320, 240, 20, 20, 10, 10) + bytes(400),
+    ],
+)
+def test_a_depth_file_whose_header_lies_is_refused(content, own_copy):
+    root, _ = own_copy("msra")
+    data = open_data(root, "test")
+    (root / "P0" / "1" / "000000_depth.bin").write_bytes(content)
+    with pytest.raises(UserError, match=r"000000_depth\.bin"):
+        data.depth(0)
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG whose header promises a size and whose content is small."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("name", ["rhd", "stb", "interhand", "nyu", "icvl", "ho3d"])
+@pytest.mark.parametrize("harm", ["bomb", "cut", "text"])
+def test_a_harmful_picture_is_refused_when_it_is_asked_for(name, harm, own_copy):
+    root, _ = own_copy(name)
+    data = open_data(root, "train")
+    read = data.picture if "image" in data.spec.modalities else data.depth
+    path = next(path for path in sorted(root.rglob("*.png")) if path.as_posix().endswith(data.name(0)) and "test" not in path.parts)
+    path.write_bytes({"bomb": png(60_000, 60_000), "cut": path.read_bytes()[:-20], "text": b"no picture"}[harm])
+    with pytest.raises(UserError) as raised:
+        read(0)
+    assert "\n" not in str(raised.value)
+
+
+# ----------------------------------------------------------------------------------------------------- paths and documents
+
+
+def plain_form(count: int = 3) -> dict:
+    """A small set in mmpose's form."""
+    keypoints = [number for joint in range(21) for number in (5.0 + joint, 9.0 + joint % 4, 1)]
+    return {
+        "info": {"description": "OneHand10K"},
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 30} for i in range(count)],
+        "annotations": [{"id": i, "image_id": i, "keypoints": list(keypoints)} for i in range(count)],
+    }
+
+
+@pytest.fixture
+def plain_set(tmp_path):
+    """Makes that set with a spoilt annotation."""
+
+    def make(spoil=lambda content: None):
+        content = plain_form()
+        for image in content["images"]:
+            (tmp_path / image["file_name"]).write_bytes(picture)
+        spoil(content)
+        (tmp_path / "onehand10k_train.json").write_text(json.dumps(content))
+        return tmp_path
+
+    from PIL import Image
+
+    held = io.BytesIO()
+    Image.new("RGB", (40, 30), (90, 120, 60)).save(held, "PNG")
+    picture = held.getvalue()
+    return make
+
+
+def test_the_plain_set_is_read(plain_set):
+    data = open_data(plain_set(), "train")
+    assert len(data) == 3
+    assert data.spec.name == "onehand10k"
+    assert torch.isfinite(cut(data, torch.arange(3), Crop(16)).image).all()
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "a/../../secret.png"])
+@pytest.mark.parametrize("row", [0, 2])
+def test_a_path_that_leaves_the_root_is_refused(name, row, plain_set, tmp_path):
+    (tmp_path.parent / "secret.png").write_bytes(b"secret")
+    root = plain_set(lambda content: content["images"][row].update(file_name=name))
+    with pytest.raises(UserError, match="leaves the data set's folder"):
+        MmposeHands(root).picture(row)
+
+
+@pytest.mark.parametrize("name", ["interhand", "icvl", "ho3d"])
+def test_a_path_in_an_official_annotation_does_not_leave_the_root_either(name, own_copy, tmp_path):
+    root, _ = own_copy(name)
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    match name:
+        case "interhand":
+            path = root / "annotations" / "test" / "InterHand2.6M_test_data.json"
+            path.write_text(path.read_text().replace("Capture0/ROM/cam400/image0.png", "../../../secret.png"))
+        case "icvl":
+            path = root / "Testing" / "test_seq_1.txt"
+            path.write_text(path.read_text().replace("test_seq_1/image_0000.png", "../../../secret.png"))
+        case "ho3d":
+            path = root / "train.txt"
+            path.write_text("../0000\n" + path.read_text())
+
+    def read():
+        data = open_data(root, None if name == "ho3d" else "test")
+        data.labels(torch.tensor([0]))
+        (data.depth if name == "icvl" else data.picture)(0)
+
+    assert refusal(read)
+
+
+def spoil(path, value):
+    def change(content):
+        at = content
+        for step in path[:-1]:
+            at = at[step]
+        at[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        (("annotations", 1, "keypoints", 4), "12", "annotations.1.keypoints"),
+        (("annotations", 1, "keypoints", 4), float("nan"), "NaN"),
+        (("annotations", 1, "keypoints", 4), 1e300, "annotations.1.keypoints"),
+        (("annotations", 1, "keypoints"), [1.0] * 60, "annotations.1.keypoints"),
+        (("annotations", 1, "keypoints"), [[1.0, 2.0]] * 21, "annotations.1.keypoints"),
+        (("annotations", 1, "image_id"), 77, "image_id 77"),
+        (("annotations", 1, "id"), 0, "two annotations have the id 0"),
+        (("images", 1, "id"), 0, "two images have the id 0"),
+        (("images", 1, "file_name"), 3, "images.1.file_name"),
+        (("images", 1, "file_name"), "a\0b", "images.1.file_name"),
+        (("annotations",), [], "no annotation"),
+        (("annotations", 1), None, "annotations.1"),
+        (("images",), [], "not in images"),
+    ],
+)
+def test_a_spoilt_field_is_named(path, value, fault, plain_set):
+    with pytest.raises(UserError, match=fault) as raised:
+        MmposeHands(plain_set(spoil(path, value)))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_of_many_rows_is_read_in_the_memory_of_its_labels(tmp_path, plain_set, monkeypatch):
+    """What grows while reading is the labels, a few hundred bytes a hand, not the parsed document."""
+    import tracemalloc
+
+    monkeypatch.setattr(mmpose, "_picture_folder", lambda *_: tmp_path)
+    monkeypatch.setattr(jsonfiles, "CHUNK", 2**15)
+    row = json.dumps(plain_form(1)["annotations"][0])
+    count = 3_000
+    with (tmp_path / "onehand10k_train.json").open("w") as handle:
+        handle.write('{"info": {"description": "onehand10k"}, "images": [')
+        handle.write(", ".join(f'{{"id": {i}, "file_name": "{i}.png", "width": 9, "height": 9}}' for i in range(count)))
+        handle.write('], "annotations": [')
+        handle.write(", ".join(row.replace('"id": 0', f'"id": {i}').replace('"image_id": 0', f'"image_id": {i}') for i in range(count)))
+        handle.write("]}")
+    tracemalloc.start()
+    data = MmposeHands(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(data) == count
+    assert peak / count < 1000  # bytes a hand, measured 745; the parsed document takes 2,500
+
+
+# ------------------------------------------------------------------------------------------------------------- any content
+
+junk = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4), st.sampled_from([2**63, -(2**70), 1e308, "../x"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
+    max_leaves=4,
+)
+
+
+def places(content, path=()):
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else []
+    return [path, *(found for key, value in inner for found in places(value, (*path, key)))]
+
+
+JSON_FILES = [
+    ("interhand", "annotations/test/InterHand2.6M_test_data.json"),
+    ("interhand", "annotations/test/InterHand2.6M_test_camera.json"),
+    ("interhand", "annotations/test/InterHand2.6M_test_joint_3d.json"),
+    ("freihand", "evaluation_xyz.json"),
+    ("freihand", "evaluation_K.json"),
+    ("freihand", "evaluation_scale.json"),
+]
+
+
+@settings(parent=thorough, max_examples=40)
+@given(data=st.data())
+@pytest.mark.parametrize(("name", "file"), JSON_FILES)
+def test_any_value_anywhere_in_an_official_annotation_is_read_or_refused(name, file, data, laid_out, tmp_path_factory):
+    source, _ = laid_out(name)
+    root = tmp_path_factory.mktemp("any") / name
+    for part in source.iterdir():
+        root.mkdir(exist_ok=True)
+        if part.name != "annotations" and part.name != file:
+            (root / part.name).symlink_to(part)
+    for path in (source / "annotations").rglob("*.json") if (source / "annotations").is_dir() else []:
+        (root / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+        (root / path.relative_to(source)).symlink_to(path)
+    content = json.loads((source / file).read_text())
+    path, value = data.draw(st.sampled_from(places(content))), data.draw(junk)
+    if path:
+        spoil(path, value)(content)
+    else:
+        content = value
+    (root / file).unlink(missing_ok=True)
+    (root / file).write_text(json.dumps(content))
+
+    def read():
+        reader = open_data(root, "test")
+        hands = reader.labels(torch.arange(len(reader)))
+        assert torch.isfinite(hands.joints_2d[hands.joint_valid]).all()
+
+    assert "\n" not in refusal(read)
+
+
+@settings(parent=thorough, max_examples=60)
+@given(text=st.text(alphabet="0123456789.-+e nanif\n\tab/", max_size=200))
+@pytest.mark.parametrize(("name", "file"), [("icvl", "Testing/test_seq_1.txt"), ("msra", "P0/1/joint.txt"), ("ho3d", "train.txt")])
+def test_any_text_in_place_of_labels_is_read_or_refused(name, file, text, laid_out, tmp_path_factory):
+    source, _ = laid_out(name)
+    root = tmp_path_factory.mktemp("any")
+    top = file.split("/")[0]
+    for part in source.iterdir():
+        if part.name != top:
+            (root / part.name).symlink_to(part)
+    for path in (source / top).rglob("*.txt") if (source / top).is_dir() else []:
+        (root / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+        (root / path.relative_to(source)).symlink_to(path)
+    (root / file).unlink(missing_ok=True)
+    (root / file).write_text(text)
+    assert "\n" not in refusal(lambda: open_data(root).labels(torch.tensor([0])))

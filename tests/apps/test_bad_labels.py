@@ -30,7 +30,7 @@ FAULTS = {
     "huge unlabelled keypoint": (annotation(keypoints=[1e39, 0.0, 0] * 21), ["annotations.1.keypoints.0", "less than"]),
     "string for a number": (keypoint(0, "12.5"), ["annotations.1.keypoints.0", "number"]),
     "null for a number": (keypoint(0, None), ["annotations.1.keypoints.0", "number"]),
-    "number for a list": (annotation(keypoints=7), ["annotations.1.keypoints", "array"]),
+    "number for a list": (annotation(keypoints=7), ["annotations.1.keypoints", "list"]),
     "keypoint far outside": (keypoint(8, 500.0), ["annotation 1", "index_tip", "(500, 10)", "96 x 96"]),
     "keypoint far to the left": (keypoint(8, -60.0), ["annotation 1", "index_tip", "outside"]),
     "no joint labelled": (annotation(keypoints=[0.0, 0.0, 0] * 21), ["annotation 1", "0 labelled joints"]),

@@ -24,7 +24,7 @@ def test_the_info_of_the_photos_names_splits_people_and_ranges(handvae, real_pho
     [
         (
             "rhd",
-            ["104 (", "layout rhd", "image, parts, mask", "320 x 320", "2,728 frames are annotated", "no commercial use", "joints' depth"],
+            ["104 (", "layout rhd", "image, parts, mask", "320 x 320", "2,728 frames are annotated", "no commercial use"],
         ),
         ("formats/coco", ["10 (5 left, 5 right)", "layout mmpose", "non-commercial"]),
         ("formats/freihand", ["8 (0 left, 8 right)", "224 x 224"]),

@@ -221,3 +221,19 @@ def test_a_check_lists_every_fault_at_once(small_set):
     assert "keypoints has 3 numbers" in faults
     assert "image_id 77" in faults
     assert "says 95 x 96" in faults
+
+
+def test_annotations_may_stand_before_their_pictures(small_set):
+    def turn(content):
+        images = content.pop("images")
+        content["images"] = images
+
+    root = small_set(turn)
+    assert (root / "annotations.json").read_text().index('"annotations"') < (root / "annotations.json").read_text().index('"images"')
+    assert len(CocoHands(root)) == 3
+    assert check_coco(root) == []
+
+
+def test_the_licences_of_a_file_are_the_data_sets(small_set):
+    data = CocoHands(small_set(lambda content: content.update(licenses=[{"id": 1, "name": "CC0"}, {"id": 2, "url": "x"}])))
+    assert data.spec.licence == "CC0"

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,15 +40,15 @@ def test_members_come_as_from_a_whole_reading_whatever_the_window(document, inde
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "[1]", "3", '{"a": [1, 2}', '{"a": [1', '{"a": [NaN]}', '{"a": [Infinity]}', '{"a" [1]}', "{1: [1]}", '{"a": [1]} x'),
+        *("", "[1]", "3", '{"a": [1, 2}', '{"a": [1', '{"a" [1]}', "{1: [1]}", '{"a": [1]} x'),
         '{"a": ' + "[" * 100_000,
     ],
-    ids=["empty", "list", "number", "mismatched", "cut", "nan", "infinity", "no colon", "no key", "trailing", "deep"],
+    ids=["empty", "list", "number", "mismatched", "cut", "no colon", "no key", "trailing", "deep"],
 )
 def test_what_is_no_json_object_is_refused_in_one_line(text, tmp_path):
     path = tmp_path / "a.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"a\.json: is no JSON") as raised:
+    with pytest.raises(UserError, match=r"a\.json: Invalid JSON") as raised:
         list(members(path))
     assert "\n" not in str(raised.value)
 
@@ -56,7 +57,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b'{"a": ["\xff\xfe"]}')
     for read in (read_json, lambda path: list(members(path))):
-        with pytest.raises(UserError, match="is no JSON"):
+        with pytest.raises(UserError, match="Invalid JSON"):
             read(path)
 
 
@@ -83,7 +84,7 @@ def test_a_missing_file_is_named(tmp_path):
         read_json(tmp_path / "b.json")
 
 
-def test_nan_is_refused_in_a_whole_reading_too(tmp_path):
-    (tmp_path / "a.json").write_text("[NaN]")
-    with pytest.raises(UserError, match="NaN"):
-        read_json(tmp_path / "a.json")
+def test_nan_is_handed_on_to_whoever_can_name_its_field(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": [NaN]}')
+    assert math.isnan(read_json(tmp_path / "a.json")["a"][0])
+    assert math.isnan(next(members(tmp_path / "a.json"))[2])

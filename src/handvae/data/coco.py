@@ -9,10 +9,12 @@ they put `keypoints_3d` before the camera), and on the picture `split`, `person`
 import difflib
 import json
 import math
+from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from handvae.data.hands import DataSpec, Hands, Sides
+from handvae.data.jsonfiles import members
 from handvae.data.pictures import inside, read_picture
 from handvae.data.reader import HandData
 from handvae.errors import UserError
@@ -45,6 +48,11 @@ class _Picture(BaseModel):
     provenance: dict[str, Any] | None = None
 
 
+class _Licence(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+    name: str = ""
+
+
 class _Annotation(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
     id: int
@@ -55,12 +63,6 @@ class _Annotation(BaseModel):
     root_mm: Annotated[list[Number], Field(min_length=3, max_length=3)] | None = None
     camera: Annotated[list[Number], Field(min_length=9, max_length=9)] | None = None
     keypoints_spread: list[Annotated[Number, Field(ge=0)]] | None = None
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-    images: list[_Picture]
-    annotations: list[_Annotation]
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,48 @@ class Problem:
         return UserError(self.where, self.fault, self.remedy)
 
 
+class _Frame(NamedTuple):
+    """What is kept of a picture."""
+
+    name: str
+    width: int
+    height: int
+    split: str
+    person: int | None
+    provenance: str
+
+
+@dataclass
+class _Content:
+    """What is kept of an annotation file: flat arrays, for there may be millions of hands."""
+
+    pictures: dict[int, _Frame] = field(default_factory=dict)
+    licences: list[str] = field(default_factory=list)
+    frames: list[_Frame] = field(default_factory=list)
+    """Of the rows."""
+    columns: dict[str, array] = field(default_factory=lambda: {name: array("f") for name in _WIDTHS})
+    sides: array = field(default_factory=lambda: array("b"))
+
+    def add(self, row: _Annotation) -> None:
+        """A row for one hand."""
+        self.frames.append(self.pictures[row.image_id])
+        self.sides.append(RIGHT if row.hand_side == "right" else LEFT)
+        for name, column in self.columns.items():
+            values = getattr(row, name) or ()
+            column.extend(chain.from_iterable(values) if name == "keypoints_3d" else values)
+
+    def column(self, name: str) -> Float[Tensor, "row number"] | None:
+        """One label of all hands, or None where a hand lacks it."""
+        values, width = self.columns[name], _WIDTHS[name]
+        return torch.from_numpy(np.array(values, np.float32)).reshape(-1, width) if len(values) == width * len(self.frames) else None
+
+
+_WIDTHS = {"keypoints": 63, "keypoints_3d": 63, "root_mm": 3, "camera": 9, "keypoints_spread": 21}
+"""Numbers a hand."""
+
+
 class CocoHands(HandData):
-    """A COCO-keypoints folder; the annotation is read once, pictures when they are asked for.
+    """A COCO-keypoints folder; the annotation is read once, hand by hand, pictures when they are asked for.
 
     Args:
         root: the folder, or its annotation file.
@@ -92,36 +134,39 @@ class CocoHands(HandData):
     def __init__(self, root: Path, split: str | None = None) -> None:
         self.root, self.annotation_path = _locate(root)
         self.split = split
-        content = _parse(self.annotation_path)
-        for problem in _problems(self.annotation_path, content):
-            if problem.fatal:
-                raise problem.error()
-        pictures = {picture.id: picture for picture in content.images}
-        splits = sorted({picture.split for picture in content.images if picture.split})
-        rows = [a for a in content.annotations if split is None or pictures[a.image_id].split == split]
-        if not rows:
+        content = _Content()
+        for found in _annotations(self.annotation_path, content):
+            if isinstance(found, _Annotation):
+                if split is None or content.pictures[found.image_id].split == split:
+                    content.add(found)
+            elif found.fatal:
+                raise found.error()
+        frames = content.frames
+        if not frames:
+            splits = sorted({picture.split for picture in content.pictures.values() if picture.split})
             known = f"it has {', '.join(splits)}" if splits else "its pictures have no `split` field"
             fault = f"holds no hand of split {split!r}" if split else "holds no hand"
             remedy = f"{known}; `split None` reads all" if split else "add annotations"
             raise UserError(self.annotation_path, fault, remedy)
-        self._splits = tuple(pictures[row.image_id].split or "" for row in rows)
-        self._origins = tuple("" if (o := pictures[row.image_id].provenance) is None else json.dumps(o) for row in rows)
-        self.file_names = tuple(pictures[row.image_id].file_name for row in rows)
+        self._splits = tuple(frame.split for frame in frames)
+        self._origins = tuple(frame.provenance for frame in frames)
+        self.file_names = tuple(frame.name for frame in frames)
         for name in self.file_names:  # found now, not after an hour of training
             if not inside(self.root, name).is_file():
                 raise UserError(self.root / name, "no such picture", "add it, or remove its annotations")
-        self._labels = _labels(rows, pictures)
+        self._labels, root_kind = _labels(content)
         # a small set is decoded once; a large one keeps its first pictures, which shuffled reading uses as well as any others
         self._kept: dict[str, UInt8[np.ndarray, "height width 3"]] = {}
         self._kept_bytes = 0
-        sides: set[Sides] = {row.hand_side for row in rows}
+        sides: set[Sides] = {"right" if side == RIGHT else "left" for side in content.sides}
         self.spec = DataSpec(
             name=self.root.name,
-            count=len(rows),
+            count=len(frames),
             size_px=0,  # pictures as they are; a view sets the crop's size
             modalities=("image", *(name for name, _ in self._labels.items())),
             sides="both" if len(sides) > 1 else sides.pop(),
-            root="camera" if _before_camera(rows) else "wrist",
+            root=root_kind,
+            licence=", ".join(content.licences[:3]),
         )
 
     def __len__(self) -> int:
@@ -158,19 +203,20 @@ class CocoHands(HandData):
 def check_coco(root: Path) -> list[Problem]:
     """Every fault of a COCO-keypoints folder, pictures included."""
     folder, path = _locate(root)
-    content = _parse(path)
-    problems = list(_problems(path, content))
-    if not content.annotations:
+    content = _Content()
+    found = list(_annotations(path, content))
+    problems = [problem for problem in found if isinstance(problem, Problem)]
+    if not found:
         problems.append(Problem(str(path), "holds no hand", "add annotations"))
-    for picture in content.images:
+    for number, picture in content.pictures.items():
         try:
-            height, width = read_picture(inside(folder, picture.file_name)).shape[:2]
+            height, width = read_picture(inside(folder, picture.name)).shape[:2]
         except UserError as error:
             problems.append(Problem(error.where, error.fault, error.remedy))
             continue
         if (width, height) != (picture.width, picture.height):
-            fault = f"is {width} x {height} px, image {picture.id} says {picture.width} x {picture.height}"
-            problems.append(Problem(picture.file_name, fault, "mend width and height, and with them the keypoints"))
+            fault = f"is {width} x {height} px, image {number} says {picture.width} x {picture.height}"
+            problems.append(Problem(picture.name, fault, "mend width and height, and with them the keypoints"))
     return problems
 
 
@@ -181,62 +227,81 @@ def _locate(root: Path) -> tuple[Path, Path]:
     if not path.is_file():
         there = [other.name for other in root.glob("*.json") if other.is_file()]
         found = difflib.get_close_matches("annotations.json", there, cutoff=0)
-        hint = (
-            f"did you mean {root / found[0]}?"
-            if found
-            else "give a folder with annotations.json and the pictures it names, or a data set of docs/data.md in its own layout"
-        )
+        give = "give a folder with annotations.json and the pictures it names, or a data set of docs/data.md in its own layout"
+        hint = f"did you mean {root / found[0]}?" if found else give
         raise UserError(root, "no annotations.json there" if root.is_dir() else "no such folder", hint)
     return root, path
 
 
-def _parse(path: Path) -> _File:
-    try:
-        return _File.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(path, f"{field}: {first['msg']}{more}", "mend that field") from error
-
-
-def _problems(path: Path, content: _File) -> Iterator[Problem]:
-    """Faults of the annotation file itself."""
+def _annotations(path: Path, content: _Content) -> Iterator[_Annotation | Problem]:
+    """The sound annotations of a file and the faults of it, one at a time; pictures and licences go into `content` on the way."""
     where = str(path)
-    pictures: dict[int, _Picture] = {}
-    for picture in content.images:
-        if picture.id in pictures:
-            yield Problem(where, f"two images have the id {picture.id}", "give each image its own id")
-        pictures[picture.id] = picture
+    waiting: list[_Annotation] = []  # those that stand before their pictures: in most files, none
     seen: set[int] = set()
-    for row in content.annotations:
-        name = f"annotation {row.id}"
-        if row.id in seen:
-            yield Problem(where, f"two annotations have the id {row.id}", "give each annotation its own id")
-        seen.add(row.id)
-        if row.image_id not in pictures:
-            yield Problem(where, f"{name}: image_id {row.image_id} is not in images", "add the image or remove the annotation")
-        elif len(row.keypoints) != 3 * len(JOINT_NAMES):
-            yield Problem(where, f"{name}: keypoints has {len(row.keypoints)} numbers", "give 21 triples x, y, visibility")
-        elif row.keypoints_3d is not None and len(row.keypoints_3d) != len(JOINT_NAMES):
-            yield Problem(
-                where, f"{name}: keypoints_3d has {len(row.keypoints_3d)} joints", "give 21 triples in mm, or leave the field out"
-            )
-        elif row.keypoints_spread is not None and len(row.keypoints_spread) != len(JOINT_NAMES):
-            yield Problem(
-                where, f"{name}: keypoints_spread has {len(row.keypoints_spread)} numbers", "give 21 in px, or leave the field out"
-            )
-        else:
-            yield from _joint_problems(where, name, row, pictures[row.image_id])
+    for part, key, value in members(path):
+        if part not in _PARTS or not isinstance(key, int):
+            continue
+        try:
+            entry = _PARTS[part].model_validate(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            named = ".".join(str(step) for step in (part, key, *first["loc"]))
+            raise UserError(path, f"{named}: {first['msg']}", "mend that field") from error
+        match entry:
+            case _Licence():
+                content.licences += [entry.name] if entry.name else []
+            case _Picture():
+                if entry.id in content.pictures:
+                    yield Problem(where, f"two images have the id {entry.id}", "give each image its own id")
+                origin = "" if entry.provenance is None else json.dumps(entry.provenance)
+                frame = _Frame(entry.file_name, entry.width, entry.height, entry.split or "", entry.person, origin)
+                content.pictures[entry.id] = frame
+            case _Annotation():
+                if entry.id in seen:
+                    yield Problem(where, f"two annotations have the id {entry.id}", "give each annotation its own id")
+                seen.add(entry.id)
+                if entry.image_id in content.pictures:
+                    yield from _checked(where, entry, content)
+                else:
+                    waiting.append(entry)
+    if not content.pictures:
+        raise UserError(path, "images: at least one picture is required", "give COCO keypoints: lists `images` and `annotations`")
+    for entry in waiting:
+        yield from _checked(where, entry, content)
 
 
-def _joint_problems(where: str, name: str, row: _Annotation, picture: _Picture) -> Iterator[Problem]:
+_PARTS: dict[str, type[BaseModel]] = {"licenses": _Licence, "images": _Picture, "annotations": _Annotation}
+
+
+def _checked(where: str, row: _Annotation, content: _Content) -> Iterator[_Annotation | Problem]:
+    """The faults of an annotation, and itself unless one is fatal."""
+    problems = list(_problems(where, row, content.pictures.get(row.image_id)))
+    yield from problems
+    if not any(problem.fatal for problem in problems):
+        yield row
+
+
+def _problems(where: str, row: _Annotation, picture: _Frame | None) -> Iterator[Problem]:
+    name = f"annotation {row.id}"
+    if picture is None:
+        yield Problem(where, f"{name}: image_id {row.image_id} is not in images", "add the image or remove the annotation")
+    elif len(row.keypoints) != 3 * len(JOINT_NAMES):
+        yield Problem(where, f"{name}: keypoints has {len(row.keypoints)} numbers", "give 21 triples x, y, visibility")
+    elif row.keypoints_3d is not None and len(row.keypoints_3d) != len(JOINT_NAMES):
+        fault = f"{name}: keypoints_3d has {len(row.keypoints_3d)} joints"
+        yield Problem(where, fault, "give 21 triples in mm, or leave the field out")
+    elif row.keypoints_spread is not None and len(row.keypoints_spread) != len(JOINT_NAMES):
+        fault = f"{name}: keypoints_spread has {len(row.keypoints_spread)} numbers"
+        yield Problem(where, fault, "give 21 in px, or leave the field out")
+    else:
+        yield from _joint_problems(where, name, row, picture)
+
+
+def _joint_problems(where: str, name: str, row: _Annotation, picture: _Frame) -> Iterator[Problem]:
     """Faults of one hand's keypoints."""
     joints = np.array(row.keypoints).reshape(-1, 3)
     labelled = joints[:, 2] > 0
-    name = f"{name} ({picture.file_name})"
+    name = f"{name} ({picture.name})"
     if labelled.sum() < 2:
         yield Problem(where, f"{name}: keypoints has {labelled.sum()} labelled joints", "label at least two, or remove the annotation")
         return
@@ -258,35 +323,30 @@ def _joint_problems(where: str, name: str, row: _Annotation, picture: _Picture) 
         yield Problem(where, f"{name}: the bone to {JOINT_NAMES[longest]} is as long as the hand", "look at its keypoints", fatal=False)
 
 
-def _before_camera(rows: list[_Annotation]) -> bool:
-    """Whether every hand says where it is before which camera."""
-    return all(row.keypoints_3d is not None and row.root_mm is not None and row.camera is not None for row in rows)
-
-
-def _numbers(values: list[Any]) -> Float[Tensor, "row ..."] | None:
-    """One label of all hands, or None where a hand lacks it."""
-    return None if any(value is None for value in values) else torch.tensor(values, dtype=torch.float32)
-
-
 def _tells_visible(flags: Float[Tensor, "row joint"]) -> bool:
     """Whether the flags tell hidden joints from seen ones; some tools write 1, others 2 for every labelled joint."""
     return bool((flags == 1).any()) and bool((flags == 2).any())
 
 
-def _labels(rows: list[_Annotation], pictures: dict[int, _Picture]) -> Hands:
-    joints = torch.tensor([row.keypoints for row in rows], dtype=torch.float32).reshape(len(rows), -1, 3)
-    solid = _numbers([row.keypoints_3d for row in rows])
-    cameras = _numbers([row.camera for row in rows])
-    if solid is not None and _before_camera(rows):
-        solid = solid + torch.tensor([row.root_mm for row in rows])[:, None]
-    people = [pictures[row.image_id].person for row in rows]
-    return Hands(
+def _labels(content: _Content) -> tuple[Hands, Literal["camera", "wrist"]]:
+    """The labels, and where the origin of the joints in space lies."""
+    joints = content.column("keypoints")
+    assert joints is not None  # every row has them
+    joints = joints.unflatten(1, (21, 3))
+    solid, roots, cameras = (content.column(name) for name in ("keypoints_3d", "root_mm", "camera"))
+    solid = None if solid is None else solid.unflatten(1, (21, 3))
+    before_camera = False
+    if solid is not None and roots is not None and cameras is not None:
+        solid, before_camera = solid + roots[:, None], True
+    people = [frame.person for frame in content.frames]
+    hands = Hands(
         joints_2d=joints[..., :2].contiguous(),
         joint_valid=joints[..., 2] > 0,
         joint_visible=joints[..., 2] > 1 if _tells_visible(joints[..., 2]) else None,
-        joint_spread=_numbers([row.keypoints_spread for row in rows]),
+        joint_spread=content.column("keypoints_spread"),
         joints_3d=solid,
         intrinsics=None if cameras is None else cameras.unflatten(1, (3, 3)),
-        side=torch.tensor([RIGHT if row.hand_side == "right" else LEFT for row in rows]),
+        side=torch.from_numpy(np.array(content.sides, np.int64)),
         subject=torch.tensor(people) if all(person is not None for person in people) else None,
     )
+    return hands, "camera" if before_camera else "wrist"

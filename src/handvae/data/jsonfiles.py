@@ -1,4 +1,7 @@
-"""JSON files that may be large: read whole where that is small, or one member at a time where a data set has millions."""
+"""JSON files that may be large: read whole where that is small, or one member at a time where a data set has millions.
+
+NaN and Infinity, which are no JSON but which tools write, are handed on: whoever uses a number checks it and can name its field.
+"""
 
 import json
 from collections.abc import Iterator
@@ -19,18 +22,14 @@ _SPACE = " \t\r\n"
 _AFTER_VALUE = _SPACE + ",:]}"
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder()
 
 
 def read_json(path: Path) -> Any:
     """A whole JSON document.
 
     Raises:
-        UserError: it cannot be read, is too large, or is no JSON (NaN and Infinity are not).
+        UserError: it cannot be read, is too large, or is no JSON.
     """
     _check_size(path, MAX_WHOLE_BYTES)
     try:
@@ -38,7 +37,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(path, f"is no JSON ({error})", GIVE_ORIGINAL) from error
+        raise UserError(path, f"Invalid JSON ({error})", GIVE_ORIGINAL) from error
 
 
 def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
@@ -56,7 +55,7 @@ def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(path, f"is no JSON object ({error})", GIVE_ORIGINAL) from error
+        raise UserError(path, f"Invalid JSON ({error})", GIVE_ORIGINAL) from error
 
 
 def _check_size(path: Path, most: int) -> None:

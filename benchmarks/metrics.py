@@ -3,7 +3,7 @@
     python benchmarks/metrics.py             # about a minute and a half
     python benchmarks/metrics.py --quick     # a hundredth of it; its seconds are not the reported ones
 
-Seconds are of this machine and minute; the ratios are over the plainest thing that reads the same numbers, in the same run.
+Seconds are processor time of one thread on this machine; ratios are over the plainest thing that reads the same numbers, in one run.
 """
 
 import argparse
@@ -21,9 +21,9 @@ JOINTS = 21
 
 
 def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def peak_mb() -> float:

@@ -132,7 +132,7 @@ def report(folder: Path) -> dict[str, float]:
 
 def test_the_command_measures_a_file_against_another(handvae, truth, tmp_path):
     moved = write_text(tmp_path / "moved.txt", JOINTS + np.array([0, 3, 4]))
-    code, said, _ = handvae("evaluate", "--predictions", moved, "--truth", truth, "--within", 4, 6, "--out", tmp_path)
+    code, said, _ = handvae("evaluate", "--predictions", moved, "--truth", truth, "--within", 4, 6, "--report", tmp_path)
     assert code == 0
     assert "3D, root as given, scale as given, no alignment, all 21 labelled joints: epe" in " ".join(said.split())
     assert "similarity alignment" in said
@@ -145,22 +145,33 @@ def test_the_command_knows_units_roots_and_orders(handvae, truth, tmp_path):
     """The root of STB's order is joint 0 there too, and its middle MCP is joint 9."""
     metres = write_json(tmp_path / "metres.json", ((JOINTS + np.array([30, 0, 0])) / 1000).tolist())
     both = write_json(tmp_path / "truth.json", (JOINTS / 1000).tolist())
-    assert handvae("evaluate", "--predictions", metres, "--truth", both, "--unit", "m", "--root", "wrist", "--out", tmp_path)[0] == 0
+    assert handvae("evaluate", "--predictions", metres, "--truth", both, "--unit", "m", "--root", "wrist", "--report", tmp_path)[0] == 0
     assert report(tmp_path)["epe"] == pytest.approx(0, abs=1e-6)
     moved = JOINTS.copy()
     moved[:, 1:] *= 1.1
     other = write_npz(tmp_path / "other.npz", joints=moved)
     errors = {}
     for order in ("openpose", "rhd"):
-        assert handvae("evaluate", "--predictions", other, "--truth", truth, "--order", order, "--out", tmp_path)[0] == 0
+        assert handvae("evaluate", "--predictions", other, "--truth", truth, "--order", order, "--report", tmp_path)[0] == 0
         errors[order] = report(tmp_path)
     assert errors["openpose"]["epe"] == pytest.approx(errors["rhd"]["epe"])
     assert errors["openpose"]["bone_error"] != pytest.approx(errors["rhd"]["bone_error"])
 
 
+def test_the_command_gives_predictions_in_bone_units_the_true_size(handvae, tmp_path):
+    relative = JOINTS - JOINTS[:, :1]
+    bones = np.linalg.norm(JOINTS[:, 10] - JOINTS[:, 9], axis=-1)[:, None, None]
+    files = write_npz(tmp_path / "p.npz", joints=relative / bones), write_npz(tmp_path / "t.npz", joints=JOINTS / 10)
+    options = ("--unit", "cm", "--root", "wrist", "--reroot", "truth", "--scale", "bone-units", "--report", tmp_path)
+    code, said, _ = handvae("evaluate", "--predictions", files[0], "--truth", files[1], *options)
+    assert code == 0
+    assert "root wrist of the truth, scale given: prediction in bone units times the true bone 9-10" in " ".join(said.split())
+    assert report(tmp_path)["epe"] == pytest.approx(0, abs=1e-6)
+
+
 def test_the_command_takes_two_axes_as_pixels(handvae, tmp_path):
     one, two = (write_text(tmp_path / f"{n}.txt", JOINTS[..., :2] + n) for n in (0, 1))
-    code, said, _ = handvae("evaluate", "--predictions", one, "--truth", two, "--axes", 2, "--picture", "[224] px", "--out", tmp_path)
+    code, said, _ = handvae("evaluate", "--predictions", one, "--truth", two, "--axes", 2, "--picture", "[224] px", "--report", tmp_path)
     assert code == 0
     assert "2D, [224] px, root as given" in " ".join(said.split())
     assert report(tmp_path)["mpjpe_px"] == pytest.approx(2**0.5)
@@ -201,5 +212,5 @@ def test_an_icvl_result_file_gives_the_published_number(handvae, data_root, tmp_
     with np.load(file) as arrays:
         result = write_text(tmp_path / "ICVL_Pose_REN.txt", arrays["icvl__NEUCOM18_ICVL_Pose_REN_uvd"])
     truth = ("--truth", file, "--truth-array", "icvl_gt_uvd")
-    assert handvae("evaluate", "--predictions", result, *truth, "--dataset", "icvl", "--out", tmp_path)[0] == 0
+    assert handvae("evaluate", "--predictions", result, *truth, "--dataset", "icvl", "--report", tmp_path)[0] == 0
     assert report(tmp_path)["epe"] == pytest.approx(6.791, abs=5e-4)

@@ -30,6 +30,7 @@ from handvae.hand import ORDERS, Root, to_internal
 
 UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 LONGEST_THRESHOLD_MM = 80
+SCALES: dict[str, Scale] = {"given": "as given", "bone-units": "bone units", "true-bone": "true bone"}
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,18 @@ class Options:
     """Unit of both files' 3D joints (FreiHAND's are m)."""
     order: str = "openpose"
     """Joint order of both files, where there are 21: openpose, freihand, rhd, stb, interhand, msra, ho3d, fpha ..."""
-    root: Root | Literal["as given"] = "as given"
+    root: Root | Literal["given"] = "given"
     """Point that is subtracted from every joint before comparing."""
     reroot: Literal["both", "truth"] = "both"
     """`truth` leaves the predictions as they are, for those that are root-relative already (hand3d's protocol)."""
-    scale: Scale = "as given"
-    """`bone units`: predictions are in these and get the true bone's length; `true bone`: their own bone 9-10 is made as long."""
+    scale: Literal["given", "bone-units", "true-bone"] = "given"
+    """`bone-units`: predictions are in these and get the true bone's length; `true-bone`: their own bone 9-10 is made as long."""
     within: tuple[int, ...] = (10, 20, 30, 40)
     """Thresholds of PCK and success rates, whole mm up to 80."""
     picture: str = "picture as given"
     """Whose pixels 2D joints are in, such as `320 px crop`; part of the protocol."""
-    out: Path | None = None
-    """Write report.json there."""
+    report: Path | None = None
+    """Folder for report.json."""
 
     def __post_init__(self) -> None:
         if self.dataset and self.camera:
@@ -94,8 +95,8 @@ def main(arguments: Sequence[str]) -> None:
     for protocol in dict.fromkeys(m.protocol for m in measures):
         names = ", ".join(m.name for m in measures if m.protocol == protocol)
         console.print(f"[bold]{escape(str(protocol))}[/bold]: {names}", highlight=False)
-    if options.out is not None:
-        path = options.out / "report.json"
+    if options.report is not None:
+        path = options.report / "report.json"
         files = {"predictions": str(options.predictions), "truth": str(options.truth)}
         content = {**files, "measures": [m.to_json() for m in measures]}
         write_text_atomically(path, json.dumps(content, indent=2, allow_nan=False))
@@ -122,13 +123,13 @@ def measure(options: Options, prediction: JointFile, truth: JointFile) -> tuple[
         if camera:
             raise UserError(options.truth, "its joints have two axes and no depth", "leave out --camera and --dataset")
         return pose_measures_2d(prediction.joints, truth.joints, valid, options.picture)
-    comparison = Comparison(options.root, options.reroot, options.scale)
+    comparison = Comparison("as given" if options.root == "given" else options.root, options.reroot, SCALES[options.scale])
     comparison.check(joints)
     if camera is not None:
         pair = [back_projected(file.joints, camera) for file in (prediction, truth)]
     else:
         to_mm = UNITS_MM[options.unit]
-        pair = [prediction.joints * (1.0 if options.scale == "bone units" else to_mm), truth.joints * to_mm]
+        pair = [prediction.joints * (1.0 if options.scale == "bone-units" else to_mm), truth.joints * to_mm]
     if joints == 21 and options.order != "openpose":
         pair = [to_internal(part, options.order) for part in pair]
         valid = to_internal(valid[..., None], options.order)[..., 0]

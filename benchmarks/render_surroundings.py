@@ -1,6 +1,7 @@
 """What surroundings cost: milliseconds a picture on one core, by kind of background and of thing in front, and for the camera.
 
-    python benchmarks/render_surroundings.py            # half a minute
+    python benchmarks/render_surroundings.py                                     # a minute
+    python benchmarks/render_surroundings.py --sheet docs/surroundings.jpg       # the sheet of docs/renderer.md, nothing timed
 
 Processor time of this process, mean over pictures of different seeds, after compilation; the "mix" rows have the default ranges.
 """
@@ -9,9 +10,11 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from handvae.render import background, objects
 from handvae.render.background import BackgroundRanges, paint
@@ -20,8 +23,9 @@ from handvae.render.sensor import CLEAN, SensorRanges, expose
 
 
 def milliseconds(make: Callable[[int], object], count: int) -> float:
-    """Mean over seeds 0 to count - 1; the first, which may compile, is made once more before."""
-    make(0)
+    """Mean over seeds 0 to count - 1; the first ones, which may compile, are made once before."""
+    for seed in range(min(count, 30)):
+        make(seed)
     start = time.process_time()
     for seed in range(count):
         make(seed)
@@ -49,11 +53,28 @@ def camera_cost(kind: str, size: int, count: int) -> float:
     return milliseconds(lambda seed: expose(light[seed % 32], np.random.default_rng([4, seed]), ranges), count)
 
 
+def sheet(path: Path, size: int = 96) -> None:
+    """Three rows of backgrounds by a clean camera, three by the default one, two with things in front."""
+    pictures = []
+    for index in range(64):
+        generator = np.random.default_rng([5, index])
+        light = paint(generator, size, BackgroundRanges()).colour
+        if index >= 48:
+            thing = occluder(generator, size, (0.15 * size, 0.15 * size, 0.85 * size, 0.85 * size), OccluderRanges())
+            light = light * ((1 - thing.shadow) * (1 - thing.alpha))[..., None] + thing.colour * thing.alpha[..., None]
+        pictures.append(expose(light, generator, CLEAN if index < 24 else SensorRanges()))
+    rows = [np.hstack(pictures[first : first + 8]) for first in range(0, 64, 8)]
+    Image.fromarray(np.vstack(rows)).save(path, quality=88)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200, help="pictures a row")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--sheet", type=Path, help="write a sheet of pictures here instead")
     options = parser.parse_args()
+    if options.sheet:
+        return sheet(options.sheet)
     cv2.setNumThreads(1)
     rows = [("background", kind, background_cost) for kind in ("mix", *background.KINDS)]
     rows += [("in front", kind, thing_cost) for kind in ("mix", *objects.KINDS)]

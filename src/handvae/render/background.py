@@ -40,10 +40,10 @@ class BackgroundRanges:
     """Weight of dark rooms lit by a monitor."""
     lights: float = 0.04
     """Weight of lamps far out of focus."""
-    near_defocus: tuple[float, float] = (0.004, 0.04)
+    near_defocus: tuple[float, float] = (0.003, 0.035)
     """Radius of the disc that a point is blurred to, as a share of the picture's side, where the hand lies on or near what is behind it:
     plain sheets, desks, surfaces."""
-    far_defocus: tuple[float, float] = (0.015, 0.07)
+    far_defocus: tuple[float, float] = (0.007, 0.06)
     """The same for all that is further away."""
     brightness: tuple[float, float] = (0.06, 0.6)
     """Mean luminance; plain sheets take the upper half (in the logarithm)."""
@@ -85,13 +85,13 @@ def paint(generator: np.random.Generator, size_px: int, ranges: BackgroundRanges
     if generator.random() < ranges.cast:
         cast = tint(float(generator.random()), between(generator, 0.3, 0.7))
 
-    # a blurred scene needs few pixels: as many as give the blur a radius of 1.8
-    painted = min(max(math.ceil(1.8 / defocus), 48), math.ceil(1.5 * size_px))
+    # a blurred scene needs few pixels: as many as give the blur a radius of 1.6
+    painted = min(max(math.ceil(1.6 / defocus), 48), math.ceil(1.4 * size_px))
     scene = SCENES[kind](generator, painted)
     scene *= cast
     # the mean of roots, squared: windows and lamps count for little, as in a camera's exposure
     scene *= np.float32(level / max(float(np.sqrt(scene @ LUMINANCE).mean()) ** 2, 1e-4))
-    scene = np.minimum(scene, np.float32(6), out=scene)  # a lamp is bright, but does not drown the picture when blurred
+    scene = np.minimum(scene, np.float32(3), out=scene)  # a lamp is bright, but does not drown the picture when blurred
     scene = blur(scene, defocus * painted)
     if painted != size_px:
         way = cv2.INTER_AREA if painted > size_px else cv2.INTER_CUBIC

@@ -166,9 +166,18 @@ def plant(generator: np.random.Generator, at: Place) -> None:
     """A pot and a mass of leaves."""
     tall, colour, tile = between(generator, 0.3, 1.1), one_of(generator, LEAF_COLOURS), choose(generator, "leaves")
     at.add(CYLINDER, (0, 0.18, -0.3), (0.16, 0.18, 0.16), materials(generator, 1)[0], gloss=0.2)
-    for x, y, z, size in generator.random((5, 4)).tolist():
-        half = 0.14 + 0.16 * size
-        at.add(BALL, (0.5 * x - 0.25, 0.4 + tall * y, -0.3 + 0.4 * z - 0.2), (half, half, half), 2 * colour, tile=tile, tile_m=0.35)
+    foliage(generator, at.within(0, 0.36 + tall / 2, -0.4), 0.16 + 0.12 * tall, 0.5 * tall, colour, tile, 0.35)
+
+
+def foliage(
+    generator: np.random.Generator, at: Place, wide: float, high: float, colour: Float32[Array, "3"], tile: int, tile_m: int | float
+) -> None:
+    """A ragged mass of leaves about a place: clumps of their own form and tone, the upper ones lighter."""
+    for x, y, z, across, tall, tone in generator.random((9, 6)).tolist():
+        half = wide * (0.3 + 0.4 * across)
+        centre = (wide * (2 * x - 1) * (1.2 - y), high * (2 * y - 1), wide * (2 * z - 1) * (1.2 - y))
+        light = np.float32(0.5 + 0.5 * tone + 0.5 * y)
+        at.add(BALL, centre, (half, half * (0.5 + 0.6 * tall), half), colour * light, tile=tile, tile_m=tile_m)
 
 
 def lamp(generator: np.random.Generator, at: Place) -> None:

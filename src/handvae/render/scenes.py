@@ -20,6 +20,7 @@ from handvae.render.pieces import (
     bookcase,
     cabinet,
     door,
+    foliage,
     lamp,
     monitor,
     one_of,
@@ -57,6 +58,15 @@ def lattice(generator: np.random.Generator, size: int, octaves: tuple[int, ...] 
         for cells in octaves
     ]
     return np.asarray(sum(fields), np.float32)
+
+
+def skyline(generator: np.random.Generator, size: int) -> Float32[Array, " size"]:
+    """The same noise along a line."""
+    parts = [
+        cv2.resize(generator.standard_normal((1, cells), dtype=np.float32), (size, 1), interpolation=cv2.INTER_CUBIC)[0] * (3 / cells)
+        for cells in (3, 6, 12, 24)
+    ]
+    return np.asarray(sum(parts), np.float32)
 
 
 def picture(place: Place, camera: Camera, light: Light, behind: Scene) -> Scene:
@@ -246,9 +256,8 @@ def sky(generator: np.random.Generator, size: int, horizon: float) -> Scene:
     haze = low
     ridges = int(generator.integers(1, 4))
     for ridge in range(ridges):
-        line = lattice(generator, size)[size // 2] * np.float32(0.05 * (ridge + 1) / ridges) + np.float32(
-            horizon - between(generator, 0.02, 0.22) * (1 - ridge / ridges)
-        )
+        foot = horizon - between(generator, 0.02, 0.22) * (1 - ridge / ridges)
+        line = skyline(generator, size) * np.float32(0.05 * (ridge + 1) / ridges) + np.float32(foot)
         mask = np.clip((y[:, :, 0] - line[None]) * size + 0.5, 0, 1)[..., None]
         near = (ridge + 1) / (ridges + 1)
         colour = materials(generator, 1, vivid=0.0)[0] * np.array([0.8, 1, 0.6], np.float32) * np.float32(0.7) * near + haze * np.float32(
@@ -291,16 +300,7 @@ def outdoor(generator: np.random.Generator, size: int) -> Scene:
         at = place.within(1.3 * half_tan * z * between(generator, -1, 1), 0, z)
         tall, green, tile = between(generator, 0.5, 5), one_of(generator, LEAF_COLOURS), choose(generator, "leaves")
         at.add(CYLINDER, (0, tall / 2, 0), (0.12, tall / 2, 0.12), WOOD_COLOURS[2])
-        for x, y, depth, width in generator.random((5, 4)).tolist():
-            half = (0.25 + 0.2 * width) * (0.6 + 0.4 * tall)
-            at.add(
-                BALL,
-                ((x - 0.5) * tall * 0.6, tall * (0.8 + 0.5 * y), (depth - 0.5) * tall * 0.6),
-                (half, half, half),
-                1.6 * green,
-                tile=tile,
-                tile_m=1.2,
-            )
+        foliage(generator, at.within(0, 1.1 * tall, 0), 0.25 + 0.35 * tall, 0.1 + 0.4 * tall, green, tile, 1.2)
     if generator.random() < 0.2:
         person(
             generator, place.within(between(generator, -1, 1) * half_tan * 2.5, 0, between(generator, 1.5, 4), between(generator, -3, 3))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from handvae.apps import evaluate_predictions
@@ -18,11 +19,12 @@ from handvae.data.reader import HandData
 from handvae.data.source import open_data
 from handvae.errors import UserError
 from handvae.evaluation.features import InceptionFeatures, cache_folder
+from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
 from handvae.evaluation.metrics import METRICS
 from handvae.evaluation.reading import read
 from handvae.evaluation.study import Report, Study, report
 from handvae.files import write_text_atomically
-from handvae.training.checkpoint import Model, load_model
+from handvae.training.checkpoint import Model, find_model, load_model
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,11 @@ class Options:
     protocol: str | None = None
     """Which hands or which division, for data sets that have several (docs/data.md)."""
     metrics: str = "all"
-    """Comma-separated, out of: pose, picture, spread, pixels, sets; or all that the data allow."""
+    """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors; or all that the data allow."""
+    detector: str | None = None
+    """Model that reads joints from generated pictures, for consistency and leakage; by default each model reads its own."""
+    detector_command: str | None = None
+    """The same by a program: called with a folder of PNG files, it prints JSON, for each file's name 21 pairs [x, y] in px, or null."""
     report: Path | None = None
     """Folder for report.json and report.html."""
     inception_weights: Path | None = None
@@ -63,9 +69,10 @@ def main(arguments: Sequence[str]) -> None:
         _fits(model, data, dataset)
     labels = _labels(models)
     spaces = () if options.inception_weights is None else (InceptionFeatures(options.inception_weights),)
+    cache = cache_folder() if spaces else None
     poses = "seen" if options.split == "train" else "unseen"
     studies = [
-        Study(label, m.reader, data, read(m.reader, data), options.seed, poses, spaces, cache_folder() if spaces else None)
+        Study(label, m.reader, data, read(m.reader, data), _finder(options, m), options.seed, poses, spaces, cache)
         for label, m in zip(labels, models, strict=True)
     ]
     found = report(studies, wanted)
@@ -95,6 +102,17 @@ def _fits(model: Model, data: HandData, dataset: str) -> None:
         raise UserError(dataset, "has no keypoints_3d, and this model reads 3D poses", "give a set with them, or a 2D model")
 
 
+def _finder(options: Options, model: Model) -> Finder | None:
+    """What reads the pictures of a model; None for a 3D model without another detector."""
+    if options.detector is not None and options.detector_command is not None:
+        raise UserError("--detector-command", "is given together with --detector", "give one of them")
+    if options.detector_command is not None:
+        return CommandFinder(options.detector_command)
+    if options.detector is not None and find_model(options.detector) != model.path:
+        return ModelFinder.of(load_model(options.detector))
+    return ModelFinder.of(model) if model.reader.pose == "2d" else None
+
+
 def _labels(models: Sequence[Model]) -> list[str]:
     """A name for each model, numbered where two are the same."""
     names = [model.name for model in models]
@@ -104,10 +122,14 @@ def _labels(models: Sequence[Model]) -> list[str]:
 def _print(title: str, found: Report) -> None:
     console = Console()
     console.width = max(console.width, 120)
-    table = Table("metric", *(column.name for column in found.columns), "N", "protocol", title=title)
+    table = Table("metric", *(column.name for column in found.columns), "N", "definition", "protocol", title=title)
+    protocols = list(dict.fromkeys(row.protocol for row in found.rows()))
     for row in found.rows():
-        table.add_row(row.name, *row.cells, row.n, row.terms)
+        table.add_row(row.name, *map(escape, row.cells), row.n, row.definition, f"({protocols.index(row.protocol) + 1})")
     console.print(table)
+    console.print(f"In brackets: {found.interval_protocol}.", markup=False, highlight=False)
+    for number, protocol in enumerate(protocols):
+        console.print(f"({number + 1}) {protocol}", markup=False, highlight=False)
     if found.differences:
         compared = Table("metric", "models", "difference", "95 % interval", "p", title="Compared on the same hands")
         for d in found.differences:

@@ -31,11 +31,14 @@ def study_page(title: str, studies: Sequence[Study], found: Report) -> str:
         sections.append(Section(f"Worst and best hands of {study.name}", _extremes(study)))
         if len(study.reading.whole):
             sections.append(Section(f"Pictures of {study.name}", _sheet(study)))
+    for sheet in found.sheets:
+        pixels = as_pixels(sheet.pixels.numpy())
+        sections.append(Section(sheet.title, picture(enlarge(pixels, 2 * max(pixels.shape[:2])), sheet.caption)))
     return page(title, [*sections, Section("Made by", paragraph(f"handvae {__version__}"))])
 
 
 def _numbers(found: Report) -> str:
-    rows = [[row.name, *row.cells, row.n, row.terms] for row in found.rows()]
+    rows = [[row.name, *row.cells, row.n, "; ".join(filter(None, (row.definition, row.protocol)))] for row in found.rows()]
     note = paragraph(f"In brackets: {found.interval_protocol}.")
     return table(["metric", *(column.name for column in found.columns), "N", "protocol"], rows) + note
 

@@ -58,7 +58,7 @@ def dci(
     for column, factor in enumerate(used):
         truth = factors[:, factor]
         if discrete[factor]:
-            model = RandomForestClassifier(30, max_features=None, min_samples_leaf=2, random_state=seed)
+            model = RandomForestClassifier(30, max_features=1.0, min_samples_leaf=2, random_state=seed)  # pyright: ignore[reportArgumentType] (its stub lacks shares)
             model.fit(codes[train], truth[train])
             chance = np.unique(truth[train], return_counts=True)[1].max() / len(train)
             scores[column] = max(0.0, (float(model.score(codes[test], truth[test])) - chance) / max(1 - chance, 1e-9))

@@ -13,17 +13,24 @@ from handvae.data.reader import HandData
 from handvae.data.view import cut
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.comparison import Comparison
+from handvae.evaluation.consistency import LOOKS, pose_consistency
+from handvae.evaluation.disentangle import dci, mig, sap
 from handvae.evaluation.features import Extractor, HandFeatures
+from handvae.evaluation.finding import Finder
 from handvae.evaluation.generated import FEWEST, Poses, picture_measures
+from handvae.evaluation.leakage import leakage
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.plots import Curve, Figure
 from handvae.evaluation.pose import bone_measures_3d, joint_errors, pose_measures_2d, pose_measures_3d, spread_coverage
-from handvae.evaluation.reading import Reading
+from handvae.evaluation.reading import Asked, Reading, pictures
 from handvae.evaluation.resampling import PerHand
 from handvae.hand import JOINT_NAMES
+from handvae.noise import Noise
 from handvae.systems.srv_vae import SrvVae
 from handvae.systems.system import Generator, Reader
 
+MOST_CODES = 3000
+"""Hands whose codes are compared with true factors, at most."""
 CALIBRATED = 32
 """Hands whose pixel variances are compared."""
 
@@ -37,6 +44,8 @@ class Study:
     system: Reader
     data: HandData
     reading: Reading
+    finder: Finder | None = None
+    """Finds joints in generated pictures."""
     seed: int = 0
     poses: Poses = "unseen"
     """Whether models were trained on these hands."""
@@ -44,6 +53,21 @@ class Study:
     """Spaces in which generated pictures are compared with real ones, beside that of hands."""
     cache: Path | None = None
     """Where real pictures' features are kept."""
+
+    def need_finder(self) -> Finder:
+        """What finds joints, or a ValueError."""
+        if self.finder is None:
+            raise ValueError(f"nothing finds joints in the pictures of {self.name}")
+        return self.finder
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A picture for the page."""
+
+    title: str
+    pixels: Float[Tensor, "3 height width"]
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,7 @@ class Outcome:
     measures: tuple[Measure, ...]
     per_hand: tuple[PerHand, ...] = ()
     figures: tuple[Figure, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
 
 
 def pose(study: Study) -> Outcome:
@@ -121,10 +146,70 @@ def _sets_lacking(study: Study) -> str:
     return _pictures_lacking(study) or (few if len(study.reading.whole) < FEWEST else "")
 
 
+def consistency(study: Study) -> Outcome:
+    """Whether generated pictures show the asked pose."""
+    asked, finder = Asked.of(study.system, study.reading, study.seed), study.need_finder()
+    count = len(study.reading.truth)
+    kinds = [pose_consistency(asked, pictures(study.data, asked.rows, study.system.crop), finder, looks, study.seed) for looks in LOOKS]
+    places = tuple(float(place) for place in range(len(JOINT_NAMES)))
+    curves = [Curve(f"{study.name}, {kind.looks}", places, tuple(kind.errors.nanmean(0).tolist()), "dots") for kind in kinds]
+    note = f"mean over pictures in which a hand is found; {finder.relation(study.system)}"
+    figure = Figure("Asked against found, by joint", "", "mean error, % of hand size", tuple(curves), note, ticks=JOINT_NAMES)
+    measures = tuple(measure for kind in kinds for measure in kind.measures())
+    return Outcome(measures, tuple(hands for kind in kinds for hands in kind.compared(asked.rows, count)), (figure,))
+
+
+def leak(study: Study) -> Outcome:
+    """Whether swapping the appearance moves the pose, and the other way about."""
+    found = leakage(Asked.of(study.system, study.reading, study.seed), study.need_finder(), study.seed)
+    return Outcome(found.measures, sheets=(Sheet(f"Swaps of {study.name}", found.sheet, "An appearance a row, a pose a column."),))
+
+
+def factors(study: Study) -> Outcome:
+    """Which parts of the code stand for which true factors."""
+    rows = torch.arange(len(study.data))
+    if len(rows) > MOST_CODES:
+        rows = rows[torch.randperm(len(rows), generator=Noise(study.seed, stream=31).generator)[:MOST_CODES]].sort().values
+    (truth,) = study.data.labels(rows).need("factors")
+    reading, names = study.reading, study.data.spec.factors
+    parts = [reading.predicted[rows].flatten(1)] + ([] if reading.appearance is None else [reading.appearance[rows]])
+    codes, values = torch.cat(parts, 1).double().numpy(), truth.double().numpy()
+    discrete = (values == np.round(values)).all(0)
+    found = dci(codes, values, discrete, seed=study.seed)
+    protocol = Stated(
+        f"code: {parts[0].shape[1]} coordinates read and {codes.shape[1] - parts[0].shape[1]} of the appearance; "
+        f"{len(found.used)} true factors"
+    )
+    n, forest = len(rows), "forests of 30 trees, 20 % of the hands held out"
+    measures = (
+        Measure("dci_disentanglement", found.disentanglement, "", n, protocol, f"1: a code value matters for one factor; {forest}"),
+        Measure("dci_completeness", found.completeness, "", n, protocol, f"1: a factor is in one code value; {forest}"),
+        Measure("dci_informativeness", found.informativeness, "", n, protocol, f"mean R² or accuracy above chance; {forest}"),
+        Measure("mig", mig(codes, values, discrete), "", n, protocol, "mutual information gap, 20 bins of equal width"),
+        Measure("sap", sap(codes, values, discrete, seed=study.seed), "", n, protocol, "gap of squared correlation or balanced accuracy"),
+    )
+    in_pose = found.importance[: parts[0].shape[1]].sum(0)
+    curve = Curve(study.name, tuple(float(place) for place in range(len(in_pose))), tuple(in_pose.tolist()), "dots")
+    ticks = tuple(names[factor] for factor in found.used)
+    note = f"share of a factor's importance that lies in the pose read, the rest lies in the appearance; {forest}"
+    return Outcome(measures, figures=(Figure("Where a factor is", "", "share in the pose", (curve,), note, ticks=ticks),))
+
+
 def _pictures_lacking(study: Study) -> str:
     if not isinstance(study.system, Generator):
         return f"{study.name} makes no pictures"
     return "" if len(study.reading.whole) else "no hand has all its joints labelled, so no picture can be asked for"
+
+
+def _asked_lacking(study: Study) -> str:
+    few = len(study.reading.whole) < 3 or study.reading.joints_px is None
+    if study.finder is None:
+        return f"{study.name} reads 3D poses, which do not say where joints are in a picture: give a 2D model or program as detector"
+    return _pictures_lacking(study) or ("fewer than three hands have all their 2D joints labelled" if few else "")
+
+
+def _factors_lacking(study: Study) -> str:
+    return "" if "factors" in study.data.spec.modalities else "the data set does not tell its true factors"
 
 
 def _pixels_lacking(study: Study) -> str:
@@ -146,6 +231,9 @@ METRICS = {
     "spread": Metric(spread),
     "pixels": Metric(pixels, _pixels_lacking),
     "sets": Metric(sets, _sets_lacking),
+    "consistency": Metric(consistency, _asked_lacking),
+    "leakage": Metric(leak, _asked_lacking),
+    "factors": Metric(factors, _factors_lacking),
 }
 
 

@@ -9,12 +9,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from handvae.data.reader import HandData
-from handvae.data.view import Crop, cut, to_crop_px
+from handvae.data.view import Crop, cut, to_crop_px, to_crop_units
 from handvae.evaluation.pose import hand_size, joint_errors
 from handvae.hand import scale_bone
+from handvae.noise import Noise
 from handvae.systems.system import Generator, Reader
 
 BATCH = 64
+MOST_ASKED = 2000
+"""Hands whose pictures are generated, at most."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Reading:
     subject: Int[Tensor, " batch"] | None
     scale_mm: Float[Tensor, " batch"] | None
     """Length of the true scale bone; None for 2D models."""
+    joints_px: Float[Tensor, "batch joint 2"] | None
+    """2D labels in pixels of the crop, whatever the model reads; None where there are none."""
 
     @property
     def flat(self) -> bool:
@@ -75,7 +80,7 @@ def read(system: Reader, data: HandData) -> Reading:
     def joined(name: str) -> Any:
         return None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
 
-    names = ("truth", "predicted", "spread", "valid", "squared_error", "appearance", "scale_mm")
+    names = ("truth", "predicted", "spread", "valid", "squared_error", "appearance", "scale_mm", "joints_px")
     return Reading(system.crop, **{name: joined(name) for name in names}, subject=subject)
 
 
@@ -95,11 +100,61 @@ def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
         (solid,) = hands.need("joints_3d")
         truth, predicted, spread, scale = joints, prediction.joints, prediction.spread, scale_bone(solid)
         valid = valid & valid[:, [0, 9, 10]].all(1, keepdim=True)  # without root or scale bone, bone units mean nothing
-    return Reading(system.crop, truth, predicted, spread, valid, squared, appearance, hands.subject, scale)
+    return Reading(system.crop, truth, predicted, spread, valid, squared, appearance, hands.subject, scale, hands.joints_2d)
 
 
-def pictures(data: HandData, rows: Int[Tensor, " rows"], crop: Crop) -> Iterator[Float[Tensor, "batch 3 size size"]]:
+def pictures(data: HandData, rows: Int[Tensor, " rows"], crop: Crop) -> Iterator[Float[Tensor, "some 3 size size"]]:
     """Crops of the rows, batch by batch."""
     for batch in rows.split(BATCH):
         (image,) = cut(data, batch, crop).need("image")
         yield image
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Hands whose joints are all labelled, as their pictures are asked of a system."""
+
+    system: Generator
+    rows: Int[Tensor, " batch"]
+    """Which of the data set's hands they are."""
+    joints: Float[Tensor, "batch joint axis"]
+    """In the unit that the system takes."""
+    joints_px: Float[Tensor, "batch joint 2"]
+    """Where they lie in the crop."""
+    appearance: Float[Tensor, "batch appearance"]
+    """Each hand's own looks."""
+    subject: Int[Tensor, " batch"] | None
+
+    @classmethod
+    def of(cls, system: Reader, reading: Reading, seed: int, most: int = MOST_ASKED) -> "Asked":
+        """Whole hands of a data set, `most` of them drawn at random where there are more.
+
+        Raises:
+            TypeError: the system makes no pictures, or the data have no 2D labels.
+        """
+        if not isinstance(system, Generator) or reading.appearance is None or reading.joints_px is None:
+            raise TypeError(f"{type(system).__name__} makes no pictures, or these data have no 2D labels")
+        rows = reading.whole
+        if len(rows) > most:
+            rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=11).generator)[:most]].sort().values
+        truth = reading.truth[rows]
+        joints = to_crop_units(truth, reading.crop.size_px) if reading.flat else truth
+        subject = None if reading.subject is None else reading.subject[rows]
+        return cls(system, rows, joints, reading.joints_px[rows], reading.appearance[rows], subject)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @torch.no_grad()
+    def pictures(
+        self, appearance: Float[Tensor, "batch appearance"], joints: Float[Tensor, "batch joint axis"] | None = None
+    ) -> Iterator[Float[Tensor, "some 3 size size"]]:
+        """Pictures with the given appearances, of the hands' own poses or others, batch by batch."""
+        for pose, look in zip((self.joints if joints is None else joints).split(BATCH), appearance.split(BATCH), strict=True):
+            yield self.system.synthesize(pose, look)
+
+    def other_appearance(self, seed: int) -> Float[Tensor, "batch appearance"]:
+        """For each hand the looks of another one drawn at random, of another person where people are known and there are several."""
+        people = torch.arange(len(self)) if self.subject is None or len(self.subject.unique()) < 2 else self.subject
+        scores = Noise(seed, stream=13).uniform(len(self), len(self))
+        return self.appearance[scores.masked_fill(people[:, None] == people[None], -1.0).argmax(1)]

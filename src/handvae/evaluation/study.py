@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from handvae.errors import UserError
 from handvae.evaluation.measure import Measure
-from handvae.evaluation.metrics import METRICS, Study
+from handvae.evaluation.metrics import METRICS, Sheet, Study
 from handvae.evaluation.plots import Figure
 from handvae.evaluation.resampling import Difference, Draws, Interval, PerHand, bootstrap, difference, interval
 
@@ -27,7 +27,8 @@ class Row:
     name: str
     cells: tuple[str, ...]
     n: str
-    terms: str
+    definition: str
+    protocol: str
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,19 @@ class Report:
     differences: tuple[Difference, ...]
     """Of the first model and each other one, where their protocols agree."""
     figures: tuple[Figure, ...]
+    sheets: tuple[Sheet, ...]
     interval_protocol: str
 
     def rows(self) -> list[Row]:
         """The table, a row a measure and protocol."""
-        keys = dict.fromkeys((m.name, m.terms) for column in self.columns for m in column.measures)
+        keys = dict.fromkeys((m.name, m.definition, str(m.protocol)) for column in self.columns for m in column.measures)
+        found = [{(m.name, m.definition, str(m.protocol)): m for m in column.measures} for column in self.columns]
         rows = []
-        for name, terms in keys:
-            of_models = [next((m for m in c.measures if (m.name, m.terms) == (name, terms)), None) for c in self.columns]
+        for key in keys:
+            name, of_models = key[0], [measures.get(key) for measures in found]
             cells = tuple("" if m is None else _cell(m, c.intervals.get(name)) for m, c in zip(of_models, self.columns, strict=True))
             counts = dict.fromkeys(str(m.n) for m in of_models if m is not None)
-            rows.append(Row(name, cells, ", ".join(counts), terms))
+            rows.append(Row(name, cells, ", ".join(counts), *key[1:]))
         return rows
 
 
@@ -83,7 +86,8 @@ def report(studies: Sequence[Study], wanted: Sequence[str] | None) -> Report:
     ]
     figures = _merged([figure for row in outcomes for outcome in row for figure in outcome.figures])
     protocol = f"95 % percentile bootstrap, {draws.count} draws of {draws.groups} {draws.unit}, seed {draws.seed}"
-    return Report(columns, tuple(differences), figures, protocol)
+    sheets = tuple(sheet for row in outcomes for outcome in row for sheet in outcome.sheets)
+    return Report(columns, tuple(differences), figures, sheets, protocol)
 
 
 def _fitting(study: Study) -> list[str]:

@@ -18,6 +18,7 @@ COMMANDS = {
     "transfer": "the appearance of one photo on the pose of another",
     "walk": "an animation from one pose, or one appearance, to another",
     "estimate": "read poses from photos",
+    "render": "procedural hands with every label, or a sheet of one pose",
     "data": "look at a data set (info) or find its faults (check)",
     "train": "train a preset on your pictures",
     "evaluate": "measure a model on a data set",

@@ -12,6 +12,7 @@ from handvae.data.mmpose import MmposeHands, find_annotation
 from handvae.data.msra import MsraHands
 from handvae.data.nyu import NyuHands
 from handvae.data.reader import HandData
+from handvae.data.rendered import PLAN_FILE, RenderedHands, read_plan
 from handvae.data.rhd import RhdHands
 from handvae.data.shard_hands import ShardHands
 from handvae.data.stb import StbHands
@@ -50,9 +51,11 @@ OWN_LAYOUTS = {
 
 
 def recognise(root: Path) -> str:
-    """The layout of a folder or file: a key of `OWN_LAYOUTS`, `parquet`, `mmpose` or, where nothing else fits, `coco`."""
+    """The layout of a folder or file: a key of `OWN_LAYOUTS`, `parquet`, `plan` (rendered), `mmpose` or, failing all, `coco`."""
     if root.suffix == ".parquet" or (root.is_dir() and any(root.glob("*.parquet"))):
         return "parquet"
+    if (root / PLAN_FILE).is_file():
+        return "plan"
     if (root / "annotations.json").is_file():
         return "coco"
     for name, patterns in OWN_LAYOUTS.items():
@@ -90,6 +93,8 @@ def open_data(root: Path, split: str | None = None, protocol: str | None = None)
     match layout:
         case "parquet":
             return ShardHands(root, split)
+        case "plan":
+            return RenderedHands(read_plan(root / PLAN_FILE), split)
         case "ho3d":
             return Ho3dHands(root, split)
         case "mmpose":

@@ -4,6 +4,8 @@ A capsule's distance is that of its squashed local coordinates, never more than 
 of k mm, the six groups by another: the fingers stay apart from the palm and from each other, their roots web.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from jaxtyping import Float
 from numba import njit
@@ -19,7 +21,8 @@ SCRATCH = COUNT + 12
 
 
 @njit(cache=True, fastmath=True, inline="always")
-def capsule_distance(table, i, x, y, z):  # type: ignore[no-untyped-def]
+@no_type_check
+def capsule_distance(table, i, x, y, z):
     """Distance from one capsule, and the local coordinates of the point."""
     along = table[i, 0] * x + table[i, 1] * y + table[i, 2] * z + table[i, 9]
     across = table[i, 3] * x + table[i, 4] * y + table[i, 5] * z + table[i, 10]
@@ -30,7 +33,8 @@ def capsule_distance(table, i, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=True)
-def distance(table, use, count, x, y, z, parts):  # type: ignore[no-untyped-def]
+@no_type_check
+def distance(table, use, count, x, y, z, parts):
     """Distance in mm from the capsules `use[:count]`; `parts` is scratch of `SCRATCH` numbers."""
     nearest = _FAR_MM
     for j in range(count):
@@ -71,7 +75,8 @@ def distance(table, use, count, x, y, z, parts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=True)
-def gradient(table, use, count, x, y, z, parts, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def gradient(table, use, count, x, y, z, parts, out):
     """Outward unit normal into `out[:3]`; returns the distance. The exact gradient of `distance`, scratch as there."""
     nearest = _FAR_MM
     for j in range(count):
@@ -117,10 +122,11 @@ def gradient(table, use, count, x, y, z, parts, out):  # type: ignore[no-untyped
 
 
 @njit(cache=True, fastmath=True)
-def near(table, x, y, z, reach, use):  # type: ignore[no-untyped-def]
+@no_type_check
+def near(table, x, y, z, reach, use):
     """List in `use` the capsules within `reach` mm more than the nearest one's distance; returns how many.
 
-    With 18 mm and more the blended distance is that of all capsules to a thousandth of a millimetre.
+    With 30 mm and more the blended distance is that of all capsules to a hundredth of a millimetre.
     """
     nearest = _FAR_MM
     for i in range(COUNT):
@@ -134,7 +140,8 @@ def near(table, x, y, z, reach, use):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _distances(table, points):  # type: ignore[no-untyped-def]
+@no_type_check
+def _distances(table, points):
     use, parts, out = np.arange(COUNT), np.empty(SCRATCH), np.empty(len(points))
     for row in range(len(points)):
         out[row] = distance(table, use, COUNT, points[row, 0], points[row, 1], points[row, 2], parts)
@@ -147,7 +154,8 @@ def distances(body: Body, points: Float[np.ndarray, "point 3"]) -> Float[np.ndar
 
 
 @njit(cache=True)
-def _normals(table, points):  # type: ignore[no-untyped-def]
+@no_type_check
+def _normals(table, points):
     use, parts, out = np.arange(COUNT), np.empty(SCRATCH), np.empty((len(points), 3))
     for row in range(len(points)):
         gradient(table, use, COUNT, points[row, 0], points[row, 1], points[row, 2], parts, out[row])
@@ -177,7 +185,8 @@ def rest_maps(
 
 
 @njit(cache=True, fastmath=True)
-def to_rest(table, maps, use, count, x, y, z, parts, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def to_rest(table, maps, use, count, x, y, z, parts, out):
     """Inverse skinning: `out[:12]` is the affine map from the camera frame to the resting hand at this point, `out[12:15]` the point there.
 
     `out[15]` is the share of the palm's and forearm's capsules, `out[16]` the finger (0-4) with the largest share.

@@ -1,7 +1,7 @@
 """Poses that a hand can take: drawn at random, pushed out of their own flesh, pads brought together."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 import torch
@@ -25,17 +25,19 @@ _FAN_DEGREES = np.array([0.0, 9.0, 0.0, -6.0, -12.0])
 class PoseRanges:
     """How poses are drawn."""
 
-    named: float = 0.6
+    named: int | float = 0.6
     """Share of poses mixed from two named ones; the others have a curl of its own for each finger."""
-    blended: float = 0.4
+    alone: int | float = 0.25
+    """Share of those that are one named pose alone; such pictures have a gesture."""
+    blended: int | float = 0.4
     """Share of the mixed poses whose fingers are blended; each finger of the others is one pose's or the other's, all of them together."""
-    contact: float = 0.2
+    contact: int | float = 0.2
     """Share of poses whose thumb touches another finger's pad."""
-    noise: float = 1.0
+    noise: int | float = 1.0
     """Factor on the noise of all angles (5, 2.5, 5 and 3 degrees from a finger's base to its end)."""
-    wrist: float = 0.5
+    wrist: int | float = 0.5
     """Standard deviation of the wrist's two angles, as a share of their limits."""
-    penetration_mm: float = 3.0
+    penetration_mm: int | float = 3.0
     """Deepest overlap of flesh that is let through."""
 
 
@@ -66,13 +68,18 @@ def sample_pose(generator: np.random.Generator, shape: HandShape, ranges: PoseRa
     wrist = np.clip(generator.normal(size=2) * ranges.wrist, -1, 1) * np.abs(WRIST_LIMITS_RAD).max(1)
     wrist = np.clip(wrist, *WRIST_LIMITS_RAD.T)
     while True:
-        mixed = generator.random() < ranges.named
-        angles = _mixed(generator, ranges) if mixed else _curled(generator)
+        name = ""
+        if generator.random() < ranges.named:
+            angles, name = _mixed(generator, ranges)
+        else:
+            angles = _curled(generator)
         angles = angles + ranges.noise * generator.normal(size=(5, 4)) * _NOISE_RAD
-        contact = int(generator.integers(1, 5)) if generator.random() < ranges.contact else -1
+        contact = _CONTACTS.get(name, -1)
+        if not name and generator.random() < ranges.contact:
+            contact = int(generator.integers(1, 5))
         angles = resolve(angles, shape, contact)
         if penetration_mm(angles, shape) <= ranges.penetration_mm:
-            return Pose(angles, wrist)
+            return Pose(angles, wrist, name)
 
 
 def make_pose(name: str, shape: HandShape) -> Pose:
@@ -85,12 +92,15 @@ def make_pose(name: str, shape: HandShape) -> Pose:
     return Pose(resolve(angles, shape, _CONTACTS.get(name, -1)), np.zeros(2), name)
 
 
-def _mixed(generator: np.random.Generator, ranges: PoseRanges) -> Float[np.ndarray, "5 4"]:
+def _mixed(generator: np.random.Generator, ranges: PoseRanges) -> tuple[Float[np.ndarray, "5 4"], str]:
+    """Angles, and the pose's name where it is one alone."""
     first, second = generator.integers(len(_NAMED), size=2)
+    if generator.random() < ranges.alone:
+        second = first
     share = generator.random((5, 1))
     if generator.random() >= ranges.blended:
         share = np.full((5, 1), float(share[0, 0] > 0.5))
-    return _NAMED[first] * (1 - share) + _NAMED[second] * share
+    return _NAMED[first] * (1 - share) + _NAMED[second] * share, POSE_NAMES[first] if first == second else ""
 
 
 def _curled(generator: np.random.Generator) -> Float[np.ndarray, "5 4"]:
@@ -187,7 +197,8 @@ def pad_gap_mm(angles: Float[np.ndarray, "5 4"], shape: HandShape, finger: int) 
 
 
 @njit(cache=True)
-def _about(frame, axis, angle, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def _about(frame, axis, angle, out):
     """`out` = `frame` turned about its own axis: the other two columns mix."""
     c, s = np.cos(angle), np.sin(angle)
     one, two = (axis + 1) % 3, (axis + 2) % 3
@@ -198,7 +209,8 @@ def _about(frame, axis, angle, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _chain(angles, rest, base, lengths):  # type: ignore[no-untyped-def]
+@no_type_check
+def _chain(angles, rest, base, lengths):
     """Origins [5, 4, 3] and rotations [5, 3, 3, 3] of the bones; axis and pivot [5, 4, 3] that each angle turns about.
 
     The same chain as `handvae.hand.forward_kinematics`, which a test compares it with; here it also gives what a gradient needs.
@@ -229,7 +241,8 @@ def _chain(angles, rest, base, lengths):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _centres(origins, palm, along):  # type: ignore[no-untyped-def]
+@no_type_check
+def _centres(origins, palm, along):
     centres = np.empty((57, 3))
     for f in range(5):
         for bone in range(3):
@@ -241,21 +254,24 @@ def _centres(origins, palm, along):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _pad(origins, rotations, lengths, radii, f):  # type: ignore[no-untyped-def]
+@no_type_check
+def _pad(origins, rotations, lengths, radii, f):
     """Point on the skin of a fingertip's pad."""
     bone = rotations[f, 2]
     return origins[f, 2] + bone[:, 0] * lengths[f, 2] * _PAD_ALONG - bone[:, 2] * (radii[f, 3] + _PAD_DEPTH_MM)
 
 
 @njit(cache=True)
-def _pull(gradient, f, bone, force, point, axes, pivots):  # type: ignore[no-untyped-def]
+@no_type_check
+def _pull(gradient, f, bone, force, point, axes, pivots):
     """Add what a force (dE/dp) on a point of a bone does to the angles before it."""
     for angle in range(2 + bone):
         gradient[f, angle] += np.dot(force, np.cross(axes[f, angle], point - pivots[f, angle]))
 
 
-@njit(cache=True)
-def _solve(wished, flesh, contact, rest, lower, upper, pairs, along):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+@no_type_check
+def _solve(wished, flesh, contact, rest, lower, upper, pairs, along):
     angles = wished.copy()
     mean, square = np.zeros((5, 4)), np.zeros((5, 4))
     tolerance = 1.2

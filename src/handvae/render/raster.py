@@ -1,6 +1,7 @@
 """The fast renderer: the baked surface in a z-buffer with four samples a pixel; compiled."""
 
 import math
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -10,7 +11,8 @@ from handvae.render.skin import paint
 
 
 @njit(cache=True, fastmath=True)
-def _fill(points, faces, focal, size, zbuffer, owner, share):  # type: ignore[no-untyped-def]
+@no_type_check
+def _fill(points, faces, focal, size, zbuffer, owner, share):
     """z-buffer of 2 x 2 samples a pixel: nearest depth, its triangle (-1 none) and the place within it."""
     side = 2 * size
     centre = float(size)
@@ -45,8 +47,9 @@ def _fill(points, faces, focal, size, zbuffer, owner, share):  # type: ignore[no
                     share[v, u, 0], share[v, u, 1] = wb, wc
 
 
-@njit(cache=True, fastmath=True)
-def raster(points, shading, surface, marks, look, light, focal, size, colour, alpha, depth, group):  # type: ignore[no-untyped-def]
+@njit(cache=True, fastmath=True, nogil=True)
+@no_type_check
+def raster(points, shading, surface, marks, look, light, focal, size, colour, alpha, depth, group):
     """Draw a posed mesh: the same outputs as `trace.trace`."""
     zbuffer = np.full((2 * size, 2 * size), 1e9)
     owner = np.full((2 * size, 2 * size), -1, np.int64)

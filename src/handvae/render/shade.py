@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from numba import njit
@@ -18,11 +18,11 @@ class LightRanges:
     """Strength of a second light from the other side."""
     ambient: tuple[float, float] = (0.20, 0.55)
     """Strength of the sky."""
-    warmth: float = 1.0
+    warmth: int | float = 1.0
     """How far the key light may be warm or cool: 1 is about 3,800 to 7,500 K."""
     sharpness: tuple[float, float] = (3.5, 14.0)
     """Shadow edges, from soft to hard."""
-    back: float = 0.15
+    back: int | float = 0.15
     """Share of scenes lit from behind the hand."""
 
 
@@ -68,7 +68,8 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, fastmath=True)
-def light_point(look, light, nx, ny, nz, vx, vy, vz, skin, occlusion, shadow, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def light_point(look, light, nx, ny, nz, vx, vy, vz, skin, occlusion, shadow, out):
     """Radiance towards the camera into `out[:3]`.
 
     Args:

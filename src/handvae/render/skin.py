@@ -7,7 +7,7 @@ traced and the baked renderer share it. Lengths in mm; colours are linear RGB.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 import torch
@@ -27,15 +27,15 @@ class SkinRanges:
     """Lightest and darkest skin; the density of melanin, drawn with a lean to the light end (u^1.3)."""
     blood: tuple[float, float] = (0.12, 0.42)
     """Density of haemoglobin: pale to flushed."""
-    freckles: float = 0.2
+    freckles: int | float = 0.2
     """Share of hands with freckles."""
-    polish: float = 0.12
+    polish: int | float = 0.12
     """Share of hands with painted nails."""
-    ring: float = 0.08
+    ring: int | float = 0.08
     """Share of hands that wear a ring."""
-    glove: float = 0.04
+    glove: int | float = 0.04
     """Share of hands in a glove."""
-    sleeve: float = 0.55
+    sleeve: int | float = 0.55
     """Share of arms with a sleeve."""
     sleeve_mm: tuple[float, float] = (-110.0, -22.0)
     """Where the sleeve ends: x in the hand frame, the wrist is 0."""
@@ -162,21 +162,24 @@ def landmarks() -> Landmarks:
 
 
 @njit(cache=True, inline="always")
-def smoothstep(low, high, x):  # type: ignore[no-untyped-def]
+@no_type_check
+def smoothstep(low, high, x):
     """0 at `low`, 1 at `high`, smooth between; `low` may be the larger."""
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
 @njit(cache=True, inline="always")
-def _bell(x, width, footprint):  # type: ignore[no-untyped-def]
+@no_type_check
+def _bell(x, width, footprint):
     """A bell of unit height; one that is narrower than the footprint is widened and lowered, its area kept."""
     wide = max(width, 0.6 * footprint)
     return math.exp(-((x / wide) ** 2)) * width / wide
 
 
 @njit(cache=True, fastmath=True)
-def noise_at(volume, x, y, z, cell_mm, offset, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def noise_at(volume, x, y, z, cell_mm, offset, out):
     """Four smooth noises in [-1, 1] into `out[:4]`, one lattice cell every `cell_mm`."""
     x, y, z = x / cell_mm + 32 * offset[0], y / cell_mm + 32 * offset[1], z / cell_mm + 32 * offset[2]
     fx, fy, fz = math.floor(x), math.floor(y), math.floor(z)
@@ -191,7 +194,8 @@ def noise_at(volume, x, y, z, cell_mm, offset, out):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, fastmath=True)
-def _palm_line(marks, x, y, footprint):  # type: ignore[no-untyped-def]
+@no_type_check
+def _palm_line(marks, x, y, footprint):
     best = 1e9
     for curve in range(3):
         for k in range(23):
@@ -204,7 +208,8 @@ def _palm_line(marks, x, y, footprint):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=True, inline="always")
-def in_finger(marks, finger, x, y, z):  # type: ignore[no-untyped-def]
+@no_type_check
+def in_finger(marks, finger, x, y, z):
     """A point of the resting hand in a finger's own frame: along, across, dorsal, mm from its first joint."""
     dx, dy, dz = x - marks.origin[finger, 0], y - marks.origin[finger, 1], z - marks.origin[finger, 2]
     frame = marks.frame[finger]
@@ -214,7 +219,8 @@ def in_finger(marks, finger, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=True)
-def relief(marks, x, y, z, finger, body, wobble, footprint, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def relief(marks, x, y, z, finger, body, wobble, footprint, out):
     """Small shapes of the skin into `out`: 0 displacement in mm (grooves negative), 1 crease, 2 nail, 3 its rim, 4 and 5 the place on it.
 
     Args:
@@ -259,7 +265,8 @@ def relief(marks, x, y, z, finger, body, wobble, footprint, out):  # type: ignor
 
 
 @njit(cache=True, fastmath=True)
-def paint(marks, look, x, y, z, finger, body, footprint, out, scratch):  # type: ignore[no-untyped-def]
+@no_type_check
+def paint(marks, look, x, y, z, finger, body, footprint, out, scratch):
     """Skin at a point of the resting hand: `out[0:3]` albedo, `[3]` roughness factor, `[4]` cloth, `[5]` nail, `[6]` metal.
 
     `finger` and `body` as in `relief`; `scratch` holds 18 numbers, afterwards the coarse, middle and fine noise, four each, and the relief.

@@ -6,7 +6,7 @@ with normals, occlusion and shadow, a vertex at a time and compiled.
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float
@@ -75,7 +75,8 @@ def baked(spacing_mm: float = FINE_MM) -> Surface:
 
 
 @njit(cache=True)
-def _from_capsule(table, i, points):  # type: ignore[no-untyped-def]
+@no_type_check
+def _from_capsule(table, i, points):
     out = np.empty(len(points))
     for row in range(len(points)):
         out[row] = capsule_distance(table, i, points[row, 0], points[row, 1], points[row, 2])
@@ -116,7 +117,8 @@ def pose_maps(body: Body, rotation: Float[np.ndarray, "3 3"], translation: Float
 
 
 @njit(cache=True, fastmath=True)
-def _hidden_sky(table, cast, x, y, z, nx, ny, nz, use):  # type: ignore[no-untyped-def]
+@no_type_check
+def _hidden_sky(table, cast, x, y, z, nx, ny, nz, use):
     """The four taps of `trace.occlusion_at`, against the few capsules that matter and without blending."""
     count = 0
     for k in range(len(cast)):
@@ -134,7 +136,8 @@ def _hidden_sky(table, cast, x, y, z, nx, ny, nz, use):  # type: ignore[no-untyp
 
 
 @njit(cache=True, fastmath=True)
-def _lit(table, cast, x, y, z, lx, ly, lz, sharpness):  # type: ignore[no-untyped-def]
+@no_type_check
+def _lit(table, cast, x, y, z, lx, ly, lz, sharpness):
     """Share of a light that passes all capsules, each at the point where the ray comes closest to it."""
     lit = 1.0
     for k in range(len(cast)):
@@ -162,8 +165,9 @@ def _lit(table, cast, x, y, z, lx, ly, lz, sharpness):  # type: ignore[no-untype
     return 0.25 * (1 + lit) ** 2 * (2 - lit)
 
 
-@njit(cache=True, fastmath=True)
-def deform(surface, maps, table, cast, light, points, shading):  # type: ignore[no-untyped-def]
+@njit(cache=True, fastmath=True, nogil=True)
+@no_type_check
+def deform(surface, maps, table, cast, light, points, shading):
     """Pose the mesh: `points` [vertex, 3] in the camera frame, `shading` [vertex, 5]: normal, open sky, key light."""
     parts, use, normal = np.empty(SCRATCH), np.empty(COUNT, np.int64), np.empty(3)
     lx, ly, lz = light.key_direction[0], light.key_direction[1], light.key_direction[2]

@@ -5,6 +5,7 @@ dozen capsules; occlusion and shadow look at all that are near enough to matter.
 """
 
 import math
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -20,7 +21,8 @@ _TAPS = ((2.5, 0.30), (7.0, 0.30), (15.0, 0.25), (28.0, 0.15))  # where occlusio
 
 
 @njit(cache=True, fastmath=True)
-def _in_tile(table, ends, focal, centre, x0, y0, side, use):  # type: ignore[no-untyped-def]
+@no_type_check
+def _in_tile(table, ends, focal, centre, x0, y0, side, use):
     """Capsules that a ray of the tile may meet, with room for their blending, and the depth at which to start."""
     count, start = 0, 1e9
     for i in range(COUNT):
@@ -44,7 +46,8 @@ def _in_tile(table, ends, focal, centre, x0, y0, side, use):  # type: ignore[no-
 
 
 @njit(cache=True, fastmath=True)
-def march(table, use, count, dx, dy, dz, t, far, parts):  # type: ignore[no-untyped-def]
+@no_type_check
+def march(table, use, count, dx, dy, dz, t, far, parts):
     """Distance along a ray to the skin, or -1."""
     gap = 9.0
     for step in range(80):
@@ -58,7 +61,8 @@ def march(table, use, count, dx, dy, dz, t, far, parts):  # type: ignore[no-unty
 
 
 @njit(cache=True, fastmath=True)
-def occlusion_at(table, x, y, z, normal, use, parts):  # type: ignore[no-untyped-def]
+@no_type_check
+def occlusion_at(table, x, y, z, normal, use, parts):
     """Share of the sky that a point of skin sees."""
     count = near(table, x, y, z, 60.0, use)
     seen = 0.0
@@ -69,7 +73,8 @@ def occlusion_at(table, x, y, z, normal, use, parts):  # type: ignore[no-untyped
 
 
 @njit(cache=True, fastmath=True)
-def shadow_at(table, x, y, z, normal, key, sharpness, use, parts):  # type: ignore[no-untyped-def]
+@no_type_check
+def shadow_at(table, x, y, z, normal, key, sharpness, use, parts):
     """Share of the key light that reaches a point of skin."""
     for i in range(COUNT):
         use[i] = i
@@ -84,8 +89,9 @@ def shadow_at(table, x, y, z, normal, key, sharpness, use, parts):  # type: igno
     return 0.25 * (1 + lit) ** 2 * (2 - lit)
 
 
-@njit(cache=True, fastmath=True)
-def trace(table, maps, ends, marks, look, light, focal, size, colour, alpha, depth, group):  # type: ignore[no-untyped-def]
+@njit(cache=True, fastmath=True, nogil=True)
+@no_type_check
+def trace(table, maps, ends, marks, look, light, focal, size, colour, alpha, depth, group):
     """Draw a hand: radiance times coverage, coverage, depth of the nearest hit in mm, and the group seen most (-1 none, 6 forearm)."""
     centre = size / 2
     use, close, parts = np.empty(COUNT, np.int64), np.empty(COUNT, np.int64), np.empty(SCRATCH)

@@ -9,6 +9,7 @@ from handvae.errors import UserError
 SUBCOMMANDS = {
     "info": "what a data set holds, and a sheet of its hands",
     "convert": "write a data set in another format",
+    "label": "label your own photos or a video",
     "check": "find bad labels and unreadable pictures",
 }
 

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from handvae.data.coco import CocoHands, Number
+from handvae.data.frames import PICTURE_SUFFIXES
 from handvae.data.hands import Hands
 from handvae.data.pictures import read_picture
 from handvae.data.reader import HandData
@@ -25,7 +26,6 @@ from handvae.systems.system import Generator
 
 LARGEST_BOX = 10
 """Side of a box over the picture's; a larger one is a slip."""
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True)

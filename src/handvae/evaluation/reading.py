@@ -86,7 +86,8 @@ def read(system: Reader, data: HandData) -> Reading:
 
 def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
     hands = cut(data, rows, system.crop)
-    image, valid = hands.need("image", "joint_valid")
+    (image,) = hands.need("image")
+    valid = system.labelled(hands)
     joints, prediction = system.joints_of(hands), system.predict(image)
     appearance, squared = None, torch.full((len(rows),), float("nan"))
     if isinstance(system, Generator):
@@ -99,7 +100,6 @@ def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
     else:
         (solid,) = hands.need("joints_3d")
         truth, predicted, spread, scale = joints, prediction.joints, prediction.spread, scale_bone(solid)
-        valid = valid & valid[:, [0, 9, 10]].all(1, keepdim=True)  # without root or scale bone, bone units mean nothing
     return Reading(system.crop, truth, predicted, spread, valid, squared, appearance, hands.subject, scale, hands.joints_2d)
 
 

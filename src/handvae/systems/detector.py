@@ -123,8 +123,7 @@ class Detector(Reader):
         """One optimiser step."""
         (image,) = batch.need("image")
         joints = self.joints_of(batch)
-        valid = batch.joint_valid if batch.joint_valid is not None else torch.ones(joints.shape[:2], dtype=torch.bool, device=image.device)
-        yield Phase(self.objective(image, joints, valid), group="all")
+        yield Phase(self.objective(image, joints, self.labelled(batch)), group="all")
 
     def objective(
         self,
@@ -172,7 +171,7 @@ class Detector(Reader):
             (joints,) = hands.need("joints_2d")
             return to_crop_units(joints, self.crop.size_px)
         (joints,) = hands.need("joints_3d")
-        return to_bone_units(joints, "wrist")
+        return to_bone_units(joints, "wrist").masked_fill(~self.labelled(hands)[..., None], 0.0)
 
     @torch.no_grad()
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:

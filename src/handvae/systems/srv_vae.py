@@ -208,8 +208,7 @@ class SrvVae(Generator):
     def prepare(self, labels: Hands) -> None:
         """Mean pose and one scale for all coordinates, so that poses have unit standard deviation, as z_t has."""
         joints = self.joints_of(labels)
-        valid = labels.joint_valid if labels.joint_valid is not None else torch.ones(joints.shape[:2], dtype=torch.bool)
-        weight = valid[..., None].to(joints.dtype)
+        weight = self.labelled(labels)[..., None].to(joints.dtype)
         mean = (joints * weight).sum(0) / weight.sum(0).clamp_min(1)
         variance = ((joints - mean).square() * weight).sum() / (weight.sum() * joints.shape[-1]).clamp_min(1)
         self.pose_mean.copy_(mean.flatten())
@@ -220,7 +219,7 @@ class SrvVae(Generator):
         (image,) = batch.need("image")
         joints = self.joints_of(batch)
         device, count = image.device, len(batch)
-        valid = batch.joint_valid if batch.joint_valid is not None else torch.ones(joints.shape[:2], dtype=torch.bool, device=device)
+        valid = self.labelled(batch)
         exact = noise.uniform(count, 1).to(device) < self.config.teacher_forcing
         draw = noise.normal(count, self.pose_mean.numel() + self.config.appearance_dims).to(device)
         kl_weight = self.config.kl_weight if self.config.kl_weight is not None else count * noise.ranks / self.spec.count
@@ -326,7 +325,8 @@ class SrvVae(Generator):
             return to_crop_units(joints, self.crop.size_px)
         (joints,) = hands.need("joints_3d")
         centre = root(joints, "wrist")[..., None, :]
-        return (joints - centre) / scale_bone(joints)[..., None, None].clamp_min(1e-6)
+        bone_units = (joints - centre) / scale_bone(joints)[..., None, None].clamp_min(1e-6)
+        return bone_units.masked_fill(~self.labelled(hands)[..., None], 0.0)
 
     def standardise(self, joints: Float[Tensor, "batch joint axis"]) -> Float[Tensor, "batch joint axis"]:
         """Joints as z_p has them: zero mean, unit standard deviation over the training set."""

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from handvae.data.hands import DataSpec, Hands
@@ -101,7 +102,15 @@ class Reader(System):
 
     @abstractmethod
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint axis"]:
-        """The labels of crops in the unit that `predict` answers in."""
+        """The labels of crops in the unit that `predict` answers in; finite also where a joint has none (`labelled`)."""
+
+    def labelled(self, hands: Hands) -> Bool[Tensor, "batch joint"]:
+        """Which of `joints_of` have a label: in bone units none has, where the wrist or an end of the scale bone lacks its own."""
+        (joints,) = hands.need("joints_2d" if self.pose == "2d" else "joints_3d")
+        valid = hands.joint_valid
+        if valid is None:
+            return torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
+        return valid if self.pose == "2d" else valid & valid[:, [0, 9, 10]].all(1, keepdim=True)
 
     @abstractmethod
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:

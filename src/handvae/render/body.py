@@ -20,7 +20,7 @@ _PALM, _FOREARM, _FIRST_ROOT, _FIRST_BONE = 0, 1, 2, 7
 
 @dataclass(frozen=True)
 class _Radius:
-    """size * thickness * body + share * (the finger's radius at a joint) + plain + fist * (how far the fingers are curled), mm."""
+    """mm: size * thickness * (body + fist * fingers' flexion + curl * own finger's curl) + share * (its radius at a joint) + plain."""
 
     body: float = 0.0
     share: float = 0.0
@@ -28,6 +28,7 @@ class _Radius:
     joint: int = 0
     plain: float = 0.0
     fist: float = 0.0
+    curl: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def _flesh(body: float, fist: float = 0.0) -> _Radius:
     return _Radius(body=body, fist=fist)
 
 
-def _of(finger: int, joint: int, share: float, plain: float = 0.0) -> _Radius:
-    return _Radius(share=share, finger=finger, joint=joint, plain=plain)
+def _of(finger: int, joint: int, share: float, plain: float = 0.0, curl: float = 0.0) -> _Radius:
+    return _Radius(share=share, finger=finger, joint=joint, plain=plain, curl=curl)
 
 
 # fmt: off
@@ -76,14 +77,14 @@ def _capsules() -> list[_Capsule]:
     palm = [
         *(_Capsule(f"metacarpal{f}", 0, _palm(*start), (_FIRST_ROOT + f, (-1.0, 0.0, -2.5)), _flesh(6.5), _of(f, 0, 0.80), 1.1)
           for f, start in enumerate(carpus, 1)),
-        _Capsule("pad", 0, _palm(70.0, 19.0, -8.5), _palm(63.0, -26.0, -9.5), _flesh(5.0, 2.5), _flesh(4.6, 2.5)),
+        _Capsule("pad", 0, _palm(70.0, 19.0, -8.5), _palm(63.0, -26.0, -9.5), _flesh(5.0, 3.5), _flesh(4.6, 3.5)),
         _Capsule("hollow", 0, _palm(48.0, 8.0, -7.0), _palm(44.0, -20.0, -7.0), _flesh(5.5, 7.0), _flesh(5.5, 7.0)),
-        _Capsule("thenar", 0, _palm(13.0, 13.0, -7.0), _bone(0, 0, 0.78, -5.0), _flesh(9.4, 1.5), _flesh(7.2, 1.5)),
-        _Capsule("thenar2", 0, _palm(30.0, 12.0, -9.0), _bone(0, 0, 0.55, -6.0), _flesh(7.5, 1.0), _flesh(7.5, 1.0)),
+        _Capsule("thenar", 0, _palm(13.0, 13.0, -7.0), _bone(0, 0, 0.78, -5.0), _flesh(9.4, 4.0), _flesh(7.2, 3.5)),
+        _Capsule("thenar2", 0, _palm(30.0, 12.0, -9.0), _bone(0, 0, 0.55, -6.0), _flesh(7.5, 4.0), _flesh(7.5, 4.0)),
         _Capsule("thumb_metacarpal", 0, _bone(0, 0, 0.05, 0.0), _bone(0, 0, 1.0, -1.0), _flesh(6.8), _of(0, 1, 0.86)),
         _Capsule("web1", 0, _bone(0, 0, 0.70, -1.0), _palm(60.0, 20.0, -4.0), _flesh(3.6), _flesh(4.5)),
         _Capsule("web2", 0, _bone(0, 0, 0.45, -1.0), _palm(42.0, 17.0, -4.0), _flesh(4.5), _flesh(5.5)),
-        _Capsule("hypothenar", 0, _palm(10.0, -13.0, -7.0), _palm(58.0, -29.0, -7.0), _flesh(9.6, 1.0), _flesh(6.6, 2.0)),
+        _Capsule("hypothenar", 0, _palm(10.0, -13.0, -7.0), _palm(58.0, -29.0, -7.0), _flesh(9.6, 2.5), _flesh(6.6, 5.0)),
         _Capsule("heel", 0, _palm(6.0, 9.0, -5.0), _palm(8.0, -11.0, -5.0), _flesh(9.0), _flesh(9.0)),
         _Capsule("wrist", 0, _arm(-4.0, -0.5, -1.5), _palm(16.0, -1.0, -2.5), _flesh(11.0), _flesh(11.5), 1.85),
         _Capsule("forearm", 0, _arm(-230.0, -2.0, 0.0), _arm(-4.0, -0.5, -1.0), _flesh(32.0), _flesh(11.3), 1.62),
@@ -104,9 +105,11 @@ def _capsules() -> list[_Capsule]:
         for f in range(1, 5)
         for capsule in (
             _Capsule(f"proximal{f}", f + 1, _bone(f, 0, 0.0, 0.0), _bone(f, 0, 1.0, 0.0), _of(f, 0, 0.95), _of(f, 1, 1.0, -0.4), 1.04),
-            _Capsule(f"proximal_pad{f}", f + 1, _bone(f, 0, 0.40, -3.0), _bone(f, 0, 0.72, -2.8), _of(f, 1, 0.86), _of(f, 1, 0.82), 1.05),
+            _Capsule(f"proximal_pad{f}", f + 1, _bone(f, 0, 0.40, -3.0), _bone(f, 0, 0.72, -2.8), _of(f, 1, 0.86, curl=2.2),
+                     _of(f, 1, 0.82, curl=3.4), 1.05),
             _Capsule(f"middle{f}", f + 1, _bone(f, 1, 0.0, 0.0), _bone(f, 1, 1.0, 0.0), _of(f, 1, 1.0, -0.5), _of(f, 2, 1.0, -0.3), 1.04),
-            _Capsule(f"middle_pad{f}", f + 1, _bone(f, 1, 0.32, -2.3), _bone(f, 1, 0.68, -2.0), _of(f, 2, 0.92), _of(f, 2, 0.88), 1.05),
+            _Capsule(f"middle_pad{f}", f + 1, _bone(f, 1, 0.32, -2.3), _bone(f, 1, 0.68, -2.0), _of(f, 2, 0.92, curl=3.0),
+                     _of(f, 2, 0.88, curl=3.0), 1.05),
             _Capsule(f"distal{f}", f + 1, _bone(f, 2, 0.0, 0.0), _bone(f, 2, 1.0, -0.6), _of(f, 2, 1.0, -0.5), _of(f, 3, 1.0, -0.3), 1.12,
                      tip=0.6),
             _Capsule(f"pulp{f}", f + 1, _bone(f, 2, 0.38, -1.8), _bone(f, 2, 0.66, -1.6), _of(f, 3, 0.98), _of(f, 3, 0.88), 1.14),
@@ -198,9 +201,11 @@ def pose_body(pose: Pose, shape: HandShape) -> Body:
     axes = np.stack([along, across, np.cross(along, across)], 1)
 
     terms = _RADII
-    fist = float(np.clip(pose.angles[1:, 0].mean() / np.deg2rad(85), 0, 1))
+    fist = float(np.clip(pose.angles[1:, 0].mean() / np.deg2rad(85), 0, 1))  # flesh that is pressed bulges
+    curl = np.clip((np.rad2deg(pose.angles[:, 2]) - 60) / 40, 0, 1) * (np.arange(5) > 0)
     of_finger = radii[terms["finger"].astype(int), terms["joint"].astype(int)]
-    radius = size * thickness * (terms["body"] + fist * terms["fist"]) + terms["share"] * of_finger + terms["plain"]
+    bulge = fist * terms["fist"] + curl[terms["finger"].astype(int)] * terms["curl"]
+    radius = size * thickness * (terms["body"] + bulge) + terms["share"] * of_finger + terms["plain"]
     return Body(ends[:, 0], axes, length, radius, joints, rotations)
 
 

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from handvae.evaluation.metrics import METRICS
+from handvae.systems.srv_vae import SrvVaeConfig
+from handvae.training.checkpoint import save_model
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +130,72 @@ def test_the_help_names_every_metric(handvae, capfd):
 
 def test_a_model_without_a_data_set_says_what_is_missing(refused, tiny_model):
     assert "a model and a data set are needed" in refused("evaluate", tiny_model)
+
+
+@pytest.fixture
+def solid_model(build, tmp_path):
+    """A model of 3D poses."""
+    config = SrvVaeConfig(pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8))
+    save_model(tmp_path / "solid.safetensors", build(config))
+    return tmp_path / "solid.safetensors"
+
+
+def test_published_curves_stand_beside_those_of_a_3d_model(evaluate, solid_model, tiny_set, tmp_path):
+    curves = tmp_path / "curves.json"
+    curves.write_text(json.dumps({"PSO": {"x": [20, 30.5, 50], "y": [0.3, 0.6, 0.9], "auc": 0.7}}))
+    _, _, text = evaluate(solid_model, tiny_set, "--metrics", "pose", "--curves", curves)
+    assert "PSO (published)" in text
+    assert text.count("stroke-dasharray") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[]", "the file"),
+        ('{"PSO": {"x": [1, 2]}}', "PSO.y"),
+        ('{"PSO": {"x": [1, 2], "y": [0.5]}}', "PSO: x and y"),
+        ('{"PSO": {"x": [1], "y": [50]}}', "PSO: x and y"),
+        ('{"PSO": {"x": [1], "y": ["NaN"]}}', "PSO.y.0"),
+    ],
+)
+def test_a_file_of_other_curves_is_refused(content, words, refused, solid_model, tiny_set, tmp_path):
+    curves = tmp_path / "curves.json"
+    curves.write_text(content)
+    line = refused("evaluate", solid_model, tiny_set, "--metrics", "pose", "--curves", curves, "--report", tmp_path / "report")
+    assert str(curves) in line
+    assert words in line
+    assert not (tmp_path / "report").exists()
+
+
+def test_published_curves_need_errors_in_mm(refused, tiny_model, tiny_set, tmp_path):
+    curves = tmp_path / "curves.json"
+    curves.write_text(json.dumps({"PSO": {"x": [20], "y": [0.3]}}))
+    assert "no 3D model" in refused("evaluate", tiny_model, tiny_set, "--metrics", "pose", "--curves", curves)
+
+
+def test_another_program_reads_the_pictures(evaluate, tiny_model, tiny_set, tmp_path):
+    """Found in every second picture, at one place: the share and the program's name are reported."""
+    script = tmp_path / "finder.py"
+    script.write_text(
+        "import json, pathlib, sys\n"
+        "names = sorted(p.name for p in pathlib.Path(sys.argv[1]).glob('*.png'))\n"
+        "print(json.dumps({n: [[16.0, 16.0]] * 21 if i % 2 else None for i, n in enumerate(names)}))\n"
+    )
+    _, content, text = evaluate(
+        tiny_model, tiny_set, "--metrics", "consistency,leakage", "--detector-command", f"{sys.executable} {script}"
+    )
+    values = {m["name"]: m["value"] for m in content["models"][0]["measures"]}
+    assert values["consistency_random_found"] == values["consistency_real_found"] == 50
+    assert "finder.py: another program" in text
+    assert len(Page(text).asked) == 4  # worst, best, sheet, swaps
+
+
+def test_a_detector_is_another_model_or_the_measured_one(evaluate, tiny_model, second_model, tiny_set):
+    for detector, words in ((second_model, "another model"), (tiny_model, "NOT independent")):
+        _, _, text = evaluate(tiny_model, tiny_set, "--metrics", "consistency", "--detector", detector)
+        assert words in text
+
+
+def test_two_detectors_are_refused(refused, tiny_model, tiny_set):
+    line = refused("evaluate", tiny_model, tiny_set, "--detector", tiny_model, "--detector-command", "cat")
+    assert "--detector-command" in line

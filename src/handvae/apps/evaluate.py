@@ -18,6 +18,7 @@ from handvae.apps.options import parse
 from handvae.data.reader import HandData
 from handvae.data.source import open_data
 from handvae.errors import UserError
+from handvae.evaluation.curves import read_curves, with_curves
 from handvae.evaluation.features import InceptionFeatures, cache_folder
 from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
 from handvae.evaluation.metrics import METRICS
@@ -48,6 +49,8 @@ class Options:
     """The same by a program: called with a folder of PNG files, it prints JSON, for each file's name 21 pairs [x, y] in px, or null."""
     report: Path | None = None
     """Folder for report.json and report.html."""
+    curves: Path | None = None
+    """Published PCK curves to draw beside those of 3D models: JSON, {name: {"x": [errors in mm], "y": [shares of joints]}, ...}."""
     inception_weights: Path | None = None
     """File of the FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): adds fid and kid to `sets`."""
     seed: int = 0
@@ -63,6 +66,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("command line", "a model and a data set are needed", "see handvae evaluate --help")
     *names, dataset = options.what
     wanted = _metrics(options.metrics)
+    published = () if options.curves is None else read_curves(options.curves)
     models = [load_model(name) for name in names]
     data = open_data(Path(dataset), options.split, options.protocol)
     for model in models:
@@ -75,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
         Study(label, m.reader, data, read(m.reader, data), _finder(options, m), options.seed, poses, spaces, cache)
         for label, m in zip(labels, models, strict=True)
     ]
-    found = report(studies, wanted)
+    found = with_curves(report(studies, wanted), published)
     title = f"{', '.join(labels)} on {dataset}, split {options.split}"
     _print(title, found)
     if options.report is not None:

@@ -21,9 +21,10 @@ from handvae.evaluation.generated import FEWEST, Poses, picture_measures
 from handvae.evaluation.leakage import leakage
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.plots import Curve, Figure
-from handvae.evaluation.pose import bone_measures_3d, joint_errors, pose_measures_2d, pose_measures_3d, spread_coverage
+from handvae.evaluation.pose import bone_measures_3d, joint_errors, pose_measures_2d, pose_measures_3d
 from handvae.evaluation.reading import Asked, Reading, pictures
 from handvae.evaluation.resampling import PerHand
+from handvae.evaluation.spread import LEVELS, SMALLEST, coverage, cross_fitted, crps, fit_spread_scale, spread_measures
 from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
 from handvae.systems.srv_vae import SrvVae
@@ -116,9 +117,35 @@ def picture(study: Study) -> Outcome:
 
 
 def spread(study: Study) -> Outcome:
-    """Whether the errors are as large as the model claims."""
-    reading = study.reading
-    return Outcome((spread_coverage(reading.predicted - reading.truth, reading.spread, reading.valid),))
+    """Whether the errors are as large as the model claims, and after a scale fitted on other people."""
+    reading, unit = study.reading, study.reading.unit
+    errors, claimed, valid = reading.predicted - reading.truth, reading.spread, reading.valid
+    group = torch.arange(len(errors)) if reading.subject is None or len(reading.subject.unique()) < 2 else reading.subject
+    scaled = cross_fitted(errors, claimed, valid, group, study.seed)
+    people = "hands" if group is not reading.subject else "people"
+    place = f"{reading.crop.size_px} px crop" if reading.flat else "root wrist, bone units"
+    as_claimed = Stated(f"spread as the model claims it; {place}, all labelled joints")
+    after = Stated(f"spread scaled, factor and floor an axis, as fits the other half of the {people}; {place}, all labelled joints")
+    scale = fit_spread_scale(errors, claimed, valid)
+    how = Stated(f"sqrt((factor * spread)^2 + floor^2) that fits these hands' errors: likeliest Gaussian; {place}, all labelled joints")
+    n, axes = len(errors), "xyz"[: errors.shape[-1]]
+    measures = (
+        *spread_measures(errors, claimed, valid, unit=unit, protocol=as_claimed),
+        *spread_measures(errors, scaled, valid, unit=unit, name="spread_scaled", protocol=after),
+        *(Measure(f"spread_factor_{axis}", value, "", n, how) for axis, value in zip(axes, scale.factor.tolist(), strict=True)),
+        *(Measure(f"spread_floor_{axis}", value, unit, n, how) for axis, value in zip(axes, scale.floor.tolist(), strict=True)),
+    )
+    curves = (
+        Curve(f"{study.name}, as claimed", LEVELS, tuple(coverage(errors, claimed, valid).tolist())),
+        Curve(f"{study.name}, scaled", LEVELS, tuple(coverage(errors, scaled, valid).tolist())),
+        Curve("calibrated", (0.0, 1.0), (0.0, 1.0), "dashed"),
+    )
+    figure = Figure("Reliability of the spread", "probability claimed", "share of coordinates inside", curves, str(after))
+    per_hand = tuple(
+        _pooled(f"{name}_crps", unit, crps(errors, some.clamp_min(SMALLEST)).mean(-1), valid)
+        for name, some in (("spread", claimed), ("spread_scaled", scaled))
+    )
+    return Outcome(measures, per_hand, (figure,))
 
 
 def pixels(study: Study) -> Outcome:

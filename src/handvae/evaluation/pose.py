@@ -8,7 +8,7 @@ from torch import Tensor
 
 from handvae.errors import UserError
 from handvae.evaluation.comparison import AS_GIVEN, Comparison, aligned
-from handvae.evaluation.measure import Measure, PoseProtocol, Protocol, Stated
+from handvae.evaluation.measure import Measure, PoseProtocol, Protocol
 from handvae.evaluation.tally import KEPT_VALUES, MEDIAN_ERROR, Curve, Tally
 from handvae.hand import PARENTS, bone_lengths
 
@@ -293,12 +293,3 @@ def pose_measures_2d(
     for rows in zip(prediction.split(CHUNK), truth.split(CHUNK), valid.split(CHUNK), strict=True):
         metrics.add(*rows)
     return metrics.measures()
-
-
-def spread_coverage(
-    errors: Float[Tensor, "batch joint axis"], spread: Float[Tensor, "batch joint axis"], valid: Bool[Tensor, "batch joint"]
-) -> Measure:
-    """Share of coordinates whose error is within one claimed standard deviation; 68.3 % where the spread is a calibrated Gaussian's."""
-    inside = (errors.abs() <= spread)[valid]
-    protocol = Stated("share of labelled coordinates with |error| <= claimed standard deviation; a calibrated Gaussian has 68.3 %")
-    return Measure("spread_coverage", 100 * float(inside.float().mean()), "%", len(errors), protocol)

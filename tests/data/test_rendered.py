@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from handvae.data import rendered
-from handvae.data.rendered import PLAN_FILE, PLANS, RenderedHands, RenderPlan, read_plan, shard_files, write_plan, write_rendered
-from handvae.data.source import open_data
+from handvae.data.rendered import PLANS, RenderedHands, RenderPlan, read_plan, shard_files, write_plan, write_rendered
+from handvae.data.source import PLAN_FILE, open_data
 from handvae.data.view import Crop, cut
 from handvae.errors import UserError
 from handvae.hand import PARTS

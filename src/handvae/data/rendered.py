@@ -19,13 +19,13 @@ from handvae.data.hands import DataSpec, Hands
 from handvae.data.reader import HAND_PARTS_FROM, HandData
 from handvae.data.sample import Sample
 from handvae.data.shards import write_shard
+from handvae.data.source import PLAN_FILE
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.hand import POSE_NAMES
 from handvae.render.picture import FACTORS, Picture, Quality, draw
 from handvae.render.scene import SceneRanges, sample_scene, stream_of
 
-PLAN_FILE = "plan.json"
 SHARD_HANDS = 500
 """Hands a shard: what one job draws, and what a killed job loses at most."""
 _TEST_SEED = 2**31

@@ -12,7 +12,6 @@ from handvae.data.mmpose import MmposeHands, find_annotation
 from handvae.data.msra import MsraHands
 from handvae.data.nyu import NyuHands
 from handvae.data.reader import HandData
-from handvae.data.rendered import PLAN_FILE, RenderedHands, read_plan
 from handvae.data.rhd import RhdHands
 from handvae.data.shard_hands import ShardHands
 from handvae.data.stb import StbHands
@@ -37,6 +36,8 @@ class Source:
     """Which hands or which division of the root, where a data set has several; None is the first of docs/data.md, as for further sets."""
 
 
+PLAN_FILE = "plan.json"
+"""Says which hands a rendered data set holds; see `data/rendered.py`."""
 OWN_LAYOUTS = {
     "rhd": ("training/anno_training.*", "evaluation/anno_evaluation.*", "training/color", "evaluation/color"),
     "stb": ("labels/B*_*.mat", "B1Counting", "images/B1Counting"),
@@ -94,6 +95,8 @@ def open_data(root: Path, split: str | None = None, protocol: str | None = None)
         case "parquet":
             return ShardHands(root, split)
         case "plan":
+            from handvae.data.rendered import RenderedHands, read_plan  # numba and all the renderer: half a second
+
             return RenderedHands(read_plan(root / PLAN_FILE), split)
         case "ho3d":
             return Ho3dHands(root, split)

@@ -73,3 +73,20 @@ def test_what_label_writes_is_a_set_that_check_accepts(handvae, photos, tiny_mod
     assert handvae("data", "label", photos, "--out", tmp_path / "set", "--model", tiny_model, "--most-spread", "9")[0] == 0
     code, said, error = handvae("data", "check", tmp_path / "set")
     assert (code, "no fault" in said) == (0, True), error
+
+
+def test_check_names_what_is_odd_and_still_ends_well(handvae, small_set):
+    def flip(content):
+        for row in content["annotations"]:
+            row["hand_side"] = "left"
+
+    code, said, error = handvae("data", "check", small_set(flip))
+    assert code == 0
+    assert "is called a left hand, and its fingers bend as a right hand's do" in error
+    assert "no fault" in said
+
+
+def test_check_reads_every_layout(handvae, tiny_set, tmp_path):
+    assert handvae("data", "convert", tiny_set, tmp_path / "set", "--format", "parquet", "--limit", "4")[0] == 0
+    code, said, _ = handvae("data", "check", tmp_path / "set")
+    assert (code, "no fault" in said) == (0, True)

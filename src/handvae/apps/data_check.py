@@ -8,7 +8,9 @@ from pathlib import Path
 import tyro
 
 from handvae.apps.options import parse
-from handvae.data.coco import check_coco
+from handvae.data.check import oddities
+from handvae.data.coco import Problem, check_coco
+from handvae.data.source import open_data, recognise
 from handvae.errors import UserError
 
 
@@ -17,7 +19,11 @@ class Check:
     """Find bad labels and unreadable pictures; the exit code is 2 where there are any."""
 
     root: tyro.conf.Positional[Path]
-    """Folder with annotations.json."""
+    """Folder of a data set."""
+    split: str | None = None
+    """Only this split's labels."""
+    protocol: str | None = None
+    """Which hands, for data sets that have several protocols."""
     most: int = 50
     """Lines printed at most."""
 
@@ -25,7 +31,7 @@ class Check:
 def main(arguments: Sequence[str]) -> None:
     """Print every fault; fatal ones keep the set from being read."""
     options = parse(Check, arguments, "handvae data check")
-    problems = check_coco(options.root)
+    problems = find(options)
     fatal = [problem for problem in problems if problem.fatal]
     for problem in [*fatal, *(p for p in problems if not p.fatal)][: options.most]:
         kind = "fault" if problem.fatal else "odd"
@@ -33,3 +39,12 @@ def main(arguments: Sequence[str]) -> None:
     if fatal:
         raise UserError(options.root, f"{len(fatal)} faults, {len(problems) - len(fatal)} oddities", "mend the faults listed above")
     print(f"{options.root}: no fault; {len(problems)} oddities")
+
+
+def find(options: Check) -> list[Problem]:
+    """Faults of the annotation and its pictures; where there are none, what is odd about the labels."""
+    own = recognise(options.root) == "coco"
+    problems = check_coco(options.root) if own else []
+    if any(problem.fatal for problem in problems):
+        return problems  # it cannot be opened
+    return [*problems, *oddities(open_data(options.root, options.split, options.protocol), outside=not own)]

@@ -19,9 +19,9 @@ COMMANDS = {
     "walk": "an animation from one pose, or one appearance, to another",
     "estimate": "read poses from photos",
     "render": "procedural hands with every label, or a sheet of one pose",
-    "data": "look at a data set (info) or find its faults (check)",
+    "data": "look at a data set (info), find its faults (check), change its format (convert), label pictures (label)",
     "train": "train a preset on your pictures",
-    "evaluate": "measure a model on a data set",
+    "evaluate": "measure models on a data set, or other people's predictions",
 }
 
 

@@ -1,12 +1,13 @@
 # make demo   installs and makes pictures with the shipped model
 # make test   installs what tests need and runs them all
 # make check  style, types, import direction
+# make fuzz   damages data sets for 60 seconds and reads them; needs Linux, for atheris
 # make wheel  builds the wheel, installs it in a clean environment outside the checkout, runs its demo
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check wheel clean
+.PHONY: demo test check fuzz wheel clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/handvae demo
@@ -15,10 +16,13 @@ test: $(VENV)/.tested
 	$(VENV)/bin/python -m pytest
 
 check: $(VENV)/.checked
-	$(VENV)/bin/ruff check src tests benchmarks
-	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/ruff check src tests benchmarks fuzz
+	$(VENV)/bin/ruff format --check src tests benchmarks fuzz
 	$(VENV)/bin/pyright
 	$(VENV)/bin/python -m pytest -q tests/test_architecture.py
+
+fuzz: $(VENV)/.fuzzed
+	OMP_NUM_THREADS=1 $(VENV)/bin/python fuzz/readers.py 60
 
 wheel: $(VENV)/.checked
 	rm -rf dist .venv-wheel
@@ -41,6 +45,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(PIP) --editable ".[test]"
+	touch $@
+
+$(VENV)/.fuzzed: $(VENV)/.tested
+	$(PIP) --editable ".[test,fuzz]"
 	touch $@
 
 $(VENV)/.checked: $(VENV)/.tested

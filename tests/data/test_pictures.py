@@ -89,3 +89,10 @@ def test_a_write_that_fails_leaves_nothing(pixels, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_picture(tmp_path / "a.png", pixels)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "b/" * 3000, "nul\0byte", "loop"], ids=["long", "deep", "null", "loop"])
+def test_a_name_that_can_be_no_files_is_refused(tmp_path, name):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UserError, match="can be no file's"):
+        inside(tmp_path, name)

@@ -124,7 +124,8 @@ class MsraHands(HandData):
 def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
     try:
         words = path.read_text("ascii").split()
-        values = np.array(words[1:], np.float32)
+        with np.errstate(over="ignore"):  # 1e99 is infinite, and refused below
+            values = np.array(words[1:], np.float32)
         count = int(words[0])
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error

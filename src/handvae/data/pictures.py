@@ -21,8 +21,13 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)  # as 
 
 
 def inside(root: Path, name: str) -> Path:
-    """`root / name`, or a UserError where the name climbs out of the root."""
-    path = (root / name).resolve()
+    """`root / name`, or a UserError where the name climbs out of the root, or can be no file's."""
+    try:
+        path = (root / name).resolve()
+        path.exists()  # says of a name that is too long
+    except (OSError, ValueError, RuntimeError) as error:  # too long, with a null byte, a link to itself
+        shown = name if len(name) <= 80 else f"{name[:80]}..."
+        raise UserError(root, f"file name {shown!r} can be no file's", "use names below that folder") from error
     if not path.is_relative_to(root.resolve()):
         raise UserError(root, f"file name {name!r} leaves the data set's folder", "use names below that folder")
     return path

@@ -28,9 +28,9 @@ CONTENT, POSE, BACKGROUND, SENSOR, OBJECT, OTHER = range(6)
 class CameraRanges:
     """How hands are looked at."""
 
-    upright: int | float = 0.5
+    upright: int | float = 0.9
     """Share of views with fingers roughly up; the others are uniform over all rotations."""
-    tilt_deg: tuple[float, float] = (50.0, 40.0)
+    tilt_deg: tuple[float, float] = (35.0, 30.0)
     """How far an upright hand may lean sideways, and to or from the camera."""
     distance_mm: tuple[float, float] = (350.0, 800.0)
     """From the camera to the middle of the hand."""

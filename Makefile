@@ -22,7 +22,8 @@ check: $(VENV)/.checked
 	$(VENV)/bin/python -m pytest -q tests/test_architecture.py
 
 fuzz: $(VENV)/.fuzzed
-	OMP_NUM_THREADS=1 $(VENV)/bin/python fuzz/readers.py 60
+	OMP_NUM_THREADS=1 $(VENV)/bin/python fuzz/readers.py --seconds 20
+	OMP_NUM_THREADS=1 $(VENV)/bin/python fuzz/data_sets.py 40
 
 wheel: $(VENV)/.checked
 	rm -rf dist .venv-wheel

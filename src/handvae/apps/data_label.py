@@ -45,7 +45,7 @@ class Label:
     """Folder to write."""
     labeller: Literal["detector", "mediapipe"] = "detector"
     """`detector`: our model, for one hand that fills the picture; `mediapipe`: finds up to two hands anywhere (a separate installation)."""
-    model: str = "photos-64"
+    model: str = "detector-64"
     """For `detector`: a shipped model, a .safetensors file or a run folder."""
     side: Literal["left", "right"] = "right"
     """For `detector`: which hand the pictures show."""

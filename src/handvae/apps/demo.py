@@ -30,7 +30,9 @@ class Options:
     out: Path = Path("out/demo")
     """Folder for the pictures."""
     model: str = "photos-64"
-    """A shipped model, a .safetensors file or a run folder."""
+    """A shipped model that makes pictures, a .safetensors file or a run folder."""
+    detector: str = "detector-64"
+    """The model that reads poses from photos."""
     photos: Path | None = None
     """Your own photo, or a folder of them, for transfer and estimate; without it the model's own pictures stand in for photos."""
     seed: int = 0
@@ -62,7 +64,8 @@ def main(arguments: Sequence[str]) -> None:
     write_gif(options.out / "walk.gif", frames(system, torch.cat(steps), looks[:1].expand(3 * len(share), -1)))
     print(f"{options.out / 'walk.gif'}: open, victory, point, relaxed and back, one appearance")
 
-    found = [estimate(system, photo) for photo in photos[:4]]
+    detector = load_model(options.detector).reader
+    found = [estimate(detector, photo) for photo in photos[:4]]
     write_picture(options.out / "estimate.png", grid([[enlarge(overlay(hand), 2 * SIDE) for hand in found]]))
     origin = (
         "your photos"

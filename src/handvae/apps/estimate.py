@@ -31,7 +31,7 @@ class Options:
     """Pictures, or folders of pictures."""
     out: Path = Path("out/estimate")
     """Folder for overlays and estimate.json."""
-    model: str = "photos-64"
+    model: str = "detector-64"
     """A shipped model, a .safetensors file or a run folder."""
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
     """Where the hand's joints are, px; else a COCO file beside the photo tells, else the whole picture is taken."""

@@ -19,7 +19,7 @@ from handvae.data.reader import HandData
 from handvae.data.source import open_data
 from handvae.errors import UserError
 from handvae.evaluation.curves import read_curves, with_curves
-from handvae.evaluation.features import InceptionFeatures, cache_folder
+from handvae.evaluation.features import SHIPPED, InceptionFeatures, cache_folder
 from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
 from handvae.evaluation.metrics import METRICS
 from handvae.evaluation.reading import read
@@ -44,7 +44,7 @@ class Options:
     metrics: str = "all"
     """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors; or all that the data allow."""
     detector: str | None = None
-    """Model that reads joints from generated pictures, for consistency and leakage; by default each model reads its own."""
+    """Model that reads joints from generated pictures, for consistency and leakage: detector-64 unless given; `own`: each model its own."""
     detector_command: str | None = None
     """The same by a program: called with a folder of PNG files, it prints JSON, for each file's name 21 pairs [x, y] in px, or null."""
     report: Path | None = None
@@ -107,13 +107,14 @@ def _fits(model: Model, data: HandData, dataset: str) -> None:
 
 
 def _finder(options: Options, model: Model) -> Finder | None:
-    """What reads the pictures of a model; None for a 3D model without another detector."""
+    """What reads the pictures of a model; None for a 3D model that is to read its own."""
     if options.detector is not None and options.detector_command is not None:
         raise UserError("--detector-command", "is given together with --detector", "give one of them")
     if options.detector_command is not None:
         return CommandFinder(options.detector_command)
-    if options.detector is not None and find_model(options.detector) != model.path:
-        return ModelFinder.of(load_model(options.detector))
+    detector = options.detector or SHIPPED
+    if detector != "own" and find_model(detector) != model.path:
+        return ModelFinder.of(load_model(detector))
     return ModelFinder.of(model) if model.reader.pose == "2d" else None
 
 

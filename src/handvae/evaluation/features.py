@@ -20,7 +20,7 @@ from handvae.systems.detector import Detector
 from handvae.systems.srv_vae import SrvVae
 from handvae.training.checkpoint import load_model
 
-SHIPPED = "photos-64"
+SHIPPED = "detector-64"
 """Model whose trunk gives `fd_hand` its features."""
 
 

@@ -1,6 +1,7 @@
 """Parquet shards: there and back, equal bytes, bounded memory, damaged and hostile files."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -152,6 +153,18 @@ def test_a_row_group_ends_at_its_bytes(tmp_path, made, monkeypatch):
     monkeypatch.setattr(shards, "GROUP_BYTES", 4000)
     write_shard(tmp_path / "a.parquet", FULL, made)
     assert pq.read_metadata(tmp_path / "a.parquet").num_row_groups > 3
+
+
+def test_large_pictures_that_compress_well_do_not_gather_in_memory(tmp_path):
+    spec = DataSpec("flat", 0, 0, ("image", "joints_2d", "side"), "right")
+    one = 1200 * 1200 * 3
+    hands = (Sample(np.zeros((21, 2), np.float32), 1, image=np.full((1200, 1200, 3), 9, np.uint8)) for _ in range(20))
+    tracemalloc.start()
+    try:
+        assert write_shard(tmp_path / "flat.parquet", spec, hands) == 20
+        assert tracemalloc.get_traced_memory()[1] < 10 * one
+    finally:
+        tracemalloc.stop()
 
 
 def test_many_labels_lie_in_a_file(shard, made, monkeypatch):

@@ -1,14 +1,13 @@
 """Batches by step number: a pure function of (seed, step), prefetched by threads."""
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from handvae.data.ahead import ahead
 from handvae.data.augment import Augment
 from handvae.data.hands import Hands
 from handvae.data.reader import HandData
@@ -60,12 +59,4 @@ class Loader:
 
     def batches(self, start: int, stop: int) -> Iterator[Hands]:
         """Batches `start` up to `stop`, prepared ahead of their use."""
-        # one thread of arithmetic each: more would fight with the training step
-        with ThreadPoolExecutor(self.workers, "loader", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            waiting: deque[Future[Hands]] = deque()
-            for step in range(start, stop):
-                waiting.append(pool.submit(self.batch_at, step))
-                if len(waiting) > self.ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        return ahead(self.batch_at, range(start, stop), self.workers, self.ahead)

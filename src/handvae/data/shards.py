@@ -8,6 +8,7 @@ ever null. The file's metadata hold the schema's version, the `DataSpec` as JSON
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from handvae.data.ahead import ahead
 from handvae.data.hands import DataSpec
 from handvae.data.sample import Sample
 from handvae.files import write_atomically
@@ -113,11 +115,10 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
     )
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
-        rows: list[Sample] = []
+        rows: list[Sample] = []  # without their pictures, which may be large and compress well
         encoded: list[dict[str, bytes]] = []
         size = 0
-        for sample in _with(first, samples):
-            files = {name: encode_picture(name, sample) for name in pictures}
+        for sample, files in ahead(partial(_encoded, pictures), _with(first, samples)):
             rows.append(sample)
             encoded.append(files)
             size += sum(map(len, files.values()))
@@ -136,6 +137,11 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
         }
         writer.add_key_value_metadata({"handvae": json.dumps(about, sort_keys=True)})
     return count
+
+
+def _encoded(pictures: tuple[str, ...], sample: Sample) -> tuple[Sample, dict[str, bytes]]:
+    """A hand without its pictures, and those as files."""
+    return replace(sample, image=None, depth=None, parts=None), {name: encode_picture(name, sample) for name in pictures}
 
 
 def _modalities(spec: DataSpec, schema: pa.Schema) -> tuple[str, ...]:

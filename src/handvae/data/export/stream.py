@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
+from handvae.data.ahead import ahead
 from handvae.data.hands import Hands
 from handvae.data.reader import HandData
 from handvae.data.sample import Sample
@@ -17,7 +19,7 @@ BLOCK = 256
 
 
 def samples_of(data: HandData, rows: Sequence[int] | range, side: int | None = None, split: str = "") -> Iterator[Sample]:
-    """Hands of a data set one by one, pictures included.
+    """Hands of a data set one by one, pictures included, the next ones read ahead.
 
     Args:
         data: the opened data set.
@@ -28,19 +30,26 @@ def samples_of(data: HandData, rows: Sequence[int] | range, side: int | None = N
     Raises:
         UserError: the data set does not tell which hand it shows, and `side` is not given.
     """
-    pictures = [name for name in PICTURES if name in data.spec.modalities]
+    yield from ahead(partial(_with_pictures, data), _labelled(data, rows, side, split))
+
+
+def _labelled(data: HandData, rows: Sequence[int] | range, side: int | None, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows and what is known of them before a picture is read."""
     for start in range(0, len(rows), BLOCK):
         block = list(rows[start : start + BLOCK])
         labels = data.labels(torch.tensor(block))
         if labels.side is None and side is None:
             raise UserError(data.spec.name, "does not tell left hands from right ones", "say which they are: --side left or --side right")
         for place, row in enumerate(block):
-            values = _values(labels, place)
-            values.setdefault("side", side)
-            for name in pictures:
-                values[name] = {"image": data.picture, "depth": data.depth, "parts": data.parts}[name](row)
             origin = data.provenance_of(row) or json.dumps({"set": data.spec.name, "hand": data.name(row)})
-            yield Sample(**values, split=data.split_of(row) or split, provenance=origin)
+            yield row, {"side": side, "split": data.split_of(row) or split, "provenance": origin} | _values(labels, place)
+
+
+def _with_pictures(data: HandData, labelled: tuple[int, dict[str, Any]]) -> Sample:
+    row, values = labelled
+    readers = {"image": data.picture, "depth": data.depth, "parts": data.parts}
+    pictures: dict[str, Any] = {name: readers[name](row) for name in PICTURES if name in data.spec.modalities}
+    return Sample(**values, **pictures)
 
 
 def _values(labels: Hands, place: int) -> dict[str, Any]:

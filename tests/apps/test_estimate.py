@@ -13,7 +13,8 @@ from handvae.data.pictures import write_picture
 from handvae.data.view import Crop, place
 from handvae.geometry import apply_affine
 from handvae.noise import Noise
-from handvae.systems.srv_vae import Prediction, SrvVae
+from handvae.systems.srv_vae import SrvVae
+from handvae.systems.system import Prediction
 
 DOT = (131.3, 62.8)
 CIRCLE = torch.tensor([[math.cos(turn), math.sin(turn)] for turn in np.linspace(0, 2 * math.pi, 21, endpoint=False)]).float()

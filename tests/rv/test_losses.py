@@ -7,7 +7,7 @@ import torch
 
 from handvae import rv
 from handvae.rv.losses import point_error, reconstruction_error
-from handvae.rv.soft_intro import SoftIntroWeights, decoder_term, fake_terms, real_term
+from handvae.rv.soft_intro import SoftIntroWeights, decoder_term, fake_term, real_term
 
 SCALE = 0.25  # of a picture of four values
 
@@ -46,10 +46,14 @@ def test_real_part_of_the_encoder_s_objective(error, expected):
 
 
 def test_fake_part_of_the_encoder_s_objective():
-    fake = (torch.tensor([1.0]), torch.tensor([2.0]))
-    terms = fake_terms([fake, fake], SCALE, SoftIntroWeights(neg=4.0))
-    assert 0.25 * sum(term.item() for term in terms) == pytest.approx(0.5 * math.exp(-4.5), rel=1e-5)
+    term = fake_term(torch.tensor([1.0]), torch.tensor([2.0]), SCALE, SoftIntroWeights(neg=4.0))
+    assert 0.25 * (term + term).item() == pytest.approx(0.5 * math.exp(-4.5), rel=1e-5)
     assert 0.5 * math.exp(-4.5) == pytest.approx(0.0055545, rel=1e-4)
+
+
+def test_the_label_s_error_stands_inside_the_exponential_and_outside_s():
+    term = fake_term(torch.tensor([1.0]), torch.tensor([2.0]), SCALE, SoftIntroWeights(neg=4.0), torch.tensor([0.3]))
+    assert term.item() == pytest.approx(math.exp(-4.5 - 0.6), rel=1e-5)
 
 
 def test_the_decoder_s_objective():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from handvae import rv
-from handvae.rv.soft_intro import Encoding, SoftIntroWeights, decoder_half, encoder_half
+from handvae.rv.soft_intro import Encoding, Labels, SoftIntroWeights, decoder_half, encoder_half
 
 POINTS, AXES, LATENT, BATCH = 3, 2, 4, 5
 WEIGHTS = SoftIntroWeights(neg=4.0)
@@ -30,9 +30,9 @@ class Encoder(nn.Module):
 def parts():
     torch.manual_seed(0)
     decoder = nn.Sequential(nn.Linear(POINTS * AXES + LATENT, 30), nn.LeakyReLU(0.2), nn.Linear(30, 16), nn.Unflatten(1, (1, 4, 4)))
-    image, label = torch.rand(BATCH, 1, 4, 4), torch.randn(BATCH, POINTS, AXES)
-    fake_label = label.flip(0)
-    fake_code = rv.cat([fake_label.flatten(1), rv.RandomVariable(torch.randn(BATCH, LATENT), torch.ones(BATCH, LATENT))], 1)
+    image, label = torch.rand(BATCH, 1, 4, 4), Labels(torch.randn(BATCH, POINTS, AXES))
+    fake_label = Labels(label.points.flip(0))
+    fake_code = rv.cat([fake_label.points.flatten(1), rv.RandomVariable(torch.randn(BATCH, LATENT), torch.ones(BATCH, LATENT))], 1)
     return Encoder(), rv.to_rv(decoder), image, label, fake_code, fake_label
 
 
@@ -41,8 +41,8 @@ def gradients(module: nn.Module) -> list[Tensor]:
 
 
 def test_encoder_half_leaves_the_decoder_without_gradients(parts):
-    encoder, decoder, image, label, fake_code, _ = parts
-    encoder_half(encoder, decoder, image, label, fake_code, WEIGHTS).loss.backward()
+    encoder, decoder, image, label, fake_code, fake_label = parts
+    encoder_half(encoder, decoder, image, label, fake_code, fake_label, WEIGHTS).loss.backward()
     assert gradients(decoder) == []
     assert all(parameter.requires_grad for parameter in decoder.parameters())
     assert all(gradient.abs().sum() > 0 for gradient in gradients(encoder))
@@ -50,19 +50,19 @@ def test_encoder_half_leaves_the_decoder_without_gradients(parts):
 
 def test_decoder_half_leaves_the_encoder_without_gradients(parts):
     encoder, decoder, image, label, fake_code, fake_label = parts
-    encoding = encoder_half(encoder, decoder, image, label, fake_code, WEIGHTS).encoding
-    decoder_half(encoder, decoder, image, label, encoding, fake_code, fake_label, WEIGHTS).loss.backward()
+    code = encoder_half(encoder, decoder, image, label, fake_code, fake_label, WEIGHTS).real.code
+    decoder_half(encoder, decoder, image, label, code, fake_code, fake_label, WEIGHTS).loss.backward()
     assert gradients(encoder) == []
     assert all(parameter.requires_grad for parameter in encoder.parameters())
     assert len(gradients(decoder)) == 4
 
 
 def test_adversarial_terms_give_exactly_no_gradient_to_the_label_head(parts):
-    encoder, decoder, image, label, fake_code, _ = parts
+    encoder, decoder, image, label, fake_code, fake_label = parts
 
     def label_gradient(neg: float) -> Tensor:
         encoder.zero_grad()
-        encoder_half(encoder, decoder, image, label, fake_code, dataclasses.replace(WEIGHTS, neg=neg)).loss.backward()
+        encoder_half(encoder, decoder, image, label, fake_code, fake_label, dataclasses.replace(WEIGHTS, neg=neg)).loss.backward()
         return encoder.label_head.weight.grad.clone()
 
     # At β_neg = 1e6 the exponentials are zero: what is left is the real part.
@@ -70,23 +70,23 @@ def test_adversarial_terms_give_exactly_no_gradient_to_the_label_head(parts):
 
 
 def test_adversarial_terms_reach_the_latent_head(parts):
-    encoder, decoder, image, label, fake_code, _ = parts
+    encoder, decoder, image, label, fake_code, fake_label = parts
     found = []
     for neg in (4.0, 1e6):
         encoder.zero_grad()
-        encoder_half(encoder, decoder, image, label, fake_code, dataclasses.replace(WEIGHTS, neg=neg)).loss.backward()
+        encoder_half(encoder, decoder, image, label, fake_code, fake_label, dataclasses.replace(WEIGHTS, neg=neg)).loss.backward()
         found.append(encoder.latent_head.weight.grad.clone())
     assert not torch.equal(*found)
 
 
 def test_label_consistency_reaches_the_decoder_and_not_the_encoder(parts):
     encoder, decoder, image, label, fake_code, fake_label = parts
-    encoding = encoder_half(encoder, decoder, image, label, fake_code, WEIGHTS).encoding
+    code = encoder_half(encoder, decoder, image, label, fake_code, fake_label, WEIGHTS).real.code
     found = []
     for weight in (0.0, 10.0):
         decoder.zero_grad()
         weights = dataclasses.replace(WEIGHTS, label_decoder=weight)
-        decoder_half(encoder, decoder, image, label, encoding, fake_code, fake_label, weights).loss.backward()
+        decoder_half(encoder, decoder, image, label, code, fake_code, fake_label, weights).loss.backward()
         found.append(gradients(decoder)[0].clone())
     assert not torch.allclose(*found)
     assert gradients(encoder) == []

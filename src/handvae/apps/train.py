@@ -20,7 +20,7 @@ from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.report import write_run_report
 from handvae.files import write_text_atomically
 from handvae.systems.build import SystemConfig, build_system
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.training.checkpoint import load_model, start_from
 from handvae.training.config import Train
 from handvae.training.distributed import ranks
@@ -49,7 +49,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, check, train."""
     if not arguments or arguments[0].startswith("-"):
-        listing = "\n".join(f"  {name:<14}{preset.about}" for name, preset in PRESETS.items())
+        listing = "\n".join(f"  {name:<19}{preset.about}" for name, preset in PRESETS.items())
         print(f"usage: handvae train PRESET --data.root DIR --out DIR [options]\n\npresets:\n{listing}")
         if not set(arguments) & {"-h", "--help"}:
             raise UserError("train", "no preset given", "name one of the above first")
@@ -100,12 +100,12 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError("--train.batch", f"{options.train.batch} does not divide over {here.ranks} processes", "use a multiple")
         path = fit(Run(system, data, options.augment, options.train, options.out, name, options.resume, init), here)
         if here.main:
-            if isinstance(system, SrvVae) and system.config.latent == "rv":
+            if isinstance(system, PoseAppearanceVae) and system.config.latent == "rv":
                 write_calibration(system, data, options.out / "calibration.json")
             print(f"model: {path}\nreport: {write_run_report(options.out, system.sheet_rows)}")
 
 
-def write_calibration(system: SrvVae, data: HandData, path: Path) -> None:
+def write_calibration(system: PoseAppearanceVae, data: HandData, path: Path) -> None:
     """Say how far the variances that a random-variable model reports are from the true ones."""
     hands = cut(data, torch.arange(min(CALIBRATED, len(data))), system.crop)
     (image,) = hands.need("image")

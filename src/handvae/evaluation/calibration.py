@@ -11,7 +11,7 @@ from torch import Tensor
 from handvae.evaluation.measure import Measure, Stated
 from handvae.rv import CalibrationReport, RandomVariable, calibrate
 from handvae.rv.tangent import mirrored_moments, tangent_moments
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.pose_appearance import PoseAppearanceVae
 
 MAP_TANGENTS = 8
 """Directions for a map per pixel; the total needs one."""
@@ -19,7 +19,7 @@ MAP_TANGENTS = 8
 
 @torch.no_grad()
 def appearance_calibration(
-    system: SrvVae, image: Float[Tensor, "batch 3 height width"], joints: Float[Tensor, "batch joint axis"], samples: int = 128
+    system: PoseAppearanceVae, image: Float[Tensor, "batch 3 height width"], joints: Float[Tensor, "batch joint axis"], samples: int = 128
 ) -> tuple[Measure, ...]:
     """Decode the appearance's posterior at the exact pose by each model of variance, and compare with `samples` plain decodings."""
     # torch's forward-mode derivative of group_norm cannot take channels-last feature maps (2.13)

@@ -17,7 +17,7 @@ from handvae.errors import UserError
 from handvae.evaluation.inception import DIM, HASH, SIDE_PX, load_inception
 from handvae.files import write_atomically
 from handvae.systems.detector import Detector
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.training.checkpoint import load_model
 
 SHIPPED = "detector-64"
@@ -82,7 +82,7 @@ class HandFeatures(Extractor):
 
     def __init__(self, model: str | Path = SHIPPED) -> None:
         loaded = load_model(model)
-        if not isinstance(loaded.system, Detector | SrvVae):
+        if not isinstance(loaded.system, Detector | PoseAppearanceVae):
             raise UserError(model, f"is a {loaded.header.system}, whose features are no such space", "give a detector or a srv_vae")
         self._system = loaded.system
         self.dim, self.size_px = loaded.system.feature_dims, loaded.system.crop.size_px

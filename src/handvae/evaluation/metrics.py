@@ -27,7 +27,7 @@ from handvae.evaluation.resampling import PerHand
 from handvae.evaluation.spread import LEVELS, SMALLEST, coverage, cross_fitted, crps, fit_spread_scale, spread_measures
 from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import Generator, Reader
 
 MOST_CODES = 3000
@@ -151,7 +151,7 @@ def spread(study: Study) -> Outcome:
 def pixels(study: Study) -> Outcome:
     """Modelled against true variance of pixels."""
     system = study.system
-    if not isinstance(system, SrvVae):
+    if not isinstance(system, PoseAppearanceVae):
         raise TypeError(f"{type(system).__name__} has no variance of pixels")
     hands = cut(study.data, study.reading.whole[:CALIBRATED], system.crop)
     (image,) = hands.need("image")
@@ -240,7 +240,7 @@ def _factors_lacking(study: Study) -> str:
 
 
 def _pixels_lacking(study: Study) -> str:
-    return _pictures_lacking(study) if isinstance(study.system, SrvVae) else f"{study.name} has no variance of pixels"
+    return _pictures_lacking(study) if isinstance(study.system, PoseAppearanceVae) else f"{study.name} has no variance of pixels"
 
 
 @dataclass(frozen=True)

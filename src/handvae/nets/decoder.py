@@ -11,7 +11,46 @@ from handvae import rv
 from handvae.nets.blocks import Norm, conv_block, double_block
 
 
-class ImageDecoder(nn.Module):
+class LevelDecoder(nn.Module):
+    """A small map, levels that each double it, and a last layer to RGB; pose maps may join the picture before each of them.
+
+    A decoder adds `levels`, which take channels and maps of one size and give channels of twice the size, and `to_rgb`.
+
+    Args:
+        latent: number of input values.
+        width: channels of the small map.
+        stem_px: side of the small map.
+        hidden: width of an extra layer before the small map; 0 for none.
+        rectified: put a ReLU on the small map.
+        maps: number of pose maps that are concatenated at every size; 0 for none.
+    """
+
+    levels: nn.ModuleList
+    to_rgb: nn.Module
+
+    def __init__(self, latent: int, width: int, *, stem_px: int, hidden: int, rectified: bool, maps: int) -> None:
+        super().__init__()
+        self.stem_px, self.maps = stem_px, maps
+        self.hidden = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU()) if hidden else nn.Identity()
+        self.stem = nn.Sequential(nn.Linear(hidden or latent, width * stem_px**2), *([nn.ReLU()] if rectified else []))
+
+    @property
+    def map_sizes(self) -> tuple[int, ...]:
+        """Sides in pixels at which `forward` wants pose maps."""
+        return tuple(self.stem_px * 2**level for level in range(len(self.levels) + 1)) if self.maps else ()
+
+    def forward(
+        self, latent: Float[Tensor, "batch latent"] | rv.RandomVariable, maps: Sequence[Float[Tensor, "batch map _ _"]] = ()
+    ) -> Float[Tensor, "batch 3 size size"] | rv.RandomVariable:
+        """The picture: plain from a plain latent, mean and variance per pixel from a random one (after `rv.to_rv`)."""
+        channels = self.stem(self.hidden(latent))
+        picture = channels.reshape(channels.shape[0], -1, self.stem_px, self.stem_px)
+        for index, level in enumerate(self.levels):
+            picture = level(rv.cat([picture, maps[index]], 1) if self.maps else picture)
+        return self.to_rgb(rv.cat([picture, maps[-1]], 1) if self.maps else picture)
+
+
+class ImageDecoder(LevelDecoder):
     """Linear to a small map, transposed convolutions that double it, and a last convolution to RGB without activation.
 
     Args:
@@ -38,10 +77,7 @@ class ImageDecoder(nn.Module):
         norm: Norm,
         to_rgb: Literal["conv", "transposed"],
     ) -> None:
-        super().__init__()
-        self.stem_px, self.maps = stem_px, maps
-        self.hidden = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU()) if hidden else nn.Identity()
-        self.stem = nn.Sequential(nn.Linear(hidden or latent, widths[0] * stem_px**2), *([nn.ReLU()] if hidden else []))
+        super().__init__(latent, widths[0], stem_px=stem_px, hidden=hidden, rectified=bool(hidden), maps=maps)
         levels = []
         for index, (inputs, outputs) in enumerate(pairwise(widths)):
             layers = [double_block(inputs + maps, outputs, kernel=kernel, norm=norm)]
@@ -51,18 +87,3 @@ class ImageDecoder(nn.Module):
         self.levels = nn.ModuleList(levels)
         last = widths[-1] + maps
         self.to_rgb = nn.Conv2d(last, 3, 3, padding=1) if to_rgb == "conv" else nn.ConvTranspose2d(last, 3, 4, 2, padding=1)
-
-    @property
-    def map_sizes(self) -> tuple[int, ...]:
-        """Sides in pixels at which `forward` wants pose maps."""
-        return tuple(self.stem_px * 2**level for level in range(len(self.levels) + 1)) if self.maps else ()
-
-    def forward(
-        self, latent: Float[Tensor, "batch latent"] | rv.RandomVariable, maps: Sequence[Float[Tensor, "batch map _ _"]] = ()
-    ) -> Float[Tensor, "batch 3 size size"] | rv.RandomVariable:
-        """The picture: plain from a plain latent, mean and variance per pixel from a random one (after `rv.to_rv`)."""
-        channels = self.stem(self.hidden(latent))
-        picture = channels.reshape(channels.shape[0], -1, self.stem_px, self.stem_px)
-        for index, level in enumerate(self.levels):
-            picture = level(rv.cat([picture, maps[index]], 1) if self.maps else picture)
-        return self.to_rgb(rv.cat([picture, maps[-1]], 1) if self.maps else picture)

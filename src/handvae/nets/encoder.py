@@ -1,5 +1,7 @@
 """Image encoders: a strided trunk, and heads that read vectors or joint positions from it."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -9,17 +11,11 @@ from handvae.nets.blocks import Norm, conv_block
 from handvae.rv import RandomVariable
 
 
-class Trunk(nn.Module):
-    """Strided convolutions; each stage halves the picture, `refine` adds a 3 x 3 convolution to all stages but the first and last."""
+class Stages(nn.Module):
+    """Stages in a row, each of which halves the picture."""
 
-    def __init__(self, widths: tuple[int, ...], *, kernel: int, refine: bool, norm: Norm, slope: float) -> None:
+    def __init__(self, stages: Iterable[nn.Module]) -> None:
         super().__init__()
-        stages = []
-        for index, (inputs, outputs) in enumerate(zip((3, *widths[:-1]), widths, strict=True)):
-            layers = [conv_block(inputs, outputs, kernel=kernel, stride=2, norm=norm, slope=slope)]
-            if refine and 0 < index < len(widths) - 1:
-                layers.append(conv_block(outputs, outputs, kernel=3, stride=1, norm=norm, slope=slope))
-            stages.append(nn.Sequential(*layers))
         self.stages = nn.ModuleList(stages)
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
@@ -29,6 +25,19 @@ class Trunk(nn.Module):
             image = stage(image)
             features.append(image)
         return features
+
+
+class Trunk(Stages):
+    """Strided convolutions; `refine` adds a 3 x 3 convolution to all stages but the first and last."""
+
+    def __init__(self, widths: tuple[int, ...], *, kernel: int, refine: bool, norm: Norm, slope: float) -> None:
+        stages = []
+        for index, (inputs, outputs) in enumerate(zip((3, *widths[:-1]), widths, strict=True)):
+            layers = [conv_block(inputs, outputs, kernel=kernel, stride=2, norm=norm, slope=slope)]
+            if refine and 0 < index < len(widths) - 1:
+                layers.append(conv_block(outputs, outputs, kernel=3, stride=1, norm=norm, slope=slope))
+            stages.append(nn.Sequential(*layers))
+        super().__init__(stages)
 
 
 class GaussianHead(nn.Module):

@@ -1,4 +1,4 @@
-"""Soft-introspective training on random variables: the two objectives, and which network each may move.
+"""Soft-introspective training on random variables: the objectives of both halves, and which network each may move.
 
 The encoder is plain and describes a picture by a label and a latent variable; the decoder takes both as one random
 variable. With S = 1/(values of a picture), r the reconstruction error and KL of the latent part:
@@ -8,17 +8,26 @@ Differs from the published step: fakes of the encoder half are detached, the two
 decoder half are dropped, and λ_D (0 there) ties the label of a fake to the label that it was made from.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from handvae.rv.losses import ImageVariance, PointVariance, point_error, reconstruction_error
 from handvae.rv.variable import RandomVariable, cat
+
+Role = Literal["real", "rec", "fake"]
+"""Which picture an encoding is of: a real one, its reconstruction, or a generated one."""
+OnFakes = Literal["none", "adversarial", "cooperative"]
+"""What the encoder's half asks of the labels that it reads from pictures that are not real.
+
+"none": nothing. "adversarial": to be wrong, so that fakes are told apart by them too; this corrupts the label head.
+"cooperative": to be right; the networks may then agree on a code of their own.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,16 +38,40 @@ class SoftIntroWeights:
     """β_rec."""
     kl: float = 1.0
     """β_kl."""
-    neg: float = 256.0
-    """β_neg."""
+    neg: float | Float[Tensor, ""] = 256.0
+    """β_neg; a tensor, where it changes during training."""
     label: float = 1.0
     """λ."""
     label_decoder: float = 0.1
     """λ_D; the published step has 0."""
     image_variance: ImageVariance = "squared"
-    """Variance term of r."""
+    """Variance term of r. "expected" is not used inside the exponentials: the encoder could lower them by variance alone."""
     label_variance: PointVariance = "squared"
     """Variance term of ℓ."""
+    on_fakes: OnFakes = "none"
+    """What is asked of the labels of fakes."""
+    label_fakes: float = 0.25
+    """With "adversarial": β_negp, of ℓ_m inside the exponentials' bracket and outside S; 2 β_negp ℓ_m is about 1. With
+    "cooperative": share of λ that ½(ℓ_m(rec) + ℓ_m(fake)) gets."""
+    scale: float | None = None
+    """S; None is 1/(values of a picture)."""
+
+    def scale_for(self, image: Float[Tensor, "batch *shape"]) -> float:
+        """Returns S."""
+        return image.shape[0] / image.numel() if self.scale is None else self.scale
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Points that pictures are labelled with, or were made from."""
+
+    points: Float[Tensor, "batch point axis"]
+    valid: Bool[Tensor, "batch point"] | None = None
+    """Points that count; all, if left out."""
+
+    def error(self, read: RandomVariable, variance: PointVariance = "none") -> Float[Tensor, ""]:
+        """Returns the mean of `point_error` over the batch."""
+        return point_error(self.points, read, variance, valid=self.valid).mean()
 
 
 @dataclass(frozen=True)
@@ -59,104 +92,176 @@ class Encoding:
         return Encoding(self.label.detach(), self.latent)
 
 
+def own_code(encoding: Encoding, role: Role) -> RandomVariable:
+    """The published choice: the decoder is given what the encoder says."""
+    return encoding.code()
+
+
 Encoder = Callable[[Float[Tensor, "batch *shape"]], Encoding]
 Decoder = Callable[[RandomVariable], RandomVariable]
+Coder = Callable[[Encoding, Role], RandomVariable]
+"""What the decoder is given of an encoding: all of it (`own_code`), a sample, an exact label in place of the read one."""
+
+
+@dataclass(frozen=True)
+class RealPart:
+    """The part of L_E that real pictures have in it, and all that a warm-up minimises."""
+
+    loss: Float[Tensor, ""]
+    error: Float[Tensor, ""]
+    """E r(x)."""
+    kl: Float[Tensor, ""]
+    label: Float[Tensor, ""]
+    """E ℓ(x)."""
+    encoding: Encoding
+    """Without gradient, as all that follows."""
+    code: RandomVariable
+    """What the reconstruction was made from, for the decoder half."""
+    reconstruction: RandomVariable
 
 
 @dataclass(frozen=True)
 class EncoderHalf:
-    """Terms of the encoder's objective, means over the batch."""
+    """The encoder's objective and its terms, means over the batch."""
 
     loss: Float[Tensor, ""]
-    kl_real: Float[Tensor, ""]
+    real: RealPart
     kl_rec: Float[Tensor, ""]
     kl_fake: Float[Tensor, ""]
     exp_elbo_rec: Float[Tensor, ""]
     exp_elbo_fake: Float[Tensor, ""]
-    encoding: Encoding
-    """Of the real pictures, for the decoder half."""
+    label_rec: Float[Tensor, ""]
+    """E ℓ_m(rec)."""
+    label_fake: Float[Tensor, ""]
 
 
 @dataclass(frozen=True)
 class DecoderHalf:
-    """Terms of the decoder's objective, means over the batch."""
+    """The decoder's objective and its terms, means over the batch."""
 
     loss: Float[Tensor, ""]
+    error: Float[Tensor, ""]
     kl_rec: Float[Tensor, ""]
     kl_fake: Float[Tensor, ""]
     label_rec: Float[Tensor, ""]
     label_fake: Float[Tensor, ""]
 
 
+def real_part(
+    encoder: Encoder,
+    decoder: Decoder,
+    image: Float[Tensor, "batch *shape"],
+    labels: Labels,
+    weights: SoftIntroWeights,
+    coder: Coder = own_code,
+) -> RealPart:
+    """Computes S(β_rec E r(x) + β_kl E KL(x)) + λ E ℓ(x)."""
+    encoding = encoder(image)
+    code = coder(encoding, "real")
+    reconstruction = decoder(code)
+    error = reconstruction_error(image, reconstruction, weights.image_variance)
+    kl = encoding.latent.kl()
+    label = labels.error(encoding.label, weights.label_variance)
+    # λ stays outside S: labels are few, picture values are many.
+    loss = real_term(error, kl, weights.scale_for(image), weights) + weights.label * label
+    known = Encoding(encoding.label.detach(), encoding.latent.detach())
+    return RealPart(loss, error.mean().detach(), kl.mean().detach(), label.detach(), known, code.detach(), reconstruction.detach())
+
+
 def encoder_half(
     encoder: Encoder,
-    decoder: nn.Module,
+    decoder: Decoder,
     image: Float[Tensor, "batch *shape"],
-    label: Float[Tensor, "batch point axis"],
+    labels: Labels,
     fake_code: RandomVariable,
+    fake_labels: Labels,
     weights: SoftIntroWeights,
+    coder: Coder = own_code,
 ) -> EncoderHalf:
-    """Computes L_E with the decoder frozen; a step of the encoder's optimiser follows.
+    """Computes L_E with the decoder frozen (where it is a module); a step of the encoder's optimiser follows.
 
     Args:
         encoder: maps pictures to encodings.
         decoder: maps codes to pictures; gets no gradient.
         image: real pictures.
-        label: their labels.
+        labels: of them.
         fake_code: codes to generate from; the decoder half takes the same.
+        fake_labels: what those codes were made from.
         weights: weights of the terms.
+        coder: what the decoder is given of an encoding.
     """
-    scale = image.shape[0] / image.numel()
+    scale = weights.scale_for(image)
     with frozen(decoder):
         with torch.no_grad():
             fake = decoder(fake_code).mean
-        encoding = encoder(image)
-        reconstruction = decoder(encoding.code())
-        # The label head must not learn to call fakes fake: its outputs are constants in the adversarial term.
-        encoding_rec = encoder(reconstruction.mean.detach()).without_label_gradient()
-        encoding_fake = encoder(fake).without_label_gradient()
-        error_rec = reconstruction_error(reconstruction.mean.detach(), decoder(encoding_rec.code()), weights.image_variance)
-        error_fake = reconstruction_error(fake, decoder(encoding_fake.code()), weights.image_variance)
-    kl = encoding.latent.kl()
-    fakes = [(error_rec, encoding_rec.latent.kl()), (error_fake, encoding_fake.latent.kl())]
-    real = reconstruction_error(image, reconstruction, weights.image_variance)
-    exp_elbos = fake_terms(fakes, scale, weights)
-    # λ stays outside S: labels are few, picture values are many.
-    label_term = weights.label * point_error(label, encoding.label, weights.label_variance).mean()
-    loss = real_term(real, kl, scale, weights) + label_term + 0.25 * (exp_elbos[0] + exp_elbos[1])
+        real = real_part(encoder, decoder, image, labels, weights, coder)
+        loss = real.loss
+        # The encoder could inflate the variance of fakes to lower the exponentials.
+        variance: ImageVariance = "none" if weights.image_variance == "expected" else weights.image_variance
+        terms: list[Float[Tensor, ""]] = []
+        kls: list[Float[Tensor, ""]] = []
+        label_errors: list[Float[Tensor, ""]] = []
+        made: tuple[tuple[Role, Tensor, Labels], ...] = (("rec", real.reconstruction.mean, labels), ("fake", fake, fake_labels))
+        for role, picture, known in made:
+            encoding = encoder(picture)
+            # The label head must not learn to call fakes fake: its outputs are constants in the exponentials.
+            shown = encoding if weights.on_fakes == "adversarial" else encoding.without_label_gradient()
+            error = reconstruction_error(picture, decoder(coder(shown, role)), variance)
+            kl = encoding.latent.kl()
+            beside = None
+            if weights.on_fakes == "adversarial":
+                beside = weights.label_fakes * point_error(known.points, encoding.label, "none", valid=known.valid)
+            label_error = known.error(encoding.label)
+            terms.append(fake_term(error, kl, scale, weights, beside))
+            kls.append(kl.mean().detach())
+            label_errors.append(label_error)
+        loss = loss + 0.25 * (terms[0] + terms[1])
+        if weights.on_fakes == "cooperative":
+            loss = loss + weights.label_fakes * weights.label * 0.5 * (label_errors[0] + label_errors[1])
     return EncoderHalf(
         loss=loss,
-        kl_real=kl.mean().detach(),
-        kl_rec=fakes[0][1].mean().detach(),
-        kl_fake=fakes[1][1].mean().detach(),
-        exp_elbo_rec=exp_elbos[0].detach(),
-        exp_elbo_fake=exp_elbos[1].detach(),
-        encoding=encoding,
+        real=real,
+        kl_rec=kls[0],
+        kl_fake=kls[1],
+        exp_elbo_rec=terms[0].detach(),
+        exp_elbo_fake=terms[1].detach(),
+        label_rec=label_errors[0].detach(),
+        label_fake=label_errors[1].detach(),
     )
 
 
 def decoder_half(
-    encoder: nn.Module,
+    encoder: Encoder,
     decoder: Decoder,
     image: Float[Tensor, "batch *shape"],
-    label: Float[Tensor, "batch point axis"],
-    encoding: Encoding,
+    labels: Labels,
+    code: RandomVariable,
     fake_code: RandomVariable,
-    fake_label: Float[Tensor, "batch point axis"],
+    fake_labels: Labels,
     weights: SoftIntroWeights,
 ) -> DecoderHalf:
-    """Computes L_D with the encoder frozen, gradients passing through it; a step of the decoder's optimiser follows."""
-    scale = image.shape[0] / image.numel()
-    reconstruction, fake = decoder(encoding.code().detach()), decoder(fake_code.detach())
+    """Computes L_D with the encoder frozen (where it is a module), gradients passing through it; a step of the decoder's optimiser follows.
+
+    Args:
+        encoder: maps pictures to encodings; gets no gradient.
+        decoder: maps codes to pictures.
+        image: real pictures.
+        labels: of them.
+        code: what the encoder half reconstructed them from.
+        fake_code: the encoder half's.
+        fake_labels: what those codes were made from.
+        weights: weights of the terms.
+    """
+    reconstruction, fake = decoder(code.detach()), decoder(fake_code.detach())
     with frozen(encoder):
         encoding_rec, encoding_fake = encoder(reconstruction.mean), encoder(fake.mean)
     kl_rec, kl_fake = encoding_rec.latent.kl(), encoding_fake.latent.kl()
-    label_rec = point_error(label, encoding_rec.label, "none").mean()
-    label_fake = point_error(fake_label, encoding_fake.label, "none").mean()
-    real = reconstruction_error(image, reconstruction, weights.image_variance)
-    loss = decoder_term(real, kl_rec, kl_fake, scale, weights) + 0.5 * weights.label_decoder * (label_rec + label_fake)
+    label_rec, label_fake = labels.error(encoding_rec.label), fake_labels.error(encoding_fake.label)
+    error = reconstruction_error(image, reconstruction, weights.image_variance)
+    consistency = 0.5 * weights.label_decoder * (label_rec + label_fake)
     return DecoderHalf(
-        loss=loss,
+        loss=decoder_term(error, kl_rec, kl_fake, weights.scale_for(image), weights) + consistency,
+        error=error.mean().detach(),
         kl_rec=kl_rec.mean().detach(),
         kl_fake=kl_fake.mean().detach(),
         label_rec=label_rec.detach(),
@@ -169,11 +274,16 @@ def real_term(error: Float[Tensor, "batch"], kl: Float[Tensor, "batch"], scale: 
     return scale * (weights.rec * error.mean() + weights.kl * kl.mean())
 
 
-def fake_terms(
-    fakes: Sequence[tuple[Float[Tensor, "batch"], Float[Tensor, "batch"]]], scale: float, weights: SoftIntroWeights
-) -> list[Float[Tensor, ""]]:
-    """The exponentials of L_E, E exp(−2S(β_rec r + β_neg KL)), for each pair of error and KL."""
-    return [(-2.0 * scale * (weights.rec * error + weights.neg * kl)).exp().mean() for error, kl in fakes]
+def fake_term(
+    error: Float[Tensor, "batch"],
+    kl: Float[Tensor, "batch"],
+    scale: float,
+    weights: SoftIntroWeights,
+    beside: Float[Tensor, "batch"] | None = None,
+) -> Float[Tensor, ""]:
+    """An exponential of L_E: E exp(−2(S(β_rec r + β_neg KL) + `beside`))."""
+    bracket = scale * (weights.rec * error + weights.neg * kl)
+    return (-2.0 * (bracket if beside is None else bracket + beside)).exp().mean()
 
 
 def decoder_term(
@@ -184,9 +294,10 @@ def decoder_term(
 
 
 @contextmanager
-def frozen(module: object) -> Iterator[None]:
-    """Keeps a network's parameters out of the graphs built inside the block; gradients still pass through it."""
-    parameters = [p for p in module.parameters() if p.requires_grad] if isinstance(module, nn.Module) else []
+def frozen(*networks: object) -> Iterator[None]:
+    """Keeps the parameters of those networks that are modules out of graphs built inside the block; gradients still pass through them."""
+    modules = [network for network in networks if isinstance(network, nn.Module)]
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:

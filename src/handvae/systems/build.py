@@ -3,13 +3,18 @@
 from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
 from handvae.systems.detector import Detector, DetectorConfig
+from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.systems.system import System
 
-SystemConfig = SrvVaeConfig | DetectorConfig
+SystemConfig = SrvVaeConfig | SoftIntroConfig | DetectorConfig
 """Tagged union of every system's configuration."""
 
-CONFIGS: dict[str, type[SrvVaeConfig] | type[DetectorConfig]] = {"srv_vae": SrvVaeConfig, "detector": DetectorConfig}
+CONFIGS: dict[str, type[SrvVaeConfig] | type[SoftIntroConfig] | type[DetectorConfig]] = {
+    "srv_vae": SrvVaeConfig,
+    "soft_intro": SoftIntroConfig,
+    "detector": DetectorConfig,
+}
 
 
 def system_name(config: SystemConfig) -> str:
@@ -22,5 +27,7 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
     match config:
         case SrvVaeConfig():
             return SrvVae(config, spec, crop)
+        case SoftIntroConfig():
+            return SoftIntroSrvVae(config, spec, crop)
         case DetectorConfig():
             return Detector(config, spec, crop)

@@ -42,6 +42,8 @@ class Phase:
     group: str
     name: str = ""
     """Prefix of its scalars in the log; needed where one step has several phases."""
+    note: str = ""
+    """What people should know of this step; empty where all is as it should be."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class System(nn.Module, ABC):
     crop: Crop
     objectives: tuple[str, ...] = ()
     """Names of methods that are pure in their arguments and take most of a step's time: the loop may compile them."""
+    own_progress: tuple[str, ...] = ()
+    """Buffers that tell of a run, not of the model: a run that begins with a model's weights begins these anew."""
     sheet_rows: str = ""
     """What the rows of `sample_sheet` show, for people."""
 

@@ -19,7 +19,7 @@ from handvae.data.view import Crop
 from handvae.errors import UserError
 from handvae.files import write_atomically
 from handvae.systems.build import CONFIGS, SystemConfig, build_system, system_name
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import Generator, Reader, System
 
 Kind = TypeVar("Kind")
@@ -153,25 +153,29 @@ def start_from(system: System, model: Model) -> None:
     Raises:
         UserError: the model is of another system, size of crops or network; names what differs.
     """
-    if type(model.system) is not type(system):
+    if not isinstance(model.system, PoseAppearanceVae if isinstance(system, PoseAppearanceVae) else type(system)):
         raise UserError(model.path, f"is a {model.header.system}, not a {system_name(system.config)}", "give --init a model of that kind")
     if model.system.crop.size_px != system.crop.size_px:
         fault = f"reads crops of {model.system.crop.size_px} px, not of {system.crop.size_px}"
         raise UserError(model.path, fault, f"set --crop.size-px {model.system.crop.size_px}")
-    theirs, ours = model.system.state_dict(), system.state_dict()
+    theirs, ours = (_without_progress(one) for one in (model.system, system))
     shapes, wanted_shapes = ({name: tuple(tensor.shape) for name, tensor in state.items()} for state in (theirs, ours))
     unlike = sorted(name for name, _ in shapes.items() ^ wanted_shapes.items())
     if unlike:
         was, wanted = asdict(model.system.config), asdict(system.config)
-        changed = ", ".join(f"{name} {was[name]!r} (here {wanted[name]!r})" for name in was if was[name] != wanted.get(name))
+        changed = ", ".join(f"{name} {was[name]!r} (here {wanted[name]!r})" for name in was if was[name] != wanted.get(name, was[name]))
         raise UserError(model.path, f"its network is another one: {changed or unlike[0]}", "train with the same --system options")
-    system.load_state_dict(theirs)
+    system.load_state_dict(system.state_dict() | theirs)
+
+
+def _without_progress(system: System) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in system.state_dict().items() if name not in system.own_progress}
 
 
 def load_decoder(path: Path) -> nn.Module:
     """A model's decoder alone, for `python -m handvae.rv.explain MODEL --loader handvae.training.checkpoint:load_decoder`."""
     model = load_model(path)
-    if not isinstance(model.system, SrvVae):
+    if not isinstance(model.system, PoseAppearanceVae):
         raise UserError(path, f"is a {model.header.system}, which has no decoder of random variables", "give a srv_vae")
     return model.system.decoder
 

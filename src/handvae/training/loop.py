@@ -28,6 +28,8 @@ from handvae.training.state import State
 
 SYSTEM_STREAM = 2
 SHEET_STREAM = 3
+SAID = {"total", "image", "rate", "pose", "kl_real", "kl_fake", "exp_elbo_fake"}
+"""Scalars that are also printed."""
 SUMMARY_HANDS = 4096
 """Training pictures that the latent's moments are measured on, at most."""
 
@@ -79,6 +81,9 @@ def fit(run: Run, ranks: Ranks) -> Path:
         phases = system.step(_on_device(batch, ranks, train), stage.name, noise)
         scalars: dict[str, float] = {}
         for phase, norm in take(state, phases, run, ranks, step, train.lr_at(step, count)):
+            if log is not None and phase.note:
+                log.write({"step": step + 1, "note": phase.note})
+                print(f"step {step + 1}/{end}  {phase.note}", flush=True)
             if (step + 1) % train.log_every == 0 or last:
                 prefix = f"{phase.name}/" if phase.name else ""
                 scalars |= {f"{prefix}{name}": ranks.mean(value) for name, value in phase.losses.scalars().items()}
@@ -210,5 +215,5 @@ def _labels(run: Run) -> Hands:
 
 
 def _say(step: int, total: int, speed: float, scalars: dict[str, float]) -> None:
-    parts = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items() if name in {"total", "image", "rate", "pose"})
+    parts = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items() if name.rsplit("/")[-1] in SAID)
     print(f"step {step}/{total}  {speed:.0f} hands/s  {parts}", flush=True)

@@ -1,13 +1,15 @@
 """The presets: a row per paper and data set, then ours."""
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from handvae.data.augment import Augment
 from handvae.data.view import Crop
 from handvae.errors import UserError
 from handvae.systems.build import SystemConfig
 from handvae.systems.detector import DetectorConfig
+from handvae.systems.pose_appearance import PoseAppearanceConfig
+from handvae.systems.soft_intro import SoftIntroConfig
 from handvae.systems.srv_vae import SrvVaeConfig
 from handvae.training.config import Train
 
@@ -54,6 +56,40 @@ _OURS = SrvVaeConfig(
 )
 _VARIED = Augment(rotation_deg=25.0, scale=0.12, stretch=0.12, brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1)
 
+# Soft-Intro-SRV-VAE at the sizes of its base code: Adam 2e-4 twice, constant; 64 px is ours, for two cores
+_GAME = Train(
+    epochs=150.0, batch=16, optimiser="adam", lr=2e-4, beta2=0.999, warmup_steps=0, schedule="constant", ema=0.0, precision="float32"
+)
+_GAME_64 = SoftIntroConfig(
+    appearance_dims=32,
+    encoder_widths=(32, 64, 128, 256),
+    decoder_widths=(256, 256, 128, 64, 32),
+    beta_rec=1.0,
+    beta_neg=256.0,
+    warm_up=5 / 40,
+)
+_GAME_128 = SoftIntroConfig()
+_GAME_256 = SoftIntroConfig(
+    appearance_dims=256,
+    encoder_widths=(64, 128, 256, 512, 512, 512),
+    decoder_widths=(512, 512, 512, 256, 128, 64, 64),
+    warm_up=20 / 150,
+)
+
+# Ours: the game goes on from a model whose random appearances are good already (--init photos-64), with its networks
+_OURS_SOFT = SoftIntroConfig(
+    **{field.name: getattr(_OURS, field.name) for field in fields(PoseAppearanceConfig)},
+    warm_up=0.0,
+    beta_rec=1.0,
+    beta_kl=2.0,
+    beta_neg=64.0,
+    likelihood_sigma=0.08,
+    pose_weight=0.02,
+    pose_variance="linear",
+    pose_consistency=0.002,
+)
+_FURTHER = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)
+
 # A judge meets pictures of any light and sharpness, and crops that are not quite right
 _ROUGH = Augment(
     rotation_deg=40.0, scale=0.2, shift=0.12, stretch=0.15, brightness=0.25, tint=0.1, contrast=0.25, saturation=0.3, blur=0.25, noise=0.03
@@ -69,6 +105,11 @@ PRESETS: dict[str, Preset] = {
     "srv-vae-3d":  Preset("SRV-VAE as in the paper, 3D (InterHand)",    SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
     "s-vae-2d":    Preset("the paper's baseline S-VAE, 2D",             SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
     "photos-64":   Preset("the shipped model: photos, limb maps",       _OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
+    "soft-intro-2d-64":  Preset("Soft-Intro-SRV-VAE, 2D (STB), for two cores",   _GAME_64,  Crop(64),  _STILL, replace(_GAME, epochs=40.0, batch=32)),
+    "soft-intro-2d-128": Preset("Soft-Intro-SRV-VAE as in the paper, 2D (STB)",  _GAME_128, Crop(128), _STILL, _GAME),
+    "soft-intro-2d-256": Preset("Soft-Intro-SRV-VAE, 2D, 256 px",                _GAME_256, Crop(256), _STILL, replace(_GAME, batch=8)),
+    "soft-intro-3d-128": Preset("Soft-Intro-SRV-VAE as in the paper, InterHand", replace(_GAME_128, pose="3d"), Crop(128, 1.35, "right"), _STILL, _GAME),
+    "photos-soft-64":    Preset("photos-64 and then the game: add --init photos-64", _OURS_SOFT, Crop(64, 1.35, "right"), _VARIED, _FURTHER),
     "detector-64": Preset("joints from pictures, 2D: reader and judge", DetectorConfig(),              Crop(64, 1.35, "right"), _ROUGH,  _QUICK),
 }
 # fmt: on

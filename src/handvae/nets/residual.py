@@ -66,7 +66,8 @@ class ResidualDecoder(LevelDecoder):
 
     def __init__(self, latent: int, widths: tuple[int, ...], *, stem_px: int, hidden: int, maps: int, norm: Norm) -> None:
         super().__init__(latent, widths[0], stem_px=stem_px, hidden=hidden, rectified=True, maps=maps)
-        first = Residual(widths[0] + maps, widths[0] + maps, norm=norm, slope=0.0)
-        levels: list[nn.Module] = [Residual(a + maps, b, norm=norm, slope=0.0, doubles=True) for a, b in pairwise(widths)]
-        self.levels = nn.ModuleList([nn.Sequential(first, levels[0]), *levels[1:]])
+        smallest = Residual(widths[0] + maps, widths[0], norm=norm, slope=0.0)
+        doublings = [Residual(a + maps, b, norm=norm, slope=0.0, doubles=True) for a, b in pairwise(widths[1:])]
+        first = Residual(widths[0], widths[1], norm=norm, slope=0.0, doubles=True)
+        self.levels = nn.ModuleList([nn.Sequential(smallest, first), *doublings])
         self.to_rgb = nn.Conv2d(widths[-1] + maps, 3, 5, padding=2)

@@ -16,7 +16,7 @@ from handvae.evaluation.metrics import Study
 from handvae.evaluation.reading import read
 from handvae.evaluation.study import report
 from handvae.systems.detector import Detector
-from handvae.systems.srv_vae import SrvVae
+from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.training.checkpoint import WEIGHTS, Model, load_model, save_model
 
 CARD = """# {name}
@@ -46,7 +46,7 @@ PHOTOS = """`photos`: Sign Language Digits, Ankara Ayranci Anadolu High School, 
 def described(model: Model) -> tuple[str, str]:
     """What kind of system a model is, and what it gives beside joints."""
     match model.system:
-        case SrvVae(config=config):
+        case PoseAppearanceVae(config=config):
             return f"{config.latent} latent, pose input {config.pose_input}", "pictures from 21 joints and an appearance"
         case Detector() as detector:
             config, dims = detector.config, detector.feature_dims

@@ -20,6 +20,7 @@ COMMANDS = {
     "estimate": "read poses from photos",
     "render": "procedural hands with every label, or a sheet of one pose",
     "data": "look at a data set (info), find its faults (check), change its format (convert), label pictures (label)",
+    "upsample": "more labelled pictures of a set, each checked by a detector, with a report",
     "train": "train a preset on your pictures",
     "evaluate": "measure models on a data set, or other people's predictions",
 }

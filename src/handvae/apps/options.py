@@ -54,3 +54,15 @@ def _read_box(text: str) -> tuple[str, str]:
     else:
         hint = "".join(f"{row}; " for part in parts[1:-1] for row in part if row.startswith(("Available", "Unrecognized")))
     return fault[:1].lower() + fault[1:], hint
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """The number of a job and the number of jobs, from `i/n`.
+
+    Raises:
+        UserError: it is no such thing.
+    """
+    part, slash, parts = text.partition("/")
+    if not slash or not part.isdecimal() or not parts.isdecimal() or not 0 <= int(part) < int(parts):
+        raise UserError(f"--shard {text}", "is no i/n", "give such as 0/4, 1/4, 2/4, 3/4")
+    return int(part), int(parts)

@@ -11,7 +11,7 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handvae.apps.drawing import grid
-from handvae.apps.options import parse
+from handvae.apps.options import parse, parse_shard
 from handvae.data.pictures import write_picture
 from handvae.data.rendered import PLANS, RenderPlan, shard_files, write_plan, write_rendered
 from handvae.errors import UserError
@@ -86,7 +86,7 @@ def _write_sheet_of_pose(options: Options) -> None:
 
 
 def _write_data(options: Options) -> None:
-    part, parts = _shard(options.shard)
+    part, parts = parse_shard(options.shard)
     if options.workers < 1:
         raise UserError("--workers", f"is {options.workers}", "give at least 1")
     plan = _plan(options)
@@ -138,10 +138,3 @@ def _checked_size(size: int) -> int:
     if not 16 <= size <= 1024:
         raise UserError("--size", f"is {size}", "give 16 to 1024 px")
     return size
-
-
-def _shard(text: str) -> tuple[int, int]:
-    part, slash, parts = text.partition("/")
-    if not slash or not part.isdecimal() or not parts.isdecimal() or not 0 <= int(part) < int(parts):
-        raise UserError(f"--shard {text}", "is no i/n", "give such as 0/4, 1/4, 2/4, 3/4")
-    return int(part), int(parts)

@@ -64,6 +64,7 @@ class ShardHands(HandData):
         self._places, self._splits = places[chosen], splits[chosen]
         self._labels = self._read_labels(first, sizes, chosen)
         self._kept: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
+        self._told: tuple[int, np.ndarray] = (-1, np.array([]))
         self.kept_bytes, self._limit, self._lock = 0, kept_bytes, Lock()
         self.spec = replace(first.spec, count=len(chosen))
 
@@ -104,8 +105,12 @@ class ShardHands(HandData):
     def provenance_of(self, row: int) -> str:
         """Where a row comes from: the text of a JSON object, or nothing."""
         group, place = self._places[row]
-        shard, number = self._groups[group]
-        return str(shard.texts(number, "provenance")[place])
+        known, texts = self._told
+        if known != group:
+            shard, number = self._groups[group]
+            texts = shard.texts(number, "provenance")
+            self._told = group, texts  # rows come in order: one group is enough
+        return str(texts[place])
 
     def _where(self, column: str, row: int) -> str:
         return f"{self.name(row)}, {column}"

@@ -31,7 +31,7 @@ class Consistency:
     """What a detector finds in one kind of pictures."""
 
     looks: str
-    """One of `LOOKS`."""
+    """What the pictures are: one of `LOOKS`, or a word of another report."""
     errors: Float[Tensor, "batch joint"]
     """In % of hand size; NaN where no hand is found."""
     protocol: Stated

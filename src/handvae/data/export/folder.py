@@ -21,7 +21,7 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
     Raises:
         UserError: the folder exists and holds something, and `overwrite` is not set, or what it holds is no data set.
     """
-    _check_free(folder, markers, overwrite)
+    check_free(folder, markers, overwrite)
     folder = folder.resolve()  # "." has no name to write beside
     partial, replaced = (folder.with_name(f".{folder.name}.{word}") for word in ("partial", "replaced"))
     shutil.rmtree(partial, ignore_errors=True)
@@ -45,8 +45,12 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _check_free(folder: Path, markers: Sequence[str], overwrite: bool) -> None:
-    """Only an empty folder is written into, and only a data set is ever replaced: `--out ~ --overwrite` must not cost a home."""
+def check_free(folder: Path, markers: Sequence[str], overwrite: bool) -> None:
+    """Only an empty folder is written into, and only a data set is ever replaced: `--out ~ --overwrite` must not cost a home.
+
+    Raises:
+        UserError: as `complete_folder`.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not overwrite:

@@ -1,0 +1,76 @@
+"""report.html of `handvae upsample`: numbers with their protocols, the check's errors, pictures kept and dropped."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from handvae import __version__
+from handvae.apps.drawing import draw_skeleton, enlarge, grid
+from handvae.evaluation.measure import Measure
+from handvae.evaluation.page import Section, page, paragraph, picture, plot, table
+from handvae.evaluation.upsampling import Made, UpsamplePlan
+from handvae.evaluation.upsampling_report import Outcome
+from handvae.noise import Noise
+
+COLUMNS, SIDE = 12, 96
+_SHEET = 27
+"""Stream of random numbers."""
+
+
+def upsample_page(plan: UpsamplePlan, made: Made, found: Outcome, gains: Sequence[Measure]) -> str:
+    """The page as HTML."""
+    sections = [Section("Numbers", _numbers(found.measures))]
+    if gains:
+        sections.append(Section("Do they help?", _numbers(gains)))
+    sections += [
+        Section("What the detector reads", plot(found.figure)),
+        Section("Kept", _kept(plan, made)),
+        Section("Dropped", _dropped(made)),
+    ]
+    asked = "; ".join(f"{name} {', '.join(value) if isinstance(value, list) else value}" for name, value in plan.to_json().items())
+    sections.append(Section("Made by", paragraph(f"handvae {__version__} upsample: {asked}")))
+    return page(f"{plan.dataset}, upsampled", sections)
+
+
+def _numbers(measures: Sequence[Measure]) -> str:
+    rows = [[m.name, f"{m.value:.4g} {m.unit}".strip(), str(m.n), m.terms] for m in measures]
+    return table(["measure", "value", "N", "protocol"], rows)
+
+
+def _kept(plan: UpsamplePlan, made: Made) -> str:
+    if not len(made.kept):
+        return paragraph("No picture passed the check.")
+    order = torch.randperm(len(made.kept), generator=Noise(plan.seed, stream=_SHEET).generator)[: 4 * COLUMNS]
+    worst = made.kept[made.error[made.kept].argsort(descending=True, stable=True)][: 2 * COLUMNS]
+    random = picture(
+        sheet(made, made.kept[order]), "Drawn at random: the picture, and below it with the joints asked for, which are its label"
+    )
+    return random + picture(sheet(made, worst), f"The worst that passed: errors {_errors(made, worst)} % of hand size")
+
+
+def _dropped(made: Made) -> str:
+    if not len(made.dropped):
+        return paragraph("None.")
+    worst = made.dropped[: 2 * COLUMNS]
+    said = f"The worst first; errors {_errors(made, worst)} % of hand size (nan: no hand found)"
+    parts = picture(sheet(made, worst), said)
+    if len(made.dropped) > 4 * COLUMNS:
+        least = made.dropped[-COLUMNS:]
+        parts += picture(sheet(made, least), f"Those that missed the limit least: {_errors(made, least)} %")
+    return parts
+
+
+def _errors(made: Made, rows: torch.Tensor) -> str:
+    return ", ".join(f"{100 * value:.1f}" for value in made.error[rows].tolist())
+
+
+def sheet(made: Made, rows: torch.Tensor) -> np.ndarray:
+    """Pictures in lines, below each line the same with the joints asked for."""
+    (joints,) = made.data.labels(rows).need("joints_2d")
+    pictures = [made.data.picture(row) for row in rows.tolist()]
+    plain = [enlarge(pixels, SIDE) for pixels in pictures]
+    zoom = SIDE / made.data.spec.size_px
+    drawn = [draw_skeleton(pixels, points * zoom) for pixels, points in zip(plain, joints.numpy(), strict=True)]
+    starts = range(0, len(plain), COLUMNS)
+    return grid([line[start : start + COLUMNS] for start in starts for line in (plain, drawn)])

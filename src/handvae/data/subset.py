@@ -1,0 +1,51 @@
+"""Some hands of a data set, as a data set."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from handvae.data.hands import Hands
+from handvae.data.reader import HandData
+
+
+class Subset(HandData):
+    """The chosen rows of a data set, in the given order."""
+
+    def __init__(self, data: HandData, rows: Sequence[int]) -> None:
+        self._data, self._rows = data, list(rows)
+        self.spec = replace(data.spec, count=len(self._rows))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
+        """Labels of the rows."""
+        return self._data.labels(torch.tensor(self._rows, dtype=torch.int64)[rows])
+
+    def name(self, row: int) -> str:
+        """What the row is called in the whole set."""
+        return self._data.name(self._rows[row])
+
+    def split_of(self, row: int) -> str:
+        """The split of a row."""
+        return self._data.split_of(self._rows[row])
+
+    def provenance_of(self, row: int) -> str:
+        """Where a row comes from."""
+        return self._data.provenance_of(self._rows[row])
+
+    def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """The whole picture of one row, RGB."""
+        return self._data.picture(self._rows[row])
+
+    def depth(self, row: int) -> Float[np.ndarray, "height width"]:
+        """The whole depth map of one row."""
+        return self._data.depth(self._rows[row])
+
+    def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
+        """What each pixel of one row's picture shows."""
+        return self._data.parts(self._rows[row])

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from handvae.apps import data_info
 from handvae.data import icvl, msra, nyu, stb
+from handvae.data.rhd import RhdHands
 from handvae.data.source import open_data, recognise
 from handvae.data.view import Crop, cut
 from handvae.errors import UserError
@@ -337,3 +339,18 @@ def test_an_unknown_split_or_protocol_lists_the_known_ones(name, laid_out):
         open_data(root, "validation")
     with pytest.raises(UserError, match="no protocol 'best'"):
         open_data(root, None, "best")
+
+
+def test_info_reads_labels_of_some_hands_only_where_each_needs_a_picture(handvae, laid_out, monkeypatch):
+    root, _ = laid_out("rhd")
+    opened = []
+    real = RhdHands._mask_values
+    monkeypatch.setattr(RhdHands, "_mask_values", lambda data, row: opened.append(row) or real(data, row))
+    monkeypatch.setattr(data_info, "LABELS", 3)
+    code, said, error = handvae("data", "info", root)
+    assert code == 0, error
+    assert opened == [0, 3, 7]  # of eight
+    assert "hands           8 (1 left, 2 right of 3 looked at, as for all labels below)" in said
+    assert "splits          test 4, train 4" in said
+    assert handvae("data", "info", root, "--protocol", "both")[1].startswith(f"{root}  layout rhd")
+    assert opened == [0, 3, 7]

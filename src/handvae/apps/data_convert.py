@@ -41,8 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Convert, arguments, "handvae data convert")
     if options.limit is not None and options.limit < 1:
         raise UserError("--limit", f"is {options.limit}", "give at least 1")
-    if options.out.resolve() == options.source.resolve():
-        raise UserError(options.out, "is the data set itself", "write to another folder")
+    if options.source.resolve().is_relative_to(options.out.resolve()):  # else --overwrite would remove what is read
+        raise UserError(options.out, "is the data set itself, or holds it", "write to another folder")
     data = open_data(options.source, options.split)
     side = None if options.side is None else LEFT if options.side == "left" else RIGHT
     told = "side" in data.spec.modalities

@@ -24,6 +24,8 @@ from handvae.hand import FINGERS, LEFT
 
 LOOKED_AT = 50
 """Pictures that are opened for their sizes and depths."""
+LABELS = 2000
+"""Labels that are read of a data set whose labels are slow to read."""
 CHUNK = 4096
 """Labels that are read at once."""
 TILE, MARGIN = 192, 2.0
@@ -67,12 +69,13 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _of_labels(data: HandData) -> Iterator[tuple[str, str]]:
-    """What the labels of all hands say, a chunk at a time so that memory stays flat."""
+    """What the labels of all hands say, or of some where they are slow to read; a chunk at a time so that memory stays flat."""
     count, spec = len(data), data.spec
+    looked_at = min(count, LABELS) if data.labels_read_pictures else count
     left, sided, valid, visible, joints = 0, 0, 0, 0, 0
     people: set[int] = set()
     extents, depths, names = [], [], ()
-    for rows in torch.arange(count).split(CHUNK):
+    for rows in torch.linspace(0, count - 1, looked_at, dtype=torch.float64).long().split(CHUNK):
         hands = data.labels(rows)
         names = tuple(name for name, _ in hands.items())
         flat, labelled = hands.need("joints_2d", "joint_valid")
@@ -85,8 +88,9 @@ def _of_labels(data: HandData) -> Iterator[tuple[str, str]]:
         extents.append(_extent(flat, labelled))
         if hands.joints_3d is not None and spec.root == "camera":
             depths.append(hands.joints_3d[..., 2][labelled])
-    sides = f"{left} left, {count - left} right" if sided == count else "side not told"
-    yield "hands", f"{count} ({sides})"
+    sides = f"{left} left, {looked_at - left} right" if sided == looked_at else "side not told"
+    some = "" if looked_at == count else f" of {looked_at} looked at, as for all labels below"
+    yield "hands", f"{count} ({sides}{some})"
     splits = Counter(data.split_of(row) for row in range(count))
     if set(splits) != {""}:
         yield "splits", ", ".join(f"{name or 'none'} {number}" for name, number in sorted(splits.items()))

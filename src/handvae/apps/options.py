@@ -40,14 +40,16 @@ def parse(kind: Callable[..., Kind] | UnionType, arguments: Sequence[str], prog:
 def _read_box(text: str) -> tuple[str, str]:
     """What the first part of tyro's box says, and what its later parts suggest."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    rows = [line.strip("│ ") for line in plain.splitlines() if line.startswith("│")]
+    lines = plain.splitlines()
+    # where the terminal has no such letters there is no frame: a title, a rule and the rows
+    rows = [line.strip("│ ") for line in lines if line.startswith("│")] or [line.strip() for line in lines[2:]]
     parts: list[list[str]] = [[]]
     for row in rows:
-        if set(row) == {"─"}:
+        if set(row) in ({"─"}, {"-"}):
             parts.append([])
         else:
             parts[-1].append(row)
-    fault = (" ".join(parts[0]) or plain).strip(" .\n")
+    fault = (" ".join(filter(None, parts[0])) or plain).strip(" .\n")
     near = [match[0] for part in parts[1:-1] for row in part if (match := re.match(r"--?[A-Za-z][\w.-]*", row))]
     if near and fault.startswith("Unrecognized"):
         hint = f"did you mean {' or '.join(near)}? "

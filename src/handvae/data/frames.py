@@ -1,5 +1,6 @@
 """Pictures of a folder, or frames of a video, one after another."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from handvae.errors import UserError
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a damaged video is reported once, by us
 
 
 @dataclass(frozen=True)

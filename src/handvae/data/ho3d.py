@@ -60,7 +60,7 @@ class Ho3dHands(HandData):
             modalities=("image", "joints_2d", "joints_3d", "joint_valid", "intrinsics", "side"),
             sides="right",
             root="camera",
-            licence="research only, see its authors' page",
+            licence="academic research, not commercial",
         )
 
     def __len__(self) -> int:

@@ -78,7 +78,7 @@ class IcvlHands(HandData):
             root="camera",
             joints=16,
             joint_names=JOINT_NAMES,
-            licence="research only, see its authors' page",
+            licence="see its authors' page; used for research",
         )
 
     def __len__(self) -> int:

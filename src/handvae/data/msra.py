@@ -84,7 +84,7 @@ class MsraHands(HandData):
             sides="right",
             root="camera",
             gestures=GESTURES,
-            licence="research only, see its authors' page",
+            licence="see its authors' page; used for research",
         )
 
     def __len__(self) -> int:

@@ -28,6 +28,8 @@ class HandData(ABC):
     spec: DataSpec
     remarks: tuple[str, ...] = ()
     """What a user should know of this copy of the data, such as pictures that are not there."""
+    labels_read_pictures: bool = False
+    """Whether `labels` opens a picture for each row that it has not met, so that asking for millions takes hours."""
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -112,7 +112,7 @@ class StbHands(HandData):
             sides="left",
             root="camera",
             joint_names=("palm", *JOINT_NAMES[1:]),
-            licence="MIT, as its authors' repository says",
+            licence="research only; its authors' repository carries the MIT licence",
         )
 
     def __len__(self) -> int:

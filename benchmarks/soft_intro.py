@@ -1,0 +1,229 @@
+"""Speed of a Soft-Intro-SRV-VAE step, as ratios taken in one run: python benchmarks/soft_intro.py [--quick]
+
+Ours, eager and compiled, against a plain port of the published step on the same networks: float64 ReLU moments, mean and variance in one
+tensor that every layer takes apart and joins again, normalisation in single operations, upsampling at full size, and the two further
+re-decodings of the decoder's half. And random variables against samples, both ours. Variants take turns; medians of processor seconds, so
+that a neighbour who takes the core does not count.
+"""
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from handvae.data.hands import DataSpec, Hands
+from handvae.nets.residual import Residual, ResidualDecoder
+from handvae.noise import Noise
+from handvae.rv import RandomVariable
+from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
+from handvae.training.presets import PRESETS
+from handvae.training.process import prepare_process
+
+PRESET = PRESETS["soft-intro-2d-64"]
+CONFIG = cast(SoftIntroConfig, PRESET.system)
+SPEC = DataSpec("bench", 1000, 64, (), "right")
+
+
+# ---- the published step, ported plainly ------------------------------------------------------------------------
+
+
+def relu_moments(x: Tensor) -> Tensor:
+    """As the formulas stand in books; in float64, because E[x²] − E[x]² cancels."""
+    m, v = x[:, 0].double(), x[:, 1].double()
+    s = torch.sqrt(v + 1e-12)
+    above = 0.5 * (1 + torch.erf(m / (s * math.sqrt(2))))
+    density = torch.exp(-0.5 * (m / s) ** 2) / math.sqrt(2 * math.pi)
+    mean = m * above + s * density
+    square = (m**2 + v) * above + m * s * density
+    return torch.stack([mean, (square - mean**2).clamp_min(0)], 1).float()
+
+
+def conv_moments(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """The convolution of means, and of variances with squared weights."""
+    padding = cast(tuple[int, int], layer.padding)
+    return torch.stack([layer(x[:, 0]), F.conv2d(x[:, 1], layer.weight**2, None, 1, padding).abs()], 1)
+
+
+def norm_moments(x: Tensor, layer: nn.BatchNorm2d) -> Tensor:
+    """Batch normalisation by the total variance, an operation at a time."""
+    m, v = x[:, 0], x[:, 1]
+    mean = m.mean((0, 2, 3))
+    total = ((m - mean[:, None, None]) ** 2).mean((0, 2, 3)) + v.mean((0, 2, 3))
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    layer.running_mean = 0.9 * layer.running_mean + 0.1 * mean.detach()
+    layer.running_var = 0.9 * layer.running_var + 0.1 * total.detach()
+    scale = (layer.weight / torch.sqrt(total + layer.eps))[:, None, None]
+    return torch.stack([(m - mean[:, None, None]) * scale + layer.bias[:, None, None], v * scale**2], 1)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Nearest upsampling of both moments."""
+    return torch.stack([F.interpolate(x[:, 0], scale_factor=2.0), F.interpolate(x[:, 1], scale_factor=2.0)], 1)
+
+
+def block_moments(x: Tensor, block: Residual) -> Tensor:
+    """A residual block."""
+    x = doubled(x) if block.doubles else x
+    norms, second = cast(nn.BatchNorm2d, block.between[0]), cast(nn.Conv2d, block.second[0])
+    y = relu_moments(norm_moments(conv_moments(x, block.first), norms))
+    y = norm_moments(conv_moments(y, second), cast(nn.BatchNorm2d, block.second[1]))
+    return relu_moments(y + (conv_moments(x, block.skip) if isinstance(block.skip, nn.Conv2d) else x))
+
+
+class PublishedStep:
+    """One training step on a system's own weights."""
+
+    def __init__(self, system: SoftIntroSrvVae, batch: Hands) -> None:
+        self.system, self.image = system, cast(Tensor, batch.image)
+        self.pose = system.standardise(system.joints_of(batch)).flatten(1)
+        groups = {name: nn.ModuleList(modules) for name, modules in system.groups.items()}
+        self.encoder, self.decoder = groups["encoder"], groups["decoder"]
+        self.optimisers = [torch.optim.Adam(group.parameters(), 2e-4) for group in (self.encoder, self.decoder)]
+        self.scale = self.image.shape[0] / self.image.numel()
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Mean and variance of a picture, stacked."""
+        decoder = cast(ResidualDecoder, self.system.decoder)
+        first = cast(nn.Linear, decoder.stem[0])
+        flat = torch.stack([first(code[:, 0]), F.linear(code[:, 1], first.weight**2)], 1)
+        x = relu_moments(flat).unflatten(2, (-1, 4, 4))
+        for level in decoder.levels:
+            for block in level if isinstance(level, nn.Sequential) else [level]:
+                x = block_moments(x, cast(Residual, block))
+        return conv_moments(x, cast(nn.Conv2d, decoder.to_rgb))
+
+    def encode(self, image: Tensor) -> tuple[Tensor, RandomVariable, RandomVariable]:
+        """The decoder's input, stacked, and its two parts."""
+        read = self.system.encode_ranged(image)
+        means = torch.cat([read.pose.mean, read.appearance.mean], 1)
+        variances = torch.cat([read.pose.var_or_zeros(), read.appearance.var_or_zeros()], 1)
+        return torch.stack([means, variances], 1), read.pose, read.appearance
+
+    def error(self, x: Tensor, picture: Tensor) -> Tensor:
+        """SSE + 50 mean(var²)."""
+        return ((x - picture[:, 0]) ** 2).flatten(1).sum(1) + 50 * (picture[:, 1] ** 2).mean()
+
+    def __call__(self) -> None:
+        """Both halves."""
+        config, count = CONFIG, len(self.image)
+        looks = torch.randn(count, config.appearance_dims)
+        zeros = torch.zeros_like(self.pose)
+        fakes = torch.stack([torch.cat([self.pose.flip(0), looks], 1), torch.cat([zeros, torch.ones_like(looks)], 1)], 1)
+
+        self.encoder.requires_grad_(True)
+        self.decoder.requires_grad_(False)
+        fake = self.decode(fakes)[:, 0]
+        z, pose, appearance = self.encode(self.image)
+        rec = self.decode(z)
+        real = self.scale * (config.beta_rec * self.error(self.image, rec).mean() + config.beta_kl * appearance.kl().mean())
+        real = real + ((pose.mean - self.pose) ** 2 + pose.var_or_zeros() ** 2).sum(1).mean() / 21
+        exponentials = []
+        for picture in (rec[:, 0].detach(), fake.detach()):
+            again, _, seen = self.encode(picture)
+            inner = config.beta_rec * self.error(picture, self.decode(again)) + config.beta_neg * seen.kl()
+            exponentials.append(torch.exp(-2 * self.scale * inner).mean())
+        self.step(real + 0.25 * (exponentials[0] + exponentials[1]), 0)
+
+        self.encoder.requires_grad_(False)
+        self.decoder.requires_grad_(True)
+        fake, rec = self.decode(fakes), self.decode(z.detach())
+        z_rec, _, seen_rec = self.encode(rec[:, 0])
+        z_fake, _, seen_fake = self.encode(fake[:, 0])
+        again_rec, again_fake = self.decode(z_rec.detach()), self.decode(z_fake.detach())
+        loss = config.beta_rec * self.error(self.image, rec).mean() + 0.5 * config.beta_kl * (seen_rec.kl().mean() + seen_fake.kl().mean())
+        kept = self.error(rec[:, 0].detach(), again_rec).mean() + self.error(fake[:, 0].detach(), again_fake).mean()
+        self.step(self.scale * (loss + 1e-8 * 0.5 * config.beta_rec * kept), 1)
+
+    def step(self, loss: Tensor, player: int) -> None:
+        """One optimiser step."""
+        self.optimisers[player].zero_grad()
+        loss.backward()
+        self.optimisers[player].step()
+
+
+# ---- measuring --------------------------------------------------------------------------------------------------
+
+
+def a_system(latent: str) -> SoftIntroSrvVae:
+    """The paper's 64 px networks with weights of their own, contiguous as the published ones are."""
+    torch.manual_seed(0)
+    return SoftIntroSrvVae(replace(CONFIG, latent=latent), SPEC, PRESET.crop).train()  # pyright: ignore[reportArgumentType]
+
+
+def a_batch(count: int) -> Hands:
+    """Random pictures and joints; speed does not depend on what they show."""
+    noise = Noise(0)
+    valid = torch.ones(count, 21, dtype=torch.bool)
+    return Hands(image=noise.uniform(count, 3, 64, 64), joints_2d=noise.uniform(count, 21, 2) * 64, joint_valid=valid)
+
+
+def ours(latent: str, batch: Hands, precision: str = "float32", compiled: bool = False) -> Callable[[], object]:
+    """Both halves of our step with Adam, as the training loop takes them."""
+    system = a_system(latent).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    image = cast(Tensor, batch.image).contiguous(memory_format=torch.channels_last)
+    batch = replace(batch, image=image)
+    groups = {name: [p for module in modules for p in module.parameters()] for name, modules in system.groups.items()}
+    optimisers = {name: torch.optim.Adam(group, 2e-4) for name, group in groups.items()}
+    for name in system.objectives if compiled else ():
+        setattr(system, name, torch.compile(getattr(system, name), dynamic=False))
+
+    def step() -> None:
+        phases = system.step(batch, "adversarial", Noise(0))
+        while True:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                phase = next(phases, None)
+            if phase is None:
+                return
+            optimisers[phase.group].zero_grad()
+            torch.autograd.backward(phase.losses.total, inputs=groups[phase.group])
+            optimisers[phase.group].step()
+
+    return step
+
+
+def medians(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median processor seconds of each variant; they take turns."""
+    for run in variants.values():
+        for _ in range(2):  # warm up, and compile
+            run()
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, run in variants.items():
+            start = time.process_time()
+            run()
+            times[name].append(time.process_time() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small batch, few rounds, nothing compiled")
+    options = parser.parse_args()
+    prepare_process()
+    count, rounds = (4, 3) if options.quick else (16, 7)
+    batch = a_batch(count)
+    variants: dict[str, Callable[[], object]] = {"published step": PublishedStep(a_system("rv"), batch)}
+    variants |= {"rv": ours("rv", batch), "sample": ours("sample", batch)}
+    if not options.quick:
+        variants |= {f"{latent} compiled": ours(latent, batch, compiled=True) for latent in ("rv", "sample")}
+        variants |= {f"{latent} bf16 compiled": ours(latent, batch, "bf16", compiled=True) for latent in ("rv", "sample")}
+    took = medians(variants, rounds)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, 64 px, batch {count}, {rounds} rounds, processor seconds")
+    for name, seconds in took.items():
+        print(f"{name:22} {seconds:7.2f} s  published / this = {took['published step'] / seconds:5.2f}")
+    for mode in ("", " compiled", " bf16 compiled"):
+        if f"rv{mode}" in took:
+            print(f"rv / sample{mode}: {took[f'rv{mode}'] / took[f'sample{mode}']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data.hands import DataSpec, Hands
+from handvae.data.hands import Hands
 from handvae.data.view import Crop
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
-from handvae.systems.build import build_system
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
-from handvae.training.presets import PRESETS
 
 PAPER = SrvVaeConfig(appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8), norm="group")
 """The paper's choices at a small size."""
@@ -230,28 +228,6 @@ def test_the_kept_moments_are_those_of_the_aggregate_posterior(build, crops):
 
 
 # --------------------------------------------------------------------------------------------------------------- training
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_step_of_each_preset_moves_every_parameter(name, tiny_set):
-    from handvae.data.coco import CocoHands
-    from handvae.data.view import cut
-
-    preset, config = PRESETS[name], PRESETS[name].system
-    if getattr(config, "blocks", "") == "residual":  # at their real widths a step takes minutes
-        narrow = {part: tuple(width // 8 for width in getattr(config, part)) for part in ("encoder_widths", "decoder_widths")}
-        config = replace(config, **narrow)
-    torch.manual_seed(0)
-    size = preset.crop.size_px
-    system = build_system(config, DataSpec("tiny", 48, size, ("image", "joints_2d", "joints_3d"), "right"), preset.crop)
-    batch = cut(CocoHands(tiny_set), torch.arange(4), preset.crop)
-    system.prepare(batch)
-    for phase in system.step(batch, system.stages[-1].name, Noise(0)):
-        assert all(np.isfinite(value) for value in phase.losses.scalars().values())
-        phase.losses.total.backward()
-    still = [key for key, p in system.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all() or p.grad.abs().max() == 0]
-    # with exact poses nothing asks the decoder's maps of a pose that is not there; every other parameter must move
-    assert still == []
 
 
 @pytest.mark.parametrize("latent", ["rv", "sample"])

@@ -13,12 +13,13 @@ import tyro
 from handvae.apps.drawing import draw_skeleton, enlarge
 from handvae.apps.inputs import Photo, pictures_in, read_photo, recrop
 from handvae.apps.options import parse
+from handvae.data.hands import Hands
 from handvae.data.pictures import write_picture
 from handvae.data.view import in_own_crop, to_crop_px
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.geometry import apply_affine, invert_affine
-from handvae.hand import JOINT_NAMES
+from handvae.hand import JOINT_NAMES, LEFT, RIGHT
 from handvae.systems.system import Prediction, Reader
 from handvae.training.checkpoint import load_model
 
@@ -59,6 +60,9 @@ def main(arguments: Sequence[str]) -> None:
     if options.side not in ("left", "right"):
         raise UserError("--side", f"is {options.side!r}", "give left or right")
     system = load_model(options.model).reader
+    if system.reads != ("image",):
+        fault = f"reads {', '.join(system.reads) or 'joints'}, and photos are given"
+        raise UserError(options.model, fault, "give a model that reads RGB pictures")
     paths = [path for given in options.photos for path in pictures_in(given)]
     if not paths:
         raise UserError("estimate", "no photo given", "name at least one picture")
@@ -67,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     hands = []
     for number, photo in enumerate(photos):
-        found = estimate(system, photo)
+        found = estimate(system, photo, options.side)
         name = f"{number:04d}_{photo.path.stem}.png" if len(photos) > 1 else f"{photo.path.stem}.png"
         write_picture(options.out / name, overlay(found))
         hands.append(_entry(found, name))
@@ -88,12 +92,12 @@ def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
     return x, y, width, height
 
 
-def estimate(system: Reader, photo: Photo) -> Estimate:
-    """Read one photo; where the whole picture was taken, read again round the joints found."""
-    prediction = system.predict(photo.crop)
+def estimate(system: Reader, photo: Photo, side: str = "right") -> Estimate:
+    """Read one photo of a left or right hand; where the whole picture was taken, read again round the joints found."""
+    prediction = _read(system, photo, side)
     if photo.found_by == "the whole picture" and system.pose == "2d":
         photo = recrop(photo, _in_picture(system, prediction, photo), system.crop)
-        prediction = system.predict(photo.crop)
+        prediction = _read(system, photo, side)
     joints = _in_picture(system, prediction, photo)
     px = system.crop.size_px / 2 / float(torch.linalg.det(photo.affine[:, :2]).abs().sqrt())
     solid = None
@@ -104,6 +108,12 @@ def estimate(system: Reader, photo: Photo) -> Estimate:
         )
     spread = prediction.spread[0].square().mean(-1).sqrt() * px
     return Estimate(photo, joints.numpy(), spread.numpy(), solid)
+
+
+def _read(system: Reader, photo: Photo, side: str) -> Prediction:
+    """What the system reads in the crop; one whose crops show both sides is told which it is."""
+    shown = system.spec.sides if system.spec.sides != "both" else side
+    return system.estimate(Hands(image=photo.crop, side=torch.tensor([LEFT if shown == "left" else RIGHT])))
 
 
 def overlay(found: Estimate, side: int = 512) -> np.ndarray:

@@ -27,6 +27,8 @@ class Hands:
     """mm along the camera's z axis; 0 where unknown."""
     mask: Float[Tensor, "batch 1 height width"] | None = None
     """1 on the hand, forearm not included."""
+    tag: Float[Tensor, "batch 3 height width"] | None = None
+    """Another picture of the same content, RGB in [0, 1] (dVAE's tag image)."""
     parts: Int[Tensor, "batch 1 height width"] | None = None
     """What is seen where: indices into `handvae.hand.PARTS`."""
     joints_2d: Float[Tensor, "batch joint 2"] | None = None
@@ -35,6 +37,8 @@ class Hands:
     """mm in the camera frame, or relative to the data set's root where the camera is unknown."""
     joint_valid: Bool[Tensor, "batch joint"] | None = None
     """False where a label is missing."""
+    pose_known: Bool[Tensor, " batch"] | None = None
+    """False where training is not to know which pose the picture shows (semi-supervision); None where it may know all."""
     joint_visible: Bool[Tensor, "batch joint"] | None = None
     """False where something hides a joint: another finger, the palm, an object, the picture's edge."""
     joint_spread: Float[Tensor, "batch joint"] | None = None

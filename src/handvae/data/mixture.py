@@ -15,6 +15,7 @@ from torch import Tensor
 from handvae.data.hands import Hands
 from handvae.data.reader import HandData
 from handvae.data.source import Source, open_data
+from handvae.data.subset import FewLabels
 from handvae.errors import UserError
 from handvae.hand import root
 
@@ -128,12 +129,14 @@ def open_source(source: Source) -> HandData:
     Raises:
         UserError: one is not there or has a fault, or they cannot be mixed.
     """
+    if not 0 < source.labelled_share <= 1:
+        raise UserError("--data.labelled-share", f"is {source.labelled_share:g}", "give a share above 0, up to 1")
     first = open_data(source.root, source.split, source.protocol)
-    if not source.also:
-        if source.shares:
-            raise UserError("--data.shares", "there is one data set", "name the others by --data.also")
-        return first
-    return Mixture([first, *(open_data(root, source.also_split) for root in source.also)], source.shares or None)
+    if source.shares and not source.also:
+        raise UserError("--data.shares", "there is one data set", "name the others by --data.also")
+    further = [open_data(root, source.also_split) for root in source.also]
+    data = Mixture([first, *further], source.shares or None) if further else first
+    return data if source.labelled_share == 1 else FewLabels(data, source.labelled_share)
 
 
 def _counts(sizes: Sequence[int], shares: Sequence[int | float] | None) -> list[int]:

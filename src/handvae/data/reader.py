@@ -1,6 +1,7 @@
 """What every reader of a data set offers, and the errors that all of them share."""
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -67,6 +68,26 @@ class HandData(ABC):
         if "parts" not in self.spec.modalities:
             self._lacks("mask")
         return (self.parts(row) >= HAND_PARTS_FROM).astype(np.uint8)
+
+    def companions(self, rows: Int[Tensor, " rows"], draws: Float[Tensor, " rows"]) -> Int[Tensor, " rows"]:
+        """For each row another one of the same content; the row itself where it is alone.
+
+        Args:
+            rows: any.
+            draws: a number in [0, 1) each, which decides among the others.
+        """
+        content, order = self._by_content
+        sorted_content = content[order]
+        first, end = (torch.searchsorted(sorted_content, content[rows], right=right) for right in (False, True))
+        own, others = order.argsort()[rows] - first, end - first - 1
+        step = 1 + (draws * others).long().clamp_max((others - 1).clamp_min(0))
+        return order[first + (own + step) % (others + 1)]
+
+    @cached_property
+    def _by_content(self) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]]:
+        """Content of each row, and the rows in order of content."""
+        (content,) = self.labels(torch.arange(len(self))).need("content")
+        return content, content.argsort(stable=True)
 
     def _lacks(self, modality: str) -> NoReturn:
         raise ValueError(f"{self.spec.name} has no {modality}; it has {', '.join(self.spec.modalities)}")

@@ -1,4 +1,4 @@
-"""Some hands of a data set, as a data set."""
+"""Some hands of a data set, as a data set; and data sets whose poses are known for some hands only."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ class Subset(HandData):
 
     def __init__(self, data: HandData, rows: Sequence[int]) -> None:
         self._data, self._rows = data, list(rows)
-        self.spec = replace(data.spec, count=len(self._rows))
+        self.spec, self.remarks = replace(data.spec, count=len(self._rows)), data.remarks
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -49,3 +49,27 @@ class Subset(HandData):
     def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """What each pixel of one row's picture shows."""
         return self._data.parts(self._rows[row])
+
+    def mask(self, row: int) -> UInt8[np.ndarray, "height width"]:
+        """1 on this row's hand."""
+        return self._data.mask(self._rows[row])
+
+
+class FewLabels(Subset):
+    """A data set for semi-supervision: the poses of its first hands, in file order, are known, those of the others held back.
+
+    `Hands.pose_known` says which. The labels stay in the batch, as pictures are cut by them; a system asks `Reader.labelled`.
+
+    Args:
+        data: the data set.
+        share: of the hands whose poses are known, above 0 and up to 1; a part of a hand counts as none, but one is always known.
+    """
+
+    def __init__(self, data: HandData, share: float) -> None:
+        super().__init__(data, range(len(data)))
+        self.known = max(1, int(len(data) * share + 1e-9))
+        self.spec = replace(data.spec, modalities=(*data.spec.modalities, "pose_known"))
+
+    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
+        """Labels of the rows, with `pose_known`."""
+        return replace(super().labels(rows), pose_known=rows < self.known)

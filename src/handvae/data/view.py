@@ -17,8 +17,9 @@ from handvae.geometry import apply_affine, compose_affine, crop_affine, hand3d_c
 from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 
-PixelField = Literal["image", "depth", "parts", "mask"]
-"""Fields of `Hands` that are pictures."""
+OwnField = Literal["image", "depth", "parts", "mask"]
+PixelField = OwnField | Literal["tag"]
+"""Fields of `Hands` that are pictures; `tag` is the `image` of another row of the same content, cut by that row's joints."""
 
 
 @dataclass(frozen=True)
@@ -213,13 +214,16 @@ def cut(
     labels = data.labels(rows)
     affine = place(labels, crop, augment, noise)
     pairs = list(zip(rows.tolist(), affine.numpy(), strict=True))
-    cuts = {field: _cut_field(data, field, pairs, crop.size_px) for field in fields}
+    cuts = {field: _cut_field(data, field, pairs, crop.size_px) for field in fields if field != "tag"}
     if augment is not None and "image" in cuts:
         cuts["image"] = photometric(cuts["image"], augment, noise)
+    if "tag" in fields:
+        others = data.companions(rows, noise.uniform(len(rows)))
+        (cuts["tag"],) = cut(data, others, crop, augment, noise).need("image")
     return Hands(**(dict(move_labels(labels, affine, crop.size_px).items()) | cuts))
 
 
-def _cut_field(data: HandData, field: PixelField, pairs: list[tuple[int, np.ndarray]], size_px: int) -> Tensor:
+def _cut_field(data: HandData, field: OwnField, pairs: list[tuple[int, np.ndarray]], size_px: int) -> Tensor:
     """One kind of picture, cropped, as the field of `Hands` has it."""
     match field:
         case "image":

@@ -19,7 +19,7 @@ from handvae.evaluation.features import Extractor, HandFeatures
 from handvae.evaluation.finding import Finder
 from handvae.evaluation.generated import FEWEST, Poses, picture_measures
 from handvae.evaluation.leakage import leakage
-from handvae.evaluation.measure import Measure, Stated
+from handvae.evaluation.measure import Measure, PoseProtocol, Stated
 from handvae.evaluation.plots import Curve, Figure
 from handvae.evaluation.pose import bone_measures_3d, joint_errors, pose_measures_2d, pose_measures_3d
 from handvae.evaluation.reading import Asked, Reading, pictures
@@ -87,10 +87,12 @@ def pose(study: Study) -> Outcome:
     errors, valid = joint_errors(reading.predicted, reading.truth, reading.valid), reading.valid
     figures = (_pck(study), _per_joint(study))
     if reading.scale_mm is not None:
-        truth_mm, by_bones = reading.truth * reading.scale_mm[:, None, None], Comparison("wrist", "truth", "bone units")
+        unit, root, predicted, scale = reading.scale_mm[:, None, None], study.system.root, reading.predicted, "bone units"
+        if study.system.unit_mm is not None:  # the hand's size is part of what it read
+            predicted, scale = predicted * unit, "as given"
         measures = (
-            *bone_measures_3d(reading.predicted, reading.truth, valid),
-            *pose_measures_3d(reading.predicted, truth_mm, valid, comparison=by_bones),
+            *bone_measures_3d(reading.predicted, reading.truth, valid, PoseProtocol("3D", root, _unit_of(study.system))),
+            *pose_measures_3d(predicted, reading.truth * unit, valid, comparison=Comparison(root, "truth", scale)),
         )
         return Outcome(measures, (_pooled("mpjpe_bone_units", "bone", errors, valid), _pooled("epe", "mm", reading.errors, valid)), figures)
     measures = pose_measures_2d(reading.predicted, reading.truth, valid, f"{reading.crop.size_px} px crop")
@@ -123,7 +125,7 @@ def spread(study: Study) -> Outcome:
     group = torch.arange(len(errors)) if reading.subject is None or len(reading.subject.unique()) < 2 else reading.subject
     scaled = cross_fitted(errors, claimed, valid, group, study.seed)
     people = "hands" if group is not reading.subject else "people"
-    place = f"{reading.crop.size_px} px crop" if reading.flat else "root wrist, bone units"
+    place = f"{reading.crop.size_px} px crop" if reading.flat else f"root {study.system.root}, bone units"
     as_claimed = Stated(f"spread as the model claims it; {place}, all labelled joints")
     after = Stated(f"spread scaled, factor and floor an axis, as fits the other half of the {people}; {place}, all labelled joints")
     scale = fit_spread_scale(errors, claimed, valid)
@@ -222,6 +224,11 @@ def factors(study: Study) -> Outcome:
     return Outcome(measures, figures=(Figure("Where a factor is", "", "share in the pose", (curve,), note, ticks=ticks),))
 
 
+def _unit_of(system: Reader) -> str:
+    """What a bone unit of a 3D model is, in words."""
+    return "true bone 9-10" if system.unit_mm is None else f"mean bone 9-10 of its training hands, {system.unit_mm:.4g} mm"
+
+
 def _pictures_lacking(study: Study) -> str:
     if not isinstance(study.system, Generator):
         return f"{study.name} makes no pictures"
@@ -280,7 +287,7 @@ def _pck(study: Study) -> Figure:
     note = (
         "2D, no alignment, all labelled joints; hand size = sqrt of the area of the joints' bounding box"
         if study.reading.flat
-        else "3D, root wrist, prediction in bone units times the true bone 9-10, no alignment, all labelled joints"
+        else f"3D, root {study.system.root}, prediction in bone units times the {_unit_of(study.system)}, no alignment, all labelled joints"
     )
     curve = Curve(study.name, tuple(thresholds.tolist()), tuple(share.tolist()))
     return Figure("Share of joints within an error (PCK)", f"error, {study.reading.error_unit}", "share of joints", (curve,), note)

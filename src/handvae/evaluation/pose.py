@@ -205,12 +205,17 @@ class RelativeRoots:
         return Measure("mrrpe", self._errors.mean(), "mm", self._errors.rows, protocol, "mean over pairs")
 
 
+_BONE_UNITS = PoseProtocol("3D", root="wrist", scale="true bone 9-10")
+
+
 def bone_measures_3d(
-    prediction: Float[Tensor, "batch joint 3"], truth: Float[Tensor, "batch joint 3"], valid: Bool[Tensor, "batch joint"]
+    prediction: Float[Tensor, "batch joint 3"],
+    truth: Float[Tensor, "batch joint 3"],
+    valid: Bool[Tensor, "batch joint"],
+    protocol: PoseProtocol = _BONE_UNITS,
 ) -> tuple[Measure, ...]:
-    """The 3D metric of wrist-relative poses that are both in bone units of the true hand."""
+    """The 3D metric of root-relative poses that are both in the bone units that the protocol names."""
     errors = joint_errors(prediction, truth, valid)
-    protocol = PoseProtocol("3D", root="wrist", scale="true bone 9-10")
     return (Measure("mpjpe_bone_units", float(errors.nanmean()), "bone", len(truth), protocol, "mean over joints and frames"),)
 
 

@@ -37,7 +37,7 @@ class Reading:
     """What the system says of its looks; None of systems that make no pictures."""
     subject: Int[Tensor, " batch"] | None
     scale_mm: Float[Tensor, " batch"] | None
-    """Length of the true scale bone; None for 2D models."""
+    """Length of a bone unit: of the true scale bone, or what the model takes for all hands; None for 2D models."""
     joints_px: Float[Tensor, "batch joint 2"] | None
     """2D labels in pixels of the crop, whatever the model reads; None where there are none."""
 
@@ -85,12 +85,12 @@ def read(system: Reader, data: HandData) -> Reading:
 
 
 def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
-    hands = cut(data, rows, system.crop)
-    (image,) = hands.need("image")
+    hands = cut(data, rows, system.crop, fields=system.reads)
     valid = system.labelled(hands)
-    joints, prediction = system.joints_of(hands), system.predict(image)
+    joints, prediction = system.joints_of(hands), system.estimate(hands)
     appearance, squared = None, torch.full((len(rows),), float("nan"))
     if isinstance(system, Generator):
+        (image,) = hands.need("image")
         appearance = system.appearance_of(image)
         again = system.synthesize(joints, appearance)
         squared = (again - image).square().flatten(1).mean(1).masked_fill(~valid.all(1), float("nan"))
@@ -100,6 +100,8 @@ def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
     else:
         (solid,) = hands.need("joints_3d")
         truth, predicted, spread, scale = joints, prediction.joints, prediction.spread, scale_bone(solid)
+        if system.unit_mm is not None:
+            scale = torch.full_like(scale, system.unit_mm)
     return Reading(system.crop, truth, predicted, spread, valid, squared, appearance, hands.subject, scale, hands.joints_2d)
 
 

@@ -41,7 +41,7 @@ class Trunk(Stages):
 
 
 class GaussianHead(nn.Module):
-    """Feature maps to a diagonal Gaussian: flatten, an optional hidden layer, one linear layer each for mean and log-variance."""
+    """Features to a diagonal Gaussian: flatten, an optional hidden layer, one linear layer each for mean and log-variance."""
 
     def __init__(self, features: int, outputs: int, *, hidden: int = 0, slope: float = 0.01) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class GaussianHead(nn.Module):
         self.mean = nn.Linear(hidden or features, outputs)
         self.logvar = nn.Linear(hidden or features, outputs)
 
-    def forward(self, features: Float[Tensor, "batch channel height width"], *, spread_apart: bool = False) -> RandomVariable:
+    def forward(self, features: Float[Tensor, "batch *feature"], *, spread_apart: bool = False) -> RandomVariable:
         """(batch, outputs) random variable; `spread_apart` keeps the variance's gradient out of all layers but its own."""
         code = self.hidden(features.flatten(1))
         return RandomVariable.from_logvar(self.mean(code).float(), self.logvar(code.detach() if spread_apart else code).float())

@@ -2,18 +2,20 @@
 
 from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
+from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.systems.system import System
 
-SystemConfig = SrvVaeConfig | SoftIntroConfig | DetectorConfig
+SystemConfig = SrvVaeConfig | SoftIntroConfig | DetectorConfig | CmVaeConfig
 """Tagged union of every system's configuration."""
 
-CONFIGS: dict[str, type[SrvVaeConfig] | type[SoftIntroConfig] | type[DetectorConfig]] = {
+CONFIGS: dict[str, type[SystemConfig]] = {
     "srv_vae": SrvVaeConfig,
     "soft_intro": SoftIntroConfig,
     "detector": DetectorConfig,
+    "cm_vae": CmVaeConfig,
 }
 
 
@@ -31,3 +33,5 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
             return SoftIntroSrvVae(config, spec, crop)
         case DetectorConfig():
             return Detector(config, spec, crop)
+        case CmVaeConfig():
+            return CmVae(config, spec, crop)

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.view import Crop
+from handvae.data.view import Crop, PixelField
+from handvae.hand import Root
 from handvae.noise import Noise
 
 
@@ -64,6 +65,8 @@ class System(nn.Module, ABC):
     """The system's frozen configuration dataclass."""
     spec: DataSpec
     crop: Crop
+    fields: tuple[PixelField, ...] = ("image",)
+    """Pictures of each hand that its steps read."""
     objectives: tuple[str, ...] = ()
     """Names of methods that are pure in their arguments and take most of a step's time: the loop may compile them."""
     own_progress: tuple[str, ...] = ()
@@ -99,26 +102,45 @@ class System(nn.Module, ABC):
 
 
 class Reader(System):
-    """A system that reads poses from crops in [0, 1]."""
+    """A system that reads poses from crops."""
 
     pose: Literal["2d", "3d"]
     """What it reads: 2D joints in crop units, or root-relative 3D joints in bone units."""
+    reads: tuple[PixelField, ...] = ("image",)
+    """Pictures of each hand that `estimate` reads."""
+    root: Root = "wrist"
+    """What 3D joints are relative to."""
+
+    @property
+    def unit_mm(self) -> float | None:
+        """Length of a bone unit, mm, of a system that has one for all hands; None: each hand's own bone from joint 9 to joint 10."""
+        return None
 
     @abstractmethod
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint axis"]:
         """The labels of crops in the unit that `predict` answers in; finite also where a joint has none (`labelled`)."""
 
     def labelled(self, hands: Hands) -> Bool[Tensor, "batch joint"]:
-        """Which of `joints_of` have a label: in bone units none has, where the wrist or an end of the scale bone lacks its own."""
+        """Which of `joints_of` have a label that training may use.
+
+        In bone units none has, where the wrist or an end of the scale bone lacks its own; none has where the pose is held back.
+        """
         (joints,) = hands.need("joints_2d" if self.pose == "2d" else "joints_3d")
         valid = hands.joint_valid
         if valid is None:
-            return torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
-        return valid if self.pose == "2d" else valid & valid[:, [0, 9, 10]].all(1, keepdim=True)
+            valid = torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
+        elif self.pose == "3d":
+            valid = valid & valid[:, [0, 9, 10]].all(1, keepdim=True)
+        return valid if hands.pose_known is None else valid & hands.pose_known[:, None]
 
     @abstractmethod
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
-        """Read poses."""
+        """Read poses from pictures in [0, 1] alone."""
+
+    def estimate(self, hands: Hands) -> Prediction:
+        """Read poses from crops; systems that read other things than pictures, or need to be told the side, do so here."""
+        (image,) = hands.need("image")
+        return self.predict(image)
 
 
 class Generator(Reader):

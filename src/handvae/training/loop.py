@@ -49,7 +49,9 @@ def fit(run: Run, ranks: Ranks) -> Path:
     ranks.wait()
 
     # Data
-    loader = Loader(run.data, system.crop, run.augment, train.batch, train.seed, ranks.rank, ranks.ranks, train.workers)
+    loader = Loader(
+        run.data, system.crop, run.augment, train.batch, train.seed, ranks.rank, ranks.ranks, train.workers, fields=system.fields
+    )
     count = len(run.data)
     total = train.total_steps(count)
     end = min(total, train.stop_at or total)
@@ -192,10 +194,11 @@ def write_model(run: Run, state: State, step: int, total: int) -> None:
     device = next(system.parameters()).device
     with state.average.inside(system):
         rows = torch.arange(0, size, max(1, -(-size // SUMMARY_HANDS)))
-        summary = system.summarise(cut(run.data, part, system.crop).to(device) for part in rows.split(64))
+        summary = system.summarise(cut(run.data, part, system.crop, fields=system.fields).to(device) for part in rows.split(64))
         save_model(run.out / "model.safetensors", system, steps=step, preset=run.preset, summary=summary)
         few = torch.linspace(0, size - 1, min(12, size)).long()
-        sheet = system.sample_sheet(cut(run.data, few, system.crop).to(device), Noise(run.train.seed, 0, SHEET_STREAM))
+        shown = cut(run.data, few, system.crop, fields=system.fields).to(device)
+        sheet = system.sample_sheet(shown, Noise(run.train.seed, 0, SHEET_STREAM))
         folder = run.out / "samples"
         folder.mkdir(exist_ok=True)
         write_picture(folder / f"step_{step:0{len(str(total))}d}.png", as_pixels(sheet.cpu().numpy()))

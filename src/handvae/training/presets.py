@@ -7,6 +7,7 @@ from handvae.data.augment import Augment
 from handvae.data.view import Crop
 from handvae.errors import UserError
 from handvae.systems.build import SystemConfig
+from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.detector import DetectorConfig
 from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.systems.soft_intro import SoftIntroConfig
@@ -95,8 +96,18 @@ _ROUGH = Augment(
     rotation_deg=40.0, scale=0.2, shift=0.12, stretch=0.15, brightness=0.25, tint=0.1, contrast=0.25, saturation=0.3, blur=0.25, noise=0.03
 )
 
+# cm-VAE: Adam 1e-4, batch 64, rotation, shift of a tenth of the crop, flips; epochs are not given, a port has 800
+_CM_PAPER = Train(
+    epochs=800.0, batch=64, optimiser="adam", lr=1e-4, beta2=0.999, warmup_steps=0, schedule="constant", ema=0.0, precision="float32",
+    compile=False,
+)  # fmt: skip
+_CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
+_CM_SMALL = CmVaeConfig(variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256)
+_CM_ROUGH = Augment(rotation_deg=45.0, scale=0.1, shift=0.1, mirror=0.5, brightness=0.1, tint=0.05, contrast=0.1)
+
 _LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
 _QUICK = Train(steps=6000, batch=64, lr=2e-3, compile=False)
+_SWIFT = Train(steps=6000, batch=64, lr=1e-3, precision="float32", compile=False)
 
 # fmt: off
 PRESETS: dict[str, Preset] = {
@@ -111,6 +122,11 @@ PRESETS: dict[str, Preset] = {
     "soft-intro-3d-128": Preset("Soft-Intro-SRV-VAE as in the paper, InterHand", replace(_GAME_128, pose="3d"), Crop(128, 1.35, "right"), _STILL, _GAME),
     "photos-soft-64":    Preset("photos-64 and then the game: add --init photos-64", _OURS_SOFT, Crop(64, 1.35, "right"), _VARIED, _FURTHER),
     "detector-64": Preset("joints from pictures, 2D: reader and judge", DetectorConfig(),              Crop(64, 1.35, "right"), _ROUGH,  _QUICK),
+    "cm-vae-rgb":  Preset("cm-VAE as in the paper, RGB to 3D",          CmVaeConfig(),                 Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
+    "cm-vae-2d":   Preset("cm-VAE as in the paper, 2D to 3D",           CmVaeConfig(input="2d"),       Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
+    "cm-vae-depth": Preset("cm-VAE as in the paper, depth to 3D",       CmVaeConfig(input="depth"),    Crop(256, box="cube"),   _CM_VARIED, _CM_PAPER),
+    "rendered-cm-64": Preset("cm-VAE on two cores: RGB, 2D and 3D",     _CM_SMALL,                     Crop(64),                _CM_ROUGH, _QUICK),
+    "lifting":     Preset("cm-VAE's 2D to 3D on two cores, in minutes", CmVaeConfig(input="2d"),       Crop(64),                _CM_VARIED, _SWIFT),
 }
 # fmt: on
 

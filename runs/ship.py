@@ -13,11 +13,14 @@ import torch
 from handvae.data.source import open_data
 from handvae.errors import UserError
 from handvae.evaluation.metrics import Study
+from handvae.evaluation.naming import named_looks
 from handvae.evaluation.reading import read
 from handvae.evaluation.study import report
 from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceVae
+from handvae.systems.system import Generator
 from handvae.training.checkpoint import WEIGHTS, Model, load_model, save_model
+from handvae.training.looks import read_looks, write_looks
 
 CARD = """# {name}
 
@@ -41,6 +44,14 @@ Trained as `handvae train {preset}` ({kind}), {size} px, {parameters:.1f} M para
 PHOTOS = """`photos`: Sign Language Digits, Ankara Ayranci Anadolu High School, Apache-2.0; plain
   light backgrounds, ten gestures, palm towards the camera, mostly light skin. Labels are pseudo-labels of another detector.
 - **Not for**: identifying people; hands seen from the back, cluttered pictures, dark skin, gloves: it has seen none or few."""
+
+
+NAMES = """
+## Named appearances
+
+Names tell of the pictures, their light included, not of people; docs/appearances.md says how they are measured.
+
+"""
 
 
 def described(model: Model) -> tuple[str, str]:
@@ -78,6 +89,11 @@ def main() -> None:
         date=datetime.date.today(), sides=system.spec.sides, margin=system.crop.margin, dataset=system.spec.name, count=system.spec.count,
         table="\n".join(rows), summary="\n".join(f"- {name}: {value:.3f}" for name, value in header.summary.items()),
     )  # fmt: skip
+    if isinstance(system, Generator):
+        write_looks(target, named_looks(load_model(target).generator))
+        looks = read_looks(load_model(target))
+        card += NAMES
+        card += "\n".join(f"- `{name}`: {look.about}" for name, look in looks.items()) + "\n"
     target.with_suffix(".md").write_text(card)
     print(json.dumps({"weights": str(target), "megabytes": round(target.stat().st_size / 1e6, 2)}))
 

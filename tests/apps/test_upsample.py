@@ -1,6 +1,7 @@
 """`handvae upsample`: counts, provenance, resuming, shards, formats, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from handvae.data.view import Crop
 from handvae.evaluation import upsampling
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.training.checkpoint import save_model
+from handvae.training.looks import NamedLook, write_looks
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +188,14 @@ def test_a_photo_and_a_folder_of_photos_give_their_looks(command, handvae, tiny_
     assert told[1].startswith("mean of the 48 photos")
 
 
+def test_a_named_look_is_told_in_the_provenance(command, handvae, tiny_model, tmp_path):
+    model = Path(shutil.copy(tiny_model, tmp_path / "m.safetensors"))
+    write_looks(model, {"pale": NamedLook(torch.ones(4), "")})
+    code, _, error = handvae(*command, "--model", model, "--limit", 2, "--appearance", "pale", "--out", tmp_path / "u")
+    assert code == 0, error
+    assert '"name": "pale (' in (tmp_path / "u" / "provenance.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -198,7 +208,7 @@ def test_a_photo_and_a_folder_of_photos_give_their_looks(command, handvae, tiny_
         (["--downstream", "-1"], "--downstream"),
         (["--split", "validation"], "validation"),
         (["--split", "None"], "--split"),
-        (["--appearance", "nobody"], "--appearance"),
+        (["--appearance", "nobody"], "nobody: is no photo"),
         (["--model", "no-such-model"], "no-such-model"),
         (["--detector", "no-such-model"], "no-such-model"),
     ],

@@ -16,13 +16,15 @@ from handvae.data.frames import PICTURE_SUFFIXES
 from handvae.data.hands import Hands
 from handvae.data.pictures import read_picture
 from handvae.data.reader import HandData
-from handvae.data.source import open_data
+from handvae.data.source import is_data_set, open_data
 from handvae.data.view import Crop, cut, in_own_crop, move_labels, place, to_crop_units, warp
 from handvae.errors import UserError
 from handvae.geometry import VIEWS, crop_affine, mirror_3d, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units
 from handvae.noise import Noise
 from handvae.systems.system import Generator
+from handvae.training.checkpoint import Model
+from handvae.training.looks import read_looks
 
 LARGEST_BOX = 10
 """Side of a box over the picture's; a larger one is a slip."""
@@ -192,29 +194,52 @@ def pictures_in(path: Path) -> list[Path]:
     return [path]
 
 
+def read_look(text: str, model: Model) -> tuple[Float[Tensor, "1 appearance"], str]:
+    """One appearance and where it comes from: a name of the model's library, a photo, or a folder of photos, whose mean it is.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    path = Path(text)
+    if path.is_dir() or path.is_file():
+        photos = [read_photo(one, None, model.generator.crop) for one in pictures_in(path)]
+        mean = torch.cat([model.generator.appearance_of(photo.crop) for photo in photos]).mean(0, keepdim=True)
+        return mean, f"{path.name} ({photos[0].found_by})" if path.is_file() else f"mean of the {len(photos)} photos in {path.name}"
+    library = read_looks(model)
+    if text not in library:
+        named = f"there are {', '.join(library)}" if library else f"{model.name} has no named ones"
+        raise UserError(text, "is no photo, folder of photos or named appearance", f"check the path; {named}")
+    return library[text].appearance[None], text
+
+
 def read_appearances(
-    text: str, split: str | None, count: int, model: Generator, noise: Noise, source: str, subjects: Tensor | None
+    text: str, split: str | None, count: int, model: Model, noise: Noise, source: str, subjects: Tensor | None
 ) -> tuple[Float[Tensor, "count appearance"], list[str]]:
     """Appearances for `count` pictures, and a note on each.
 
-    `random` draws them; a photo gives its own to all; a data set gives each picture one of its hands at random, of another person than the
-    pose's where both sides name their people.
+    `random` draws them; `library` gives the model's named ones in turn; a name, a photo or a folder of photos gives one to all; a data set
+    gives each picture one of its hands at random, of another person than the pose's where both sides name their people.
     """
+    system, path = model.generator, Path(text)
     if text == "random":
-        return model.random_appearance(count, noise, "aggregate" if source == "aggregate" else "prior"), [
-            f"random from the {source}"
-        ] * count
-    path = Path(text)
-    if path.is_file() and path.name != "annotations.json":
-        photo = read_photo(path, None, model.crop)
-        return model.appearance_of(photo.crop).expand(count, -1), [f"{path.name} ({photo.found_by})"] * count
+        drawn = system.random_appearance(count, noise, "aggregate" if source == "aggregate" else "prior")
+        return drawn, [f"random from the {source}"] * count
+    if text == "library":
+        library = read_looks(model)
+        if not library:
+            raise UserError("--appearance library", f"{model.name} has no named appearances", "make them with runs/looks.py")
+        names = [list(library)[number % len(library)] for number in range(count)]
+        return torch.stack([library[name].appearance for name in names]), names
+    if path.name != "annotations.json" and not (path.is_dir() and is_data_set(path)):
+        look, said = read_look(text, model)
+        return look.expand(count, -1), [said] * count
     data = open_data(path, split)
     people = data.labels(torch.arange(len(data))).subject
     scores = noise.uniform(count, len(data))
     if subjects is not None and people is not None:
         scores = scores.masked_fill(subjects[:, None] == people[None], -1.0)
     choice = scores.argmax(1)  # uniform among the people who are not the pose's own
-    appearances = torch.cat([model.appearance_of(_images(data, rows, model.crop)) for rows in choice.split(64)])
+    appearances = torch.cat([system.appearance_of(_images(data, rows, system.crop)) for rows in choice.split(64)])
     return appearances, [f"hand {row} of {path}" for row in choice.tolist()]
 
 

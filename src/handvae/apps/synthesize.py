@@ -35,7 +35,8 @@ class Options:
     out: Path
     """Folder to write."""
     appearance: str = "random"
-    """`random`, a photo whose looks all get, or a data set (each picture gets those of another person)."""
+    """`random`; a photo, a folder of photos (their mean) or a named appearance of the model, whose looks all get; `library`, all the named
+    ones in turn; or a data set (each picture gets those of another person)."""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
     """Number of pictures; poses repeat in turn. Default: one a pose."""
     model: str = "photos-64"
@@ -61,13 +62,14 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae synthesize")
     if options.n is not None and options.n < 1:
         raise UserError("-n", f"is {options.n}", "give at least 1")
-    system = load_model(options.model).generator
+    model = load_model(options.model)
+    system = model.generator
     poses = read_poses(options.pose, options.split, options.view, system)
     count = options.n or len(poses.names)
     turn = torch.arange(count) % len(poses.names)
     subjects = None if poses.subjects is None else poses.subjects[turn]
     noise = Noise(options.seed)
-    looks, notes = read_appearances(options.appearance, options.appearance_split, count, system, noise, options.appearance_from, subjects)
+    looks, notes = read_appearances(options.appearance, options.appearance_split, count, model, noise, options.appearance_from, subjects)
     spec = spec_of(system, poses, count)
     check_spec(options.format, spec, options.pose)
     lost = warning(options.format, spec)

@@ -1,17 +1,18 @@
 """`handvae transfer APPEARANCE POSE`: the looks of one photo on the pose of another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 import torch
 import tyro
 
 from handvae.apps.drawing import draw_skeleton, enlarge, grid
 from handvae.apps.estimate import parse_box
-from handvae.apps.inputs import Photo, pictures_in, read_photo, read_poses
+from handvae.apps.inputs import Photo, pictures_in, read_look, read_photo, read_poses
 from handvae.apps.options import parse
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.view import to_crop_px
@@ -27,8 +28,8 @@ SIDE = 192
 class Options:
     """Put the appearance of one photo (or of each in a folder) on the pose of another."""
 
-    appearance: tyro.conf.Positional[Path]
-    """Photo, or folder of photos, that gives the looks."""
+    appearance: tyro.conf.Positional[str]
+    """Photo, or folder of photos, that gives the looks; or a named appearance of the model."""
     pose: tyro.conf.Positional[str]
     """Photo that gives the pose, or a named pose, a JSON file of joints, or a data set."""
     out: Path = Path("out/transfer.png")
@@ -43,6 +44,8 @@ class Options:
     """Where the joints are in the pose photo, px."""
     most: int = 8
     """Poses shown at most."""
+    mean: bool = False
+    """One row with the mean of the folder's appearances, instead of a row a photo."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -50,10 +53,18 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae transfer")
     if options.most < 1:
         raise UserError("--most", f"is {options.most}", "give at least 1")
-    system = load_model(options.model).generator
-    looks = [read_photo(path, parse_box(options.box), system.crop) for path in pictures_in(options.appearance)]
+    model = load_model(options.model)
+    system, given = model.generator, Path(options.appearance)
     joints, headers = _poses(options, system)
-    sheet = transfer_sheet(system, looks, joints[: options.most], headers[: options.most])
+    joints, headers = joints[: options.most], headers[: options.most]
+    looks = []
+    if options.mean or not given.exists():
+        look, said = read_look(options.appearance, model)
+        sheet = looks_sheet(system, {said: look[0]}, joints, headers)
+        print(f"appearance {said}")
+    else:
+        looks = [read_photo(path, parse_box(options.box), system.crop) for path in pictures_in(given)]
+        sheet = transfer_sheet(system, looks, joints, headers)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_picture(options.out, sheet)
     for photo in looks:
@@ -88,6 +99,23 @@ def transfer_sheet(system: Generator, looks: Sequence[Photo], joints: torch.Tens
         pictures = system.synthesize(joints, appearance.expand(len(joints), -1))
         rows.append([_cell(photo.crop[0]), _cell(own), *[_cell(picture) for picture in pictures]])
     return grid(rows)
+
+
+def looks_sheet(system: Generator, looks: Mapping[str, torch.Tensor], joints: torch.Tensor, headers: Sequence[np.ndarray]) -> np.ndarray:
+    """First row: the poses. Then an appearance a row: its name, the poses with its looks."""
+    rows = [[np.full((SIDE, SIDE, 3), 255, np.uint8), *headers]]
+    for name, look in looks.items():
+        rows.append([_words(name), *[_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))]])
+    return grid(rows)
+
+
+def _words(text: str) -> np.ndarray:
+    """A name on white, a line a part of it."""
+    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    for line, part in enumerate(text.replace("-on-", " on ").split(" on ")):
+        said = part if line == 0 else f"on {part}"
+        cv2.putText(white, said[:24], (6, SIDE // 2 + 24 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
+    return white
 
 
 def _cell(picture: torch.Tensor) -> np.ndarray:

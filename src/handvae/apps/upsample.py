@@ -14,7 +14,7 @@ import torch
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handvae.apps.inputs import pictures_in, read_photo
+from handvae.apps.inputs import read_look
 from handvae.apps.options import parse, parse_shard
 from handvae.apps.upsample_page import upsample_page
 from handvae.data.export.folder import check_free
@@ -35,7 +35,6 @@ from handvae.evaluation.measure import Measure
 from handvae.evaluation.upsampling import Made, UpsamplePlan, Upsampler, begin, missing_parts, whole_rows, write_parts
 from handvae.evaluation.upsampling_report import outcome
 from handvae.files import write_text_atomically
-from handvae.systems.system import Generator
 from handvae.training.checkpoint import Model, find_model, load_model
 
 WRITING = "writing"
@@ -64,8 +63,8 @@ class Options:
     poses: tuple[PoseKind, ...] = ("same",)
     """The set's own poses, perturbed ones, or ones between near neighbours; with several, the copies of the set take them in turn."""
     appearance: str = "random"
-    """`random`, `dataset` (of another hand of the split: another person's where people are known), a photo, or a folder of photos (their
-    mean)."""
+    """`random`; `dataset` (of another hand of the split: another person's where people are known); a named appearance of the model; a
+    photo; or a folder of photos (their mean)."""
     detector: str = "detector-64"
     """Model that reads the pictures again; not the one that makes them."""
     detector_command: str | None = None
@@ -100,7 +99,7 @@ def main(arguments: Sequence[str]) -> None:
     test = open_data(options.dataset, "test") if options.downstream else None
     rows = whole_rows(data, model.generator)
     finder, detector = _finder(options, model)
-    looks = _looks(options.appearance, model.generator, data)
+    looks = _looks(options.appearance, model, data)
     count = min(options.times * len(rows), options.limit or options.times * len(rows))
     plan = UpsamplePlan(
         data.spec.name, split, len(rows), count, options.poses, looks.name, _digest(model), detector, options.max_error, options.seed
@@ -174,18 +173,13 @@ def _digest(model: Model) -> str:
     return f"{model.name} ({hashlib.sha256(model.path.read_bytes()).hexdigest()[:8]})"
 
 
-def _looks(text: str, system: Generator, data: HandData) -> Looks:
+def _looks(text: str, model: Model, data: HandData) -> Looks:
     if text == "random":
-        return RandomLooks(system)
+        return RandomLooks(model.generator)
     if text == "dataset":
-        return OthersLooks(system, data)
-    path = Path(text)
-    if not path.exists():
-        raise UserError("--appearance", f"{text!r} is no photo or folder", "give random, dataset, a photo or a folder of photos")
-    photos = [read_photo(one, None, system.crop) for one in pictures_in(path)]
-    mean = torch.stack([system.appearance_of(photo.crop) for photo in photos]).mean(0)
-    name = path.name if path.is_file() else f"mean of the {len(photos)} photos in {path.name}"
-    return FixedLooks(mean, f"{name} ({hashlib.sha256(mean.numpy().tobytes()).hexdigest()[:8]})")
+        return OthersLooks(model.generator, data)
+    look, said = read_look(text, model)
+    return FixedLooks(look, f"{said} ({hashlib.sha256(look.numpy().tobytes()).hexdigest()[:8]})")
 
 
 def _spec(options: Options, new: DataSpec, real: HandData) -> DataSpec:

@@ -10,7 +10,7 @@ import torch
 import tyro
 
 from handvae.apps.drawing import enlarge, write_gif
-from handvae.apps.inputs import read_photo, read_poses
+from handvae.apps.inputs import read_look, read_poses
 from handvae.apps.options import parse
 from handvae.data.pictures import as_pixels
 from handvae.errors import UserError
@@ -18,7 +18,7 @@ from handvae.geometry import VIEWS, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose
 from handvae.noise import Noise
 from handvae.systems.system import Generator
-from handvae.training.checkpoint import load_model
+from handvae.training.checkpoint import Model, load_model
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Options:
     """Walk from A to B and back: one factor moves, the other stands still."""
 
     a: tyro.conf.Positional[str]
-    """Factor pose: a named pose or JSON file. Factor appearance: a photo, or `random`."""
+    """Factor pose: a named pose or JSON file. Factor appearance: a named one, a photo, a folder of photos (their mean), or `random`."""
     b: tyro.conf.Positional[str]
     """Where the walk goes."""
     factor: Literal["pose", "appearance"] = "pose"
@@ -38,7 +38,7 @@ class Options:
     pose: str = "open"
     """The pose that stands still, for factor appearance."""
     appearance: str = "random"
-    """The looks that stand still, for factor pose: `random` or a photo."""
+    """The looks that stand still, for factor pose: `random`, a named appearance, a photo or a folder of photos."""
     frames: int = 24
     """Pictures from A to B."""
     seed: int = 0
@@ -50,14 +50,15 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae walk")
     if options.frames < 2:
         raise UserError("--frames", f"is {options.frames}", "give at least 2")
-    system = load_model(options.model).generator
+    model = load_model(options.model)
+    system = model.generator
     share = torch.linspace(0, 1, options.frames)
     noise = Noise(options.seed)
     if options.factor == "pose":
         joints = pose_walk(system, options.a, options.b, share)
-        looks = _looks(options.appearance, system, noise).expand(len(share), -1)
+        looks = _looks(options.appearance, model, noise).expand(len(share), -1)
     else:
-        start, end = _looks(options.a, system, noise), _looks(options.b, system, noise)
+        start, end = _looks(options.a, model, noise), _looks(options.b, model, noise)
         looks = appearance_walk(start, end, share)
         joints = read_poses(options.pose, None, "palm", system).joints[:1].expand(len(share), -1, -1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def appearance_walk(start: torch.Tensor, end: torch.Tensor, share: torch.Tensor)
     return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
 
 
-def _looks(text: str, system: Generator, noise: Noise) -> torch.Tensor:
+def _looks(text: str, model: Model, noise: Noise) -> torch.Tensor:
     if text == "random":
-        return system.random_appearance(1, noise, "aggregate")
-    return system.appearance_of(read_photo(Path(text), None, system.crop).crop)
+        return model.generator.random_appearance(1, noise, "aggregate")
+    return read_look(text, model)[0]

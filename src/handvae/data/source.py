@@ -69,6 +69,11 @@ def recognise(root: Path) -> str:
     return "mmpose" if any(find_annotation(root, split) is not None for split in (None, "train", "val", "test")) else "coco"
 
 
+def is_data_set(root: Path) -> bool:
+    """Whether a folder has the layout of a data set, rather than holding loose pictures."""
+    return recognise(root) != "coco" or (root / "annotations.json").is_file()
+
+
 def open_data(root: Path, split: str | None = None, protocol: str | None = None) -> HandData:
     """The reader for a folder.
 

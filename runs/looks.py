@@ -1,0 +1,39 @@
+"""Choose and name the appearances of a shipped model: NAME.looks.json beside its weights, and a sheet of them.
+
+python runs/looks.py photos-64 --sheet out/looks.png
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from handvae.apps.inputs import read_poses
+from handvae.apps.transfer import looks_sheet, pose_header
+from handvae.data.pictures import write_picture
+from handvae.evaluation.naming import named_looks
+from handvae.training.checkpoint import find_model, load_model
+from handvae.training.looks import read_looks, write_looks
+
+
+def main() -> None:
+    """Write the file, and the sheet if asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--sheet", type=Path)
+    options = parser.parse_args()
+    model = load_model(options.model)
+    write_looks(find_model(options.model), named_looks(model.generator))
+    looks = read_looks(model)
+    for name, look in looks.items():
+        print(f"{name:<28}{look.about}")
+    if options.sheet is not None:
+        system = model.generator
+        poses = [read_poses(name, None, "palm", system) for name in ("open", "victory", "ok", "fist")]
+        joints = torch.cat([pose.joints for pose in poses])
+        headers = [pose_header(pose.joints_2d[0], system.crop.size_px) for pose in poses]
+        write_picture(options.sheet, looks_sheet(system, {name: look.appearance for name, look in looks.items()}, joints, headers))
+
+
+if __name__ == "__main__":
+    main()

@@ -22,10 +22,10 @@ S_VAE, SRV = "--system.latent sample", "--system.latent rv"
 ROWS = {
     "S-VAE, paper's preset": ("s-vae-2d", ""),
     "SRV-VAE, paper's preset": ("srv-vae-2d", ""),
-    "S-VAE, vector": ("photos-64", f"{VECTOR} {S_VAE}"),
-    "SRV-VAE, vector": ("photos-64", f"{VECTOR} {SRV}"),
-    "S-VAE, vector+maps": ("photos-64", f"{MAPS} {S_VAE}"),
-    "SRV-VAE, vector+maps": ("photos-64", f"{MAPS} {SRV}"),
+    "S-VAE, vector": ("photos-base-64", f"{VECTOR} {S_VAE}"),
+    "SRV-VAE, vector": ("photos-base-64", f"{VECTOR} {SRV}"),
+    "S-VAE, vector+maps": ("photos-base-64", f"{MAPS} {S_VAE}"),
+    "SRV-VAE, vector+maps": ("photos-base-64", f"{MAPS} {SRV}"),
 }
 
 

@@ -24,7 +24,7 @@ from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.training.presets import PRESETS
 from handvae.training.process import prepare_process
 
-PRESET = PRESETS["photos-64"]
+PRESET = PRESETS["photos-base-64"]
 CONFIG = cast(SrvVaeConfig, PRESET.system)
 
 

@@ -4,16 +4,18 @@ from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
+from handvae.systems.judged import JudgedConfig, JudgedVae
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.systems.system import System
 
-SystemConfig = SrvVaeConfig | SoftIntroConfig | DetectorConfig | CmVaeConfig
+SystemConfig = SrvVaeConfig | SoftIntroConfig | JudgedConfig | DetectorConfig | CmVaeConfig
 """Tagged union of every system's configuration."""
 
 CONFIGS: dict[str, type[SystemConfig]] = {
     "srv_vae": SrvVaeConfig,
     "soft_intro": SoftIntroConfig,
+    "judged": JudgedConfig,
     "detector": DetectorConfig,
     "cm_vae": CmVaeConfig,
 }
@@ -31,6 +33,8 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
             return SrvVae(config, spec, crop)
         case SoftIntroConfig():
             return SoftIntroSrvVae(config, spec, crop)
+        case JudgedConfig():
+            return JudgedVae(config, spec, crop)
         case DetectorConfig():
             return Detector(config, spec, crop)
         case CmVaeConfig():

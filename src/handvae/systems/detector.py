@@ -149,10 +149,14 @@ class Detector(Reader):
 
     # ---------------------------------------------------------------- network
 
+    def maps(self, image: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
+        """Feature maps of every stage of pictures in [0, 1], the finest first."""
+        return self.trunk(image * 2 - 1)
+
     def read(self, image: Float[Tensor, "batch 3 height width"]) -> RandomVariable:
         """Joints (batch, joint, axis) of pictures in [0, 1], as mean and variance."""
         apart = self.config.loss != "nll"  # the spread is learned from what the joints have taught the network, and teaches it nothing
-        maps = self.trunk(image * 2 - 1)
+        maps = self.maps(image)
         if isinstance(self.head, HeatmapHead):
             found, pooled = self.head(maps), maps[-1].mean((2, 3))
             width = found.var_or_zeros()
@@ -187,7 +191,7 @@ class Detector(Reader):
     @torch.no_grad()
     def features(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch feature"]:
         """What the trunk's last stage holds, averaged over the picture: the space of Frechet distances; `feature_dims` numbers a crop."""
-        return self.trunk(image * 2 - 1)[-1].mean((2, 3)).float()
+        return self.maps(image)[-1].mean((2, 3)).float()
 
     @torch.no_grad()
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 def command(tiny_set, tiny_flags):
     def make(out: Path, *words: str) -> list[str]:
         data = ["--data.root", str(tiny_set), "--out", str(out)]
-        return ["-m", "handvae.apps.cli", "train", "photos-64", *data, *tiny_flags, "--train.log-every", "1", *words]
+        return ["-m", "handvae.apps.cli", "train", "photos-base-64", *data, *tiny_flags, "--train.log-every", "1", *words]
 
     return make
 

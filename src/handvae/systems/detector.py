@@ -25,7 +25,7 @@ from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.losses import point_error
-from handvae.systems.system import Losses, Phase, Prediction, Reader, Stage
+from handvae.systems.system import Judge, Losses, Phase, Prediction, Stage
 
 MAX_WIDTH = 8192
 """Of any layer; what a damaged model file may ask for."""
@@ -79,7 +79,7 @@ class DetectorLosses(Losses):
     """Mean distance of a joint, crop or bone units."""
 
 
-class Detector(Reader):
+class Detector(Judge):
     """A strided trunk and a head."""
 
     config: DetectorConfig

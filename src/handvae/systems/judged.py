@@ -20,9 +20,8 @@ from handvae.data.hands import Hands
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.losses import PointVariance, point_error
-from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceConfig, PoseAppearanceVae
-from handvae.systems.system import Losses, Phase, Stage
+from handvae.systems.system import Judge, Losses, Phase, Stage
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,13 @@ class JudgedLosses(Losses):
 
 
 class JudgedVae(PoseAppearanceVae[JudgedConfig]):
-    """S-VAE with a judge; who builds it for training hands it one (`take_judge`), in use it needs none."""
+    """S-VAE with a judge; who builds it for training hands it one (`take_judge`), in use it needs none.
+
+    Neighbours and deviations of features are those of a rank's own rows, so two ranks do not see quite what one would.
+    """
 
     objectives = ("objective",)
-    judge: tuple[Detector, ...] = ()
+    judge: tuple[Judge, ...] = ()
     """The judge; in a tuple, so that it is no part of the model, its weights and its files."""
 
     # ---------------------------------------------------------------- training
@@ -93,7 +95,7 @@ class JudgedVae(PoseAppearanceVae[JudgedConfig]):
         Raises:
             ValueError: it is no detector of the same 2D joints.
         """
-        if not isinstance(judge, Detector) or judge.pose != "2d":
+        if not isinstance(judge, Judge) or judge.pose != "2d":
             raise ValueError("the judge is a detector of 2D joints")
         if judge.spec.joints != self.spec.joints:
             raise ValueError(f"the judge reads {judge.spec.joints} joints, not {self.spec.joints}")

@@ -13,6 +13,7 @@ from handvae.data.hands import DataSpec, Hands
 from handvae.data.view import Crop, PixelField
 from handvae.hand import Root
 from handvae.noise import Noise
+from handvae.rv import RandomVariable
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,18 @@ class Reader(System):
         """Read poses from crops; systems that read other things than pictures, or need to be told the side, do so here."""
         (image,) = hands.need("image")
         return self.predict(image)
+
+
+class Judge(Reader):
+    """A reader whose features and reading let gradients through to the picture, so that a generator can be trained against it."""
+
+    @abstractmethod
+    def maps(self, image: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
+        """Feature maps of every stage of pictures in [0, 1], the finest first."""
+
+    @abstractmethod
+    def read(self, image: Float[Tensor, "batch 3 height width"]) -> RandomVariable:
+        """Joints (batch, joint, axis) of pictures in [0, 1], as mean and variance."""
 
 
 class Generator(Reader):

@@ -116,7 +116,7 @@ def _choose(model: Generator, flat: Tensor, solid: Tensor | None, names: tuple[s
         return Poses(flat, flat, solid, names)
     if solid is None:
         raise UserError(where, "has 2D poses only, and this model takes 3D", "give joints in mm, or use a 2D model")
-    return Poses(to_bone_units(solid, "wrist"), flat, solid, names)
+    return Poses(to_bone_units(solid, model.root), flat, solid, names)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
+from handvae.systems.dvae import DvaeImage, DvaeImageConfig, DvaePose, DvaePoseConfig
 from handvae.systems.judged import JudgedConfig, JudgedVae
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.systems.system import System
 
-SystemConfig = SrvVaeConfig | SoftIntroConfig | JudgedConfig | DetectorConfig | CmVaeConfig
+SystemConfig = SrvVaeConfig | SoftIntroConfig | JudgedConfig | DetectorConfig | CmVaeConfig | DvaeImageConfig | DvaePoseConfig
 """Tagged union of every system's configuration."""
 
 CONFIGS: dict[str, type[SystemConfig]] = {
@@ -18,6 +19,8 @@ CONFIGS: dict[str, type[SystemConfig]] = {
     "judged": JudgedConfig,
     "detector": DetectorConfig,
     "cm_vae": CmVaeConfig,
+    "dvae_image": DvaeImageConfig,
+    "dvae_pose": DvaePoseConfig,
 }
 
 
@@ -39,3 +42,7 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
             return Detector(config, spec, crop)
         case CmVaeConfig():
             return CmVae(config, spec, crop)
+        case DvaeImageConfig():
+            return DvaeImage(config, spec, crop)
+        case DvaePoseConfig():
+            return DvaePose(config, spec, crop)

@@ -27,7 +27,7 @@ from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.resnet import ResNet18
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
-from handvae.systems.system import Losses, Phase, Prediction, Reader, Stage
+from handvae.systems.system import Losses, Phase, Prediction, Reader, Stage, predict_by_samples
 
 Modality = Literal["rgb", "depth", "2d", "3d"]
 MODALITIES: tuple[Modality, ...] = ("rgb", "depth", "2d", "3d")
@@ -303,9 +303,7 @@ class CmVae(Reader):
             modalities: what to read; the model's input if not given, several are fused.
         """
         posterior = fuse([self.encode(hands, modality) for modality in modalities or (self.config.input,)])
-        draws = Noise(0).normal(self.config.posterior_samples, self.config.latent_dims).to(posterior.device)  # the same for every hand
-        samples = torch.stack([self.decode(posterior.mean + posterior.std * draw, "3d") for draw in draws])
-        return Prediction(self.decode(posterior.mean, "3d"), samples.std(0))
+        return predict_by_samples(posterior, lambda z: self.decode(z, "3d"), self.config.posterior_samples)
 
     @torch.no_grad()
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:

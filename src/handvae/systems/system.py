@@ -1,7 +1,7 @@
 """What the training loop asks of a system: stages, steps, phases."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -34,6 +34,13 @@ class Prediction:
     joints: Float[Tensor, "batch joint axis"]
     spread: Float[Tensor, "batch joint axis"]
     """Standard deviation that the model claims; not calibrated."""
+
+
+def predict_by_samples(posterior: RandomVariable, decode: Callable[[Tensor], Tensor], samples: int) -> Prediction:
+    """Joints decoded from the posterior's mean; their spread is that of joints decoded from samples, by the same draws for every hand."""
+    draws = Noise(0).normal(samples, posterior.shape[1]).to(posterior.device)
+    decoded = torch.stack([decode(posterior.mean + posterior.std * draw) for draw in draws])
+    return Prediction(decode(posterior.mean), decoded.std(0))
 
 
 @dataclass(frozen=True)

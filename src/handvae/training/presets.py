@@ -9,6 +9,7 @@ from handvae.errors import UserError
 from handvae.systems.build import SystemConfig
 from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.detector import DetectorConfig
+from handvae.systems.dvae import DvaeImageConfig, DvaePoseConfig
 from handvae.systems.judged import JudgedConfig
 from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.systems.soft_intro import SoftIntroConfig
@@ -105,6 +106,11 @@ _CM_PAPER = Train(
     epochs=800.0, batch=64, optimiser="adam", lr=1e-4, beta2=0.999, warmup_steps=0, schedule="constant", ema=0.0, precision="float32",
     compile=False,
 )  # fmt: skip
+# dVAE: Adam 1e-4, batch 32; hands mirrored to the left, so there are no flips; epochs are not given
+_DVAE_PAPER = replace(_CM_PAPER, epochs=200.0, batch=32)
+_TURNED = Augment(rotation_deg=180.0, scale=0.0, shift=0.0)
+_DVAE_SMALL = DvaeImageConfig(trunk_width=32, hidden=256, decoder_width=256, beta_warmup_steps=600, embed_share=0.5)
+_DVAE_READS = DvaePoseConfig(trunk_width=32, hidden=256, embed_share=3.0)
 _CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
 _CM_SMALL = CmVaeConfig(variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256)
 _CM_ROUGH = Augment(rotation_deg=45.0, scale=0.1, shift=0.1, mirror=0.5, brightness=0.1, tint=0.05, contrast=0.1)
@@ -132,6 +138,11 @@ PRESETS: dict[str, Preset] = {
     "cm-vae-depth": Preset("cm-VAE as in the paper, depth to 3D",       CmVaeConfig(input="depth"),    Crop(256, box="cube"),   _CM_VARIED, _CM_PAPER),
     "rendered-cm-64": Preset("cm-VAE on two cores: RGB, 2D and 3D",     _CM_SMALL,                     Crop(64),                _CM_ROUGH, _QUICK),
     "lifting":     Preset("cm-VAE's 2D to 3D on two cores, in minutes", CmVaeConfig(input="2d"),       Crop(64),                _CM_VARIED, _SWIFT),
+    "dvae-tag":    Preset("dVAE as in the paper, tag images",           DvaeImageConfig(),             Crop(64, sides="left"),  _STILL,  _DVAE_PAPER),
+    "dvae-zu":     Preset("dVAE as in the paper, z_u",                  DvaeImageConfig(content="own"), Crop(64, sides="left"), _STILL,  _DVAE_PAPER),
+    "dvae-pose":   Preset("dVAE as in the paper, pose estimation",      DvaePoseConfig(),              Crop(128, box="hand3d", sides="left"), _TURNED, _DVAE_PAPER),
+    "rendered-dvae-64": Preset("dVAE's pictures on two cores",          _DVAE_SMALL,                   Crop(64, sides="left"),  _STILL,  _QUICK),
+    "rendered-dvae-pose-64": Preset("dVAE's poses on two cores",        _DVAE_READS,                   Crop(64, sides="left"),  _TURNED, _QUICK),
 }
 # fmt: on
 

@@ -1,4 +1,4 @@
-"""Speed of a Soft-Intro-SRV-VAE step, as ratios taken in one run: python benchmarks/soft_intro.py [--quick]
+"""Speed of a Soft-Intro-SRV-VAE step, as ratios taken in one run: python benchmarks/soft_intro.py [--quick] [--eager]
 
 Ours, eager and compiled, against a plain port of the published step on the same networks: float64 ReLU moments, mean and variance in one
 tensor that every layer takes apart and joins again, normalisation in single operations, upsampling at full size, and the two further
@@ -207,20 +207,23 @@ def main() -> None:
     """Print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small batch, few rounds, nothing compiled")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--eager", action="store_true", help="nothing compiled")
     options = parser.parse_args()
     prepare_process()
-    count, rounds = (4, 3) if options.quick else (16, 7)
+    count, rounds = (4, 3) if options.quick else (options.batch, 5)
     batch = a_batch(count)
     variants: dict[str, Callable[[], object]] = {"published step": PublishedStep(a_system("rv"), batch)}
     variants |= {"rv": ours("rv", batch), "sample": ours("sample", batch)}
-    if not options.quick:
+    variants |= {f"{latent} bf16": ours(latent, batch, "bf16") for latent in ("rv", "sample")}
+    if not (options.quick or options.eager):
         variants |= {f"{latent} compiled": ours(latent, batch, compiled=True) for latent in ("rv", "sample")}
         variants |= {f"{latent} bf16 compiled": ours(latent, batch, "bf16", compiled=True) for latent in ("rv", "sample")}
     took = medians(variants, rounds)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, 64 px, batch {count}, {rounds} rounds, processor seconds")
     for name, seconds in took.items():
         print(f"{name:22} {seconds:7.2f} s  published / this = {took['published step'] / seconds:5.2f}")
-    for mode in ("", " compiled", " bf16 compiled"):
+    for mode in ("", " bf16", " compiled", " bf16 compiled"):
         if f"rv{mode}" in took:
             print(f"rv / sample{mode}: {took[f'rv{mode}'] / took[f'sample{mode}']:.2f}")
 

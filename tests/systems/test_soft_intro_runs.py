@@ -40,7 +40,7 @@ OURS = replace(
 @pytest.mark.parametrize("config", [replace(PAPER, warm_up=0.5), replace(OURS, warm_up=0.5)], ids=["paper", "ours"])
 def test_a_broken_run_resumes_to_the_bytes_of_an_unbroken_one(config, soft, run, tmp_path, monkeypatch):
     monkeypatch.setattr(soft_intro, "WINDOW", 2)
-    monkeypatch.setattr(soft_intro, "GAP", 1e9)  # b_neg is halved in every window
+    config = replace(config, smallest_gap=1e9)  # b_neg is halved in every window
     whole = fit(run(soft(config), tmp_path / "whole", save_every=2), Ranks())
     rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     assert [row["stage"] for row in rows if "stage" in row] == ["warm-up"] * 3 + ["adversarial"] * 3
@@ -76,8 +76,7 @@ def test_the_game_logs_what_is_to_be_watched(soft, run, tmp_path):
 @pytest.mark.parametrize(("gap", "left"), [(1e9, 4.0), (-1e9, 16.0)])
 def test_beta_neg_is_halved_where_fakes_have_the_smaller_kl_and_the_log_says_so(gap, left, soft, run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(soft_intro, "WINDOW", 2)
-    monkeypatch.setattr(soft_intro, "GAP", gap)
-    fit(run(soft(replace(OURS, beta_neg=16.0, warm_up=0.0)), tmp_path / "run"), Ranks())
+    fit(run(soft(replace(OURS, beta_neg=16.0, warm_up=0.0, smallest_gap=gap)), tmp_path / "run"), Ranks())
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["encoder/beta_neg"] for row in rows if "stage" in row][4] == left
     notes = [row["note"] for row in rows if "note" in row]
@@ -87,15 +86,13 @@ def test_beta_neg_is_halved_where_fakes_have_the_smaller_kl_and_the_log_says_so(
 
 def test_an_encoder_that_has_won_is_reported(soft, run, tmp_path, monkeypatch):
     monkeypatch.setattr(soft_intro, "WINDOW", 2)
-    monkeypatch.setattr(soft_intro, "GAP", -1e9)
-    fit(run(soft(replace(OURS, warm_up=0.0, beta_neg=1e7)), tmp_path / "run"), Ranks())
+    fit(run(soft(replace(OURS, warm_up=0.0, beta_neg=1e7, smallest_gap=-1e9)), tmp_path / "run"), Ranks())
     notes = [json.loads(line).get("note", "") for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert sum("the encoder has won" in note for note in notes) == 3
 
 
-def test_less_than_half_a_window_decides_nothing(soft, crops, monkeypatch):
-    monkeypatch.setattr(soft_intro, "GAP", 1e9)
-    system = soft(PAPER)
+def test_less_than_half_a_window_decides_nothing(soft, crops):
+    system = soft(replace(PAPER, smallest_gap=1e9))
     for _ in system.step(crops[:4], "adversarial", Noise(0, soft_intro.WINDOW - 1)):
         pass
     assert system.halvings == 0

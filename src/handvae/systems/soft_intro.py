@@ -42,8 +42,6 @@ from handvae.systems.system import Losses, Phase, Stage
 
 WINDOW = 100
 """Steps over which the game is watched."""
-GAP = -1.0
-"""KL(fake) - KL(real), nats, below which b_neg is halved."""
 WON = 1e-3
 """exp-ELBO of fakes below which the encoder has won: it learns nothing more from them."""
 ROLES: tuple[Role, ...] = ("real", "rec", "fake")
@@ -77,6 +75,8 @@ class SoftIntroConfig(PoseAppearanceConfig):
     """Weight of the KL of real pictures (encoder) and of made ones (decoder)."""
     beta_neg: float = 1024.0
     """Weight of the KL of made pictures in the encoder's exponentials; watch `exp_elbo_fake`, which should lie between 0.1 and 0.9."""
+    smallest_gap: float = -1.0
+    """Mean KL(fake) - KL(real), nats, below which beta_neg is halved; a run that begins with a sharp model's weights begins at about -7."""
     scale: float | None = None
     """S; None is 1/(values of a picture)."""
     likelihood_sigma: float | None = None
@@ -351,7 +351,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         self.watched.zero_()
         if steps < WINDOW / 2:  # the game has only begun
             return ""
-        if gap / steps < GAP:
+        if gap / steps < self.config.smallest_gap:
             self.halvings += 1
             now_at = self.config.beta_neg * 0.5 ** int(self.halvings)
             return f"KL(fake) - KL(real) was {gap / steps:.2f} nats on average: beta_neg is now {now_at:g}"

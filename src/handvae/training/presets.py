@@ -88,11 +88,14 @@ _OURS_SOFT = SoftIntroConfig(
     warm_up=0.0,
     beta_rec=1.0,
     beta_kl=2.0,
-    beta_neg=64.0,
+    beta_neg=4.0,
+    smallest_gap=-30.0,
+    scale=5e-4,
     likelihood_sigma=0.08,
-    pose_weight=0.02,
+    pose_weight=0.125,
     pose_variance="linear",
-    pose_consistency=0.002,
+    pose_consistency=0.01,
+    statistics="keep",
 )
 _FURTHER = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)
 

@@ -38,9 +38,9 @@ class JudgedConfig(PoseAppearanceConfig):
     """lambda_p."""
     pose_variance: PointVariance = "none"
     """What the pose's variance adds to l_p; a heat map that is charged for it falls into one cell."""
-    feature_weight: float = 1000.0
+    feature_weight: float = 1500.0
     """lambda_f, nats per mean difference of one deviation."""
-    consistency_weight: float = 3000.0
+    consistency_weight: float = 6000.0
     """lambda_c, nats per crop unit."""
     prior_share: float = 0.5
     """Share of other appearances that are drawn from N(0, I)."""

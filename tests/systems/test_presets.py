@@ -9,6 +9,8 @@ import torch
 from handvae.data.view import cut
 from handvae.noise import Noise
 from handvae.systems.build import build_system
+from handvae.systems.detector import Detector, DetectorConfig
+from handvae.systems.judged import JudgedVae
 from handvae.training.loop import enter
 from handvae.training.presets import PRESETS
 
@@ -23,6 +25,9 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
     data = drawn(4)
     sides = data.spec.sides if preset.crop.sides == "keep" else preset.crop.sides
     system = build_system(config, replace(data.spec, size_px=preset.crop.size_px, sides=sides), preset.crop)
+    if isinstance(system, JudgedVae):
+        judge = DetectorConfig(widths=(8, 16, 16, 16), hidden=32)
+        system.take_judge(Detector(judge, system.spec, preset.crop))
     batch = cut(data, torch.arange(4), preset.crop, fields=system.fields)
     system.prepare(batch)
     for stage in system.stages:

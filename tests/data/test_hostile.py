@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from handvae.data import jsonfiles, matfiles, mmpose
+from handvae.data import ho3d, jsonfiles, matfiles, mmpose, msra, reader
 from handvae.data.matfiles import read_mat
 from handvae.data.mmpose import MmposeHands
 from handvae.data.reader import need_numbers
@@ -308,3 +308,17 @@ def test_any_text_in_place_of_labels_is_read_or_refused(name, file, text, laid_o
     (root / file).unlink(missing_ok=True)
     (root / file).write_text(text)
     assert "\n" not in refusal(lambda: open_data(root).labels(torch.tensor([0])))
+
+
+@pytest.mark.parametrize("name", ["plain", "mmpose", "icvl"])
+def test_an_annotation_of_too_many_rows_is_refused_while_it_is_read(name, tiny_set, plain_set, own_copy, monkeypatch):
+    monkeypatch.setattr(reader, "MOST_ROWS", 2)
+    root = {"plain": lambda: tiny_set, "mmpose": lambda: plain_set(), "icvl": lambda: own_copy("icvl")[0]}[name]()
+    assert "holds more than 2 " in refusal(lambda: open_data(root))
+
+
+@pytest.mark.parametrize(("name", "file", "module"), [("msra", "P0/1/joint.txt", msra), ("ho3d", "train.txt", ho3d)])
+def test_a_text_of_absurd_size_is_refused_before_it_is_read(name, file, module, own_copy, monkeypatch):
+    root, _ = own_copy(name)
+    monkeypatch.setattr(module, "MOST_BYTES", (root / file).stat().st_size - 1)
+    assert "is larger than" in refusal(lambda: open_data(root))

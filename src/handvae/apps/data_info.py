@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
 def _of_labels(data: HandData) -> Iterator[tuple[str, str]]:
     """What the labels of all hands say, or of some where they are slow to read; a chunk at a time so that memory stays flat."""
     count, spec = len(data), data.spec
-    looked_at = min(count, LABELS) if data.labels_read_pictures else count
+    looked_at = min(count, LABELS) if data.slow_labels else count
     left, sided, valid, visible, joints = 0, 0, 0, 0, 0
     people: set[int] = set()
     extents, depths, names = [], [], ()

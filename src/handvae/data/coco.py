@@ -25,7 +25,7 @@ from torch import Tensor
 from handvae.data.hands import DataSpec, Hands, Sides
 from handvae.data.jsonfiles import members
 from handvae.data.pictures import inside, read_picture
-from handvae.data.reader import HandData
+from handvae.data.reader import HandData, need_few
 from handvae.errors import UserError
 from handvae.hand import BONES, JOINT_NAMES, LEFT, RIGHT
 
@@ -204,9 +204,14 @@ def check_coco(root: Path) -> list[Problem]:
     """Every fault of a COCO-keypoints folder, pictures included."""
     folder, path = _locate(root)
     content = _Content()
-    found = list(_annotations(path, content))
-    problems = [problem for problem in found if isinstance(problem, Problem)]
-    if not found:
+    problems: list[Problem] = []
+    hands = 0
+    for found in _annotations(path, content):
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            hands += 1
+    if not hands and not problems:
         problems.append(Problem(str(path), "holds no hand", "add annotations"))
     for number, picture in content.pictures.items():
         try:
@@ -253,6 +258,7 @@ def _annotations(path: Path, content: _Content) -> Iterator[_Annotation | Proble
             case _Picture():
                 if entry.id in content.pictures:
                     yield Problem(where, f"two images have the id {entry.id}", "give each image its own id")
+                need_few(path, "pictures", len(content.pictures) + 1)
                 origin = "" if entry.provenance is None else json.dumps(entry.provenance)
                 frame = _Frame(entry.file_name, entry.width, entry.height, entry.split or "", entry.person, origin)
                 content.pictures[entry.id] = frame
@@ -260,6 +266,7 @@ def _annotations(path: Path, content: _Content) -> Iterator[_Annotation | Proble
                 if entry.id in seen:
                     yield Problem(where, f"two annotations have the id {entry.id}", "give each annotation its own id")
                 seen.add(entry.id)
+                need_few(path, "hands", len(seen))
                 if entry.image_id in content.pictures:
                     yield from _checked(where, entry, content)
                 else:

@@ -9,6 +9,7 @@
 Protocols: `all` versions that are there, or one of `gs` (green screen), `hom`, `sample` and `auto` (other backgrounds).
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,8 @@ from torch import Tensor
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.jsonfiles import read_json
 from handvae.data.pictures import read_picture
-from handvae.data.reader import GIVE_ORIGINAL, HandData, need_choice, need_file, need_numbers
+from handvae.data.reader import GIVE_ORIGINAL, HandData, before_camera, need_choice, need_file, need_numbers
 from handvae.errors import UserError
-from handvae.geometry import project
 from handvae.hand import RIGHT, to_internal
 
 AUTHORS = "https://lmb.informatik.uni-freiburg.de/projects/freihand"
@@ -69,14 +69,7 @@ class FreihandHands(HandData):
         self._rows = torch.from_numpy(np.concatenate(rows))
         solid = to_internal(torch.from_numpy(np.concatenate(joints)) * 1000, "freihand")
         camera = torch.from_numpy(np.concatenate(cameras))
-        self._labels = Hands(
-            joints_2d=project(solid, camera),
-            joints_3d=solid,
-            joint_valid=solid[..., 2] > 0,
-            intrinsics=camera,
-            side=torch.full((len(solid),), RIGHT),
-            scale_mm=torch.from_numpy(np.concatenate(scales)) * 1000,
-        )
+        self._labels = replace(before_camera(solid, camera, RIGHT), scale_mm=torch.from_numpy(np.concatenate(scales)) * 1000)
         has_mask = splits == ("train",) and protocol == "gs" and (root / "training" / "mask").is_dir()
         self.spec = DataSpec(
             name="freihand",

@@ -18,12 +18,13 @@ from torch import Tensor
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.pickles import read_pickle
 from handvae.data.pictures import inside, read_picture
-from handvae.data.reader import GIVE_ORIGINAL, HandData, need_choice, need_file, need_numbers
+from handvae.data.reader import GIVE_ORIGINAL, HandData, need_choice, need_file, need_numbers, need_size
 from handvae.errors import UserError
 from handvae.geometry import project
 from handvae.hand import RIGHT, to_internal
 
 AUTHORS = "https://github.com/shreyashampali/ho3d"
+MOST_BYTES = 2**26
 FROM_OPENGL = np.array([1.0, -1.0, -1.0], np.float32)
 
 
@@ -40,8 +41,9 @@ class Ho3dHands(HandData):
 
     def __init__(self, root: Path, split: str | None = None) -> None:
         need_choice(root, "split", split, ("train",))
-        self.root = root
+        self.root, self.slow_labels = root, True
         path = need_file(root / "train.txt", AUTHORS)
+        need_size(path, MOST_BYTES)
         try:
             frames = path.read_text("utf-8").split()
         except (OSError, UnicodeDecodeError) as error:

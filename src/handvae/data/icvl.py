@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
 
-from handvae.data.hands import DataSpec, Hands
+from handvae.data.hands import DataSpec
 from handvae.data.pictures import inside, read_plane
-from handvae.data.reader import GIVE_ORIGINAL, HandData, need_choice, need_file, need_numbers, pinhole
+from handvae.data.reader import GIVE_ORIGINAL, KeptData, before_camera, need_choice, need_few, need_file, need_numbers, pinhole
 from handvae.errors import UserError
 from handvae.geometry import back_project
 from handvae.hand import FINGERS, LEFT
@@ -32,7 +31,7 @@ LABELS = {"train": ("Training/labels.txt",), "test": ("Testing/test_seq_1.txt", 
 MAX_LINE = 4096
 
 
-class IcvlHands(HandData):
+class IcvlHands(KeptData):
     """ICVL in its own layout.
 
     Args:
@@ -45,11 +44,10 @@ class IcvlHands(HandData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        self.root = root
         protocol = need_choice(root, "protocol", protocol, PROTOCOLS)
         there = tuple(name for name, files in LABELS.items() if (root / files[0]).is_file()) or ("train",)
         splits = there if split is None else (need_choice(root, "split", split, tuple(LABELS)),)
-        self._names: list[str] = []
+        names: list[str] = []
         parts = []
         for name in splits:
             for file in LABELS[name]:
@@ -58,22 +56,17 @@ class IcvlHands(HandData):
                 rows = list(_lines(path, prefix))
                 if not rows:
                     raise UserError(path, f"holds no line of protocol {protocol!r}", GIVE_ORIGINAL)
-                self._names += [f"{path.parent.name}/Depth/{picture}" for picture, _ in rows]
+                names += [f"{path.parent.name}/Depth/{picture}" for picture, _ in rows]
                 parts.append(torch.from_numpy(np.stack([values for _, values in rows])))
         measured = torch.cat(parts)
         intrinsics = INTRINSICS.expand(len(measured), 3, 3)
-        self._labels = Hands(
-            joints_2d=measured[..., :2].contiguous(),
-            joints_3d=back_project(measured[..., :2], measured[..., 2], intrinsics),
-            joint_valid=measured[..., 2] > 0,
-            intrinsics=intrinsics,
-            side=torch.full((len(measured),), LEFT),
-        )
+        flat = measured[..., :2].contiguous()
+        super().__init__(root, names, before_camera(back_project(flat, measured[..., 2], intrinsics), intrinsics, LEFT, flat))
         self.spec = DataSpec(
             name="icvl",
             count=len(measured),
             size_px=0,
-            modalities=("depth", *(name for name, _ in self._labels.items())),
+            modalities=("depth", *(name for name, _ in self.kept.items())),
             sides="left",
             root="camera",
             joints=16,
@@ -81,24 +74,13 @@ class IcvlHands(HandData):
             licence="see its authors' page; used for research",
         )
 
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
-        """Labels of the rows; ICVL's 16 joints."""
-        return self._labels[rows]
-
-    def name(self, row: int) -> str:
-        """The depth map's name below the root."""
-        return self._names[row]
-
     def split_of(self, row: int) -> str:
         """`train` or `test`."""
-        return "train" if self._names[row].startswith("Training") else "test"
+        return "train" if self.names[row].startswith("Training") else "test"
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
         """Depth in mm."""
-        return read_plane(inside(self.root, self._names[row]), np.uint16).astype(np.float32)
+        return read_plane(inside(self.root, self.names[row]), np.uint16).astype(np.float32)
 
 
 def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16 3"]]]:
@@ -108,6 +90,7 @@ def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16
             number = 0
             while line := handle.readline(MAX_LINE):
                 number += 1
+                need_few(path, "lines", number)
                 name, *values = line.split() or [""]
                 if not name or not name.startswith(prefix):
                     continue

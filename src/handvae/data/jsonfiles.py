@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from handvae.data.reader import GIVE_ORIGINAL
+from handvae.data.reader import GIVE_ORIGINAL, need_size
 from handvae.errors import UserError
 
 MAX_WHOLE_BYTES = 2**29
@@ -31,7 +31,7 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: it cannot be read, is too large, or is no JSON.
     """
-    _check_size(path, MAX_WHOLE_BYTES)
+    need_size(path, MAX_WHOLE_BYTES)
     try:
         return _DECODER.decode(path.read_text("utf-8"))
     except OSError as error:
@@ -48,7 +48,7 @@ def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
     Raises:
         UserError: it cannot be read, is too large, or is no JSON object.
     """
-    _check_size(path, MAX_BYTES)
+    need_size(path, MAX_BYTES)
     try:
         with path.open(encoding="utf-8") as handle:
             yield from _Scanner(handle).members()
@@ -56,15 +56,6 @@ def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
     except (ValueError, RecursionError) as error:
         raise UserError(path, f"Invalid JSON ({error})", GIVE_ORIGINAL) from error
-
-
-def _check_size(path: Path, most: int) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
-    if size > most:
-        raise UserError(path, f"is larger than {most >> 20} MiB", "split it, or convert the data set to parquet in parts")
 
 
 class _Scanner:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from handvae.data.coco import Number
 from handvae.data.hands import DataSpec, Hands, Sides
 from handvae.data.jsonfiles import members
 from handvae.data.pictures import inside, read_picture
-from handvae.data.reader import GIVE_ORIGINAL, HandData, pinhole
+from handvae.data.reader import GIVE_ORIGINAL, KeptData, need_few, pinhole
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT, to_internal
 
@@ -148,7 +148,7 @@ def _split_named(text: str) -> str:
     return next((split for split, known in SPLIT_WORDS.items() if words & set(known)), "")
 
 
-class MmposeHands(HandData):
+class MmposeHands(KeptData):
     """One file of mmpose's form; read row by row, so that memory holds only the labels.
 
     Args:
@@ -165,7 +165,6 @@ class MmposeHands(HandData):
             which = f" of split {split!r}" if split else ""
             raise UserError(root, f"holds no single annotation file{which}", "name the file itself, or a split that its name says")
         table = _read(path)
-        self._kind = table.kind
         image_ids = np.frombuffer(table.image_ids, np.int64)
         points = np.frombuffer(table.points, np.float32).reshape(-1, 21, 3)
         usable = (points[..., 2] > 0).sum(1) >= 2
@@ -178,31 +177,20 @@ class MmposeHands(HandData):
             if image_id not in table.pictures:
                 raise UserError(path, f"image_id {image_id} is not in images", GIVE_ORIGINAL)
         self._split = _split_named(path.stem)
-        self._names = tuple(table.pictures[image_id][0] for image_id in image_ids[usable].tolist())
-        self.root = _picture_folder(path, self._names[0], _KINDS[self._kind].authors)
-        self._labels = _labels(table, usable, self._names)
-        side = self._labels.side
+        names = tuple(table.pictures[image_id][0] for image_id in image_ids[usable].tolist())
+        folder = _picture_folder(path, names[0], _KINDS[table.kind].authors)
+        super().__init__(folder, names, _labels(table, usable, names))
+        side = self.kept.side
         sides: set[Sides] = set() if side is None else {"left" if value == LEFT else "right" for value in side.unique().tolist()}
         self.spec = DataSpec(
-            name=self._kind,
-            count=len(self._names),
+            name=table.kind,
+            count=len(names),
             size_px=0,
-            modalities=("image", *(name for name, _ in self._labels.items())),
+            modalities=("image", *(name for name, _ in self.kept.items())),
             sides=sides.pop() if len(sides) == 1 else "both",
             root="camera",
-            licence=_KINDS[self._kind].licence,
+            licence=_KINDS[table.kind].licence,
         )
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
-        """Labels without pixels; `side` is None where the data set does not tell it."""
-        return self._labels[rows]
-
-    def name(self, row: int) -> str:
-        """The picture's file name."""
-        return self._names[row]
 
     def split_of(self, row: int) -> str:
         """What the file's name says."""
@@ -210,7 +198,7 @@ class MmposeHands(HandData):
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
-        return read_picture(inside(self.root, self._names[row]))
+        return read_picture(inside(self.root, self.names[row]))
 
 
 def _read(path: Path) -> _Table:
@@ -223,12 +211,14 @@ def _read(path: Path) -> _Table:
                 if picture.id in table.pictures:
                     raise UserError(path, f"two images have the id {picture.id}", GIVE_ORIGINAL)
                 camera = picture.cam_param
+                need_few(path, "pictures", len(table.pictures) + 1)
                 table.pictures[picture.id] = (picture.file_name, None if camera is None else (*camera.focal, *camera.princpt))
             elif part == "annotations":
                 is_person = isinstance(value, dict) and "lefthand_kpts" in value
                 annotation = (_Person if is_person else _Hand).model_validate(value)
                 table.kind = table.kind or _kind_of(path, described, annotation)
                 table.ids.append(annotation.id)
+                need_few(path, "hands", len(table.ids))
                 _add_hands(table, annotation)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]

@@ -8,17 +8,16 @@ Protocols `P0` to `P8` leave that person out: the split `test` is that person, `
 with a remark; 76,375 frames in all.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
 
-from handvae.data.hands import DataSpec, Hands
-from handvae.data.reader import GIVE_ORIGINAL, HandData, need_choice, need_file, need_numbers, pinhole
+from handvae.data.hands import DataSpec
+from handvae.data.reader import GIVE_ORIGINAL, KeptData, before_camera, need_choice, need_file, need_numbers, need_size, pinhole
 from handvae.errors import UserError
-from handvae.geometry import project
 from handvae.hand import RIGHT, to_internal
 
 AUTHORS = "https://jimmysuen.github.io"
@@ -27,9 +26,11 @@ GESTURES = (*(str(number) for number in range(1, 10)), "I", "IP", "L", "MP", "RP
 WIDTH, HEIGHT = 320, 240
 INTRINSICS = pinhole(241.42, 241.42, 160.0, 120.0)
 _HEADER_BYTES = 24
+MOST_BYTES = 2**26
+"""Of a person's gesture: a hundred thousand frames."""
 
 
-class MsraHands(HandData):
+class MsraHands(KeptData):
     """MSRA in its own layout.
 
     Args:
@@ -42,10 +43,9 @@ class MsraHands(HandData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        self.root = root
         self._left_out = need_choice(root, "protocol", protocol, SUBJECTS)
         split = None if split is None else need_choice(root, "split", split, ("train", "test"))
-        self._names: list[str] = []
+        names: list[str] = []
         joints, subjects, gestures = [], [], []
         empty = 0
         for number, person in enumerate(SUBJECTS):
@@ -57,54 +57,36 @@ class MsraHands(HandData):
                 files = [path.with_name(f"{frame:06d}_depth.bin") for frame in range(len(values))]
                 there = np.array([need_file(file, AUTHORS).stat().st_size > _HEADER_BYTES for file in files], bool)
                 empty += int((~there).sum())
-                self._names += [file.relative_to(root).as_posix() for file, full in zip(files, there, strict=True) if full]
+                names += [file.relative_to(root).as_posix() for file, full in zip(files, there, strict=True) if full]
                 joints.append(values[there])
                 subjects += [number] * int(there.sum())
                 gestures += [index] * int(there.sum())
         if empty:
             self.remarks = (f"{empty:,} frames have an empty depth file and are left out",)
-        if not self._names:
+        if not names:
             raise UserError(root, "holds no frame", GIVE_ORIGINAL)
         solid = to_internal(torch.from_numpy(np.concatenate(joints)) * torch.tensor([1.0, -1.0, -1.0]), "msra")
         intrinsics = INTRINSICS.expand(len(solid), 3, 3)
-        self._labels = Hands(
-            joints_2d=project(solid, intrinsics),
-            joints_3d=solid,
-            joint_valid=solid[..., 2] > 0,
-            intrinsics=intrinsics,
-            side=torch.full((len(solid),), RIGHT),
-            subject=torch.tensor(subjects),
-            gesture=torch.tensor(gestures),
-        )
+        labels = replace(before_camera(solid, intrinsics, RIGHT), subject=torch.tensor(subjects), gesture=torch.tensor(gestures))
+        super().__init__(root, names, labels)
         self.spec = DataSpec(
             name="msra",
             count=len(solid),
             size_px=0,
-            modalities=("depth", *(name for name, _ in self._labels.items())),
+            modalities=("depth", *(name for name, _ in self.kept.items())),
             sides="right",
             root="camera",
             gestures=GESTURES,
             licence="see its authors' page; used for research",
         )
 
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
-        """Labels of the rows."""
-        return self._labels[rows]
-
-    def name(self, row: int) -> str:
-        """The depth file's name below the root."""
-        return self._names[row]
-
     def split_of(self, row: int) -> str:
         """`test` for the person that the protocol leaves out, else `train`."""
-        return "test" if self._names[row].startswith(f"{self._left_out}/") else "train"
+        return "test" if self.names[row].startswith(f"{self._left_out}/") else "train"
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
         """Depth in mm of the whole picture, 0 outside the hand's box."""
-        path = self.root / self._names[row]
+        path = self.root / self.names[row]
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -122,6 +104,7 @@ class MsraHands(HandData):
 
 
 def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
+    need_size(path, MOST_BYTES)
     try:
         words = path.read_text("ascii").split()
         with np.errstate(over="ignore"):  # 1e99 is infinite, and refused below

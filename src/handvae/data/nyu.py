@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from jaxtyping import Float, UInt8
 
-from handvae.data.hands import DataSpec, Hands
+from handvae.data.hands import DataSpec
 from handvae.data.matfiles import read_mat
 from handvae.data.pictures import read_picture
-from handvae.data.reader import HandData, need_choice, need_file, need_numbers, pinhole
+from handvae.data.reader import KeptData, before_camera, need_choice, need_file, need_numbers, pinhole
 from handvae.geometry import back_project
 from handvae.hand import RIGHT
 
@@ -31,7 +30,7 @@ EVALUATION_JOINTS = (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)
 INTRINSICS = pinhole(588.03, 587.07, 320.0, 240.0)
 
 
-class NyuHands(HandData):
+class NyuHands(KeptData):
     """NYU in its own layout.
 
     Args:
@@ -45,33 +44,28 @@ class NyuHands(HandData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         joints = slice(None) if need_choice(root, "protocol", protocol, PROTOCOLS) == "36" else list(EVALUATION_JOINTS)
-        self.root = root / "dataset" if (root / "dataset").is_dir() else root
-        there = tuple(name for name in ("train", "test") if (self.root / name).is_dir()) or ("train",)
+        root = root / "dataset" if (root / "dataset").is_dir() else root
+        there = tuple(name for name in ("train", "test") if (root / name).is_dir()) or ("train",)
         splits = there if split is None else (need_choice(root, "split", split, ("train", "test")),)
-        self._names: list[str] = []
+        paths: list[str] = []
         parts = []
         for name in splits:
-            path = need_file(self.root / name / "joint_data.mat", AUTHORS)
+            path = need_file(root / name / "joint_data.mat", AUTHORS)
             values = need_numbers(path, "joint_uvd", read_mat(path, "joint_uvd")["joint_uvd"], (None, None, 36, 3))
-            need_file(self.root / name / "depth_1_0000001.png", AUTHORS)
-            self._names += [f"{name}/depth_1_{number:07d}.png" for number in range(1, values.shape[1] + 1)]
+            need_file(root / name / "depth_1_0000001.png", AUTHORS)
+            paths += [f"{name}/depth_1_{number:07d}.png" for number in range(1, values.shape[1] + 1)]
             parts.append(torch.from_numpy(values[0][:, joints]))
         measured = torch.cat(parts)
         intrinsics = INTRINSICS.expand(len(measured), 3, 3)
-        self._labels = Hands(
-            joints_2d=measured[..., :2].contiguous(),
-            joints_3d=back_project(measured[..., :2], measured[..., 2], intrinsics),
-            joint_valid=measured[..., 2] > 0,
-            intrinsics=intrinsics,
-            side=torch.full((len(measured),), RIGHT),
-        )
+        flat = measured[..., :2].contiguous()
+        super().__init__(root, paths, before_camera(back_project(flat, measured[..., 2], intrinsics), intrinsics, RIGHT, flat))
         self._has_picture = all((self.root / name / "rgb_1_0000001.png").is_file() for name in splits)
         names = tuple(np.array(JOINT_NAMES)[joints].tolist())
         self.spec = DataSpec(
             name="nyu",
             count=len(measured),
             size_px=0,
-            modalities=(*(("image",) if self._has_picture else ()), "depth", *(name for name, _ in self._labels.items())),
+            modalities=(*(("image",) if self._has_picture else ()), "depth", *(name for name, _ in self.kept.items())),
             sides="right",
             root="camera",
             joints=len(names),
@@ -79,30 +73,19 @@ class NyuHands(HandData):
             licence="see its authors' page; listed as CC-BY 4.0",
         )
 
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
-        """Labels of the rows; NYU's 36 or 14 joints."""
-        return self._labels[rows]
-
-    def name(self, row: int) -> str:
-        """The depth map's name below the root."""
-        return self._names[row]
-
     def split_of(self, row: int) -> str:
         """`train` or `test`."""
-        return self._names[row].split("/")[0]
+        return self.names[row].split("/")[0]
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The colour picture, which is registered to the depth."""
         if not self._has_picture:
             self._lacks("image")
-        return read_picture(self.root / self._names[row].replace("depth_1", "rgb_1"))
+        return read_picture(self.root / self.names[row].replace("depth_1", "rgb_1"))
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
         """Depth in mm; NYU keeps the high byte in green and the low byte in blue."""
-        return decode_depth(read_picture(self.root / self._names[row]))
+        return decode_depth(read_picture(self.root / self.names[row]))
 
 
 def decode_depth(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width"]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from handvae.data.reader import GIVE_ORIGINAL
+from handvae.data.reader import GIVE_ORIGINAL, need_size
 from handvae.errors import UserError
 
 MAX_BYTES = 2**30
@@ -100,9 +100,8 @@ def read_pickle(path: Path) -> Any:
     Raises:
         UserError: it cannot be read, is too large, is damaged, or asks for anything but those.
     """
+    need_size(path, MAX_BYTES)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(path, f"is larger than {MAX_BYTES >> 20} MiB", GIVE_ORIGINAL)
         content = _Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load()
         return _plain(content)
     except OSError as error:

@@ -1,6 +1,7 @@
 """What every reader of a data set offers, and the errors that all of them share."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,9 +13,12 @@ from torch import Tensor
 
 from handvae.data.hands import DataSpec, Hands
 from handvae.errors import UserError
+from handvae.geometry import project
 from handvae.hand import PARTS
 
 GIVE_ORIGINAL = "give the file that the authors published"
+MOST_ROWS = 1_000_000
+"""Of an annotation file that is read row by row: some 800 bytes each, so less than 1 GiB."""
 HAND_PARTS_FROM = PARTS.index("palm")
 """Codes of `handvae.hand.PARTS` from here on are the hand; those before are the background and the forearm."""
 
@@ -29,8 +33,8 @@ class HandData(ABC):
     spec: DataSpec
     remarks: tuple[str, ...] = ()
     """What a user should know of this copy of the data, such as pictures that are not there."""
-    labels_read_pictures: bool = False
-    """Whether `labels` opens a picture for each row that it has not met, so that asking for millions takes hours."""
+    slow_labels: bool = False
+    """Whether `labels` opens a file for each row that it has not met, so that asking for millions takes hours."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -93,6 +97,53 @@ class HandData(ABC):
         raise ValueError(f"{self.spec.name} has no {modality}; it has {', '.join(self.spec.modalities)}")
 
 
+class KeptData(HandData):
+    """A data set whose labels lie in memory as they are given out.
+
+    Args:
+        root: its folder.
+        names: of the rows' pictures, below the root.
+        labels: of the rows.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str], labels: Hands) -> None:
+        self.root, self.names, self.kept = root, names, labels
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
+        """Labels of the rows, without pixels."""
+        return self.kept[rows]
+
+    def name(self, row: int) -> str:
+        """The picture's name below the root."""
+        return self.names[row]
+
+
+def before_camera(
+    joints_3d: Float[Tensor, "row joint 3"],
+    intrinsics: Float[Tensor, "row 3 3"],
+    side: int,
+    joints_2d: Float[Tensor, "row joint 2"] | None = None,
+) -> Hands:
+    """Labels of hands of one side before a pinhole camera; joints at its plane or behind it are not valid.
+
+    Args:
+        joints_3d: mm.
+        intrinsics: px.
+        side: `handvae.hand.LEFT` or `RIGHT`.
+        joints_2d: px, where they were measured; else those in space are projected.
+    """
+    return Hands(
+        joints_2d=project(joints_3d, intrinsics) if joints_2d is None else joints_2d,
+        joints_3d=joints_3d,
+        joint_valid=joints_3d[..., 2] > 0,
+        intrinsics=intrinsics,
+        side=torch.full((len(joints_3d),), side),
+    )
+
+
 def pinhole(focal_x: float, focal_y: float, centre_x: float, centre_y: float) -> Float[Tensor, "3 3"]:
     """Intrinsics of a camera without skew, px."""
     return torch.tensor([[focal_x, 0.0, centre_x], [0.0, focal_y, centre_y], [0.0, 0.0, 1.0]])
@@ -111,6 +162,30 @@ def need_file(path: Path, authors: str) -> Path:
     if not path.exists():
         raise UserError(path, "is missing", f"its authors publish it at {authors}")
     return path
+
+
+def need_size(path: Path, most: int) -> None:
+    """Refuse a file of more than so many bytes before it is read.
+
+    Raises:
+        UserError: it is larger, or it is not there.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
+    if size > most:
+        raise UserError(path, f"is larger than {most >> 20} MiB", "split it, or convert the data set to parquet in parts")
+
+
+def need_few(path: Path, what: str, count: int) -> None:
+    """Refuse an annotation that names so many pictures or hands that their labels would fill the memory.
+
+    Raises:
+        UserError: there are more than `MOST_ROWS`.
+    """
+    if count > MOST_ROWS:
+        raise UserError(path, f"holds more than {MOST_ROWS:,} {what}", "split it, or convert the data set to parquet in parts")
 
 
 def need_numbers(path: Path, name: str, value: Any, shape: tuple[int | None, ...] | None) -> Float[np.ndarray, "..."]:

@@ -114,7 +114,7 @@ class RhdHands(HandData):
         self._joints_2d, self._visible = uv_visible[..., :2].contiguous(), uv_visible[..., 2] > 0
         shown = (self._visible.sum(-1) >= 2).nonzero() if self.protocol == "both" else torch.arange(len(self._pictures))[:, None]
         self._frames = shown[:, 0]
-        self.labels_read_pictures = self.protocol == "dominant"
+        self.slow_labels = self.protocol == "dominant"
         # which hand a row shows; -1 until the mask has been looked at
         self._sides = shown[:, 1] if self.protocol == "both" else torch.full_like(self._frames, -1)
         has_depth = all((folder / "depth").is_dir() for folder in folders)

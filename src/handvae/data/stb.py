@@ -13,14 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from handvae.data.hands import DataSpec, Hands
+from handvae.data.hands import DataSpec
 from handvae.data.matfiles import read_mat
 from handvae.data.pictures import read_picture
-from handvae.data.reader import HandData, need_choice, need_file, need_numbers, pinhole
-from handvae.geometry import project
+from handvae.data.reader import KeptData, before_camera, need_choice, need_file, need_numbers, pinhole
 from handvae.hand import JOINT_NAMES, LEFT, to_internal
 
 AUTHORS = "https://github.com/zhjwustc/icip17_stereo_hand_pose_dataset"
@@ -62,7 +61,7 @@ def is_tested(sequence: str, which: str) -> bool:
     return sequence.startswith("B1") if which == "pose" else sequence.endswith("Counting")
 
 
-class StbHands(HandData):
+class StbHands(KeptData):
     """STB in its own layout.
 
     Args:
@@ -80,8 +79,8 @@ class StbHands(HandData):
         cameras = CAMERAS[camera]
         need_file(root / "labels", AUTHORS)
         base = root / "images" if (root / "images").is_dir() else root
-        self._names: list[Path] = []
-        flat, solid, intrinsics = [], [], []
+        names: list[str] = []
+        solid, intrinsics = [], []
         for sequence in SEQUENCES:
             if split is not None and is_tested(sequence, self._which) != (split == "test"):
                 continue
@@ -90,55 +89,36 @@ class StbHands(HandData):
             joints = to_internal(torch.from_numpy(values).permute(2, 1, 0).contiguous(), "stb")
             for view in cameras:
                 need_file(base / sequence / f"{view}_0.png", AUTHORS)
-                self._names += [base / sequence / f"{view}_{number}.png" for number in range(len(joints))]
+                folder = (base / sequence).relative_to(root).as_posix()
+                names += [f"{folder}/{view}_{number}.png" for number in range(len(joints))]
                 seen, matrix = in_camera(joints, view), INTRINSICS[view].expand(len(joints), 3, 3)
-                flat.append(project(seen, matrix))
                 solid.append(seen)
                 intrinsics.append(matrix)
-        joints = torch.cat(solid)
-        self._labels = Hands(
-            joints_2d=torch.cat(flat),
-            joints_3d=joints,
-            joint_valid=joints[..., 2] > 0,
-            intrinsics=torch.cat(intrinsics),
-            side=torch.full((len(joints),), LEFT),
-        )
-        self.root = root
+        super().__init__(root, names, before_camera(torch.cat(solid), torch.cat(intrinsics), LEFT))
         self.spec = DataSpec(
             name="stb",
-            count=len(joints),
+            count=len(names),
             size_px=0,
-            modalities=("depth" if camera == "sk-depth" else "image", *(name for name, _ in self._labels.items())),
+            modalities=("depth" if camera == "sk-depth" else "image", *(name for name, _ in self.kept.items())),
             sides="left",
             root="camera",
             joint_names=("palm", *JOINT_NAMES[1:]),
             licence="research only; its authors' repository carries the MIT licence",
         )
 
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
-        """Labels of the rows; joint 0 is the palm's centre."""
-        return self._labels[rows]
-
-    def name(self, row: int) -> str:
-        """The picture's name below the root."""
-        return self._names[row].relative_to(self.root).as_posix()
-
     def split_of(self, row: int) -> str:
         """`train` or `test`, as the protocol divides."""
-        return "test" if is_tested(self._names[row].parent.name, self._which) else "train"
+        return "test" if is_tested(self.names[row].split("/")[-2], self._which) else "train"
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
         if "image" not in self.spec.modalities:
             self._lacks("image")
-        return read_picture(self._names[row])
+        return read_picture(self.root / self.names[row])
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
         """Depth in mm; STB keeps the low byte in red and the high byte in green."""
         if "depth" not in self.spec.modalities:
             self._lacks("depth")
-        pixels = read_picture(self._names[row]).astype(np.float32)
+        pixels = read_picture(self.root / self.names[row]).astype(np.float32)
         return pixels[..., 0] + 256 * pixels[..., 1]

@@ -56,6 +56,11 @@ def test_the_label_s_error_stands_inside_the_exponential_and_outside_s():
     assert term.item() == pytest.approx(math.exp(-4.5 - 0.6), rel=1e-5)
 
 
+def test_reconstruction_may_weigh_less_inside_the_exponential():
+    term = fake_term(torch.tensor([1.0]), torch.tensor([2.0]), SCALE, SoftIntroWeights(rec=78.0, rec_fake=0.5, neg=4.0))
+    assert term.item() == pytest.approx(math.exp(-0.5 * (0.5 + 8.0)), rel=1e-5)
+
+
 def test_the_decoder_s_objective():
     value = decoder_term(torch.tensor([1.8]), torch.tensor([2.0]), torch.tensor([4.0]), SCALE, SoftIntroWeights())
     assert value.item() == pytest.approx(1.2)

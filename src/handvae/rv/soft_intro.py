@@ -40,6 +40,9 @@ class SoftIntroWeights:
     """β_kl."""
     neg: float | Float[Tensor, ""] = 256.0
     """β_neg; a tensor, where it changes during training."""
+    rec_fake: float | None = None
+    """β_rec inside the exponentials; None is β_rec. Where reconstruction weighs much against β_neg KL, the encoder wins by reconstructing
+    fakes badly."""
     label: float = 1.0
     """λ."""
     label_decoder: float = 0.1
@@ -282,7 +285,7 @@ def fake_term(
     beside: Float[Tensor, "batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """An exponential of L_E: E exp(−2(S(β_rec r + β_neg KL) + `beside`))."""
-    bracket = scale * (weights.rec * error + weights.neg * kl)
+    bracket = scale * ((weights.rec if weights.rec_fake is None else weights.rec_fake) * error + weights.neg * kl)
     return (-2.0 * (bracket if beside is None else bracket + beside)).exp().mean()
 
 

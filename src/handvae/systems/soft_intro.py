@@ -75,6 +75,8 @@ class SoftIntroConfig(PoseAppearanceConfig):
     """Weight of the KL of real pictures (encoder) and of made ones (decoder)."""
     beta_neg: float = 1024.0
     """Weight of the KL of made pictures in the encoder's exponentials; watch `exp_elbo_fake`, which should lie between 0.1 and 0.9."""
+    beta_rec_fake: float | None = None
+    """Weight of reconstruction in the encoder's exponentials, never in nats; None is as for real pictures."""
     smallest_gap: float = -1.0
     """Mean KL(fake) - KL(real), nats, below which beta_neg is halved; a run that begins with a sharp model's weights begins at about -7."""
     scale: float | None = None
@@ -105,8 +107,8 @@ class SoftIntroConfig(PoseAppearanceConfig):
         positive = (self.beta_rec, self.beta_kl, self.beta_neg)
         if not all(0 < value < float("inf") for value in positive):
             raise ValueError("beta_rec, beta_kl and beta_neg are positive")
-        if not all(value is None or 0 < value < float("inf") for value in (self.scale, self.likelihood_sigma)):
-            raise ValueError("scale and likelihood_sigma are positive")
+        if not all(value is None or 0 < value < float("inf") for value in (self.scale, self.likelihood_sigma, self.beta_rec_fake)):
+            raise ValueError("scale, likelihood_sigma and beta_rec_fake are positive")
         poses = (self.pose_weight, self.pose_consistency, self.pose_on_fakes_weight, self.pose_jitter)
         if not all(0 <= value < float("inf") for value in poses):
             raise ValueError("pose_weight, pose_consistency, pose_on_fakes_weight and pose_jitter are not negative")
@@ -278,6 +280,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         nats = 1.0 if config.likelihood_sigma is None else self._nats_per_squared_error(config.likelihood_sigma)
         return SoftIntroWeights(
             rec=config.beta_rec * nats,
+            rec_fake=config.beta_rec_fake,
             kl=config.beta_kl,
             neg=config.beta_neg if beta_neg is None else beta_neg,
             label=config.pose_weight,

@@ -89,12 +89,13 @@ _OURS_SOFT = SoftIntroConfig(
     beta_rec=1.0,
     beta_kl=2.0,
     beta_neg=4.0,
+    beta_rec_fake=1.0,
     smallest_gap=-30.0,
-    scale=5e-4,
+    scale=2e-3,
     likelihood_sigma=0.08,
-    pose_weight=0.125,
+    pose_weight=0.5,
     pose_variance="linear",
-    pose_consistency=0.01,
+    pose_consistency=0.05,
     statistics="keep",
 )
 _FURTHER = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)

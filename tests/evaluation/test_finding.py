@@ -72,6 +72,14 @@ def test_a_detector_says_whether_it_is_the_model_itself():
     assert "NOT independent" not in ModelFinder(one, "a").relation(other)
 
 
+def test_a_detector_says_that_the_model_was_trained_against_it():
+    class Taught(Brightest):
+        teachers = ("judge",)
+
+    assert "NOT independent" in ModelFinder(Brightest(Crop(48)), "judge").relation(Taught(Crop(48)))
+    assert "NOT independent" not in ModelFinder(Brightest(Crop(48)), "another").relation(Taught(Crop(48)))
+
+
 def test_a_model_of_3d_poses_is_no_detector():
     reader = Brightest(Crop(48))
     reader.pose = "3d"

@@ -18,6 +18,7 @@ from handvae.evaluation.inception import DIM, HASH, SIDE_PX, load_inception
 from handvae.files import write_atomically
 from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceVae
+from handvae.systems.system import System
 from handvae.training.checkpoint import load_model
 
 SHIPPED = "detector-64"
@@ -34,6 +35,10 @@ class Extractor(ABC):
     dim: int
     size_px: int
     """Side that pictures are resized to."""
+
+    def described(self, system: System) -> str:
+        """The name, and whether the measured system was trained to be near in this space."""
+        return self.name
 
     @property
     def distances(self) -> tuple[str, str]:
@@ -84,10 +89,14 @@ class HandFeatures(Extractor):
         loaded = load_model(model)
         if not isinstance(loaded.system, Detector | PoseAppearanceVae):
             raise UserError(model, f"is a {loaded.header.system}, whose features are no such space", "give a detector or a srv_vae")
-        self._system = loaded.system
+        self._system, self._model = loaded.system, loaded.name
         self.dim, self.size_px = loaded.system.feature_dims, loaded.system.crop.size_px
         digest = hashlib.sha256(loaded.path.read_bytes()).hexdigest()[:8]
         self.name = f"trunk of {loaded.path.stem} ({digest}), mean over places, antialiased bilinear resize to {self.size_px} px"
+
+    def described(self, system: System) -> str:
+        """The name, and whether the measured system was trained to be near in this space."""
+        return self.name + (", which the measured model was trained against" if self._model in system.teachers else "")
 
     def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch feature"]:
         """As many features as the trunk's last stage has channels."""

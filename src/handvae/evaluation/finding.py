@@ -90,6 +90,10 @@ class ModelFinder(Finder):
         """The model itself, or another one; what the two were trained on is for their model cards to say."""
         if self.reader is model:
             return f"detector {self.name}: the measured model's own encoder, NOT independent of it; it finds a hand in every picture"
+        if self.name in model.teachers:
+            return (
+                f"detector {self.name}: the measured model was trained against it, NOT independent of it; it finds a hand in every picture"
+            )
         return f"detector {self.name}: another model; it finds a hand in every picture"
 
 

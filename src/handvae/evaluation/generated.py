@@ -144,4 +144,4 @@ def _protocol(system: Generator, extractor: Extractor, poses: Poses, looks: Look
     split = "training" if poses == "seen" else "test"
     drawn = "N(0, I)" if looks == "prior" else "the aggregate posterior"
     generated = f"pictures of the {split} poses, one appearance each from {drawn}"
-    return PictureProtocol(extractor.name, system.crop.size_px, batch_norm(system), f"real {split} pictures", generated)
+    return PictureProtocol(extractor.described(system), system.crop.size_px, batch_norm(system), f"real {split} pictures", generated)

@@ -97,7 +97,9 @@ def _distances(maker: Upsampler, made: Made, extractor: Extractor) -> tuple[Meas
     )
     split = f"split {maker.plan.split}" if maker.plan.split else "the set"
     generated = f"kept pictures, poses {' and '.join(maker.plan.poses)}, looks {maker.looks.name}"
-    protocol = PictureProtocol(extractor.name, crop.size_px, batch_norm(maker.system), f"real pictures of {split}", generated)
+    protocol = PictureProtocol(
+        extractor.described(maker.system), crop.size_px, batch_norm(maker.system), f"real pictures of {split}", generated
+    )
     return set_measures(real, kept, extractor, protocol, "kept", seed)
 
 

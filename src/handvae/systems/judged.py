@@ -85,6 +85,11 @@ class JudgedVae(PoseAppearanceVae[JudgedConfig]):
         return (Stage("all", trains=("all",)),)
 
     @property
+    def teachers(self) -> tuple[str, ...]:
+        """The judge."""
+        return (self.config.detector,)
+
+    @property
     def groups(self) -> dict[str, tuple[nn.Module, ...]]:
         """One: encoder and decoder share an optimiser."""
         return {"all": (self.trunk, self.pose_head, self.appearance_head, self.decoder)}

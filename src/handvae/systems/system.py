@@ -83,6 +83,11 @@ class System(nn.Module, ABC):
     """What the rows of `sample_sheet` show, for people."""
 
     @property
+    def teachers(self) -> tuple[str, ...]:
+        """Names of models that it is trained against: what they say of its pictures is no independent judgement."""
+        return ()
+
+    @property
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
         """The stretches of training, in order."""

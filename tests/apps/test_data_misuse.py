@@ -72,6 +72,7 @@ def test_a_conversion_that_is_stopped_leaves_no_set_and_the_next_one_works(handv
             picture.update(width=side, height=side)
 
     words = ["data", "convert", str(small_set(large)), str(tmp_path / "out"), "--format", "parquet"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so would the command
     run = subprocess.Popen([sys.executable, "-m", "handvae.apps.cli", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not (tmp_path / ".out.partial").exists() and run.poll() is None and time.monotonic() < until:

@@ -88,7 +88,7 @@ def picture_measures(
     Raises:
         UserError: fewer than 20 hands have all their joints labelled.
     """
-    rows = _whole(data)
+    rows = whole(data)
     if len(rows) < FEWEST:
         fault = f"{len(rows)} hands of {len(data)} have all their joints labelled, and distances of sets need {FEWEST}"
         raise UserError("data set", fault, "give a larger split")
@@ -134,7 +134,7 @@ def batch_norm(system: nn.Module) -> str:
     return "train" if any(layer.training for layer in layers) else "eval"
 
 
-def _whole(data: HandData) -> Int[Tensor, " rows"]:
+def whole(data: HandData) -> Int[Tensor, " rows"]:
     """Rows whose joints are all labelled."""
     (valid,) = data.labels(torch.arange(len(data))).need("joint_valid")
     return valid.all(1).nonzero()[:, 0]

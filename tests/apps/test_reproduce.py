@@ -1,0 +1,122 @@
+"""`handvae reproduce`: the table, going on, sharing of runs, and what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from handvae.evaluation import reproduction
+from handvae.evaluation.paper_tables import TABLES
+
+ROWS = [row.name for row in TABLES["srv-vae-table3"].rows]
+
+
+@pytest.fixture(scope="module")
+def halved_set(tiny_set, tmp_path_factory) -> Path:
+    """The drawn hands, three persons in train and three in test: distances need 20 hands of each."""
+    folder = tmp_path_factory.mktemp("halved") / "tiny"
+    shutil.copytree(tiny_set, folder)
+    content = json.loads((folder / "annotations.json").read_text())
+    for picture in content["images"]:
+        picture["split"] = "train" if picture["person"] < 3 else "test"
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def words(data: Path, out: Path, *more: object) -> list[object]:
+    return ["reproduce", "srv-vae-table3", "--data", data, "--out", out, "--steps", 2, "--seeds", 2, *more]
+
+
+@pytest.fixture(scope="module")
+def finished(halved_set, tmp_path_factory) -> Path:
+    """A finished reproduction. Not to be changed."""
+    from handvae.apps.cli import main
+
+    out = tmp_path_factory.mktemp("reproduced") / "out"
+    assert main([str(word) for word in words(halved_set, out)]) == 0
+    return out
+
+
+def report(out: Path, table: str = "srv-vae-table3") -> dict:
+    return json.loads((out / "laptop" / table / "report.json").read_text())
+
+
+def test_the_papers_row_stands_beside_ours_with_mean_and_range_over_seeds(finished):
+    found = report(finished)
+    assert [row["name"] for row in found["rows"]] == ROWS
+    assert found["rows"][1]["published"] == {"seen": 25.27, "unseen": 26.84}
+    text = (finished / "laptop" / "srv-vae-table3" / "table.md").read_text()
+    for row in found["rows"]:
+        unseen = row["measures"]["fd_hand_unseen"]
+        assert len(set(unseen["values"])) == 2  # seeds differ
+        assert unseen["low"] == min(unseen["values"]) <= unseen["mean"] <= unseen["high"] == max(unseen["values"])
+        line = next(line for line in text.splitlines() if line.startswith(f"| {row['name']} |"))
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[3] == (f"{row['published']['unseen']:g}" if row["published"] else "-")
+        assert cells[4] == f"{unseen['mean']:.4g} ({unseen['low']:.4g} to {unseen['high']:.4g})"
+
+
+def test_each_number_names_what_it_depends_on(finished):
+    text = (finished / "laptop" / "srv-vae-table3" / "table.md").read_text()
+    for said in ("trunk of detector-64", "64 px pictures", "batch norm eval", "N(0, I)", "N = 24", "2 steps of 32", "seeds 0, 1"):
+        assert said in text, said
+    assert "SRV-VAE: preset srv-vae-2d with train.batch = 32" in text
+    assert "generation variance of z_t: dirac" in text
+    assert "STB" in text
+
+
+def test_a_finished_one_only_prints(finished, handvae, halved_set, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(reproduction, "picture_measures", refuse)
+    states = {path: path.read_bytes() for path in finished.rglob("model.safetensors")}
+    before = report(finished)
+    code, said, error = handvae(*words(halved_set, finished))
+    assert code == 0, error
+    assert "step 2/2" not in said
+    assert report(finished) == before
+    assert len(states) == 2 * len(ROWS)
+    assert all(path.read_bytes() == content for path, content in states.items())
+
+
+def test_a_killed_one_goes_on_with_the_same_numbers(finished, handvae, halved_set, tmp_path):
+    """Killed before the last row of seed 1 was trained, in the middle of writing what was measured of the row before."""
+    shutil.copytree(finished, tmp_path / "out")
+    runs = sorted((tmp_path / "out" / "laptop" / "runs").glob("*-1"))
+    shutil.rmtree(runs[0])
+    (runs[1] / "measures.json").unlink()
+    shutil.rmtree(tmp_path / "out" / "laptop" / "srv-vae-table3")
+    code, said, error = handvae(*words(halved_set, tmp_path / "out"))
+    assert code == 0, error
+    assert said.count("step 2/2") == 1
+    was, now = report(finished), report(tmp_path / "out")
+    for first, second in zip(was["rows"], now["rows"], strict=True):
+        assert first["measures"] == second["measures"]
+
+
+def test_a_run_of_other_steps_is_not_taken_for_this_one(finished, refused, halved_set):
+    assert "other options (train.steps)" in refused("reproduce", "srv-vae-table3", "--data", halved_set, "--out", finished, "--steps", 3)
+
+
+def test_an_unknown_table_is_refused_with_the_known_ones(refused, halved_set):
+    assert "srv-vae-table3" in refused("reproduce", "srv-vae-table9", "--data", halved_set)
+
+
+def test_full_scale_names_the_data_set_it_needs(refused, halved_set, tmp_path):
+    weights = tmp_path / "weights.pth"
+    line = refused("reproduce", "srv-vae-table3", "--data", halved_set, "--scale", "full", "--inception-weights", weights)
+    assert "STB (Stereo Hand Pose Benchmark)" in line
+    assert "FID" in refused("reproduce", "srv-vae-table3", "--data", halved_set, "--scale", "full")
+
+
+def test_a_set_too_small_to_compare_is_refused_before_anything_is_trained(refused, tiny_set, tmp_path):
+    out = tmp_path / "out"
+    assert "32 seen and 16 unseen hands" in refused("reproduce", "srv-vae-table3", "--data", tiny_set, "--out", out, "--steps", 2)
+    assert not out.exists()
+
+
+def test_gestures_can_be_held_out_only_where_the_data_name_them(refused, halved_set, tmp_path):
+    line = refused(*words(halved_set, tmp_path / "out", "--hold-out", "fist"))
+    assert "names no gestures" in line

@@ -100,6 +100,29 @@ def test_a_run_of_other_steps_is_not_taken_for_this_one(finished, refused, halve
     assert "other options (train.steps)" in refused("reproduce", "srv-vae-table3", "--data", halved_set, "--out", finished, "--steps", 3)
 
 
+def test_tables_share_the_trainings_they_have_in_common(finished, handvae, halved_set, tmp_path):
+    """Table 1 has two rows of its own; one of them goes on from a model of table 3."""
+    shutil.copytree(finished, tmp_path / "out")
+    code, said, error = handvae("reproduce", "srv-vae-table1", "--data", halved_set, "--out", tmp_path / "out", "--steps", 2, "--seeds", 1)
+    assert code == 0, error
+    assert said.count("step 2/2") == 2
+    rows = {row["name"]: row for row in report(tmp_path / "out", "srv-vae-table1")["rows"]}
+    shared = next(row for row in report(finished)["rows"] if row["name"] == "SRV-VAE")["measures"]["fd_hand_seen"]["values"]
+    assert rows["SRV-VAE"]["measures"]["fd_hand_seen"]["values"] == shared[:1]
+    ours = tmp_path / "out" / "laptop" / "runs" / "soft-intro-ours-0" / "config.json"
+    assert json.loads(ours.read_text())["init"].endswith("s-vae-our-networks-and-weights-0/model.safetensors")
+
+
+def test_the_3d_table_reads_what_its_pictures_show(handvae, halved_set, tmp_path):
+    code, _, error = handvae("reproduce", "srv-vae-table2", "--data", halved_set, "--out", tmp_path, "--steps", 1, "--seeds", 1)
+    assert code == 0, error
+    rows = report(tmp_path, "srv-vae-table2")["rows"]
+    assert [row["published"]["unseen"] for row in rows] == [16.13, 9.27]
+    assert all(0 < row["measures"]["consistency_random_error_median"]["mean"] < 200 for row in rows)
+    config = json.loads((tmp_path / "laptop" / "runs" / "soft-intro-srv-vae-3d-0" / "config.json").read_text())
+    assert config["system"]["pose"] == "3d"
+
+
 def test_an_unknown_table_is_refused_with_the_known_ones(refused, halved_set):
     assert "srv-vae-table3" in refused("reproduce", "srv-vae-table9", "--data", halved_set)
 

@@ -17,6 +17,7 @@ from handvae.evaluation.reproduction import PoseSplit, Reproduction, hold_out
 from handvae.evaluation.reproduction_report import as_json, columns_of, markdown
 from handvae.files import write_text_atomically
 from handvae.training.checkpoint import load_model
+from handvae.training.distributed import ranks
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Options:
     """
 
     table: tyro.conf.Positional[str]
-    """One of: srv-vae-table3."""
+    """srv-vae-table1 (SRV-VAE and Soft-Intro, 2D), -table2 (the same, 3D) or -table3 (S-VAE and SRV-VAE)."""
     data: Path
     """The data set. At laptop scale any labelled set; at full scale the paper's own."""
     scale: Scale = "laptop"
@@ -59,13 +60,14 @@ def main(arguments: Sequence[str]) -> None:
         extractors.append(InceptionFeatures(options.inception_weights))
     finder = ModelFinder.of(load_model(SHIPPED))
     steps = options.steps or (LAPTOP_STEPS if options.scale == "laptop" else None)
-    work = Reproduction(
-        table, options.scale, poses, tuple(extractors), finder, tuple(range(options.seeds)), steps, options.out / options.scale
-    )
-    count, cells = len(table.rows_at(options.scale)) * options.seeds, []
-    for cell in work.cells():
-        cells.append(cell)
-        print(f"{cell.row.name}, seed {cell.seed}: {len(cells)} of {count} done", flush=True)
+    count, cells, out = len(table.rows_at(options.scale)) * options.seeds, [], options.out / options.scale
+    with ranks() as here:
+        if here.ranks > 1:
+            raise UserError("torchrun", f"started {here.ranks} processes, and a reproduction is one", "start it without")
+        work = Reproduction(table, options.scale, poses, tuple(extractors), finder, tuple(range(options.seeds)), steps, out, here)
+        for cell in work.cells():
+            cells.append(cell)
+            print(f"{cell.row.name}, seed {cell.seed}: {len(cells)} of {count} done", flush=True)
     columns = columns_of(work)
     text = markdown(work, cells, columns)
     folder = work.out / table.name

@@ -78,6 +78,8 @@ class Reproduction:
     """Of each training; None for the preset's own length."""
     out: Path
     """Runs are below `runs/`, whichever table they belong to."""
+    ranks: Ranks
+    """Where trainings run; measuring is done on the processor."""
 
     def folder(self, row: Row, seed: int) -> Path:
         """A training's run folder."""
@@ -96,7 +98,7 @@ class Reproduction:
                 folder = self.folder(row, seed)
                 first = next((other for other in self.table.rows if other.name == row.after), None)
                 init = None if first is None else load_model(self.folder(first, seed))
-                model = trained(recipe, self.poses.seen, folder, seed, self.steps, init)
+                model = trained(recipe, self.poses.seen, folder, seed, self.steps, self.ranks, init)
                 yield Cell(row, recipe, seed, self._measured(model, seed, folder / KEPT))
 
     @cached_property
@@ -150,7 +152,7 @@ class Cell:
     measures: tuple[Measure, ...]
 
 
-def trained(recipe: Recipe, data: HandData, folder: Path, seed: int, steps: int | None, init: Model | None = None) -> Model:
+def trained(recipe: Recipe, data: HandData, folder: Path, seed: int, steps: int | None, ranks: Ranks, init: Model | None = None) -> Model:
     """The model of a run folder, trained as far as it is not trained yet.
 
     Args:
@@ -159,6 +161,7 @@ def trained(recipe: Recipe, data: HandData, folder: Path, seed: int, steps: int 
         folder: of the run; what is there is gone on with.
         seed: of everything drawn.
         steps: of the run; None for the preset's own length.
+        ranks: the device.
         init: a model whose weights the run begins with.
 
     Raises:
@@ -173,7 +176,7 @@ def trained(recipe: Recipe, data: HandData, folder: Path, seed: int, steps: int 
     except ValueError as error:
         raise UserError(data.spec.name, f"does not do for {recipe.words}: {error}", "give a data set that has it") from error
     resume = (folder / "state.pt").is_file()
-    return load_model(fit(Run(system, data, preset.augment, preset.train, folder, recipe.preset, resume, init), Ranks()))
+    return load_model(fit(Run(system, data, preset.augment, preset.train, folder, recipe.preset, resume, init), ranks))
 
 
 def _from_json(values: dict[str, Any]) -> Measure:

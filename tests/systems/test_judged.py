@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from handvae.data.view import Crop
+from handvae.nets.blocks import resized
 from handvae.noise import Noise
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.systems.judged import JudgedConfig, JudgedVae, feature_distance
+from handvae.systems.judged import JudgedConfig, JudgedVae, feature_distance, window
 from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.training.checkpoint import load_model, save_model
 
@@ -113,6 +114,42 @@ def test_a_judge_of_another_size_sees_resized_pictures(size_px, judged, crops):
     found = losses_of(judged(size_px), crops)
     assert torch.isfinite(found.total)
     assert found.consistency > 0
+
+
+def test_a_large_picture_is_judged_whole_and_through_a_window(judged, crops):
+    """A change that making the picture small averages away is felt through the window alone."""
+    system = judged(16)
+    (image,) = crops.need("image")
+    (judge,) = system.judge
+    chequers = 0.2 * (-1.0) ** torch.arange(32)
+    changed = image + chequers[:, None] * chequers[None, :]
+    corner = torch.tensor([3, 9])
+    torch.testing.assert_close(window(image, corner, 16), image[:, :, 3:19, 9:25])
+    seen, missed = (
+        feature_distance(judge.maps(view(image)), judge.maps(view(changed)))
+        for view in (lambda picture: window(picture, corner, 16), lambda picture: resized(picture, 16))
+    )
+    assert seen > 10 * missed
+    small, large = losses_of(judged(32), crops), losses_of(system, crops)
+    assert small.feature > 0
+    system.judge = (Still(judge),)
+    assert losses_of(system, crops).feature == 0
+    assert system.judge[0].seen == [16] * 4
+    assert large.feature > 0
+
+
+class Still:
+    """A judge for whom all pictures are alike; remembers the sizes whose features it was asked for."""
+
+    def __init__(self, judge: Detector) -> None:
+        self.crop, self.read, self.seen = judge.crop, judge.read, []
+
+    def to(self, _):
+        return self
+
+    def maps(self, image):
+        self.seen.append(image.shape[-1])
+        return [torch.zeros_like(image)]
 
 
 def test_a_model_file_holds_no_judge_and_needs_none(judged, crops, tmp_path):

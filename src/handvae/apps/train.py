@@ -97,7 +97,9 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"train {name}", str(error), "change that option") from error
     init = None if options.init is None else load_model(options.init)
     if init is not None:
-        start_from(system, init)  # found now, not after the data are read
+        fresh = start_from(system, init)  # found now, not after the data are read
+        if fresh:
+            print(f"weights of {init.name}, which has no {', '.join(fresh)}: these begin anew")
     with ranks() as here:
         if options.train.batch % here.ranks:
             raise UserError("--train.batch", f"{options.train.batch} does not divide over {here.ranks} processes", "use a multiple")

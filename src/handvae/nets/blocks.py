@@ -3,7 +3,9 @@
 import math
 from typing import Literal
 
-from torch import nn
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
 
 Norm = Literal["batch", "group"]
 
@@ -42,3 +44,10 @@ def halved(size_px: int, halvings: int) -> int:
         near = max(smallest, smallest * math.floor(size_px / smallest))
         raise ValueError(f"a crop of {size_px} px cannot be halved {halvings} times; use a multiple of {smallest}, such as {near}")
     return side
+
+
+def resized(picture: Float[Tensor, "batch 3 height width"], size_px: int) -> Float[Tensor, "batch 3 size size"]:
+    """The picture with sides of so many pixels; made smaller, it is averaged, not thinned."""
+    if picture.shape[-1] == size_px:
+        return picture
+    return F.interpolate(picture, (size_px, size_px), mode="bilinear", antialias=picture.shape[-1] > size_px)

@@ -4,7 +4,8 @@ S-VAE's objective leaves pictures soft, and where the pose of one picture meets 
 A trained detector says both. With its features f_l, channels divided by their deviation, its reading d(.), the reconstruction X of the
 picture x with pose p, and a picture Y of the same pose with another appearance, training minimises per picture
     |x - X|^2 / 2 sigma^2 + w KL(q(z_t | x) || N(0, I)) + lambda_p l_p + lambda_f sum_l |f_l(x) - f_l(X)| + lambda_c |p - d(Y)|
-The other appearance is that of another picture of the batch, or a draw of N(0, I).
+The other appearance is that of another picture of the batch, or a draw of N(0, I). Of pictures larger than the judge's, features are
+compared twice: of the whole made as small as the judge knows it, and of a window of the judge's size, at a random place.
 """
 
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from handvae.data.hands import Hands
+from handvae.nets.blocks import resized
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.losses import PointVariance, point_error
@@ -115,8 +116,12 @@ class JudgedVae(PoseAppearanceVae[JudgedConfig]):
         exact = noise.uniform(count, 1).to(image.device) < self.config.teacher_forcing
         if not self.judge:
             raise ValueError("training needs a judge: call take_judge first")
-        self.judge[0].to(image.device)
-        yield Phase(self.objective(image, self.joints_of(batch), self.labelled(batch), exact, draw, prior, is_prior), group="all")
+        (judge,) = self.judge
+        judge.to(image.device)
+        room = max(0, self.crop.size_px - judge.crop.size_px)
+        corner = (noise.uniform(1, 2)[0].to(image.device) * (room + 1)).long()
+        joints, valid = self.joints_of(batch), self.labelled(batch)
+        yield Phase(self.objective(image, joints, valid, exact, draw, prior, is_prior, corner), group="all")
 
     def objective(
         self,
@@ -127,6 +132,7 @@ class JudgedVae(PoseAppearanceVae[JudgedConfig]):
         draw: Float[Tensor, "batch appearance"],
         prior: Float[Tensor, "batch appearance"],
         is_prior: Bool[Tensor, "batch 1"],
+        corner: Int[Tensor, "2"],
     ) -> JudgedLosses:
         """The loss of one batch; pure in its arguments, so it can be compiled."""
         config = self.config
@@ -141,8 +147,11 @@ class JudgedVae(PoseAppearanceVae[JudgedConfig]):
         read = RandomVariable(latent.pose.mean.view_as(target), latent.pose.var_or_zeros().view_as(target))
         pose_term = point_error(target, read, config.pose_variance, valid=valid).mean()
         (judge,) = self.judge
-        seen, seen_rebuilt, seen_posed = (_resized(picture, judge.crop.size_px) for picture in (image, rebuilt, posed))
+        size = judge.crop.size_px
+        seen, seen_rebuilt, seen_posed = (resized(picture, size) for picture in (image, rebuilt, posed))
         feature = feature_distance(judge.maps(seen), judge.maps(seen_rebuilt))
+        if image.shape[-1] > size:
+            feature = feature + feature_distance(*(judge.maps(window(picture, corner, size)) for picture in (image, rebuilt)))
         apart = (judge.read(seen_posed).mean - joints).abs() * valid[..., None]
         consistency = apart.sum() / (2 * valid.sum().clamp_min(1))
         total = squared + config.kl_weight * rate + config.pose_weight * pose_term
@@ -150,11 +159,10 @@ class JudgedVae(PoseAppearanceVae[JudgedConfig]):
         return JudgedLosses(total=total, image=squared, rate=rate, pose=pose_term, feature=feature, consistency=consistency)
 
 
-def _resized(picture: Float[Tensor, "batch 3 height width"], size_px: int) -> Float[Tensor, "batch 3 size size"]:
-    """The picture as large as the judge knows them."""
-    if picture.shape[-1] == size_px:
-        return picture
-    return F.interpolate(picture, (size_px, size_px), mode="bilinear", antialias=picture.shape[-1] > size_px)
+def window(picture: Float[Tensor, "batch 3 height width"], corner: Int[Tensor, "2"], size_px: int) -> Float[Tensor, "batch 3 size size"]:
+    """A square cut out of the pictures, its upper left corner at (row, column)."""
+    rows, columns = corner[:, None] + torch.arange(size_px, device=corner.device)
+    return picture.index_select(2, rows).index_select(3, columns)
 
 
 def feature_distance(real: list[Tensor], made: list[Tensor]) -> Float[Tensor, ""]:

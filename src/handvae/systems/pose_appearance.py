@@ -16,7 +16,7 @@ from handvae import rv
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.view import Crop, to_crop_units
 from handvae.hand import PARENTS, root, scale_bone
-from handvae.nets.blocks import Norm, halved
+from handvae.nets.blocks import Norm, halved, resized
 from handvae.nets.decoder import ImageDecoder, LevelDecoder
 from handvae.nets.encoder import GaussianHead, HeatmapHead, Stages, Trunk
 from handvae.nets.limb_maps import limb_maps
@@ -59,6 +59,8 @@ class PoseAppearanceConfig:
     """What the networks are laid from: strided and transposed convolutions (SRV-VAE), or residual blocks (Soft-Intro-SRV-VAE)."""
     norm: Norm = "batch"
     """Normalisation in both networks."""
+    encoder_px: int | None = None
+    """Side of the pictures that the encoder sees: what it reads of a large one may need no more than a small one. None: the crops' own."""
     encoder_widths: tuple[int, ...] = (32, 64, 128, 256, 512)
     """Channels of the encoder's stages."""
     encoder_kernel: Literal[3, 4] = 3
@@ -82,6 +84,8 @@ class PoseAppearanceConfig:
         if self.pose == "3d" and (self.pose_input != "vector" or self.pose_head != "linear"):
             raise ValueError("limb maps and heat maps draw 2D joints: use pose='2d', or pose_input='vector' and pose_head='linear'")
         widths = (*self.encoder_widths, *self.decoder_widths, self.appearance_dims)
+        if self.encoder_px is not None and not 1 <= self.encoder_px <= MAX_WIDTH:
+            raise ValueError(f"encoder_px is 1 to {MAX_WIDTH}, or None for the crops' own")
         if not (self.encoder_widths and self.decoder_widths) or not all(1 <= width <= MAX_WIDTH for width in widths):
             raise ValueError(f"encoder_widths, decoder_widths and appearance_dims hold numbers from 1 to {MAX_WIDTH}")
         if not all(0 <= width <= MAX_WIDTH for width in (self.encoder_hidden, self.decoder_hidden)):
@@ -134,7 +138,8 @@ class PoseAppearanceVae(Generator, Generic[Config]):
             raise ValueError(f"limb maps draw hands of {len(PARENTS)} joints, the data has {spec.joints}; use pose_input='vector'")
         pose_dims = spec.joints * config.axes
         self.trunk = _trunk(config)
-        features = config.encoder_widths[-1] * halved(crop.size_px, len(config.encoder_widths)) ** 2
+        self.encoder_px = config.encoder_px or crop.size_px
+        features = config.encoder_widths[-1] * halved(self.encoder_px, len(config.encoder_widths)) ** 2
         self.appearance_head = GaussianHead(features, config.appearance_dims, hidden=config.encoder_hidden, slope=config.encoder_slope)
         self.pose_head: GaussianHead | HeatmapHead
         if config.pose_head == "linear":
@@ -154,6 +159,17 @@ class PoseAppearanceVae(Generator, Generic[Config]):
         self.register_buffer("posterior_variance", torch.zeros(config.appearance_dims))
 
     # ---------------------------------------------------------------- training
+
+    def grown_from(self, smaller: "PoseAppearanceVae[PoseAppearanceConfig]") -> tuple[str, ...]:
+        """Parts that a model of smaller pictures lacks, by name, if it is this one without the decoder's last levels; else none.
+
+        Both encoders have to see pictures of one size, and both decoders to begin with a map of one size.
+        """
+        levels, more = len(smaller.config.decoder_widths) - 1, len(self.config.decoder_widths) - 1
+        larger = self.crop.size_px == smaller.crop.size_px * 2 ** (more - levels)
+        if smaller.encoder_px != self.encoder_px or more <= levels or not larger:
+            return ()
+        return (*(f"decoder.levels.{level}" for level in range(levels, more)), "decoder.to_rgb")
 
     def prepare(self, labels: Hands) -> None:
         """Mean pose and one scale for all coordinates, so that poses have unit standard deviation, as z_t has."""
@@ -188,7 +204,7 @@ class PoseAppearanceVae(Generator, Generic[Config]):
 
     def encode_ranged(self, image: Float[Tensor, "batch 3 height width"]) -> PoseAppearance:
         """Pose and appearance of pictures in the networks' range, which the decoder gives."""
-        features = self.trunk(image)
+        features = self.trunk(resized(image, self.encoder_px))
         if isinstance(self.pose_head, HeatmapHead):
             crop_units = self.pose_head(features)
             spread = None if crop_units.var is None else crop_units.var / self.pose_std.square()
@@ -245,7 +261,7 @@ class PoseAppearanceVae(Generator, Generic[Config]):
     @torch.no_grad()
     def features(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch feature"]:
         """What the encoder's last stage holds of crops in [0, 1], averaged over the picture: a space of Frechet distances."""
-        return self.trunk(self._to_range(image))[-1].mean((2, 3)).float()
+        return self.trunk(resized(self._to_range(image), self.encoder_px))[-1].mean((2, 3)).float()
 
     def random_appearance(
         self, count: int, noise: Noise, source: Literal["prior", "aggregate"] = "prior"

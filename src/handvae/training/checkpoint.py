@@ -147,18 +147,24 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
     return Model(system.to(device, memory_format=torch.channels_last), header, path)  # pyright: ignore[reportCallIssue]
 
 
-def start_from(system: System, model: Model) -> None:
+def start_from(system: System, model: Model) -> tuple[str, ...]:
     """Give a new system the weights of a model, and the constants of its training labels, which the weights rely on.
+
+    Returns:
+        Parts of the network that the model lacks and that begin anew: the last levels of a decoder of larger pictures.
 
     Raises:
         UserError: the model is of another system, size of crops or network; names what differs.
     """
     if not isinstance(model.system, PoseAppearanceVae if isinstance(system, PoseAppearanceVae) else type(system)):
         raise UserError(model.path, f"is a {model.header.system}, not a {system_name(system.config)}", "give --init a model of that kind")
-    if model.system.crop.size_px != system.crop.size_px:
+    fresh: tuple[str, ...] = ()
+    if isinstance(system, PoseAppearanceVae) and isinstance(model.system, PoseAppearanceVae):
+        fresh = system.grown_from(model.system)
+    if model.system.crop.size_px != system.crop.size_px and not fresh:
         fault = f"reads crops of {model.system.crop.size_px} px, not of {system.crop.size_px}"
         raise UserError(model.path, fault, f"set --crop.size-px {model.system.crop.size_px}")
-    theirs, ours = (_without_progress(one) for one in (model.system, system))
+    theirs, ours = (_without(one, fresh) for one in (model.system, system))
     shapes, wanted_shapes = ({name: tuple(tensor.shape) for name, tensor in state.items()} for state in (theirs, ours))
     unlike = sorted(name for name, _ in shapes.items() ^ wanted_shapes.items())
     if unlike:
@@ -166,10 +172,14 @@ def start_from(system: System, model: Model) -> None:
         changed = ", ".join(f"{name} {was[name]!r} (here {wanted[name]!r})" for name in was if was[name] != wanted.get(name, was[name]))
         raise UserError(model.path, f"its network is another one: {changed or unlike[0]}", "train with the same --system options")
     system.load_state_dict(system.state_dict() | theirs)
+    return fresh
 
 
-def _without_progress(system: System) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in system.state_dict().items() if name not in system.own_progress}
+def _without(system: System, parts: tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors that are neither its training's own progress nor in one of these parts."""
+    inside = tuple(f"{part}." for part in parts)
+    state = system.state_dict()
+    return {name: tensor for name, tensor in state.items() if name not in system.own_progress and not name.startswith(inside)}
 
 
 def load_decoder(path: Path) -> nn.Module:

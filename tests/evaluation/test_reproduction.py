@@ -6,8 +6,9 @@ import torch
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.reader import HandData
 from handvae.errors import UserError
-from handvae.evaluation.paper_tables import TABLES, Recipe
-from handvae.evaluation.reproduction import hold_out
+from handvae.evaluation.paper_tables import TABLES
+from handvae.evaluation.picture_table import hold_out
+from handvae.evaluation.table import Recipe
 from handvae.systems.srv_vae import SrvVaeConfig
 
 
@@ -44,7 +45,7 @@ def test_a_recipe_changes_its_preset_and_a_short_run_is_not_compiled():
     assert (preset.system.latent, preset.crop.margin, preset.train.batch, preset.train.seed) == ("rv", 1.5, 8, 4)
     assert (preset.train.steps, preset.train.stop_at, preset.train.warmup_steps, preset.train.compile) == (100, None, 20, False)
     assert recipe.settled(4, None).train.stop_at == 12000
-    assert recipe.settled(4, 1000).train.compile
+    assert recipe.settled(4, 4000).train.compile
     assert recipe.words == "preset photos-base-64 with system.latent = rv, crop.margin = 1.5, train.batch = 8"
 
 
@@ -56,4 +57,12 @@ def test_every_row_of_every_table_has_a_preset_that_takes_its_changes(table):
         for number, (row, recipe) in enumerate(rows):
             assert recipe.settled(0, None).system is not None
             assert row.after in {"", *(earlier.name for earlier, _ in rows[:number])}  # trained before it
-    assert all(row.published for row in table.rows if row.full is not None)
+    assert all(row.published and row.need for row in table.rows if row.full is not None)
+    assert all(any(column in row.published for row in table.rows) for column in table.columns)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_a_data_set_of_the_paper_gets_its_own_rows_at_full_scale(table):
+    rows = [[row.name for row, _ in table.rows_at("full", need)] for need in table.needs]
+    assert all(rows)
+    assert sorted(name for names in rows for name in names) == sorted(row.name for row in table.rows if row.full)

@@ -7,28 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handvae.evaluation.measure import Measure
-from handvae.evaluation.paper_tables import Row
 from handvae.evaluation.reproduction import Cell, Reproduction
-
-
-@dataclass(frozen=True)
-class Column:
-    """A number of ours, and the published one that stands beside it."""
-
-    heading: str
-    measure: str
-    published: str = ""
-    """Key of `Row.published`; empty where the paper has no such number."""
-
-
-def columns_of(work: Reproduction) -> list[Column]:
-    """Distances of seen and unseen poses in each feature space, then how pictures of unseen poses are read again."""
-    found = []
-    spaces = [extractor.distances[0] for extractor in work.extractors]
-    beside = "fid" if "fid" in spaces else spaces[0]
-    for space in spaces:
-        found += [Column(f"{space}, {poses}", f"{space}_{poses}", poses if space == beside else "") for poses in ("seen", "unseen")]
-    return [*found, Column("pose error, % of hand", "consistency_random_error_median")]
 
 
 @dataclass(frozen=True)
@@ -59,76 +38,73 @@ class Summary:
         }  # fmt: skip
 
 
-def markdown(work: Reproduction, cells: Sequence[Cell], columns: Sequence[Column]) -> str:
+def markdown(work: Reproduction, cells: Sequence[Cell]) -> str:
     """The table and its protocols, for a terminal and for table.md."""
-    table, rows = work.table, by_row(cells)
+    table, mine, columns = work.job.table, by_row(cells), work.columns
     heads = [head for column in columns for head in ((f"paper, {column.published}",) if column.published else ()) + (column.heading,)]
     lines = [f"# {table.name}: {table.about}", "", f"| row | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
     protocols: dict[str, None] = {}
-    for row, mine in rows:
+    for row in table.rows:
+        if row.name not in mine and not any(column in row.published for column in table.columns):
+            continue
         entries = []
         for column in columns:
-            summary = Summary.of(mine, column.measure)
-            protocols[f"{column.heading}: N = {summary.measure.n}; {summary.measure.terms}"] = None
             if column.published:
                 entries.append(f"{row.published[column.published]:g}" if column.published in row.published else "-")
+            if row.name not in mine:
+                entries.append("-")
+                continue
+            summary = Summary.of(mine[row.name], column.measure)
+            protocols[f"{column.heading}: N = {summary.measure.n}; {summary.measure.terms}"] = None
             entries.append(str(summary))
         lines.append(f"| {row.name} | {' | '.join(entries)} |")
-    lines += ["", "Ours: mean over seeds, in brackets the lowest and the highest.", f"Paper: {table.published}. {_comparable(work)}", ""]
-    lines += [f"- {line}" for line in (*_data(work), *(trained_as(work, row, mine) for row, mine in rows), *protocols)]
+    lines += ["", "Ours: mean over seeds, in brackets the lowest and the highest; -: not trained here."]
+    lines += [f"Paper: {table.published}. {_comparable(work)}", ""]
+    lines += [f"- {line}" for line in (*work.data, *(trained_as(found) for found in mine.values()), *protocols)]
     return "\n".join(lines) + "\n"
 
 
-def as_json(work: Reproduction, cells: Sequence[Cell], columns: Sequence[Column]) -> dict[str, Any]:
+def as_json(work: Reproduction, cells: Sequence[Cell]) -> dict[str, Any]:
     """The same with every seed's numbers, those that the table has no column for included."""
-    rows = []
-    for row, mine in by_row(cells):
-        names = [measure.name for measure in mine[0].measures]
-        measures = {name: Summary.of(mine, name).to_json() for name in names}
-        folders = [str(work.folder(row, cell.seed)) for cell in mine]
+    job, rows = work.job, []
+    for mine in by_row(cells).values():
+        row, names = mine[0].row, [measure.name for measure in mine[0].measures]
         rows.append(
             {
-                "name": row.name,
-                "published": dict(row.published),
-                "training": trained_as(work, row, mine),
-                "runs": folders,
-                "measures": measures,
+                "name": row.name, "published": dict(row.published), "training": trained_as(mine),
+                "runs": [str(job.folder(row.name, cell.seed)) for cell in mine],
+                "measures": {name: Summary.of(mine, name).to_json() for name in names},
             }
-        )
+        )  # fmt: skip
     return {
-        "table": work.table.name, "scale": work.scale, "seeds": list(work.seeds), "published": work.table.published,
-        "data": _data(work), "columns": [column.measure for column in columns], "rows": rows,
+        "table": job.table.name, "scale": job.scale, "seeds": list(job.seeds), "published": job.table.published,
+        "data": list(work.data), "columns": [column.measure for column in work.columns], "rows": rows,
     }  # fmt: skip
 
 
-def by_row(cells: Sequence[Cell]) -> list[tuple[Row, list[Cell]]]:
-    """The cells of each row, rows in the table's order."""
-    rows = {cell.row.name: cell.row for cell in cells}
-    return [(row, [cell for cell in cells if cell.row.name == name]) for name, row in rows.items()]
+def by_row(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """The cells of each row, by its name."""
+    names = dict.fromkeys(cell.row.name for cell in cells)
+    return {name: [cell for cell in cells if cell.row.name == name] for name in names}
 
 
-def trained_as(work: Reproduction, row: Row, cells: Sequence[Cell]) -> str:
+def trained_as(cells: Sequence[Cell]) -> str:
     """How a row was trained and makes its pictures."""
-    recipe = cells[0].recipe
-    preset = recipe.settled(cells[0].seed, work.steps)
-    steps = min(preset.train.total_steps(len(work.poses.seen)), preset.train.stop_at or math.inf)
+    row, recipe = cells[0].row, cells[0].recipe
+    preset = recipe.settled(cells[0].seed, None)
     after = f" after {row.after}" if row.after else ""
+    on = f", on {row.pictures}" if row.pictures else ""
     spread = getattr(preset.system, "generation_variance", None)
     variance = f"; generation variance of z_t: {spread}" if spread is not None and getattr(preset.system, "latent", "") == "rv" else ""
     seeds = ", ".join(str(cell.seed) for cell in cells)
-    return f"{row.name}: {recipe.words}{after}, {steps} steps of {preset.train.batch}, seeds {seeds}{variance}"
-
-
-def _data(work: Reproduction) -> list[str]:
-    seen, unseen = work.poses.seen, work.poses.unseen
-    return [f"trained on {len(seen)} hands of {seen.spec.name}; unseen poses: {len(unseen)} hands, {work.poses.about}"]
+    return f"{row.name}: {recipe.words}{after}{on}, {cells[0].steps} steps of {preset.train.batch}, seeds {seeds}{variance}"
 
 
 def _comparable(work: Reproduction) -> str:
     """What may be compared with what."""
-    if work.scale == "full":
-        return f"Ours is the paper's data and preset{'' if work.steps is None else ', but another number of steps'}."
-    return "Ours is other data at laptop scale: compare the order of the rows and unseen with seen, not numbers with the paper's."
+    if work.job.scale == "full":
+        return f"Ours is the paper's data and preset{'' if work.job.steps is None else ', but another number of steps'}."
+    return "Ours is other data at laptop scale: compare the order of the rows and one column with another, not numbers with the paper's."
 
 
 def _finite(value: float) -> float | None:

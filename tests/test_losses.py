@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from handvae.losses import image_loss
+from handvae import losses
+from handvae.losses import chamfer, image_loss, nearest_points
 from handvae.rv import RandomVariable
 from handvae.rv.losses import point_error
 
@@ -73,3 +74,83 @@ def test_the_gaussian_likelihood_is_least_where_the_variance_is_the_squared_erro
     target, zero = torch.full((1, 1, 1), 0.3), torch.zeros(1, 1, 1)
     costs = {v: point_error(target, RandomVariable(zero, zero + v), "nll").item() for v in (0.03, 0.09, 0.27)}
     assert min(costs, key=costs.__getitem__) == 0.09
+
+
+# ------------------------------------------------------------------------------------------------------- Chamfer distance
+
+
+def clouds(*sizes: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(3, size, 3, generator=generator) for size in sizes]
+
+
+def brute_force(first: torch.Tensor, second: torch.Tensor) -> list[torch.Tensor]:
+    """Both ways, in loops."""
+    ways = []
+    for a, b in ((first, second), (second, first)):
+        each = [torch.stack([(point - others).norm(dim=1).min() for point in cloud]).mean() for cloud, others in zip(a, b, strict=True)]
+        ways.append(torch.stack(each))
+    return ways
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 2**21], ids=["point by point", "in pieces", "all at once"])
+def test_the_chamfer_distance_is_that_of_brute_force(at_once, monkeypatch):
+    monkeypatch.setattr(losses, "DISTANCES_AT_ONCE", at_once)
+    first, second = clouds(37, 23)
+    there, again = brute_force(first, second)
+    close(chamfer(first, second), (there + again) / 2)
+    close(chamfer(first, second, "max"), torch.maximum(there, again))
+    assert not torch.allclose(there, again)
+
+
+def test_the_chamfer_distance_of_a_cloud_to_itself_in_any_order_is_nothing():
+    (cloud,) = clouds(50)
+    shuffled = cloud[:, torch.randperm(50, generator=torch.Generator().manual_seed(2))]
+    close(chamfer(cloud, cloud), torch.zeros(3))
+    close(chamfer(cloud, shuffled), torch.zeros(3))
+    first, second = clouds(50, 31)
+    close(chamfer(first, second.flip(1)), chamfer(first, second))
+    close(chamfer(first, second), chamfer(second, first))
+
+
+def test_the_gradient_of_the_chamfer_distance_is_that_of_all_pairs():
+    first, second = (cloud.requires_grad_() for cloud in clouds(19, 29))
+    ours = torch.autograd.grad(chamfer(first, second).sum(), (first, second))
+    theirs = torch.autograd.grad(sum(way.sum() for way in brute_force(first, second)) / 2, (first, second))
+    for found, expected in zip(ours, theirs, strict=True):
+        close(found, expected)
+        assert found.abs().sum() > 0
+
+
+def test_the_gradient_is_finite_where_points_meet():
+    (cloud,) = clouds(5)
+    moved = cloud.clone().requires_grad_()
+    chamfer(moved, cloud).sum().backward()
+    assert moved.grad.isfinite().all()
+
+
+def test_nearest_points_are_found_far_from_the_origin():
+    first, second = clouds(40, 40)
+    expected = torch.cdist(first.double(), second.double()).argmin(2)
+    close(nearest_points(100 * first + 600, 100 * second + 600), expected)
+
+
+def test_autocast_leaves_the_chamfer_distance_as_it_is():
+    first, second = clouds(40, 40)
+    expected = chamfer(first, second)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(chamfer(first, second), expected)
+        assert chamfer(first.bfloat16(), second).dtype == torch.float32
+
+
+def test_the_chamfer_distance_never_holds_all_pairs(monkeypatch):
+    """2,000 x 2,000 points, 16,000 pairs at a time, in one and the same table."""
+    tables = []
+    real = torch.baddbmm
+    monkeypatch.setattr(torch, "baddbmm", lambda *given, **named: tables.append(named["out"]) or real(*given, **named))
+    monkeypatch.setattr(losses, "DISTANCES_AT_ONCE", 16_000)
+    first, second = (torch.randn(1, 2000, 3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    chamfer(first, second)
+    assert max(table.numel() for table in tables) == 16_000
+    assert sum(table.numel() for table in tables) == 2 * 2000 * 2000
+    assert len({table.data_ptr() for table in tables}) <= 2

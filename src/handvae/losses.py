@@ -1,10 +1,16 @@
 """Loss terms of more than one system, on top of those of random variables (`rv.losses`, `rv.RandomVariable.kl`)."""
 
-from jaxtyping import Float
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from handvae.rv import RandomVariable
 from handvae.rv.losses import ImageVariance, reconstruction_error
+
+DISTANCES_AT_ONCE = 2**21
+"""Pairs of points whose distances are in memory at the same time: 8 MiB, which a core's cache nearly holds."""
 
 
 def image_loss(
@@ -22,3 +28,47 @@ def image_loss(
     known = RandomVariable(moments.mean.float(), None if moments.var is None else moments.var.float())
     # the squared term is a mean already, beside a sum of errors: times the count it stays itself per value
     return reconstruction_error(target, known, variance, weight * count) / count
+
+
+def chamfer(
+    first: Float[Tensor, "batch point 3"], second: Float[Tensor, "batch other 3"], reduction: Literal["mean", "max"] = "mean"
+) -> Float[Tensor, " batch"]:
+    """Chamfer distance of clouds, in their unit: the mean distance of a cloud's points to the other's nearest, both ways.
+
+    Memory is that of the clouds: which points are nearest is found in pieces without a gradient, and the gradient flows through the
+    distances of these pairs, which is the true one wherever no two points are equally near.
+
+    Args:
+        first: points.
+        second: points, another number if you like.
+        reduction: of the two ways: their mean, or the larger one, as FoldingNet has it.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        first, second = first.float(), second.float()
+        there = (first - _taken(second, nearest_points(first, second))).norm(dim=2).mean(1)
+        again = (second - _taken(first, nearest_points(second, first))).norm(dim=2).mean(1)
+    return (there + again) / 2 if reduction == "mean" else torch.maximum(there, again)
+
+
+@torch.no_grad()
+def nearest_points(first: Float[Tensor, "batch point 3"], second: Float[Tensor, "batch other 3"]) -> Int[Tensor, "batch point"]:
+    """For each point of the first clouds, the number of the second's point that is nearest; float32, not under autocast."""
+    middle = second.mean(1, keepdim=True)  # distances are taken from squares, which far from the origin would swallow them
+    first, second = first - middle, (second - middle).mT.contiguous()
+    squares = second.square().sum(1, keepdim=True)
+    rows = min(first.shape[1], max(1, DISTANCES_AT_ONCE // max(1, squares.numel())))
+    table = first.new_empty(rows * squares.numel())  # one for all pieces: freed and asked for again, they would break up the heap
+    found = [
+        torch.baddbmm(squares, some, second, alpha=-2, out=_part(table, some, second)).argmin(2)  # |a - b|^2 - |a|^2
+        for some in first.split(rows, 1)
+    ]
+    return torch.cat(found, 1)
+
+
+def _part(table: Float[Tensor, " value"], rows: Tensor, columns: Tensor) -> Float[Tensor, "batch row column"]:
+    shape = (len(rows), rows.shape[1], columns.shape[2])
+    return table[: shape[0] * shape[1] * shape[2]].view(shape)
+
+
+def _taken(points: Float[Tensor, "batch point 3"], which: Int[Tensor, "batch some"]) -> Float[Tensor, "batch some 3"]:
+    return points.gather(1, which[..., None].expand(-1, -1, 3))

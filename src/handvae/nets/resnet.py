@@ -1,5 +1,6 @@
-"""The residual trunk of the papers, ResNet-18 (He et al., CVPR 2016) without its classifier, trained from scratch."""
+"""The residual trunks of the papers, ResNet-18 and parts of ResNet-34 (He et al., CVPR 2016), without classifiers, trained from scratch."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -9,16 +10,26 @@ from torch import Tensor, nn
 
 from handvae.nets.blocks import Norm, halved, norm_layer
 
+Stem = Literal["quarter", "half"]
+"""How small the first layers make a picture: `quarter` as in the paper; `half` leaves out the first pooling, for small pictures."""
+
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut, which is a 1 x 1 convolution where size or width change."""
+    """Two 3 x 3 convolutions beside a shortcut, which is a 1 x 1 convolution where size or width change.
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: Norm) -> None:
+    Args:
+        inputs: channels that come in.
+        outputs: channels that go out.
+        stride: of the first convolution.
+        norm: normalisation.
+        first: takes the place of the first convolution, its normalisation and its ReLU.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: Norm, first: nn.Module | None = None) -> None:
         super().__init__()
+        plain = (nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), norm_layer(norm, outputs), nn.ReLU())
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
-            norm_layer(norm, outputs),
-            nn.ReLU(),
+            *(plain if first is None else (first,)),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
             norm_layer(norm, outputs),
         )
@@ -31,6 +42,44 @@ class Residual(nn.Module):
         return F.relu(self.body(features) + self.shortcut(features))
 
 
+def residual_stage(
+    inputs: int, outputs: int, blocks: int, *, stride: int, norm: Norm, first: Callable[[int, int, int], nn.Module] | None = None
+) -> nn.Sequential:
+    """Residual blocks in a row, the first of which strides; `first` makes what leads each block, of (inputs, outputs, stride)."""
+    sizes = [(inputs, stride)] + [(outputs, 1)] * (blocks - 1)
+    return nn.Sequential(
+        *(Residual(width, outputs, stride=step, norm=norm, first=first and first(width, outputs, step)) for width, step in sizes)
+    )
+
+
+def start_as_he(module: nn.Module) -> None:
+    """Give all convolutions within fresh weights after He et al. (2015), which ReLU neither shrinks nor swells."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+
+
+class ResNetEntry(nn.Sequential):
+    """The first half of ResNet-34: its 7 x 7 convolution, pooling, layer 1 (three blocks) and layer 2 (four, at half the size).
+
+    Args:
+        channels: of the picture.
+        width: channels of layer 1, 64 in the paper; layer 2 has twice as many.
+        stem: how small the picture is made before layer 1.
+        norm: normalisation.
+    """
+
+    def __init__(self, channels: int, *, width: int = 64, stem: Stem = "quarter", norm: Norm = "batch") -> None:
+        super().__init__(
+            nn.Sequential(nn.Conv2d(channels, width, 7, 2, padding=3, bias=False), norm_layer(norm, width), nn.ReLU()),
+            nn.MaxPool2d(3, 2, padding=1) if stem == "quarter" else nn.Identity(),
+            residual_stage(width, width, 3, stride=1, norm=norm),
+            residual_stage(width, 2 * width, 4, stride=2, norm=norm),
+        )
+        self.features = 2 * width
+        start_as_he(self)
+
+
 class ResNet18(nn.Module):
     """Pictures to flat features.
 
@@ -39,7 +88,7 @@ class ResNet18(nn.Module):
         size_px: its side.
         width: channels of the first stage, 64 in the paper; the others double it to eight times as many.
         pool: `grid` keeps the quarters of the last map apart (7 x 7 windows on 8 x 8 at 256 px), `global` averages all of it.
-        stem: `quarter` as in the paper; `half` leaves out the first pooling, for small pictures, at four times the cost.
+        stem: how small the picture is made before the first stage; `half` costs four times as much.
         norm: normalisation.
     """
 
@@ -50,7 +99,7 @@ class ResNet18(nn.Module):
         *,
         width: int = 64,
         pool: Literal["grid", "global"] = "grid",
-        stem: Literal["quarter", "half"] = "quarter",
+        stem: Stem = "quarter",
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
@@ -65,9 +114,7 @@ class ResNet18(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.pool = nn.AvgPool2d(side if pool == "global" else max(1, side - 1), 1)
         self.features = inputs * (1 if pool == "global" else min(2, side)) ** 2
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        start_as_he(self)
 
     def forward(self, picture: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch feature"]:
         """`features` numbers a picture."""

@@ -28,8 +28,8 @@ LEVELS = (
 )
 """A room imports from its own level and from those before it."""
 
-SYSTEMS_SHARED = {"system", "pose_appearance"}
-"""What the loop asks of a system, and the networks that several are trained from."""
+SYSTEMS_SHARED = {"system", "pose_appearance", "joint_reader"}
+"""What the loop asks of a system, the networks that several are trained from, and how joints are taught to several."""
 
 LONG_FILES: dict[str, str] = {}
 """Files above 400 lines, each with its reason."""

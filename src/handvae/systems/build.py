@@ -6,11 +6,14 @@ from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.dvae import DvaeImage, DvaeImageConfig, DvaePose, DvaePoseConfig
 from handvae.systems.judged import JudgedConfig, JudgedVae
+from handvae.systems.keypoint_vit import KeypointVit, KeypointVitConfig
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.systems.system import System
 
-SystemConfig = SrvVaeConfig | SoftIntroConfig | JudgedConfig | DetectorConfig | CmVaeConfig | DvaeImageConfig | DvaePoseConfig
+SystemConfig = (
+    SrvVaeConfig | SoftIntroConfig | JudgedConfig | DetectorConfig | KeypointVitConfig | CmVaeConfig | DvaeImageConfig | DvaePoseConfig
+)
 """Tagged union of every system's configuration."""
 
 CONFIGS: dict[str, type[SystemConfig]] = {
@@ -18,6 +21,7 @@ CONFIGS: dict[str, type[SystemConfig]] = {
     "soft_intro": SoftIntroConfig,
     "judged": JudgedConfig,
     "detector": DetectorConfig,
+    "keypoint_vit": KeypointVitConfig,
     "cm_vae": CmVaeConfig,
     "dvae_image": DvaeImageConfig,
     "dvae_pose": DvaePoseConfig,
@@ -40,6 +44,8 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
             return JudgedVae(config, spec, crop)
         case DetectorConfig():
             return Detector(config, spec, crop)
+        case KeypointVitConfig():
+            return KeypointVit(config, spec, crop)
         case CmVaeConfig():
             return CmVae(config, spec, crop)
         case DvaeImageConfig():

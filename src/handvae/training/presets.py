@@ -11,6 +11,7 @@ from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.detector import DetectorConfig
 from handvae.systems.dvae import DvaeImageConfig, DvaePoseConfig
 from handvae.systems.judged import JudgedConfig
+from handvae.systems.keypoint_vit import KeypointVitConfig
 from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.systems.soft_intro import SoftIntroConfig
 from handvae.systems.srv_vae import SrvVaeConfig
@@ -108,6 +109,9 @@ _ROUGH = Augment(
     rotation_deg=40.0, scale=0.2, shift=0.12, stretch=0.15, brightness=0.25, tint=0.1, contrast=0.25, saturation=0.3, blur=0.25, noise=0.03
 )
 
+# The transformer of SRV-VAE's table 4, for whose training nothing is given: AdamW as transformers want it, of some hundred epochs
+_VIT = Train(steps=20000, batch=64, lr=5e-4, beta2=0.999, weight_decay=0.05, warmup_steps=1000, clip=3.0)
+
 # cm-VAE: Adam 1e-4, batch 64, rotation, shift of a tenth of the crop, flips; epochs are not given, a port has 800
 _CM_PAPER = Train(
     epochs=800.0, batch=64, optimiser="adam", lr=1e-4, beta2=0.999, warmup_steps=0, schedule="constant", ema=0.0, precision="float32",
@@ -141,6 +145,9 @@ PRESETS: dict[str, Preset] = {
     "soft-intro-3d-128": Preset("Soft-Intro-SRV-VAE as in the paper, InterHand", replace(_GAME_128, pose="3d"), Crop(128, 1.35, "right"), _STILL, _GAME),
     "photos-soft-64":    Preset("photos-base-64 and then the game: add --init photos-64", _OURS_SOFT, Crop(64, 1.35, "right"), _VARIED, _FURTHER),
     "detector-64": Preset("joints from pictures, 2D: reader and judge", DetectorConfig(),              Crop(64, 1.35, "right"), _ROUGH,  _QUICK),
+    "keypoint-vit":    Preset("ViT of 10 M parameters that regresses 2D joints (SRV-VAE's table 4)", KeypointVitConfig(), Crop(128, 1.35, "right"), _ROUGH, _VIT),
+    "keypoint-vit-3d": Preset("the same, 3D joints (its InterHand row)", KeypointVitConfig(pose="3d"), Crop(128, 1.35, "right"), _ROUGH, _VIT),
+    "keypoint-vit-64": Preset("the same of 64 px and 64 patches, for two cores", KeypointVitConfig(patch_px=8), Crop(64, 1.35, "right"), _ROUGH, replace(_VIT, steps=6000, batch=32)),
     "cm-vae-rgb":  Preset("cm-VAE as in the paper, RGB to 3D",          CmVaeConfig(),                 Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
     "cm-vae-2d":   Preset("cm-VAE as in the paper, 2D to 3D",           CmVaeConfig(input="2d"),       Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
     "cm-vae-depth": Preset("cm-VAE as in the paper, depth to 3D",       CmVaeConfig(input="depth"),    Crop(256, box="cube"),   _CM_VARIED, _CM_PAPER),

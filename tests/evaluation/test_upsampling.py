@@ -281,7 +281,8 @@ def test_a_subset_is_the_chosen_hands(data):
 def test_the_downstream_gain_is_of_equal_steps_and_all_seeds(data, tiny_set, tmp_path, unchecked, monkeypatch):
     preset = find_preset("detector-64")
     small = replace(preset, system=DetectorConfig(widths=(4, 8), heatmap_levels=1, norm="group"), crop=Crop(16))
-    monkeypatch.setattr("handvae.evaluation.downstream.find_preset", lambda name: replace(small, train=replace(small.train, batch=8)))
+    for module in ("downstream", "table"):
+        monkeypatch.setattr(f"handvae.evaluation.{module}.find_preset", lambda name: replace(small, train=replace(small.train, batch=8)))
     test = CocoHands(tiny_set, "test")
     found = {m.name: m for m in downstream(Subset(data, range(8)), data, test, tmp_path, [0, 1], 10)}
     real, both, gain = (found[f"downstream_{name}"] for name in ("error_real", "error_real_and_new", "gain"))

@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import torch
 
 from handvae.apps.options import parse
+from handvae.data.new_poses import PoseKind
 from handvae.data.source import open_data, recognise
+from handvae.data.subset import Subset
 from handvae.errors import UserError
+from handvae.evaluation.detector_table import LAPTOP, PAPER, Augmentation, DetectorTable
 from handvae.evaluation.features import SHIPPED, Extractor, HandFeatures, InceptionFeatures
 from handvae.evaluation.finding import ModelFinder
 from handvae.evaluation.picture_table import PictureTable, PoseSplit, hold_out
@@ -50,6 +56,29 @@ class PictureOptions(Options):
     """File of the FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): adds fid; needed at full scale."""
 
 
+@dataclass(frozen=True)
+class DetectorOptions(Options):
+    """Table 4 again: detectors trained on few real pictures, and on the same and new ones, each with each seed, in as many steps.
+
+    It may be stopped and run again: what is trained is not trained twice.
+    """
+
+    real: int | None = None
+    """Real training pictures, drawn by the seed: 300 at laptop scale, the paper's number at full scale unless given."""
+    test: int | None = None
+    """Test hands, evenly over split test: all at laptop scale, the paper's number at full scale unless given."""
+    times: int = 2
+    """New pictures for each real one (paper: 2)."""
+    poses: tuple[PoseKind, ...] = ("same",)
+    """Poses of the new pictures, as of `handvae upsample`."""
+    appearance: Literal["dataset", "random"] = "dataset"
+    """Looks of the new pictures: another real picture's (paper; another person's where people are known), or random."""
+    generator: str = "own"
+    """`own`: trained on the very same real pictures. Or a shipped model, a file or a run folder, which may have seen more people."""
+    generator_steps: int | None = None
+    """Steps of an own generator: 1500 at laptop scale, the preset's length at full scale unless given."""
+
+
 def reproductions(table: Table, words: Sequence[str], ranks: Ranks) -> Reproduction:
     """What the command line asks for.
 
@@ -60,6 +89,8 @@ def reproductions(table: Table, words: Sequence[str], ranks: Ranks) -> Reproduct
     match table.kind:
         case "pictures":
             return _pictures(table, parse(PictureOptions, words, prog), ranks)
+        case "detectors":
+            return _detectors(table, parse(DetectorOptions, words, prog), ranks)
 
 
 def _pictures(table: Table, options: PictureOptions, ranks: Ranks) -> Reproduction:
@@ -77,6 +108,27 @@ def _pictures(table: Table, options: PictureOptions, ranks: Ranks) -> Reproducti
     if options.inception_weights is not None:
         extractors.append(InceptionFeatures(options.inception_weights))
     return PictureTable(job, poses, tuple(extractors), ModelFinder.of(load_model(SHIPPED)))
+
+
+def _detectors(table: Table, options: DetectorOptions, ranks: Ranks) -> Reproduction:
+    for name, value in (
+        ("--real", options.real), ("--test", options.test), ("--times", options.times), ("--generator-steps", options.generator_steps)
+    ):  # fmt: skip
+        if value is not None and value < 1:
+            raise UserError(name, f"is {value}", "give at least 1")
+    if not options.poses:
+        raise UserError("--poses", "names none", "give same, perturbed, interpolated, or several of them")
+    need = _need(table, options)
+    job = _job(table, options, need, ranks)
+    protocol = None if need is None else need.protocol
+    sizes = LAPTOP if need is None else PAPER[need.layout]
+    test = open_data(options.data, "test", protocol)
+    count = min(len(test), options.test or sizes.test or len(test))
+    test = Subset(test, torch.linspace(0, len(test) - 1, count).long().tolist())
+    generator = sizes.generator if options.generator == "own" else load_model(options.generator)
+    steps = options.generator_steps or sizes.generator_steps
+    plan = Augmentation(options.real or sizes.real, options.times, options.poses, options.appearance, generator, steps)
+    return DetectorTable(job, open_data(options.data, "train", protocol), test, plan, ModelFinder.of(load_model(SHIPPED)))
 
 
 # -------------------------------------------------------------------------------------------------------- what all kinds ask

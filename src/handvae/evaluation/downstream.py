@@ -2,21 +2,20 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from handvae.data.mixture import Mixture
 from handvae.data.reader import HandData
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.reading import read
-from handvae.systems.build import build_system
+from handvae.evaluation.reproduction import trained
+from handvae.evaluation.table import Recipe
 from handvae.systems.system import Reader
 from handvae.training.distributed import Ranks
-from handvae.training.loop import fit
-from handvae.training.presets import find_preset, shortened
-from handvae.training.run_folder import Run
+from handvae.training.presets import find_preset
 
 PRESET = "detector-64"
 
@@ -49,14 +48,12 @@ def downstream(real: HandData, new: HandData, test: HandData, folder: Path, seed
     )
 
 
+def hand_errors(system: Reader, test: HandData) -> Float[Tensor, " hand"]:
+    """Mean error of each hand's labelled joints, in % of hand size (2D) or mm (3D); NaN for a hand without any."""
+    return read(system, test).errors.nanmean(1)
+
+
 def _error(data: HandData, test: HandData, folder: Path, seed: int, steps: int) -> float:
     """Mean error, in % of hand size, of a detector trained on these pictures."""
-    preset = shortened(find_preset(PRESET), steps)
-    torch.manual_seed(seed)  # only the weights' initial values draw from it
-    system = build_system(preset.system, replace(data.spec, size_px=preset.crop.size_px, sides="right"), preset.crop)
-    assert isinstance(system, Reader)
-    train = replace(preset.train, seed=seed, stop_at=None, warmup_steps=min(preset.train.warmup_steps, steps // 5))
-    run = Run(system, data, preset.augment, train, folder, PRESET, resume=(folder / "state.pt").is_file())
-    fit(run, Ranks())
-    found = read(system, test).errors.nanmean(1)
+    found = hand_errors(trained(Recipe(PRESET), data, folder, seed, steps, Ranks()).reader, test)
     return float(found[found.isfinite()].mean())

@@ -65,6 +65,7 @@ class Cell:
     seed: int
     steps: int
     """Of the whole training."""
+    model: Path
     measures: tuple[Measure, ...]
 
 
@@ -110,9 +111,13 @@ class Reproduction(ABC):
     def measure(self, model: Model, seed: int) -> Iterable[Measure]:
         """The numbers of a cell: those of `columns`, and any others worth keeping."""
 
-    def steps_of(self, model: Model) -> int:
+    def steps_of(self, recipe: Recipe, model: Model) -> int:
         """Optimiser steps behind a cell's model."""
         return model.header.steps
+
+    def findings(self, cells: Sequence[Cell]) -> Sequence[str]:
+        """What the finished cells say together, a line each; by default the table speaks for itself."""
+        return ()
 
     # ---------------------------------------------------------------- what all do
 
@@ -126,7 +131,7 @@ class Reproduction(ABC):
         for seed in self.job.seeds:
             for row, recipe in self.job.rows:
                 model = self.model(row, recipe, seed)
-                yield Cell(row, recipe, seed, self.steps_of(model), self._measured(model, seed))
+                yield Cell(row, recipe, seed, self.steps_of(recipe, model), model.path, self._measured(model, seed))
 
     def _measured(self, model: Model, seed: int) -> tuple[Measure, ...]:
         """What is kept beside the model, if it was measured just so, else measured and kept."""

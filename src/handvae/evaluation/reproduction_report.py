@@ -58,6 +58,8 @@ def markdown(work: Reproduction, cells: Sequence[Cell]) -> str:
             protocols[f"{column.heading}: N = {summary.measure.n}; {summary.measure.terms}"] = None
             entries.append(str(summary))
         lines.append(f"| {row.name} | {' | '.join(entries)} |")
+    if findings := work.findings(cells):
+        lines += ["", *(f"- {line}" for line in findings)]
     lines += ["", "Ours: mean over seeds, in brackets the lowest and the highest; -: not trained here."]
     lines += [f"Paper: {table.published}. {_comparable(work)}", ""]
     lines += [f"- {line}" for line in (*work.data, *(trained_as(found) for found in mine.values()), *protocols)]
@@ -72,7 +74,7 @@ def as_json(work: Reproduction, cells: Sequence[Cell]) -> dict[str, Any]:
         rows.append(
             {
                 "name": row.name, "published": dict(row.published), "training": trained_as(mine),
-                "runs": [str(job.folder(row.name, cell.seed)) for cell in mine],
+                "runs": [str(cell.model.parent) for cell in mine],
                 "measures": {name: Summary.of(mine, name).to_json() for name in names},
             }
         )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from handvae.training.presets import Preset, find_preset
 
 Scale = Literal["laptop", "full"]
-Kind = Literal["pictures"]
+Kind = Literal["pictures", "detectors"]
 """Which `Reproduction` makes a table; how a new kind is added is told there."""
 
 COMPILES_FROM = 2000

@@ -8,7 +8,9 @@ import torch
 
 from handvae.data.coco import CocoHands, check_coco
 from handvae.data.export.formats import write_data
+from handvae.data.export.stream import samples_of
 from handvae.data.hands import DataSpec
+from handvae.data.mixture import Mixture
 from handvae.data.sample import Sample
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
@@ -194,6 +196,43 @@ def test_fields_of_other_tools_are_passed_over(small_set):
         content["videos"] = []
 
     assert len(CocoHands(small_set(add))) == 3
+
+
+def gestures(content) -> None:
+    """A word, a digit, and none."""
+    first, second, _ = content["images"]
+    first["gesture"], second["digit"] = "victory", 5
+
+
+def test_gestures_are_words_or_digits_and_the_same_in_every_split(small_set):
+    def spoil(content):
+        gestures(content)
+        content["images"][1]["split"] = "test"
+
+    folder = small_set(spoil)
+    whole, test = CocoHands(folder), CocoHands(folder, "test")
+    assert whole.spec.gestures == test.spec.gestures == ("5", "victory")
+    assert whole.labels(torch.arange(3)).gesture.tolist() == [1, 0, -1]
+    assert test.labels(torch.arange(1)).gesture.tolist() == [0]
+
+
+def test_a_set_without_gestures_has_no_such_label(small_set):
+    data = CocoHands(small_set())
+    assert data.labels(torch.arange(3)).gesture is None
+    assert "gesture" not in data.spec.modalities
+
+
+def test_hands_of_no_gesture_have_none_in_a_mixture_either(small_set, tmp_path):
+    data = CocoHands(small_set(gestures))
+    assert Mixture([data, data]).labels(torch.arange(6)).gesture.tolist() == [1, 0, -1, 1, 0, -1]
+
+
+def test_gestures_are_written_and_read_again(small_set, tmp_path):
+    data = CocoHands(small_set(gestures))
+    write_data(tmp_path / "again", "coco", data.spec, samples_of(data, range(3)), "again")
+    again = CocoHands(tmp_path / "again")
+    assert again.spec.gestures == data.spec.gestures
+    assert again.labels(torch.arange(3)).gesture.tolist() == [1, 0, -1]
 
 
 def test_the_spec_says_what_the_set_has(tiny_set):

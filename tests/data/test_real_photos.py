@@ -3,6 +3,7 @@ import torch
 
 from handvae.data.coco import CocoHands, check_coco
 from handvae.data.view import Crop, cut
+from handvae.evaluation.picture_table import hold_out
 from handvae.geometry import procrustes_align
 from handvae.hand import RIGHT, bone_lengths
 
@@ -16,6 +17,14 @@ def test_the_split_is_the_published_one_and_shares_no_person(real_photos):
     train, test = labels(real_photos, "train"), labels(real_photos, "test")
     assert (len(train), len(test)) == (1516, 343)
     assert set(train.subject.tolist()).isdisjoint(test.subject.tolist())
+
+
+def test_the_ten_digits_are_gestures_that_can_be_held_out(real_photos):
+    whole = CocoHands(real_photos, "train")
+    poses = hold_out(whole, ["2", "7"])
+    assert whole.spec.gestures == tuple("0123456789")
+    assert len(poses.seen) + len(poses.unseen) == 1516
+    assert {poses.unseen.name(row)[len("images/")] for row in range(len(poses.unseen))} == {"2", "7"}  # the files say it too
 
 
 def test_every_hand_is_a_right_one_with_all_joints_in_the_plane_and_in_space(real_photos):

@@ -3,7 +3,8 @@
 A folder holds `annotations.json` and the pictures it names. One annotation is one hand: 21 triples (x px, y px, visibility) in `keypoints`;
 visibility is 0 for an unlabelled joint, 1 for a hidden one, 2 for one that is seen. Optional and understood: `keypoints_3d` (21 x 3 mm,
 root-relative), `hand_side`, `keypoints_spread` (21 px), `root_mm` and `camera` (the wrist in the camera frame and nine intrinsics: together
-they put `keypoints_3d` before the camera), and on the picture `split`, `person` and `provenance` (any object).
+they put `keypoints_3d` before the camera), and on the picture `split`, `person`, `gesture` (a word; or `digit`, a number, as of sign
+language) and `provenance` (any object).
 """
 
 import difflib
@@ -45,7 +46,14 @@ class _Picture(BaseModel):
     height: Side
     split: str | None = None
     person: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    gesture: str | None = None
+    digit: Annotated[int, Field(ge=0, le=99)] | None = None
     provenance: dict[str, Any] | None = None
+
+    @property
+    def posed(self) -> str:
+        """The name of the gesture; empty where it has none."""
+        return self.gesture or ("" if self.digit is None else str(self.digit))
 
 
 class _Licence(BaseModel):
@@ -88,6 +96,7 @@ class _Frame(NamedTuple):
     height: int
     split: str
     person: int | None
+    gesture: str
     provenance: str
 
 
@@ -109,6 +118,11 @@ class _Content:
         for name, column in self.columns.items():
             values = getattr(row, name) or ()
             column.extend(chain.from_iterable(values) if name == "keypoints_3d" else values)
+
+    @property
+    def gestures(self) -> tuple[str, ...]:
+        """Names of the gestures of all pictures, whatever their split."""
+        return tuple(sorted({picture.gesture for picture in self.pictures.values() if picture.gesture}))
 
     def column(self, name: str) -> Float[Tensor, "row number"] | None:
         """One label of all hands, or None where a hand lacks it."""
@@ -166,6 +180,7 @@ class CocoHands(HandData):
             modalities=("image", *(name for name, _ in self._labels.items())),
             sides="both" if len(sides) > 1 else sides.pop(),
             root=root_kind,
+            gestures=content.gestures,
             licence=", ".join(content.licences[:3]),
         )
 
@@ -260,7 +275,7 @@ def _annotations(path: Path, content: _Content) -> Iterator[_Annotation | Proble
                     yield Problem(where, f"two images have the id {entry.id}", "give each image its own id")
                 need_few(path, "pictures", len(content.pictures) + 1)
                 origin = "" if entry.provenance is None else json.dumps(entry.provenance)
-                frame = _Frame(entry.file_name, entry.width, entry.height, entry.split or "", entry.person, origin)
+                frame = _Frame(entry.file_name, entry.width, entry.height, entry.split or "", entry.person, entry.posed, origin)
                 content.pictures[entry.id] = frame
             case _Annotation():
                 if entry.id in seen:
@@ -346,6 +361,7 @@ def _labels(content: _Content) -> tuple[Hands, Literal["camera", "wrist"]]:
     if solid is not None and roots is not None and cameras is not None:
         solid, before_camera = solid + roots[:, None], True
     people = [frame.person for frame in content.frames]
+    places = {"": -1} | {name: place for place, name in enumerate(content.gestures)}
     hands = Hands(
         joints_2d=joints[..., :2].contiguous(),
         joint_valid=joints[..., 2] > 0,
@@ -355,5 +371,6 @@ def _labels(content: _Content) -> tuple[Hands, Literal["camera", "wrist"]]:
         intrinsics=None if cameras is None else cameras.unflatten(1, (3, 3)),
         side=torch.from_numpy(np.array(content.sides, np.int64)),
         subject=torch.tensor(people) if all(person is not None for person in people) else None,
+        gesture=torch.tensor([places[frame.gesture] for frame in content.frames]) if len(places) > 1 else None,
     )
     return hands, "camera" if before_camera else "wrist"

@@ -117,7 +117,8 @@ class Mixture(HandData):
         for name, used in self._distinct.items():
             values[name] = torch.searchsorted(used[number], values[name]) + sum(len(numbers) for numbers in used[:number])
         if "gesture" in values:
-            values["gesture"] = torch.tensor([self.spec.gestures.index(word) for word in part.spec.gestures])[values["gesture"]]
+            names = torch.tensor([*(self.spec.gestures.index(word) for word in part.spec.gestures), -1])  # the last for hands of no gesture
+            values["gesture"] = names[values["gesture"]]
         if self._at_wrist and "joints_3d" in values:
             values["joints_3d"] = values["joints_3d"] - root(values["joints_3d"], "wrist")[:, None]
         return Hands(**values)

@@ -22,7 +22,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             name = f"images/{number:06d}.png"
             pixels = picture_of(sample)
             write_pixels(folder / name, pixels)
-            images.item(_image(number, name, pixels, sample))
+            images.item(_image(number, name, pixels, sample, spec))
             annotations.item(annotation(number, sample) | _labels(sample, spec))
         info = {"description": description, "version": f"handvae {__version__}"}
         licences = [{"id": 1, "name": spec.licence or "not known"}]
@@ -34,13 +34,15 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
     return number
 
 
-def _image(number: int, name: str, pixels: np.ndarray, sample: Sample) -> dict[str, object]:
+def _image(number: int, name: str, pixels: np.ndarray, sample: Sample, spec: DataSpec) -> dict[str, object]:
     height, width = pixels.shape[:2]
     image: dict[str, object] = {"id": number, "file_name": name, "width": width, "height": height, "license": 1}
     if sample.split:
         image["split"] = sample.split
     if sample.subject is not None:
         image["person"] = sample.subject
+    if sample.gesture is not None and sample.gesture >= 0:
+        image["gesture"] = spec.gestures[sample.gesture]
     if sample.provenance:
         image["provenance"] = json.loads(sample.provenance)
     return image

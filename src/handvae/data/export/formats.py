@@ -61,7 +61,9 @@ class Format:
 
 
 _EVERYTHING = frozenset({"image", "joints_2d", *_WHAT}) - {"mask"}
-_COCO = frozenset({"image", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "joint_spread", "intrinsics", "side", "subject"})
+_COCO = frozenset(
+    {"image", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "joint_spread", "intrinsics", "side", "subject", "gesture"}
+)
 _IN_SPACE = frozenset({"image", "joints_2d", "joints_3d", "intrinsics", "joint_valid"})
 _FREIHAND = _IN_SPACE | {"mask", "scale_mm", "side"}
 _INTERHAND = _IN_SPACE | {"side", "subject"}

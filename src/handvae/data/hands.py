@@ -56,7 +56,7 @@ class Hands:
     subject: Int[Tensor, " batch"] | None = None
     """Same number: same person."""
     gesture: Int[Tensor, " batch"] | None = None
-    """Index into the data set's `DataSpec.gestures`."""
+    """Index into the data set's `DataSpec.gestures`; -1: none of them."""
     scale_mm: Float[Tensor, " batch"] | None = None
     """Length of the scale bone, for data that give it without the joints."""
     factors: Float[Tensor, "batch factor"] | None = None

@@ -15,7 +15,7 @@ from torch import Tensor
 from handvae.data.hands import Hands
 from handvae.data.reader import HandData
 from handvae.data.source import Source, open_data
-from handvae.data.subset import FewLabels
+from handvae.data.subset import FewLabels, by_gesture
 from handvae.errors import UserError
 from handvae.hand import root
 
@@ -137,6 +137,8 @@ def open_source(source: Source) -> HandData:
         raise UserError("--data.shares", "there is one data set", "name the others by --data.also")
     further = [open_data(root, source.also_split) for root in source.also]
     data = Mixture([first, *further], source.shares or None) if further else first
+    if source.hold_out:
+        data, _ = by_gesture(data, source.hold_out, "--data.hold-out")
     return data if source.labelled_share == 1 else FewLabels(data, source.labelled_share)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from handvae.data.hands import Hands
 from handvae.data.reader import HandData
+from handvae.errors import UserError
 
 
 class Subset(HandData):
@@ -73,3 +74,29 @@ class FewLabels(Subset):
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows, with `pose_known`."""
         return replace(super().labels(rows), pose_known=rows < self.known)
+
+
+def by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Subset, Subset]:
+    """A data set in two: the hands that show none of these gestures, and those that show one of them.
+
+    Args:
+        data: the data set.
+        gestures: their names.
+        option: what the user named them by.
+
+    Raises:
+        UserError: the data set names no gestures, or not these, or one side would be empty.
+    """
+    known = data.spec.gestures
+    if not known:
+        raise UserError(data.spec.name, "names no gestures", f"leave out {option}, or add `gesture` to its pictures (docs/data.md)")
+    for gesture in gestures:
+        if gesture not in known:
+            raise UserError(option, f"{data.spec.name} has no gesture {gesture!r}", f"there are {', '.join(known)}")
+    (labels,) = data.labels(torch.arange(len(data))).need("gesture")
+    held = torch.isin(labels, torch.tensor([known.index(gesture) for gesture in gestures]))
+    if held.all() or not held.any():
+        fault = f"{data.spec.name} has {int(held.sum())} hands of gestures {', '.join(gestures)}, of {len(data)}"
+        raise UserError(option, fault, "name gestures that are some of its hands'")
+    others, those = (Subset(data, rows.nonzero()[:, 0].tolist()) for rows in (~held, held))
+    return others, those

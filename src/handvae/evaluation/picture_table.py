@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from handvae.data.reader import HandData
-from handvae.data.subset import Subset
+from handvae.data.subset import by_gesture
 from handvae.errors import UserError
 from handvae.evaluation.consistency import pose_consistency
 from handvae.evaluation.features import Extractor
@@ -37,15 +35,7 @@ def hold_out(train: HandData, gestures: Sequence[str]) -> PoseSplit:
     Raises:
         UserError: the data set names no gestures, or not these, or too few hands would be left on either side.
     """
-    known = train.spec.gestures
-    if not known:
-        raise UserError(train.spec.name, "names no gestures", "leave out --hold-out: unseen poses are then those of split test")
-    for gesture in gestures:
-        if gesture not in known:
-            raise UserError("--hold-out", f"{train.spec.name} has no gesture {gesture!r}", f"there are {', '.join(known)}")
-    (labels,) = train.labels(torch.arange(len(train))).need("gesture")
-    held = torch.isin(labels, torch.tensor([known.index(gesture) for gesture in gestures]))
-    seen, unseen = (Subset(train, rows.nonzero()[:, 0].tolist()) for rows in (~held, held))
+    seen, unseen = by_gesture(train, gestures, "--hold-out")
     return PoseSplit(seen, unseen, f"gestures {', '.join(gestures)} of the training split, held out of training")
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from handvae.data.depth_files import from_nyu
 from handvae.data.interhand import InterhandHands
 from handvae.data.jsonfiles import read_json
 from handvae.data.mmpose import MmposeHands
-from handvae.data.nyu import EVALUATION_JOINTS, decode_depth
+from handvae.data.nyu import EVALUATION_JOINTS
 from handvae.data.pictures import read_picture
 from handvae.data.rhd import RhdHands, read_annotation
 from handvae.data.view import Crop, cut
@@ -157,7 +158,7 @@ def test_the_sides_of_interhands_sample_are_those_its_fingers_bend_to(sample):
 
 def test_nyus_first_test_frame_has_its_surface_before_its_joints(sample):
     """Published ground truth of the frame against the decoded depth: skin lies nearer to the camera than the joints in it."""
-    depth = decode_depth(read_picture(sample("depth") / "nyu" / "depth_1_0000001.png"))
+    depth = from_nyu(read_picture(sample("depth") / "nyu" / "depth_1_0000001.png"))
     assert depth.shape == (480, 640)
     truth = torch.from_numpy(np.load(sample("metrics") / "published_predictions.npz")["nyu_gt_uvd"][0]).float()
     assert truth.shape == (len(EVALUATION_JOINTS), 3)

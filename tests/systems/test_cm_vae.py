@@ -14,8 +14,8 @@ from handvae.data.subset import FewLabels
 from handvae.data.view import Crop, cut, move_labels
 from handvae.hand import LEFT, RIGHT, root, scale_bone
 from handvae.noise import Noise
-from handvae.rv import RandomVariable
-from handvae.systems.cm_vae import CmVae, CmVaeConfig, fuse
+from handvae.rv.fusion import fuse
+from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.training.checkpoint import load_model
 from handvae.training.config import Train
 from handvae.training.distributed import Ranks
@@ -284,23 +284,12 @@ def test_a_reading_does_not_depend_on_its_batch(build, seen):
     close(alone.spread, whole.spread[3:4], rtol=1e-4, atol=1e-5)
 
 
-def test_fusing_is_bayes_rule_for_gaussians():
-    """Noisy readings of one z ~ N(0, 1): the product of posteriors is the posterior given all readings."""
-    readings, noises = torch.tensor([0.7, -0.2, 1.1]), torch.tensor([0.5, 1.0, 0.3])
-    each = [RandomVariable((x / s / (1 + 1 / s)).view(1, 1), (1 / (1 + 1 / s)).view(1, 1)) for x, s in zip(readings, noises, strict=True)]
-    precision = 1 + (1 / noises).sum()
-    together = fuse(each)
-    close(together.var.squeeze(), 1 / precision)
-    close(together.mean.squeeze(), (readings / noises).sum() / precision)
-    assert fuse(each[:1]) is each[0]
-
-
 def test_more_modalities_never_widen_the_posterior(build, seen):
     system = build(ALL).eval()
     rgb, flat = (system.encode(seen, modality) for modality in ("rgb", "2d"))
     both = fuse([rgb, flat])
     assert (both.var <= torch.minimum(rgb.var, flat.var).clamp_max(1) + 1e-6).all()
-    assert system.estimate(seen, ["rgb", "2d"]).joints.shape == (16, 21, 3)
+    assert system.estimate(seen, ["image", "joints_2d"]).joints.shape == (16, 21, 3)
 
 
 def test_a_picture_alone_is_read_where_the_data_have_one_side(drawn, seen):
@@ -331,7 +320,8 @@ def test_lifting_is_trained_and_measured_without_a_picture(handvae, refused, tin
     measures = {m["name"]: m for m in model["measures"]}
     assert "root wrist" in measures["epe"]["protocol_text"]
     line = refused("estimate", tiny_set / "images" / "000.png", "--model", run, "--out", tmp_path / "estimate")
-    assert "reads joints, and photos are given" in line
+    assert "is a photo, and" in line
+    assert "reads a JSON file of 2D joints" in line
 
 
 def test_a_model_without_the_scale_is_measured_in_its_own_unit_and_reads_photos(handvae, tiny_set, tmp_path):

@@ -17,7 +17,7 @@ COMMANDS = {
     "synthesize": "labelled pictures of hands in the poses you ask for",
     "transfer": "the appearance of one photo on the pose of another",
     "walk": "an animation from one pose, or one appearance, to another",
-    "estimate": "read poses from photos",
+    "estimate": "read poses from photos, depth pictures or 2D joints",
     "render": "procedural hands with every label, or a sheet of one pose",
     "data": "look at a data set (info), find its faults (check), change its format (convert), label pictures (label)",
     "upsample": "more labelled pictures of a set, each checked by a detector, with a report",

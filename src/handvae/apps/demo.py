@@ -9,10 +9,11 @@ import torch
 
 from handvae.apps.drawing import enlarge, grid, write_gif
 from handvae.apps.estimate import estimate, overlay
-from handvae.apps.inputs import Photo, pictures_in, read_photo, read_poses
+from handvae.apps.inputs import Seen, pictures_in, read_photo, read_poses
 from handvae.apps.options import parse
 from handvae.apps.transfer import SIDE, pose_header, transfer_sheet
 from handvae.apps.walk import frames, pose_walk
+from handvae.data.hands import Hands
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.hand import POSE_NAMES
 from handvae.noise import Noise
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{options.out / 'estimate.png'}: joints read from {origin}")
 
 
-def _photos(options: Options, system: Generator, joints: torch.Tensor, looks: torch.Tensor) -> list[Photo]:
+def _photos(options: Options, system: Generator, joints: torch.Tensor, looks: torch.Tensor) -> list[Seen]:
     if options.photos is not None:
         return [read_photo(path, None, system.crop) for path in pictures_in(options.photos)[:4]]
     chosen = [POSE_NAMES.index(name) for name in ("victory", "flat", "point", "open")]
@@ -83,7 +84,7 @@ def _photos(options: Options, system: Generator, joints: torch.Tensor, looks: to
     whole = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     names = [Path(POSE_NAMES[i]) for i in chosen]
     return [
-        Photo(name, as_pixels(picture.numpy()), whole, picture[None], "the model's own picture")
+        Seen(name, as_pixels(picture.numpy()), whole, Hands(image=picture[None]), "the model's own picture")
         for name, picture in zip(names, pictures, strict=True)
     ]
 

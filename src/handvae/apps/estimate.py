@@ -1,4 +1,4 @@
-"""`handvae estimate`: poses from photos, with an overlay, JSON and the spread that the model claims."""
+"""`handvae estimate`: poses from photos, depth pictures or 2D joints, with an overlay, a 3D plot, JSON and the spread that is claimed."""
 
 import json
 from collections.abc import Sequence
@@ -10,47 +10,66 @@ import numpy as np
 import torch
 import tyro
 
+from handvae.apps.depth_input import see_depth
 from handvae.apps.drawing import draw_skeleton, enlarge
-from handvae.apps.inputs import Photo, pictures_in, read_photo, recrop
+from handvae.apps.inputs import Box, Seen, pictures_in, read_photo, recrop
+from handvae.apps.joints_input import read_flat_hands, see_joints
 from handvae.apps.options import parse
+from handvae.apps.plot_3d import plot_joints
+from handvae.data.depth_files import Encoding, is_plane
 from handvae.data.hands import Hands
 from handvae.data.pictures import write_picture
-from handvae.data.view import in_own_crop, to_crop_px
+from handvae.data.view import in_own_crop, to_crop_px, to_crop_units
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.geometry import apply_affine, invert_affine
-from handvae.hand import JOINT_NAMES, LEFT, RIGHT
-from handvae.systems.system import Prediction, Reader
+from handvae.hand import JOINT_NAMES, LEFT, RIGHT, HandShape
+from handvae.systems.system import Input, Prediction, Reader
 from handvae.training.checkpoint import load_model
+
+WORDS: dict[Input, str] = {"image": "a photo", "depth": "a depth picture", "joints_2d": "a JSON file of 2D joints"}
+"""What models read."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Read the pose of the hand in each photo."""
+    """Read the pose of the hand in each photo, depth picture or file of 2D joints, whichever the model reads."""
 
-    photos: tyro.conf.Positional[tuple[Path, ...]]
-    """Pictures, or folders of pictures."""
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Photos or depth pictures (PNG), folders of them, or JSON files of 2D joints: 21 pairs [x, y], or COCO keypoints."""
     out: Path = Path("out/estimate")
-    """Folder for overlays and estimate.json."""
+    """Folder for overlays, 3D plots and estimate.json."""
     model: str = "detector-64"
     """A shipped model, a .safetensors file or a run folder."""
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
-    """Where the hand's joints are, px; else a COCO file beside the photo tells, else the whole picture is taken."""
+    """Where the hand's joints are, px; else a COCO file beside a photo tells, else the whole picture or the nearest thing is taken."""
     side: Annotated[str, tyro.conf.arg(metavar="left|right")] = "right"
     """Which hand it is; the other one is mirrored for the model and back."""
+    together: bool = False
+    """All files show one hand: what a model reads in its photo, its depth and its joints is fused."""
+    depth_encoding: Encoding = "plane"
+    """How depth pictures are packed: one channel of 16 bits, or into colours as a data set does it."""
+    depth_unit_mm: float = 1.0
+    """What one unit of a 16-bit depth picture stands for."""
+    focal: float = 0.0
+    """Focal length of the depth camera, px; 0 guesses."""
+    bone_mm: float = 0.0
+    """Length of the hand's bone from the middle finger's base to its next joint: joints are then also given in mm."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A hand read from a photo, in pixels of the whole picture."""
+    """A hand that was read, in pixels of the whole picture, or in the unit of the joints that were given."""
 
-    photo: Photo
+    photo: Seen
     joints_px: np.ndarray
     """(21, 2)."""
     spread_px: np.ndarray
     """(21,) standard deviation claimed by the model; not calibrated."""
     joints_bones: np.ndarray | None
     """(21, 3), root-relative, in bone units; only of a 3D model."""
+    spread_bones: np.ndarray | None = None
+    """(21, 3) standard deviations, likewise."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -59,29 +78,35 @@ def main(arguments: Sequence[str]) -> None:
     box = parse_box(options.box)
     if options.side not in ("left", "right"):
         raise UserError("--side", f"is {options.side!r}", "give left or right")
+    for name, value in (("--depth-unit-mm", options.depth_unit_mm), ("--focal", options.focal), ("--bone-mm", options.bone_mm)):
+        if not 0 <= value < float("inf") or (name == "--depth-unit-mm" and not value):
+            raise UserError(name, f"is {value}", "give a positive number")
     system = load_model(options.model).reader
-    if system.reads != ("image",):
-        fault = f"reads {', '.join(system.reads) or 'joints'}, and photos are given"
-        raise UserError(options.model, fault, "give a model that reads RGB pictures")
-    paths = [path for given in options.photos for path in pictures_in(given)]
+    paths = [path for given in options.files for path in pictures_in(given)]
     if not paths:
-        raise UserError("estimate", "no photo given", "name at least one picture")
-    mirror = system.spec.sides != "both" and options.side != system.spec.sides
-    photos = [read_photo(path, box, system.crop, mirror) for path in paths]  # every input is checked before anything is written
+        raise UserError("estimate", "no photo given", "name at least one picture or file of joints")
+    seen = [pair for path in paths for pair in _see(options, system, path, box)]  # every input is checked before anything is written
+    groups = [_one_hand(seen)] if options.together else [[pair] for pair in seen]
     options.out.mkdir(parents=True, exist_ok=True)
-    hands = []
-    for number, photo in enumerate(photos):
-        found = estimate(system, photo, options.side)
-        name = f"{number:04d}_{photo.path.stem}.png" if len(photos) > 1 else f"{photo.path.stem}.png"
-        write_picture(options.out / name, overlay(found))
-        hands.append(_entry(found, name))
-        print(f"{photo.path}: crop from {found.photo.found_by}; spread {found.spread_px.mean():.1f} px; overlay {options.out / name}")
-    text = json.dumps({"model": options.model, "joint_names": JOINT_NAMES, "hands": hands}, indent=1)
+    entries = []
+    for number, group in enumerate(groups):
+        (photo, side), beside = group[0], [other for other, _ in group[1:]]
+        found = estimate(system, photo, side, beside)
+        stem = f"{number:04d}_{photo.path.stem}" if len(groups) > 1 else photo.path.stem
+        write_picture(options.out / f"{stem}.png", overlay(found))
+        entries.append(_entry(found, f"{stem}.png", side, options.bone_mm or system.unit_mm))
+        if found.joints_bones is not None and found.spread_bones is not None:
+            entries[-1] |= {"plot_3d": f"{stem}_3d.png", "root": system.root}
+            write_picture(options.out / f"{stem}_3d.png", plot_joints(found.joints_bones, found.spread_bones, "bone units"))
+        unit = "" if photo.hands.joints_2d is not None else " px"
+        spread = f"spread {found.spread_px.mean():.3g}{unit}"
+        print(f"{photo.path}: crop from {found.photo.found_by}; {spread}; overlay {options.out / f'{stem}.png'}")
+    text = json.dumps({"model": options.model, "joint_names": JOINT_NAMES, "hands": entries}, indent=1)
     write_text_atomically(options.out / "estimate.json", text)
     print(f"joints: {options.out / 'estimate.json'}")
 
 
-def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
+def parse_box(text: str | None) -> Box | None:
     """x,y,width,height, or None."""
     if text is None:
         return None
@@ -92,54 +117,120 @@ def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
     return x, y, width, height
 
 
-def estimate(system: Reader, photo: Photo, side: str = "right") -> Estimate:
-    """Read one photo of a left or right hand; where the whole picture was taken, read again round the joints found."""
-    prediction = _read(system, photo, side)
+def _see(options: Options, system: Reader, path: Path, box: Box | None) -> list[tuple[Seen, str]]:
+    """The hands of a file and which side each is.
+
+    Raises:
+        UserError: the file is damaged, or the model does not read this kind of file.
+    """
+    joints = path.suffix.lower() == ".json"
+    packed = options.depth_encoding != "plane" or ("image" not in system.inputs and "depth" in system.inputs)
+    kind: Input = "joints_2d" if joints else "depth" if packed or is_plane(path) else "image"
+    if kind not in system.inputs:
+        can = " or ".join(WORDS[one] for one in system.inputs)
+        fault = f"is {WORDS[kind]}, and {options.model} reads {can}"
+        raise UserError(path, fault, f"give {can}, or a model that reads {WORDS[kind]}")
+
+    def mirror(side: str) -> bool:
+        return system.spec.sides != "both" and side != system.spec.sides
+
+    if kind == "joints_2d":
+        sides = [(hand, hand.side or options.side) for hand in read_flat_hands(path)]
+        return [(see_joints(path, hand, box, system.crop, mirror(side)), side) for hand, side in sides]
+    if kind == "depth":
+        packing = (options.depth_encoding, options.depth_unit_mm, options.focal)
+        return [(see_depth(path, system.crop, mirror(options.side), box, *packing), options.side)]
+    return [(read_photo(path, box, system.crop, mirror(options.side)), options.side)]
+
+
+def _one_hand(seen: list[tuple[Seen, str]]) -> list[tuple[Seen, str]]:
+    """The same, if they can be of one hand: one of each kind."""
+    kinds = [name for photo, _ in seen for name, _ in photo.hands.items() if name in WORDS]
+    twice = [said for name, said in WORDS.items() if kinds.count(name) > 1]
+    if twice:
+        raise UserError("--together", f"several hands are given, each by {twice[0]}", "give one file of each kind, of one hand")
+    return seen
+
+
+def estimate(system: Reader, photo: Seen, side: str = "right", beside: Sequence[Seen] = ()) -> Estimate:
+    """Read a left or right hand; where a whole photo was taken, 2D models read again round the joints found.
+
+    Args:
+        system: reads.
+        photo: what the hand is read from, and seen in.
+        side: which hand it is.
+        beside: other kinds of input that show the same hand, fused with it.
+    """
+    prediction = _read(system, [photo, *beside], side)
     if photo.found_by == "the whole picture" and system.pose == "2d":
         photo = recrop(photo, _in_picture(system, prediction, photo), system.crop)
-        prediction = _read(system, photo, side)
+        prediction = _read(system, [photo, *beside], side)
     joints = _in_picture(system, prediction, photo)
     px = system.crop.size_px / 2 / float(torch.linalg.det(photo.affine[:, :2]).abs().sqrt())
-    solid = None
-    if system.pose == "3d":  # bone units; their size in the picture is known from where the joints lie there
-        solid = (prediction.joints[0] * torch.tensor([-1.0 if photo.mirrored else 1.0, 1.0, 1.0])).numpy()
-        px = float(
-            (joints.amax(0) - joints.amin(0)).max() / (prediction.joints[0, :, :2].amax(0) - prediction.joints[0, :, :2].amin(0)).max()
-        )
-    spread = prediction.spread[0].square().mean(-1).sqrt() * px
-    return Estimate(photo, joints.numpy(), spread.numpy(), solid)
+    if system.pose == "2d":
+        spread = prediction.spread[0].square().mean(-1).sqrt() * px
+        return Estimate(photo, joints.numpy(), spread.numpy(), None)
+    # bone units; their size in the picture is known from where the joints lie there
+    solid = (prediction.joints[0] * torch.tensor([-1.0 if photo.mirrored else 1.0, 1.0, 1.0])).numpy()
+    extent = (prediction.joints[0, :, :2].amax(0) - prediction.joints[0, :, :2].amin(0)).max()
+    spread = prediction.spread[0].square().mean(-1).sqrt() * float((joints.amax(0) - joints.amin(0)).max() / extent)
+    return Estimate(photo, joints.numpy(), spread.numpy(), solid, prediction.spread[0].numpy())
 
 
-def _read(system: Reader, photo: Photo, side: str) -> Prediction:
-    """What the system reads in the crop; one whose crops show both sides is told which it is."""
+def _read(system: Reader, photos: Sequence[Seen], side: str) -> Prediction:
+    """What the system reads in the crops; one whose crops show both sides is told which it is."""
     shown = system.spec.sides if system.spec.sides != "both" else side
-    return system.estimate(Hands(image=photo.crop, side=torch.tensor([LEFT if shown == "left" else RIGHT])))
+    fields = {name: value for photo in photos for name, value in photo.hands.items()}
+    hands = Hands(**fields, side=torch.tensor([LEFT if shown == "left" else RIGHT]))
+    return system.estimate(hands, [one for one in system.inputs if one in fields])
 
 
 def overlay(found: Estimate, side: int = 512) -> np.ndarray:
-    """The photo with skeleton and spread drawn on it."""
-    large = enlarge(found.photo.pixels, side)
-    zoom = max(large.shape[:2]) / max(found.photo.pixels.shape[:2])
-    return draw_skeleton(large, found.joints_px * zoom, found.spread_px * zoom)
+    """The picture with skeleton and spread drawn on it."""
+    photo = found.photo
+    large = enlarge(photo.pixels, side)
+    zoom = photo.zoom * max(large.shape[:2]) / max(photo.pixels.shape[:2])
+    return draw_skeleton(large, (found.joints_px - np.array(photo.corner)) * zoom, found.spread_px * zoom)
 
 
-def _in_picture(system: Reader, prediction: Prediction, photo: Photo) -> torch.Tensor:
-    flat = prediction.joints
-    if system.pose == "3d":  # seen without perspective, filling the crop as the joints of every crop do
-        flat = in_own_crop(flat[..., :2], system.crop.margin)
+def _in_picture(system: Reader, prediction: Prediction, photo: Seen) -> torch.Tensor:
+    flat = prediction.joints if system.pose == "2d" else _flattened(system, prediction.joints, photo)
     in_crop = to_crop_px(flat, system.crop.size_px)
     return apply_affine(in_crop, invert_affine(photo.affine[None]))[0]
 
 
-def _entry(found: Estimate, overlay_name: str) -> dict[str, object]:
+def _flattened(system: Reader, joints: torch.Tensor, photo: Seen) -> torch.Tensor:
+    """3D joints in crop units, without perspective: on the 2D joints if those are given, else as the joints of every crop lie."""
+    flat, crop = joints[..., :2], system.crop
+    given, valid = photo.hands.joints_2d, photo.hands.joint_valid
+    if given is not None and valid is not None:  # the scale and shift that fit best
+        target = to_crop_units(given, crop.size_px)[:, valid[0]]
+        source = flat[:, valid[0]]
+        middle, goal = source.mean(1, keepdim=True), target.mean(1, keepdim=True)
+        scale = ((source - middle) * (target - goal)).sum() / (source - middle).square().sum().clamp_min(1e-9)
+        return (flat - middle) * scale.clamp_min(1e-3) + goal
+    if crop.box == "cube":  # about the joints' mean, and of known size
+        bone_mm = system.unit_mm or float(HandShape.mean().lengths_mm[2, 0])
+        return (flat - flat.mean(1, keepdim=True)) * (2 * bone_mm / crop.cube_mm)
+    if crop.box == "hand3d":  # about joint 9, as far as the farthest joint
+        centred = flat - flat[:, 9:10]
+        return centred / centred.abs().amax((1, 2), keepdim=True).clamp_min(1e-6)
+    return in_own_crop(flat, crop.margin)
+
+
+def _entry(found: Estimate, overlay_name: str, side: str, unit_mm: float | None) -> dict[str, object]:
     entry: dict[str, object] = {
         "photo": str(found.photo.path),
         "crop_from": found.photo.found_by,
+        "hand_side": side,
         "overlay": overlay_name,
         "keypoints": np.round(found.joints_px, 3).tolist(),
         "spread_px": np.round(found.spread_px, 3).tolist(),
         "spread_is": "standard deviation claimed by the model, not calibrated",
     }
-    if found.joints_bones is not None:
-        entry["keypoints_3d_bone_units"] = np.round(found.joints_bones, 4).tolist()
+    if found.joints_bones is not None and found.spread_bones is not None:
+        named = {"keypoints_3d": found.joints_bones, "spread_3d": found.spread_bones}
+        entry |= {f"{name}_bone_units": np.round(values, 4).tolist() for name, values in named.items()}
+        if unit_mm:
+            entry |= {f"{name}_mm": np.round(values * unit_mm, 3).tolist() for name, values in named.items()}
     return entry

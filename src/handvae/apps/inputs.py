@@ -1,7 +1,7 @@
 """What users name on the command line - a pose, a photo, a box - as tensors for a model; each says which reading it took."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +26,8 @@ from handvae.systems.system import Generator
 from handvae.training.checkpoint import Model
 from handvae.training.looks import read_looks
 
+Box = tuple[float, float, float, float]
+"""x, y, width, height, px."""
 LARGEST_BOX = 10
 """Side of a box over the picture's; a larger one is a slip."""
 
@@ -120,39 +122,47 @@ def _choose(model: Generator, flat: Tensor, solid: Tensor | None, names: tuple[s
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A hand cut out of a user's picture."""
+class Seen:
+    """A hand cut out of a user's picture, depth picture or file of joints."""
 
     path: Path
     pixels: np.ndarray
-    """The whole picture, RGB."""
+    """The whole picture, RGB, for people; of depth and joints, one that is drawn of them."""
     affine: Float[Tensor, "2 3"]
     """Picture to crop."""
-    crop: Float[Tensor, "1 3 size size"]
+    hands: Hands
+    """One crop, with the field that models read."""
     found_by: str
     """Which crop was used, for the user."""
     mirrored: bool = False
+    corner: tuple[float, float] = (0.0, 0.0)
+    """Where the left upper corner of `pixels` lies, in the unit of the user's coordinates: pixels of a picture, anything of joints."""
+    zoom: float = 1.0
+    """Pixels of `pixels` for one of that unit."""
+
+    @property
+    def crop(self) -> Float[Tensor, "1 3 size size"]:
+        """The crop of a photo."""
+        return self.hands.need("image")[0]
 
 
-def read_photo(path: Path, box: tuple[float, float, float, float] | None, crop: Crop, mirror: bool = False) -> Photo:
+def read_photo(path: Path, box: Box | None, crop: Crop, mirror: bool = False) -> Seen:
     """Cut the hand out of a picture by `box` (x, y, width, height of the joints, px), by a COCO file beside it, or take it whole."""
     pixels = read_picture(path)
     height, width = pixels.shape[:2]
     if box is not None:
+        need_box(path, box, width, height)
         x, y, across, down = box
-        apart = x >= width or y >= height or x + across <= 0 or y + down <= 0
-        if not all(np.isfinite(box)) or min(across, down) < 1 or max(across, down) > LARGEST_BOX * max(width, height) or apart:
-            raise UserError("--box", f"{box} does not lie in the {width} x {height} picture {path}", "give x,y,width,height in pixels")
         return _cut_square(path, pixels, (x + across / 2, y + down / 2), max(across, down) * crop.margin, crop, "--box", mirror)
     labelled = _label_of(path)
     if labelled is not None:
-        affine = place(labelled, crop, None, Noise(0))[0]
+        affine = place(_sufficient(labelled), replace(crop, box="joints" if crop.box == "cube" else crop.box), None, Noise(0))[0]
         mirrored = bool(torch.linalg.det(affine[:, :2]) < 0)
-        return Photo(path, pixels, affine, _warped(pixels, affine, crop), "the keypoints' box in annotations.json", mirrored)
+        return Seen(path, pixels, affine, _warped(pixels, affine, crop), "the keypoints' box in annotations.json", mirrored)
     return _cut_square(path, pixels, (width / 2, height / 2), float(max(width, height)), crop, "the whole picture", mirror)
 
 
-def recrop(photo: Photo, joints_px: Float[Tensor, "joint 2"], crop: Crop) -> Photo:
+def recrop(photo: Seen, joints_px: Float[Tensor, "joint 2"], crop: Crop) -> Seen:
     """The same photo cut again round joints that were found in it, in pixels of the whole picture."""
     low, high = joints_px.amin(0), joints_px.amax(0)
     centre, side = ((low + high) / 2).tolist(), float((high - low).max()) * crop.margin
@@ -160,15 +170,32 @@ def recrop(photo: Photo, joints_px: Float[Tensor, "joint 2"], crop: Crop) -> Pho
     return _cut_square(photo.path, photo.pixels, (centre[0], centre[1]), max(side, 8.0), crop, found_by, photo.mirrored)
 
 
-def _cut_square(path: Path, pixels: np.ndarray, centre: tuple[float, float], side: float, crop: Crop, found_by: str, mirror: bool) -> Photo:
+def _cut_square(path: Path, pixels: np.ndarray, centre: tuple[float, float], side: float, crop: Crop, found_by: str, mirror: bool) -> Seen:
+    affine = square_affine(centre, side, crop, mirror)
+    return Seen(path, pixels, affine, _warped(pixels, affine, crop), found_by, mirror)
+
+
+def square_affine(centre: tuple[float, float], side: float, crop: Crop, mirror: bool) -> Float[Tensor, "2 3"]:
+    """From the picture to the crop of a square, in px, mirrored if that is asked for."""
     affine = crop_affine(torch.tensor([centre]), torch.tensor([side]), crop.size_px)[0]
-    if mirror:
-        affine = torch.stack([torch.tensor([0.0, 0.0, crop.size_px]) - affine[0], affine[1]])
-    return Photo(path, pixels, affine, _warped(pixels, affine, crop), found_by, mirror)
+    return torch.stack([torch.tensor([0.0, 0.0, crop.size_px]) - affine[0], affine[1]]) if mirror else affine
 
 
-def _warped(pixels: np.ndarray, affine: Tensor, crop: Crop) -> Tensor:
-    return torch.from_numpy(warp(pixels, affine.numpy(), crop.size_px)).permute(2, 0, 1)[None].float() / 255
+def need_box(path: Path, box: Box, width: int, height: int) -> None:
+    """Refuse a box that does not lie in the picture."""
+    x, y, across, down = box
+    apart = x >= width or y >= height or x + across <= 0 or y + down <= 0
+    if not all(np.isfinite(box)) or min(across, down) < 1 or max(across, down) > LARGEST_BOX * max(width, height) or apart:
+        raise UserError("--box", f"{box} does not lie in the {width} x {height} picture {path}", "give x,y,width,height in pixels")
+
+
+def _warped(pixels: np.ndarray, affine: Tensor, crop: Crop) -> Hands:
+    return Hands(image=torch.from_numpy(warp(pixels, affine.numpy(), crop.size_px)).permute(2, 0, 1)[None].float() / 255)
+
+
+def _sufficient(labels: Hands) -> Hands:
+    """All joints are taken as visible where labels do not tell."""
+    return labels if labels.joint_visible is not None else replace(labels, joint_visible=labels.joint_valid)
 
 
 def _label_of(path: Path) -> Hands | None:

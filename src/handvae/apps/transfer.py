@@ -12,7 +12,7 @@ import tyro
 
 from handvae.apps.drawing import draw_skeleton, enlarge, grid
 from handvae.apps.estimate import parse_box
-from handvae.apps.inputs import Photo, pictures_in, read_look, read_photo, read_poses
+from handvae.apps.inputs import Seen, pictures_in, read_look, read_photo, read_poses
 from handvae.apps.options import parse
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.view import to_crop_px
@@ -89,7 +89,7 @@ def pose_header(joints: torch.Tensor, size_px: int) -> np.ndarray:
     return draw_skeleton(white, to_crop_px(joints, size_px).numpy() * (SIDE / size_px))
 
 
-def transfer_sheet(system: Generator, looks: Sequence[Photo], joints: torch.Tensor, headers: Sequence[np.ndarray]) -> np.ndarray:
+def transfer_sheet(system: Generator, looks: Sequence[Seen], joints: torch.Tensor, headers: Sequence[np.ndarray]) -> np.ndarray:
     """First row: the poses. Then an appearance a row: photo, plain reconstruction, the poses with its looks."""
     white = np.full((SIDE, SIDE, 3), 255, np.uint8)
     rows = [[white, white, *headers]]

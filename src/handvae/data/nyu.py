@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from handvae.data.depth_files import from_nyu
 from handvae.data.hands import DataSpec
 from handvae.data.matfiles import read_mat
 from handvae.data.pictures import read_picture
@@ -84,11 +85,5 @@ class NyuHands(KeptData):
         return read_picture(self.root / self.names[row].replace("depth_1", "rgb_1"))
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
-        """Depth in mm; NYU keeps the high byte in green and the low byte in blue."""
-        return decode_depth(read_picture(self.root / self.names[row]))
-
-
-def decode_depth(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width"]:
-    """Depth in mm of an NYU depth picture."""
-    wide = pixels.astype(np.float32)
-    return wide[..., 1] * 256 + wide[..., 2]
+        """Depth in mm, 0 where unknown."""
+        return from_nyu(read_picture(self.root / self.names[row]))

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from handvae.data.depth_files import from_rhd
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.matfiles import read_mat
 from handvae.data.pickles import read_pickle
@@ -161,9 +162,8 @@ class RhdHands(HandData):
         return read_picture(self.root / self._name(row, "color"))
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
-        """Depth in mm; RHD keeps 65,535ths of 5 m in red (high byte) and green."""
-        pixels = read_picture(self.root / self._name(row, "depth")).astype(np.float32)
-        return (pixels[..., 0] * 256 + pixels[..., 1]) * np.float32(5000 / 65535)
+        """Depth in mm."""
+        return from_rhd(read_picture(self.root / self._name(row, "depth")))
 
     def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """Palm and fingers of this row's hand; RHD knows no forearm."""

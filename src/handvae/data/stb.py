@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from handvae.data.depth_files import from_stb
 from handvae.data.hands import DataSpec
 from handvae.data.matfiles import read_mat
 from handvae.data.pictures import read_picture
@@ -117,8 +118,7 @@ class StbHands(KeptData):
         return read_picture(self.root / self.names[row])
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
-        """Depth in mm; STB keeps the low byte in red and the high byte in green."""
+        """Depth in mm, 0 where unknown."""
         if "depth" not in self.spec.modalities:
             self._lacks("depth")
-        pixels = read_picture(self.root / self.names[row]).astype(np.float32)
-        return pixels[..., 0] + 256 * pixels[..., 1]
+        return from_stb(read_picture(self.root / self.names[row]))

@@ -27,7 +27,8 @@ from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.resnet import ResNet18
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
-from handvae.systems.system import Losses, Phase, Prediction, Reader, Stage, predict_by_samples
+from handvae.rv.fusion import fuse
+from handvae.systems.system import Input, Losses, Phase, Prediction, Reader, Stage, predict_by_samples
 
 Modality = Literal["rgb", "depth", "2d", "3d"]
 MODALITIES: tuple[Modality, ...] = ("rgb", "depth", "2d", "3d")
@@ -37,6 +38,8 @@ AXES: dict[Modality, int] = {"2d": 2, "3d": 3}
 FIELDS: dict[Modality, PixelField] = {"rgb": "image", "depth": "depth"}
 SOURCES: dict[Modality, str] = {"rgb": "image", "depth": "depth", "2d": "joints_2d", "3d": "joints_3d"}
 """Fields of `Hands` that modalities come from."""
+INPUTS: dict[Modality, Input] = {"rgb": "image", "depth": "depth", "2d": "joints_2d"}
+"""Those that poses are read from."""
 MAX_WIDTH = 8192
 """Of any layer; what a damaged model file may ask for."""
 SHEET_PX = 128
@@ -154,6 +157,8 @@ class CmVae(Reader):
         self.decoders = nn.ModuleDict({modality: self._decoder(modality) for modality in config.decoded})
         self.fields = tuple(field for modality, field in FIELDS.items() if modality in (*config.encoded, *config.decoded))
         self.reads = (FIELDS[config.input],) if config.input in FIELDS else ()
+        read: list[Modality] = [config.input, *(modality for modality in config.encoded if modality != "3d")]
+        self.inputs = tuple(dict.fromkeys(INPUTS[modality] for modality in read))
         self.sheet_rows = f"{config.input}; decoded from it: {', '.join(config.decoded)}; labels in 3D"
         self.register_buffer("mean_bone_mm", torch.ones(()))  # measured on the training labels where no scale is given
 
@@ -246,6 +251,13 @@ class CmVae(Reader):
         (value,) = hands.need(SOURCES[modality])
         return torch.ones(len(hands), self.spec.joints, dtype=torch.bool, device=value.device)
 
+    def there(self, hands: Hands, modality: Modality) -> Bool[Tensor, " batch"]:
+        """Which hands have a modality at all: a known joint, a pixel whose depth is known; a picture always is."""
+        if modality == "depth":
+            (depth,) = hands.need("depth")
+            return (depth > 0).flatten(1).any(1)
+        return self.known(hands, modality).any(1)
+
     def _depth_centre(self, hands: Hands) -> Float[Tensor, "batch 3"]:
         """The middle of the cube: the labelled joints' mean as depth data sets give it, else the median of the depths seen."""
         (depth,) = hands.need("depth")
@@ -295,14 +307,18 @@ class CmVae(Reader):
         return self.estimate(Hands(image=image))
 
     @torch.no_grad()
-    def estimate(self, hands: Hands, modalities: Sequence[Modality] = ()) -> Prediction:
+    def estimate(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from crops.
 
         Args:
             hands: crops, with their sides where the model is to be told.
-            modalities: what to read; the model's input if not given, several are fused.
+            inputs: what to read; the model's own input if not given. Several are fused, and each hand does without those it lacks.
         """
-        posterior = fuse([self.encode(hands, modality) for modality in modalities or (self.config.input,)])
+        if not set(inputs) <= set(self.inputs):
+            raise ValueError(f"this model reads {', '.join(self.inputs)}, not {', '.join(inputs)}")
+        chosen: Sequence[Modality] = [modality for modality in self.config.encoded if SOURCES[modality] in inputs]
+        chosen = chosen or [self.config.input]
+        posterior = fuse([self.encode(hands, modality) for modality in chosen], [self.there(hands, modality) for modality in chosen])
         return predict_by_samples(posterior, lambda z: self.decode(z, "3d"), self.config.posterior_samples)
 
     @torch.no_grad()
@@ -342,21 +358,6 @@ class CmVae(Reader):
             return F.interpolate(picture, size=(SHEET_PX, SHEET_PX), mode="nearest")
         flat = value if modality == "2d" else in_own_crop(value[..., :2], self.crop.margin).nan_to_num()
         return (1 - limb_maps(flat, SHEET_PX, 0.02).amax(1, keepdim=True)).expand(-1, 3, -1, -1)
-
-
-def fuse(posteriors: Sequence[RandomVariable]) -> RandomVariable:
-    """The posterior that several modalities agree on; ours, beyond the paper.
-
-    If they depend on one another through z alone, p(z | x_1 .. x_n) is proportional to N(0, I) times the product of q_k(z | x_k) / N(0, I):
-    precisions and precision-weighted means add. A posterior wider than the prior, which no evidence makes, adds no precision. One
-    posterior comes back as it is.
-    """
-    if len(posteriors) == 1:
-        return posteriors[0]
-    precisions = [1 / posterior.var_or_zeros() for posterior in posteriors]
-    evidence = torch.stack([(precision - 1).clamp_min(0) for precision in precisions]).sum(0)
-    weighted = torch.stack([p.mean * precision for p, precision in zip(posteriors, precisions, strict=True)]).sum(0)
-    return RandomVariable(weighted / (1 + evidence), 1 / (1 + evidence))
 
 
 def _error(decoded: Tensor, wanted: Tensor, known: Bool[Tensor, "batch joint"]) -> Float[Tensor, " batch"]:

@@ -15,6 +15,9 @@ from handvae.hand import Root
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 
+Input = Literal["image", "depth", "joints_2d"]
+"""Fields of `Hands` that poses are read from."""
+
 
 @dataclass(frozen=True)
 class Losses:
@@ -120,7 +123,9 @@ class Reader(System):
     pose: Literal["2d", "3d"]
     """What it reads: 2D joints in crop units, or root-relative 3D joints in bone units."""
     reads: tuple[PixelField, ...] = ("image",)
-    """Pictures of each hand that `estimate` reads."""
+    """Pictures of each hand that `estimate` reads, unless it is asked to read others of `inputs`."""
+    inputs: tuple[Input, ...] = ("image",)
+    """All that it can read poses from, the usual one first; where there are several, each alone or some together."""
     root: Root = "wrist"
     """What 3D joints are relative to."""
 
@@ -150,8 +155,15 @@ class Reader(System):
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
         """Read poses from pictures in [0, 1] alone."""
 
-    def estimate(self, hands: Hands) -> Prediction:
-        """Read poses from crops; systems that read other things than pictures, or need to be told the side, do so here."""
+    def estimate(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
+        """Read poses from crops; systems that read other things than pictures, or need to be told the side, do so here.
+
+        Args:
+            hands: crops, with their sides where the system is to be told.
+            inputs: out of `self.inputs`, what to read; the usual one if not given.
+        """
+        if not set(inputs) <= set(self.inputs):
+            raise ValueError(f"this system reads {', '.join(self.inputs)}, not {', '.join(inputs)}")
         (image,) = hands.need("image")
         return self.predict(image)
 

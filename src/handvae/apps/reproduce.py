@@ -1,8 +1,9 @@
-"""`handvae reproduce TABLE`: a paper's table, trained and measured again, beside what was published."""
+"""`handvae reproduce TABLE`: a paper's table, trained and measured again, beside what was published; or one of its figures."""
 
 import json
 from collections.abc import Sequence
 
+from handvae.apps.reproduce_figures import FIGURES, draw
 from handvae.apps.reproduce_kinds import reproductions
 from handvae.errors import UserError
 from handvae.evaluation.paper_tables import TABLES, find_table
@@ -13,14 +14,17 @@ from handvae.training.distributed import ranks
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Find the table, parse what its kind asks for, train and measure what is missing, print, write."""
+    """Find the table or figure, parse what its kind asks for, train and measure what is missing, print, write."""
     if not arguments or arguments[0].startswith("-"):
-        listing = "\n".join(f"  {name:<16}{table.about}" for name, table in TABLES.items())
-        print(f"usage: handvae reproduce TABLE --data DIR [options]\n\ntables:\n{listing}")
+        listing = "\n".join(f"  {name:<17}{known.about}" for name, known in (TABLES | FIGURES).items())
+        print(f"usage: handvae reproduce TABLE --data DIR [options]\n\ntables and figures:\n{listing}")
         if not set(arguments) & {"-h", "--help"}:
             raise UserError("reproduce", "no table given", "name one of the above first")
         return
     name, *words = arguments
+    if name in FIGURES:
+        draw(name, words)
+        return
     table = find_table(name)
     with ranks() as here:
         if here.ranks > 1:

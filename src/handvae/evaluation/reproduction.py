@@ -34,6 +34,12 @@ KEPT = "measures.json"
 """In a run folder: what was measured of its model."""
 
 
+def run_folder(out: Path, name: str, seed: int) -> Path:
+    """Where the training of that name is kept below a reproduction's folder."""
+    plain = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+    return out / "runs" / f"{'-'.join(filter(None, plain.split('-')))}-{seed}"
+
+
 @dataclass(frozen=True)
 class Job:
     """What is to be trained, whatever kind of table it is for."""
@@ -52,8 +58,7 @@ class Job:
 
     def folder(self, name: str, seed: int) -> Path:
         """A training's run folder."""
-        plain = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
-        return self.out / "runs" / f"{'-'.join(filter(None, plain.split('-')))}-{seed}"
+        return run_folder(self.out, name, seed)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from handvae.training.run_folder import Run
 SIDE = 64
 PER_CONTENT = 4
 CAMERA = torch.tensor([[160.0, 0.0, 32.0], [0.0, 160.0, 32.0], [0.0, 0.0, 1.0]])
-FIELDS = ("image", "depth", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "intrinsics", "side", "content", "subject")
+FIELDS = ("image", "depth", "mask", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "intrinsics", "side", "content", "subject")
 SHORT = Train(steps=6, batch=4, workers=1, lr=1e-3, warmup_steps=0, log_every=1, compile=False, precision="float32")
 
 
@@ -66,6 +66,9 @@ class DrawnHands(HandData):
 
     def depth(self, row: int):
         return self._lines(row, np.zeros((SIDE, SIDE), np.float32), 600.0)
+
+    def mask(self, row: int):
+        return (self.depth(row) > 0).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.report import write_run_report
 from handvae.files import write_text_atomically
 from handvae.systems.build import SystemConfig, build_system
+from handvae.systems.da_vae import DaVae
 from handvae.systems.judged import JudgedVae
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.training.checkpoint import load_model, start_from
@@ -93,6 +94,8 @@ def main(arguments: Sequence[str]) -> None:
         system = build_system(options.system, spec, options.crop)
         if isinstance(system, JudgedVae):
             system.take_judge(load_model(system.config.detector).system)
+        if isinstance(system, DaVae) and system.config.mask:
+            system.take_mask(load_model(system.config.mask).system)
     except ValueError as error:
         raise UserError(f"train {name}", str(error), "change that option") from error
     init = None if options.init is None else load_model(options.init)

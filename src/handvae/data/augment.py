@@ -18,6 +18,8 @@ class Augment:
     """Turn within +- this angle about the crop's centre."""
     scale: float = 0.1
     """Change the crop's side by +- this share."""
+    shrink: float = 0.0
+    """Make the hand smaller by up to this share, on top of `scale`: da-VAE's scales from 0.8 to 1 are 0.2."""
     shift: float = 0.06
     """Move the crop by +- this share of half its side."""
     stretch: float = 0.0
@@ -38,7 +40,7 @@ class Augment:
     """Standard deviation of sensor noise, up to this."""
 
     def __post_init__(self) -> None:
-        highest = {"rotation_deg": 180.0, "scale": 0.9}
+        highest = {"rotation_deg": 180.0, "scale": 0.9, "shrink": 0.9}
         for field in fields(self):
             value, most = getattr(self, field.name), highest.get(field.name, 1.0)
             if not 0 <= value <= most:

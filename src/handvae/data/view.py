@@ -73,6 +73,8 @@ def place(labels: Hands, crop: Crop, augment: Augment | None, noise: Noise) -> F
         side_px = side_px * (1 + augment.scale * noise.uniform(count, low=-1, high=1))
         centre = centre + side_px[:, None] / 2 * augment.shift * noise.uniform(count, 2, low=-1, high=1)
         mirror = mirror ^ (noise.uniform(count) < augment.mirror)
+        if augment.shrink:
+            side_px = side_px / noise.uniform(count, low=1 - augment.shrink)
     affine = crop_affine(centre, side_px, crop.size_px, angle)
     if augment is not None and augment.stretch:
         affine = compose_affine(affine, _stretches(len(labels), augment.stretch, crop.size_px, noise))
@@ -151,6 +153,8 @@ def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"], size_px: int 
         changes["joint_spread"] = labels.joint_spread * determinant.abs().sqrt()[:, None]
     if labels.joints_3d is not None:
         changes["joints_3d"] = labels.joints_3d @ turn.transpose(1, 2)
+    if labels.cloud is not None:
+        changes["cloud"] = labels.cloud @ turn.transpose(1, 2)
     if labels.intrinsics is not None:
         bottom = torch.tensor([[0.0, 0.0, 1.0]]).expand(len(affine), 1, 3)
         changes["intrinsics"] = torch.cat([affine, bottom], 1) @ labels.intrinsics @ turn.transpose(1, 2)

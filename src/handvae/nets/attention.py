@@ -1,6 +1,7 @@
 """Selective kernels (Li et al., "Selective Kernel Networks", CVPR 2019): channels choose, picture by picture, how far they look."""
 
 import math
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -53,9 +54,9 @@ class SelectiveKernel(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out _ _"]:
         """Features of `outputs` channels, a `stride`-th of the size."""
-        looks = torch.stack([branch(features) for branch in self.branches], 1)
-        weights = self.weights(looks.sum(1)).to(looks.dtype)
-        return (looks * weights[..., None, None]).sum(1)
+        looks = [branch(features) for branch in self.branches]
+        weights = self.weights(reduce(torch.add, looks)).to(looks[0].dtype)
+        return reduce(torch.add, [look * weights[:, number, :, None, None] for number, look in enumerate(looks)])
 
 
 class ResNetHead(nn.Sequential):

@@ -3,16 +3,27 @@
 from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
+from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.dvae import DvaeImage, DvaeImageConfig, DvaePose, DvaePoseConfig
 from handvae.systems.judged import JudgedConfig, JudgedVae
 from handvae.systems.keypoint_vit import KeypointVit, KeypointVitConfig
+from handvae.systems.mask import MaskConfig, MaskSystem
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.systems.system import System
 
 SystemConfig = (
-    SrvVaeConfig | SoftIntroConfig | JudgedConfig | DetectorConfig | KeypointVitConfig | CmVaeConfig | DvaeImageConfig | DvaePoseConfig
+    SrvVaeConfig
+    | SoftIntroConfig
+    | JudgedConfig
+    | DetectorConfig
+    | KeypointVitConfig
+    | CmVaeConfig
+    | DvaeImageConfig
+    | DvaePoseConfig
+    | DaVaeConfig
+    | MaskConfig
 )
 """Tagged union of every system's configuration."""
 
@@ -25,6 +36,8 @@ CONFIGS: dict[str, type[SystemConfig]] = {
     "cm_vae": CmVaeConfig,
     "dvae_image": DvaeImageConfig,
     "dvae_pose": DvaePoseConfig,
+    "da_vae": DaVaeConfig,
+    "mask": MaskConfig,
 }
 
 
@@ -52,3 +65,7 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
             return DvaeImage(config, spec, crop)
         case DvaePoseConfig():
             return DvaePose(config, spec, crop)
+        case DaVaeConfig():
+            return DaVae(config, spec, crop)
+        case MaskConfig():
+            return MaskSystem(config, spec, crop)

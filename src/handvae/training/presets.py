@@ -8,10 +8,12 @@ from handvae.data.view import Crop
 from handvae.errors import UserError
 from handvae.systems.build import SystemConfig
 from handvae.systems.cm_vae import CmVaeConfig
+from handvae.systems.da_vae import DaVaeConfig
 from handvae.systems.detector import DetectorConfig
 from handvae.systems.dvae import DvaeImageConfig, DvaePoseConfig
 from handvae.systems.judged import JudgedConfig
 from handvae.systems.keypoint_vit import KeypointVitConfig
+from handvae.systems.mask import MaskConfig
 from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.systems.soft_intro import SoftIntroConfig
 from handvae.systems.srv_vae import SrvVaeConfig
@@ -126,6 +128,17 @@ _CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
 _CM_SMALL = CmVaeConfig(variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256)
 _CM_ROUGH = Augment(rotation_deg=45.0, scale=0.1, shift=0.1, mirror=0.5, brightness=0.1, tint=0.05, contrast=0.1)
 
+# da-VAE: Adam, batch 32, 1e-4 falling to 1e-7 over epochs that the paper does not count, 1e-3 for the mask network; turned by any angle,
+# 0.8 to 1 of the size. na-VAE's heads are as narrow as makes the totals equal
+_DA_PAPER = replace(_CM_PAPER, epochs=100.0, batch=32, schedule="epoch_decay", decay=0.933)
+_MASK_PAPER = replace(_DA_PAPER, epochs=10.0, lr=1e-3, decay=0.6)
+_SPUN = Augment(rotation_deg=180.0, scale=0.0, shrink=0.2, shift=0.0)
+_SPUN_ROUGH = replace(_SPUN, rotation_deg=45.0, shift=0.06, brightness=0.1, tint=0.05, contrast=0.1)
+_DA_SMALL = DaVaeConfig(
+    mask_width=16, mask_stem="half", image_weight=1000.0, betas=(10.0, 2.0, 2.0), cloud_points=512, trunk_width=24, head_width=96,
+    stem="half", decoder_width=128, hidden=256, fold_width=128, grid=32,
+)  # fmt: skip
+
 _LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
 _QUICK = Train(steps=6000, batch=64, lr=2e-3, compile=False)
 _SWIFT = Train(steps=6000, batch=64, lr=1e-3, precision="float32", compile=False)
@@ -158,6 +171,12 @@ PRESETS: dict[str, Preset] = {
     "dvae-pose":   Preset("dVAE as in the paper, pose estimation",      DvaePoseConfig(),              Crop(128, box="hand3d", sides="left"), _TURNED, _DVAE_PAPER),
     "rendered-dvae-64": Preset("dVAE's pictures on two cores",          _DVAE_SMALL,                   Crop(64, sides="left"),  _STILL,  _QUICK),
     "rendered-dvae-pose-64": Preset("dVAE's poses on two cores",        _DVAE_READS,                   Crop(64, sides="left"),  _TURNED, _QUICK),
+    "mask-net":    Preset("da-VAE's mask network, as in the paper",     MaskConfig(),                  Crop(256, box="hand3d", sides="left"), _SPUN, _MASK_PAPER),
+    "da-vae":      Preset("da-VAE as in the paper",                     DaVaeConfig(),                 Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),
+    "na-vae":      Preset("the paper's baseline without attention",     DaVaeConfig(attention=False, head_width=196), Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),
+    "rendered-mask-64": Preset("the mask network on two cores",         MaskConfig(width=16, stem="half"), Crop(64, sides="left"), _SPUN_ROUGH, replace(_QUICK, steps=2000)),
+    "rendered-da-64": Preset("da-VAE on two cores",                     _DA_SMALL,                     Crop(64, sides="left"),  _SPUN_ROUGH, _QUICK),
+    "rendered-na-64": Preset("na-VAE on two cores",                     replace(_DA_SMALL, attention=False, head_width=76), Crop(64, sides="left"), _SPUN_ROUGH, _QUICK),
 }
 # fmt: on
 

@@ -1,0 +1,59 @@
+"""Clouds of points: the visible surface of a hand from its depth picture, and clouds as files."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from handvae.data.hands import Hands
+from handvae.data.view import to_crop_px
+from handvae.files import write_atomically
+from handvae.geometry import back_project
+from handvae.noise import Noise
+
+
+def surface_points(hands: Hands, points: int, noise: Noise) -> tuple[Float[Tensor, "batch point 3"], Bool[Tensor, " batch"]]:
+    """Points of each hand's visible surface, mm before the camera, drawn with replacement from the depth within the mask.
+
+    Args:
+        hands: crops with depth, mask and intrinsics.
+        points: of each hand.
+        noise: where the draws come from.
+
+    Returns:
+        The points, and which hands have any; the others' are zeros.
+    """
+    depth, mask, intrinsics = hands.need("depth", "mask", "intrinsics")
+    shown = ((depth > 0) & (mask > 0.5)).flatten(1).cumsum(1)
+    count = shown[:, -1:]
+    drawn = (noise.uniform(len(hands), points).to(depth.device) * count).long()
+    pixel = torch.searchsorted(shown, drawn + 1).clamp_max(shown.shape[1] - 1)  # of the n-th shown pixel
+    width = depth.shape[-1]
+    centre = torch.stack([pixel % width, pixel // width], 2) + 0.5
+    cloud = back_project(centre, depth.flatten(1).gather(1, pixel), intrinsics)
+    seen = count[:, 0] > 0
+    return cloud.masked_fill(~seen[:, None, None], 0.0), seen
+
+
+def dots(points: Float[Tensor, "batch point 2"], size_px: int) -> Float[Tensor, "batch 3 size size"]:
+    """Points in crop units as black dots on white; those outside lie on the edge."""
+    place = to_crop_px(points, size_px).long().clamp(0, size_px - 1)
+    canvas = torch.ones(len(points), size_px**2, device=points.device)
+    canvas.scatter_(1, place[..., 1] * size_px + place[..., 0], 0.0)
+    return canvas.view(-1, 1, size_px, size_px).expand(-1, 3, -1, -1)
+
+
+def write_ply(path: Path, points: Float[np.ndarray, "point 3"], comment: str) -> None:
+    """Write a cloud as a binary PLY file, which 3D programs open.
+
+    Args:
+        path: the file.
+        points: any unit.
+        comment: a line that says what the numbers are.
+    """
+    axes = "".join(f"property float {axis}\n" for axis in "xyz")
+    header = f"ply\nformat binary_little_endian 1.0\ncomment {comment}\nelement vertex {len(points)}\n{axes}end_header\n"
+    content = header.encode("ascii") + np.ascontiguousarray(points, "<f4").tobytes()
+    write_atomically(path, lambda beside: beside.write_bytes(content))

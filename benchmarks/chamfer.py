@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from handvae.losses import chamfer
@@ -36,7 +36,7 @@ def hand_by_hand(first: Tensor, second: Tensor) -> Tensor:
 def by_tree(first: Tensor, second: Tensor) -> Tensor:
     values = []
     for a, b in zip(first, second, strict=True):
-        forth, back = (torch.from_numpy(cKDTree(y.detach().numpy()).query(x.detach().numpy())[1]) for x, y in ((a, b), (b, a)))
+        forth, back = (torch.from_numpy(KDTree(y.detach().numpy()).query(x.detach().numpy())[1]) for x, y in ((a, b), (b, a)))
         values.append(((a - b[forth]).norm(dim=1).mean() + (b - a[back]).norm(dim=1).mean()) / 2)
     return torch.stack(values)
 

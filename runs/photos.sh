@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Train and ship `photos-64`: S-VAE first, then a judge beside it; an hour on two cores. The judge is the shipped detector (runs/detector.sh).
+# Train and ship `photos-64` and `photos-128`: S-VAE first, then a judge beside it, then one level more; two hours on two cores.
+# The judge is the shipped judge-64 (runs/judge.sh).
 #   runs/photos.sh PHOTOS
 set -euo pipefail
 PHOTOS=${1:?usage: runs/photos.sh PHOTOS}
@@ -7,3 +8,5 @@ OUT=out/photos
 handvae train photos-base-64 --data.root "$PHOTOS" --out "$OUT/base" --resume
 handvae train photos-64 --data.root "$PHOTOS" --init "$OUT/base" --train.steps 6000 --train.stop-at 6000 --train.lr 1e-3 --out "$OUT/judged" --resume
 python runs/ship.py "$OUT/judged" photos-64 --dataset "$PHOTOS"
+handvae train photos-128 --data.root "$PHOTOS" --init photos-64 --train.steps 5000 --out "$OUT/large" --resume
+python runs/ship.py "$OUT/large" photos-128 --dataset "$PHOTOS"

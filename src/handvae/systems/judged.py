@@ -29,7 +29,7 @@ from handvae.systems.system import Judge, Losses, Phase, Stage
 class JudgedConfig(PoseAppearanceConfig):
     """Every choice of the judged S-VAE; the networks' defaults are SRV-VAE's, `latent` is always one sample."""
 
-    detector: str = "detector-64"
+    detector: str = "judge-64"
     """The judge: a shipped detector, a .safetensors file or a run folder; it reads 2D joints, and sees pictures in its own size."""
     likelihood_sigma: float = 0.08
     """Standard deviation of the pixels, of a [0, 1] picture."""

@@ -62,7 +62,7 @@ _OURS = SrvVaeConfig(
 )
 _VARIED = Augment(rotation_deg=25.0, scale=0.12, stretch=0.12, brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1)
 
-# Ours, judged by the shipped detector (docs/log.md)
+# Ours, judged by a detector that measures nothing: detector-64 then can (docs/log.md)
 _JUDGED = JudgedConfig(**{field.name: getattr(_OURS, field.name) for field in fields(PoseAppearanceConfig)})
 # Twice as large: one more level of the decoder, four times as many pixels, each of which says a quarter as much
 _JUDGED_128 = replace(_JUDGED, encoder_px=64, decoder_widths=(*_JUDGED.decoder_widths, 24), likelihood_sigma=2 * _JUDGED.likelihood_sigma)
@@ -103,7 +103,7 @@ _OURS_SOFT = SoftIntroConfig(
     pose_consistency=0.05,
     statistics="keep",
 )
-_FURTHER_128 = Train(steps=6000, batch=32, lr=1e-3)
+_FURTHER_128 = Train(steps=5000, batch=32, lr=1e-3)
 _FURTHER = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)
 
 # A judge meets pictures of any light and sharpness, and crops that are not quite right
@@ -149,7 +149,7 @@ PRESETS: dict[str, Preset] = {
     "srv-vae-2d":  Preset("SRV-VAE as in the paper, 2D (its STB rows)", SrvVaeConfig(),                Crop(64),                _STILL,  _PAPER),
     "srv-vae-3d":  Preset("SRV-VAE as in the paper, 3D (InterHand)",    SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
     "s-vae-2d":    Preset("the paper's baseline S-VAE, 2D",             SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
-    "photos-64":   Preset("the shipped model: photos, limb maps, judged by detector-64", _JUDGED,      Crop(64, 1.35, "right"), _VARIED, _LONG),
+    "photos-64":   Preset("the shipped model: photos, limb maps, judged by judge-64", _JUDGED,      Crop(64, 1.35, "right"), _VARIED, _LONG),
     "photos-128":  Preset("the same, 128 px: add --init photos-64",     _JUDGED_128,                   Crop(128, 1.35, "right"), _VARIED, _FURTHER_128),
     "photos-base-64": Preset("the same without a judge: S-VAE",         _OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
     "soft-intro-2d-64":  Preset("Soft-Intro-SRV-VAE, 2D (STB), for two cores",   _GAME_64,  Crop(64),  _STILL, replace(_GAME, epochs=40.0, batch=32)),

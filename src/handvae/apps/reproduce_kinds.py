@@ -76,7 +76,7 @@ class DetectorOptions(Options):
     generator: str = "own"
     """`own`: trained on the very same real pictures. Or a shipped model, a file or a run folder, which may have seen more people."""
     generator_steps: int | None = None
-    """Steps of an own generator: 1500 at laptop scale, the preset's length at full scale unless given."""
+    """Steps of an own generator: 1000 at laptop scale, the preset's length at full scale unless given."""
 
 
 def reproductions(table: Table, words: Sequence[str], ranks: Ranks) -> Reproduction:

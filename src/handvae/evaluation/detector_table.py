@@ -47,7 +47,7 @@ class Sizes:
     generator_steps: int | None = None
 
 
-LAPTOP = Sizes(300, None, Recipe("photos-base-64", train={"compile": False}), 1500)
+LAPTOP = Sizes(300, None, Recipe("photos-base-64"), 1000)
 PAPER = {
     "stb": Sizes(1800, 1800, Recipe("soft-intro-2d-128")),
     "interhand": Sizes(4000, 4100, Recipe("soft-intro-3d-128")),

@@ -10,8 +10,8 @@ Scale = Literal["laptop", "full"]
 Kind = Literal["pictures", "detectors"]
 """Which `Reproduction` makes a table; how a new kind is added is told there."""
 
-COMPILES_FROM = 2000
-"""Steps from which compiling, 20 to 60 s, pays for every row on two cores."""
+COMPILES_FROM = 4000
+"""Steps from which compiling pays: it takes a sixth off a step here, and a minute (Soft-Intro: several) once."""
 SAVED_EVERY = 500
 """Steps between saves, at most: what a killed reproduction loses."""
 

@@ -272,7 +272,7 @@ def test_depth_pictures_are_read_in_their_unit(unit, handvae, models, scene, tmp
     read = system.estimate(replace(seen.hands, side=torch.tensor([RIGHT])))
     close(torch.tensor(hand["keypoints_3d_bone_units"]), read.joints[0], atol=1e-3, rtol=0)
     close(torch.tensor(hand["keypoints_3d_mm"]), 40 * read.joints[0], atol=2e-3, rtol=1e-3)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"depth.png", "depth_3d.png", "estimate.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"depth.png", "depth_3d.png", "depth_hand.png", "estimate.json"}
 
 
 def eight_bits(depth):

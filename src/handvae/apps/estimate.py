@@ -16,6 +16,7 @@ from handvae.apps.inputs import Box, Seen, pictures_in, read_photo, recrop
 from handvae.apps.joints_input import read_flat_hands, see_joints
 from handvae.apps.options import parse
 from handvae.apps.plot_3d import plot_joints
+from handvae.apps.solid import write_solid
 from handvae.data.depth_files import Encoding, is_plane
 from handvae.data.hands import Hands
 from handvae.data.pictures import write_picture
@@ -98,6 +99,7 @@ def main(arguments: Sequence[str]) -> None:
         if found.joints_bones is not None and found.spread_bones is not None:
             entries[-1] |= {"plot_3d": f"{stem}_3d.png", "root": system.root}
             write_picture(options.out / f"{stem}_3d.png", plot_joints(found.joints_bones, found.spread_bones, "bone units"))
+            entries[-1] |= write_solid(options.out / stem, system, photo, found.joints_bones, side, options.bone_mm or system.unit_mm)
         unit = "" if photo.hands.joints_2d is not None else " px"
         spread = f"spread {found.spread_px.mean():.3g}{unit}"
         print(f"{photo.path}: crop from {found.photo.found_by}; {spread}; overlay {options.out / f'{stem}.png'}")

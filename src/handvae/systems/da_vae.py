@@ -8,7 +8,7 @@ na-VAE is the same with plain residual blocks in the heads. KLs are per dimensio
 hands, so that z3 has something to hold. Open details and what we chose: docs/papers/da_vae.md.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,7 +32,7 @@ from handvae.nets.mlp import mlp
 from handvae.nets.resnet import ResNetEntry, Stem
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
-from handvae.systems.system import Losses, Phase, Prediction, Reader, Stage, predict_by_samples
+from handvae.systems.system import Input, Losses, Phase, Prediction, Reader, Stage, predict_by_samples
 
 
 @dataclass(frozen=True)
@@ -333,8 +333,8 @@ class DaVae(Reader):
         return self.estimate(Hands(image=image))
 
     @torch.no_grad()
-    def estimate(self, hands: Hands) -> Prediction:
-        """Read poses from crops, before the camera as it was where its intrinsics are given."""
+    def estimate(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
+        """Read poses from the pictures of crops, before the camera as it was where its intrinsics are given."""
         (image,) = hands.need("image")
         latent = self.encode(image)
         _, rotation = self.normalised(image.new_zeros(len(image), 1, 3), hands)

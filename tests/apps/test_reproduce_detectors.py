@@ -17,6 +17,8 @@ from handvae.evaluation.features import SHIPPED
 from handvae.evaluation.finding import ModelFinder
 from handvae.evaluation.paper_tables import TABLES
 from handvae.evaluation.reproduction import Job
+from handvae.evaluation.reproduction_report import markdown
+from handvae.evaluation.srv_vae_tables import INTERHAND
 from handvae.systems.keypoint_vit import KeypointVitConfig
 from handvae.training.checkpoint import load_model
 from handvae.training.distributed import Ranks
@@ -27,6 +29,7 @@ ROWS = ["ViT, original", "ViT, augmented: mix", "ViT, augmented: mix, then real"
 VIT = replace(PRESETS["keypoint-vit-64"], system=KeypointVitConfig(patch_px=8, width=16, depth=1, heads=2, mlp_ratio=1), crop=Crop(32))
 SMALL = {
     "keypoint-vit-64": replace(VIT, train=replace(VIT.train, batch=8)),
+    "keypoint-vit-3d": replace(VIT, system=replace(VIT.system, pose="3d"), train=replace(VIT.train, batch=8)),
     "photos-base-64": replace(
         PRESETS["photos-base-64"],
         system=replace(
@@ -130,7 +133,8 @@ def test_the_gain_is_paired_by_seed(finished):
     for name, mixed in zip(ROWS[1:], errors[1:], strict=True):
         gains = 100 * (1 - mixed / errors[0])
         line = next(line for line in text.splitlines() if line.startswith(f"- {name} against {ROWS[0]}"))
-        assert f"{gains.mean():.1f} % less error (by seed {gains[0]:.1f}, {gains[1]:.1f})" in line
+        assert f"{abs(gains.mean()):.1f} % {'less' if gains.mean() >= 0 else 'more'} error" in line
+        assert f"(gain by seed {gains[0]:.1f}, {gains[1]:.1f})" in line
         assert "95 % interval" in line
 
 
@@ -154,6 +158,20 @@ def test_other_new_pictures_are_another_training_of_the_rows_that_see_them(finis
     assert code == 0, error
     assert said.count("step 5/5") == 1  # the row of real pictures is there
     assert "which may have seen other people" in said
+
+
+def test_the_3d_rows_of_full_scale_are_measured_in_mm(tiny_set, tmp_path, small):
+    rows = tuple(TABLE.rows_at("full", INTERHAND))
+    work = replace(table(tiny_set, tmp_path), job=Job(TABLE, "full", rows, (0,), 3, tmp_path, Ranks()))
+    cells = list(work.cells())
+    text = markdown(work, cells)
+    for row, cell in zip(("ViT, original, 3D | 11.51", "ViT, augmented: mix, 3D | 11.73"), cells, strict=True):
+        (error,) = [measure for measure in cell.measures if measure.name == "mpjpe_mm"]
+        assert f"| {row} | {error.value:.4g} |" in text
+        assert 5 < error.value < 200
+        low, high = (next(m.value for m in cell.measures if m.name == f"mpjpe_mm_{end}") for end in ("low", "high"))
+        assert low < error.value < high
+    assert "mm, 95 % interval" in text
 
 
 def test_wrong_numbers_are_refused(refused, tiny_set):

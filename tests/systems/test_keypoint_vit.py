@@ -8,7 +8,7 @@ import torch
 
 from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
-from handvae.nets.vit import Attention, PatchTransformer
+from handvae.nets.vit import Attention, PatchTransformer, waves
 from handvae.noise import Noise
 from handvae.systems.build import build_system
 from handvae.systems.keypoint_vit import KeypointVit, KeypointVitConfig
@@ -49,6 +49,15 @@ def test_attention_is_the_weighted_mean_of_values_by_hand():
         weights = (query[..., part] @ keys[..., part].mT / 4**0.5).softmax(-1)
         heads.append(weights @ values[..., part])
     torch.testing.assert_close(attention(tokens, memory), attention.out(torch.cat(heads, -1)))
+
+
+def test_places_begin_as_waves_that_tell_near_from_far():
+    places = waves(8, 64).view(8, 8, 64)
+    assert len(places.flatten(0, 1).unique(dim=0)) == 64
+    to_corner = (places - places[0, 0]).norm(dim=-1)
+    assert (to_corner[0, 1:4] > to_corner[0, :3]).all()  # along a row
+    torch.testing.assert_close(to_corner, to_corner.T)  # and a column alike
+    assert places.abs().max() <= 1
 
 
 def test_the_transformer_knows_where_a_patch_lies():
@@ -125,6 +134,7 @@ def test_a_transformer_comes_back_from_its_file_and_makes_no_pictures(vit, crops
     [
         (replace(SMALL, patch_px=12), 32, "use a multiple, such as 24"),
         (replace(SMALL, heads=5), 32, "32 channels do not divide into 5 heads"),
+        (replace(SMALL, width=30, heads=5), 32, "use a multiple of 4"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(config, size_px, says, vit):

@@ -29,7 +29,7 @@ from handvae.evaluation.upsampling import Made, UpsamplePlan, Upsampler, begin, 
 from handvae.noise import Noise
 from handvae.training.checkpoint import Model, load_model
 
-REAL, MIX, MIX_THEN_REAL = "real pictures", "real and new pictures", "real and new pictures, then as many steps on real ones"
+REAL, MIX, MIX_THEN_REAL = "real pictures", "real and new pictures", "real and new pictures, then real ones alone for the second half"
 """What a row is trained on: `Row.pictures`."""
 KEEP_ALL = 10.0
 """Error, over hand size, up to which new pictures are kept: all. A check by a detector that has seen more people would tell of them."""
@@ -139,11 +139,11 @@ class DetectorTable(Reproduction):
             gains = [100 * (1 - np.nanmean(b) / np.nanmean(a)) for a, b in zip(alone, mixed, strict=True)]
             per_hand = [PerHand("error", unit, "mean", error.mean(0), np.ones(len(self.test))) for error in (mixed, alone)]
             apart = difference((name, per_hand[0]), (first, per_hand[1]), draws)
-            each = ", ".join(f"{gain:.1f}" for gain in gains)
+            mean, each = statistics.fmean(gains), ", ".join(f"{gain:.1f}" for gain in gains)
+            said = f"{abs(mean):.1f} % {'less' if mean >= 0 else 'more'} error (gain by seed {each})"
             lines.append(
-                f"{name} against {first}: {statistics.fmean(gains):.1f} % less error (by seed {each}); errors differ by {apart.value:.2f} "
-                f"{unit}, 95 % interval {apart.interval.low:.2f} to {apart.interval.high:.2f}, p = {apart.p_value:.2g} "
-                f"(mean over seeds; test {draws.unit} drawn again)"
+                f"{name} against {first}: {said}; errors differ by {apart.value:.2f} {unit}, 95 % interval {apart.interval.low:.2f} to "
+                f"{apart.interval.high:.2f}, p = {apart.p_value:.2g} (mean over seeds; test {draws.unit} drawn again)"
             )
         return lines
 

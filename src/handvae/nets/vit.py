@@ -44,7 +44,7 @@ class Block(nn.Module):
 
 
 class PatchTransformer(nn.Module):
-    """Square patches to tokens, their learnt positions added, and blocks in a row.
+    """Square patches to tokens, their positions added (sines and cosines to begin with), and blocks in a row.
 
     Args:
         size_px: side of the pictures.
@@ -66,16 +66,31 @@ class PatchTransformer(nn.Module):
         if width % heads:
             raise ValueError(f"{width} channels do not divide into {heads} heads")
         self.patches = nn.Conv2d(3, width, patch_px, patch_px)
-        self.positions = nn.Parameter(torch.empty(1, (size_px // patch_px) ** 2, width))
+        self.positions = nn.Parameter(waves(size_px // patch_px, width)[None])
         self.blocks = nn.Sequential(*(Block(width, heads, mlp_ratio * width) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
-        nn.init.trunc_normal_(self.positions, std=STD)
         self.apply(initialise)
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch patch channel"]:
         """A token a patch, row by row."""
         tokens = self.patches(image).flatten(2).transpose(1, 2)
         return self.norm(self.blocks(tokens + self.positions))
+
+
+def waves(side: int, width: int) -> Float[Tensor, "patch width"]:
+    """A grid's places, row by row, as sines and cosines of geometric frequencies: first of the column, then of the row.
+
+    Small random positions would first have to grow beside what patches hold; till then a picture reads as a bag of patches.
+
+    Raises:
+        ValueError: the width does not divide by four.
+    """
+    if width % 4:
+        raise ValueError(f"{width} channels hold no sines and cosines of two axes; use a multiple of 4")
+    rates = (1 / 10_000) ** torch.linspace(0, 1, width // 4)
+    angles = torch.arange(side)[:, None] * rates
+    line = torch.cat([angles.sin(), angles.cos()], 1)
+    return torch.cat([line.repeat(side, 1), line.repeat_interleave(side, 0)], 1)
 
 
 class QueryPool(nn.Module):

@@ -121,6 +121,17 @@ def test_the_logged_beta_weighs_the_kl_against_the_summed_error(reduction, build
         assert losses.beta.item() == pytest.approx(1.0 if reduction == "sum" else values / 63)
 
 
+def test_the_weight_of_the_kl_rises_from_nothing(build, seen):
+    system = build(replace(TINY, rate_warmup_steps=10))
+    betas = [system.objective(seen, "3d", "3d", Noise(0, step)).beta.item() for step in (0, 4, 9, 50)]
+    assert betas == pytest.approx([0.1, 0.5, 1.0, 1.0])
+
+
+def test_pairs_can_be_named_alone(build, seen):
+    system = build(replace(TINY, input="2d", variant=0, more_pairs=("2d-2d", "3d-3d")))
+    assert list(phases(system, seen)) == ["2d-2d", "3d-3d"]
+
+
 def test_noise_on_2d_joints_is_as_wide_as_asked_and_leaves_the_target_alone(build, seen):
     quiet, noisy = (build(replace(TINY, input="2d", joint_noise_px=px)) for px in (0.0, 4.0))
     given = []
@@ -353,7 +364,12 @@ def test_a_photo_is_read_as_the_side_that_the_user_names(build, tiny_set):
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
-    [({"more_pairs": ("rgb-4d",)}, "rgb-4d"), ({"latent_dims": 0}, "latent_dims"), ({"joint_noise_px": -1.0}, "joint_noise_px")],
+    [
+        ({"variant": 0, "more_pairs": ("rgb-2d",)}, "decode 3d"),
+        ({"more_pairs": ("rgb-4d",)}, "rgb-4d"),
+        ({"latent_dims": 0}, "latent_dims"),
+        ({"joint_noise_px": -1.0}, "joint_noise_px"),
+    ],
 )
 def test_choices_that_do_not_fit_are_refused(wrong, says):
     with pytest.raises(ValueError, match=says):

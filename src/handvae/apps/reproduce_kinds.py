@@ -1,7 +1,7 @@
 """The options of each kind of table, and the reproduction that they ask for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from handvae.evaluation.detector_table import LAPTOP, PAPER, Augmentation, Detec
 from handvae.evaluation.features import SHIPPED, Extractor, HandFeatures, InceptionFeatures
 from handvae.evaluation.finding import ModelFinder
 from handvae.evaluation.picture_table import PictureTable, PoseSplit, hold_out
+from handvae.evaluation.pose_table import PoseTable, trainable
 from handvae.evaluation.reproduction import Job, Reproduction
 from handvae.evaluation.table import DataNeed, Recipe, Row, Scale, Table
 from handvae.training.checkpoint import load_model
@@ -79,6 +80,22 @@ class DetectorOptions(Options):
     """Steps of an own generator: 1000 at laptop scale, the preset's length at full scale unless given."""
 
 
+@dataclass(frozen=True)
+class PoseOptions(Options):
+    """A paper's table of 3D errors again: each row is trained with each seed, measured on split test, and set beside the published numbers.
+
+    It may be stopped and run again: what is trained is not trained twice. Tables share the trainings that they have in common. Rows whose
+    system needs what the data do not have (pictures, depth, contents) are left out.
+    """
+
+    seeds: int = 1
+    """Trainings of each row; the intervals are over test hands."""
+    protocol: str | None = None
+    """Which hands, where a data set has several protocols: `lifting` reads RHD's annotation alone, for the rows from 2D to 3D."""
+    render: int = 0
+    """Draw so many hands into the folder --data first, a tenth of them for testing, where they are not there yet."""
+
+
 def reproductions(table: Table, words: Sequence[str], ranks: Ranks) -> Reproduction:
     """What the command line asks for.
 
@@ -91,6 +108,8 @@ def reproductions(table: Table, words: Sequence[str], ranks: Ranks) -> Reproduct
             return _pictures(table, parse(PictureOptions, words, prog), ranks)
         case "detectors":
             return _detectors(table, parse(DetectorOptions, words, prog), ranks)
+        case "poses":
+            return _poses(table, parse(PoseOptions, words, prog), ranks)
 
 
 def _pictures(table: Table, options: PictureOptions, ranks: Ranks) -> Reproduction:
@@ -129,6 +148,34 @@ def _detectors(table: Table, options: DetectorOptions, ranks: Ranks) -> Reproduc
     steps = options.generator_steps or sizes.generator_steps
     plan = Augmentation(options.real or sizes.real, options.times, options.poses, options.appearance, generator, steps)
     return DetectorTable(job, open_data(options.data, "train", protocol), test, plan, ModelFinder.of(load_model(SHIPPED)))
+
+
+def _poses(table: Table, options: PoseOptions, ranks: Ranks) -> Reproduction:
+    if options.render:
+        _render(options)
+    need = _need(table, options)
+    if need is not None and options.protocol is not None:
+        raise UserError("--protocol", f"is {options.protocol}, and full scale has the paper's ({need.protocol})", "leave it out")
+    protocol = options.protocol if need is None else need.protocol
+    job = _job(table, options, need, ranks)
+    train, test = (open_data(options.data, split, protocol) for split in ("train", "test"))
+    rows = trainable(job.rows, train)
+    left_out = [row.name for row, _ in job.rows if row not in [kept for kept, _ in rows]]
+    if options.rows and left_out:
+        raise UserError("--rows", f"{train.spec.name} does not have what {left_out[0]!r} needs", "give other data, or leave that row out")
+    return PoseTable(replace(job, rows=rows), train, test)
+
+
+def _render(options: PoseOptions) -> None:
+    """Draw what is not drawn yet; the tenth that is tested on shows other people in other poses."""
+    from handvae.data.rendered import RenderPlan, write_plan, write_rendered  # numba and all the renderer: half a second
+
+    if not 20 <= options.render <= 10_000_000:
+        raise UserError("--render", f"is {options.render}", "give 20 to 10,000,000")
+    plan = RenderPlan(options.render, test=options.render // 10, cloud=0)
+    write_plan(options.data, plan)
+    print(f"drawing {plan.count:,} hands into {options.data}, where they are not there yet", flush=True)
+    write_rendered(options.data, plan)
 
 
 # -------------------------------------------------------------------------------------------------------- what all kinds ask

@@ -4,7 +4,9 @@
     ROOT/training/anno_training.pickle                         or .mat, and so for evaluation
 
 Protocols: `dominant`, the papers' (one hand a picture, the one with more mask pixels, a tie is right), and `both`, every hand of which two
-joints are visible. Joints nearer to the camera than 50 mm, or behind it, have no usable pixel and are marked as not valid.
+joints are visible. `lifting` needs no picture and no mask: of each annotated frame the hand with more visible joints, a tie is right;
+where only the evaluation's annotation is there, its first four fifths by sample number are `train` and the rest is `test`. Joints nearer
+to the camera than 50 mm, or behind it, have no usable pixel and are marked as not valid.
 """
 
 from pathlib import Path
@@ -20,14 +22,16 @@ from handvae.data.hands import DataSpec, Hands
 from handvae.data.matfiles import read_mat
 from handvae.data.pickles import read_pickle
 from handvae.data.pictures import read_picture
-from handvae.data.reader import GIVE_ORIGINAL, HandData, need_choice, need_file, need_numbers
+from handvae.data.reader import GIVE_ORIGINAL, HandData, KeptData, need_choice, need_file, need_numbers
 from handvae.errors import UserError
 from handvae.hand import LEFT, PARTS, RIGHT, to_internal
 
 AUTHORS = "https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html"
 FOLDERS = {"train": "training", "test": "evaluation"}
 SPLITS = {folder: split for split, folder in FOLDERS.items()}
-PROTOCOLS = ("dominant", "both")
+PROTOCOLS = ("dominant", "both", "lifting")
+TRAINING_SHARE = 0.8
+"""Of the evaluation's frames, where they are all there is to lift."""
 NEAREST_MM = 50.0
 
 
@@ -84,7 +88,7 @@ class RhdHands(HandData):
     Args:
         root: the folder that holds `training` and `evaluation`.
         split: `train`, `test`, or None for what is there.
-        protocol: `dominant` or `both`.
+        protocol: `dominant` or `both`; for `lifting` see `RhdLifting`.
 
     Raises:
         UserError: something is missing or damaged.
@@ -108,11 +112,7 @@ class RhdHands(HandData):
             self.remarks = (f"{len(there):,} frames are annotated, {there.sum():,} have a picture and are used",)
         self._pictures = tuple(name for name, is_there in zip(pictures, there, strict=True) if is_there)
 
-        camera, solid, flat = (torch.from_numpy(np.concatenate([a[name] for a in annotations])[there]) for name in ("K", "xyz", "uv_vis"))
-        self._intrinsics = camera
-        self._joints_3d = to_internal(solid.unflatten(1, (2, 21)) * 1000, "rhd")
-        uv_visible = to_internal(flat.unflatten(1, (2, 21)), "rhd")
-        self._joints_2d, self._visible = uv_visible[..., :2].contiguous(), uv_visible[..., 2] > 0
+        self._joints_3d, self._joints_2d, self._visible, self._intrinsics = _both_hands(annotations, there)
         shown = (self._visible.sum(-1) >= 2).nonzero() if self.protocol == "both" else torch.arange(len(self._pictures))[:, None]
         self._frames = shown[:, 0]
         self.slow_labels = self.protocol == "dominant"
@@ -174,3 +174,61 @@ class RhdHands(HandData):
 
     def _mask_values(self, row: int) -> UInt8[np.ndarray, "height width"]:
         return read_picture(self.root / self._name(row, "mask"))[..., 0]
+
+
+class RhdLifting(KeptData):
+    """The annotation alone, for 2D to 3D: no pictures are needed.
+
+    Args:
+        root: the folder that holds `training` and `evaluation`, or either.
+        split: `train`, `test`, or None for all.
+
+    Raises:
+        UserError: no annotation is there, or one is damaged.
+    """
+
+    def __init__(self, root: Path, split: str | None = None) -> None:
+        wanted = None if split is None else need_choice(root, "split", split, tuple(FOLDERS))
+        there = {name: root / folder for name, folder in FOLDERS.items() if any((root / folder).glob(f"anno_{folder}.*"))}
+        if not there:
+            raise UserError(root / "evaluation" / "anno_evaluation.pickle", "is missing", f"its authors publish it at {AUTHORS}")
+        annotations = [read_annotation(folder) for folder in there.values()]
+        listed = [(name, number) for name, annotation in zip(there, annotations, strict=True) for number in range(len(annotation["K"]))]
+        names, of = [f"{FOLDERS[name]}, frame {number:05d}" for name, number in listed], [name for name, _ in listed]
+        if set(there) == {"test"}:
+            first = round(TRAINING_SHARE * len(of))
+            of[:first] = ["train"] * first
+            self.remarks = (f"only the evaluation is annotated here: its first {TRAINING_SHARE:.0%} are train",)
+        solid, flat, visible, intrinsics = _both_hands(annotations, np.ones(len(of), dtype=bool))
+        shown = visible.sum(-1)
+        side = torch.where(shown[:, LEFT] > shown[:, RIGHT], LEFT, RIGHT)
+        frames = torch.tensor([frame for frame, name in enumerate(of) if wanted in (None, name)])
+        frames = frames[shown[frames, side[frames]] >= 2]
+        side = side[frames]
+        solid = solid[frames, side]
+        labels = Hands(
+            joints_2d=flat[frames, side], joints_3d=solid, joint_valid=solid[..., 2] > NEAREST_MM, joint_visible=visible[frames, side],
+            intrinsics=intrinsics[frames], side=side,
+        )  # fmt: skip
+        super().__init__(root, [names[frame] for frame in frames.tolist()], labels)
+        self._splits = [of[frame] for frame in frames.tolist()]
+        self.spec = DataSpec(
+            name="rhd",
+            count=len(frames),
+            size_px=0,
+            modalities=tuple(name for name, _ in labels.items()),
+            sides="both",
+            root="camera",
+            licence="research only, no commercial use",
+        )
+
+    def split_of(self, row: int) -> str:
+        """`train` or `test`."""
+        return self._splits[row]
+
+
+def _both_hands(annotations: list[dict[str, np.ndarray]], there: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the frames that are there: joints (frame side joint 3) in mm and (frame side joint 2) in px, which are visible, intrinsics."""
+    camera, solid, flat = (torch.from_numpy(np.concatenate([a[name] for a in annotations])[there]) for name in ("K", "xyz", "uv_vis"))
+    uv_visible = to_internal(flat.unflatten(1, (2, 21)), "rhd")
+    return to_internal(solid.unflatten(1, (2, 21)) * 1000, "rhd"), uv_visible[..., :2].contiguous(), uv_visible[..., 2] > 0, camera

@@ -12,7 +12,7 @@ from handvae.data.mmpose import MmposeHands, find_annotation
 from handvae.data.msra import MsraHands
 from handvae.data.nyu import NyuHands
 from handvae.data.reader import HandData
-from handvae.data.rhd import RhdHands
+from handvae.data.rhd import RhdHands, RhdLifting
 from handvae.data.shard_hands import ShardHands
 from handvae.data.stb import StbHands
 from handvae.errors import UserError
@@ -85,7 +85,7 @@ def open_data(root: Path, split: str | None = None, protocol: str | None = None)
     layout = recognise(root)
     match layout:
         case "rhd":
-            return RhdHands(root, split, protocol)
+            return RhdLifting(root, split) if protocol == "lifting" else RhdHands(root, split, protocol)
         case "stb":
             return StbHands(root, split, protocol)
         case "interhand":

@@ -1,10 +1,12 @@
 """The papers' tables by name."""
 
 from handvae.errors import UserError
+from handvae.evaluation.cm_vae_tables import CM_VAE_TABLES
+from handvae.evaluation.dvae_tables import DVAE_TABLES
 from handvae.evaluation.srv_vae_tables import SRV_VAE_TABLES
 from handvae.evaluation.table import Table
 
-TABLES: dict[str, Table] = {table.name: table for table in SRV_VAE_TABLES}
+TABLES: dict[str, Table] = {table.name: table for table in (*SRV_VAE_TABLES, *CM_VAE_TABLES, *DVAE_TABLES)}
 
 
 def find_table(name: str) -> Table:

@@ -26,6 +26,8 @@ class Summary:
 
     def __str__(self) -> str:
         mean, values = statistics.fmean(self.values), self.values
+        if math.isnan(mean):  # this kind of model has no such number
+            return "-"
         return f"{mean:.4g}" if len(values) == 1 else f"{mean:.4g} ({min(values):.4g} to {max(values):.4g})"
 
     def to_json(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from handvae.training.presets import Preset, find_preset
 
 Scale = Literal["laptop", "full"]
-Kind = Literal["pictures", "detectors"]
+Kind = Literal["pictures", "detectors", "poses"]
 """Which `Reproduction` makes a table; how a new kind is added is told there."""
 
 COMPILES_FROM = 4000
@@ -76,6 +76,8 @@ class Row:
     """Name of the row whose model, of the same seed, the training begins with."""
     pictures: str = ""
     """What it is trained on, where rows of a table differ in that."""
+    labelled: float = 1.0
+    """Share of the training hands, the first in file order, whose poses are known."""
     on_request: bool = False
     """At laptop scale it is trained only where it is named."""
 

@@ -52,8 +52,8 @@ class CmVaeConfig:
 
     input: Literal["rgb", "depth", "2d"] = "rgb"
     """i, what poses are read from; the target is always 3D."""
-    variant: Literal[1, 2, 3, 4] = 3
-    """Pairs that are trained: 1: i-3d; 2: i-3d, 3d-3d; 3: i-3d, i-i; 4: i-3d, i-i, 3d-3d."""
+    variant: Literal[0, 1, 2, 3, 4] = 3
+    """Pairs that are trained: 1: i-3d; 2: i-3d, 3d-3d; 3: i-3d, i-i; 4: i-3d, i-i, 3d-3d; 0, ours: only `more_pairs`."""
     more_pairs: tuple[str, ...] = ()
     """Further pairs, after the variant's, such as `rgb-2d` or `2d-3d`."""
     scale_given: bool = True
@@ -66,6 +66,8 @@ class CmVaeConfig:
     """Size of z."""
     reduction: Literal["mean", "sum"] = "mean"
     """mean: squared error per value and KL / n, n coordinates of a pose; sum: squared errors and KL as they are."""
+    rate_warmup_steps: int = 0
+    """First steps over which the weight of the KL rises from 0; ours, for short runs, where z would be of no use for long."""
     joint_noise_px: float = 0.0
     """Standard deviation of noise on the 2D joints that the encoder sees in training, pixels of the crop."""
     trunk_width: int = 64
@@ -85,17 +87,20 @@ class CmVaeConfig:
         for pair in self.more_pairs:
             if len(parts := pair.split("-")) != 2 or not set(parts) <= set(MODALITIES):
                 raise ValueError(f"more_pairs holds {pair!r}; a pair is two of {', '.join(MODALITIES)}, such as rgb-3d")
+        if self.input not in self.encoded or "3d" not in self.decoded:
+            raise ValueError(f"more_pairs of variant 0 must encode {self.input} and decode 3d")
         widths = (self.latent_dims, self.trunk_width, self.decoder_width, self.hidden)
         if not all(1 <= width <= MAX_WIDTH for width in widths):
             raise ValueError(f"latent_dims, trunk_width, decoder_width and hidden are 1 to {MAX_WIDTH}")
-        if not 0 <= self.joint_noise_px < float("inf") or not 2 <= self.posterior_samples <= 4096:
-            raise ValueError("joint_noise_px is not negative, posterior_samples is 2 to 4096")
+        if not 0 <= self.joint_noise_px < float("inf") or self.rate_warmup_steps < 0 or not 2 <= self.posterior_samples <= 4096:
+            raise ValueError("joint_noise_px and rate_warmup_steps are not negative, posterior_samples is 2 to 4096")
 
     @property
     def pairs(self) -> tuple[tuple[Modality, Modality], ...]:
         """(encoder, decoder) in the order of their steps."""
         i = self.input
         own: dict[int, list[tuple[Modality, Modality]]] = {
+            0: [],
             1: [(i, "3d")],
             2: [(i, "3d"), ("3d", "3d")],
             3: [(i, "3d"), (i, i)],
@@ -220,6 +225,7 @@ class CmVae(Reader):
         count = wanted[0].numel()
         n = self.spec.joints * AXES.get(target, 3)
         beta = count / n if config.reduction == "mean" else 1.0
+        beta *= min(1.0, (noise.step + 1) / max(1, config.rate_warmup_steps))
         total = error + rate * (beta / count)  # eq. (5), per value; beta = 1 is the equation itself
         if config.reduction == "sum":
             total = total * count

@@ -1,0 +1,180 @@
+"""What the latent spaces of cm-VAE and dVAE show of hands: modalities that mix or do not, inputs fused, factors that stay apart."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.metrics import silhouette_score
+from torch import Tensor
+
+from handvae.data.hands import Hands
+from handvae.data.reader import HandData
+from handvae.data.view import PixelField, cut
+from handvae.evaluation.measure import Measure, Stated
+from handvae.evaluation.reading import BATCH
+from handvae.hand import scale_bone
+from handvae.noise import Noise
+from handvae.systems.cm_vae import FIELDS, CmVae, Modality
+from handvae.systems.dvae import DvaeImage, DvaePose
+from handvae.systems.system import Input, Reader
+
+MOST = 1000
+"""Test hands, evenly over the split."""
+LACKING = 0.5
+"""Share of the hands that lack a modality in the test of robustness."""
+HIDDEN = 0.3
+"""Share of the 2D joints that are hidden in it."""
+_STREAM = 51
+
+
+def batches(data: HandData, system: Reader, fields: Sequence[PixelField], most: int = MOST) -> Iterator[Hands]:
+    """Crops of hands that lie evenly over the data."""
+    rows = torch.linspace(0, len(data) - 1, min(most, len(data))).long()
+    for part in rows.split(BATCH):
+        yield cut(data, part, system.crop, fields=tuple(fields))
+
+
+@torch.no_grad()
+def codes(system: CmVae, data: HandData, most: int = MOST) -> dict[Modality, Float[Tensor, "hand latent"]]:
+    """Posterior means, by each modality that has an encoder, of the same hands: those with all labels."""
+    found: dict[Modality, list[Tensor]] = {name: [] for name in system.config.encoded}
+    for hands in batches(data, system, [field for name, field in FIELDS.items() if name in found], most):
+        whole = system.labelled(hands).all(1)
+        for name, kept in found.items():
+            kept.append(system.encode(hands, name).mean[whole])
+    return {name: torch.cat(kept) for name, kept in found.items()}
+
+
+def modality_silhouette(system: Reader, data: HandData) -> tuple[Measure, ...]:
+    """How far the codes of one modality lie from those of the others: 0 mixed, 1 apart; nothing of systems with one encoder."""
+    if not isinstance(system, CmVae) or len(system.config.encoded) < 2:
+        return ()
+    found = codes(system, data)
+    count = len(found[system.config.input])
+    protocol = Stated(f"posterior means of the same test hands by {', '.join(found)}; Euclidean")
+    return (Measure("modality_silhouette", silhouette(found), "", count, protocol, "mean silhouette by modality"),)
+
+
+def silhouette(found: dict[Modality, Float[Tensor, "hand latent"]]) -> float:
+    """Mean of (b - a) / max(a, b) over codes: a the mean distance to codes of the same modality, b to those of the nearest other."""
+    which = np.repeat(np.arange(len(found)), [len(points) for points in found.values()])
+    return float(silhouette_score(torch.cat(list(found.values())).numpy(), which)) if len(which) > len(found) else float("nan")
+
+
+# ------------------------------------------------------------------------------------------------------- inputs together
+
+
+@torch.no_grad()
+def fused(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
+    """Mean EPE by what is read: each input alone, all sets of them together, and with inputs that are missing or damaged."""
+    if not isinstance(system, CmVae) or len(system.inputs) < 2:
+        return ()
+    ways: list[tuple[str, tuple[Input, ...], bool]] = [
+        (" and ".join(some), some, False) for count in range(1, len(system.inputs) + 1) for some in combinations(system.inputs, count)
+    ]
+    if "joints_2d" in system.inputs:
+        hidden = f"{HIDDEN:.0%} of the joints hidden"
+        ways += [(f"joints_2d, {hidden}", ("joints_2d",), True), (f"all, {hidden}", system.inputs, True)]
+    totals = {said: torch.zeros(2, dtype=torch.float64) for said, _, _ in ways}
+    lacking = f"all, {LACKING:.0%} of the hands without each but the first"
+    totals[lacking] = torch.zeros(2, dtype=torch.float64)
+    fields: list[PixelField] = [name for name in ("image", "depth") if name in system.inputs]
+    for number, hands in enumerate(batches(data, system, fields)):
+        noise = Noise(seed, number, _STREAM)
+        spoilt = _hidden(hands, noise)
+        for said, inputs, damaged in ways:
+            totals[said] += _sums(system, hands, system.estimate(spoilt if damaged else hands, inputs).joints)
+        without = _without(hands, noise)
+        totals[lacking] += _sums(system, hands, system.estimate(without, system.inputs).joints)
+    protocol = Stated(f"root {system.root}, scale of the truth, no alignment, {min(MOST, len(data))} test hands")
+    return tuple(
+        Measure(f"fused_{number}", float(total / count), "mm", min(MOST, len(data)), protocol, said)
+        for number, (said, (total, count)) in enumerate(totals.items())
+    )
+
+
+def _sums(system: CmVae, hands: Hands, joints: Float[Tensor, "batch joint 3"]) -> Float[Tensor, "2"]:
+    """Summed errors in mm, and how many."""
+    valid, unit = system.labelled(hands), system.unit_mm
+    (solid,) = hands.need("joints_3d")
+    scale = scale_bone(solid) if unit is None else torch.full_like(solid[:, 0, 0], unit)
+    errors = (joints - system.joints_of(hands)).norm(dim=2) * scale[:, None]
+    return torch.stack([errors[valid].double().sum(), valid.sum().double()])
+
+
+def _hidden(hands: Hands, noise: Noise) -> Hands:
+    """Some 2D joints are not known."""
+    (valid,) = hands.need("joint_valid")
+    return replace(hands, joint_valid=valid & (noise.uniform(*valid.shape) >= HIDDEN))
+
+
+def _without(hands: Hands, noise: Noise) -> Hands:
+    """Some hands have no 2D joints, others no depth."""
+    (valid,) = hands.need("joint_valid")
+    changes: dict[str, Tensor] = {"joint_valid": valid & (noise.uniform(len(hands)) >= LACKING)[:, None]}
+    if hands.depth is not None:
+        changes["depth"] = hands.depth * (noise.uniform(len(hands)) >= LACKING)[:, None, None, None]
+    return replace(hands, **changes)
+
+
+# ------------------------------------------------------------------------------------------------------------ dVAE's factors
+
+
+@torch.no_grad()
+def canonical_errors(system: Reader, data: HandData) -> tuple[Measure, ...]:
+    """Error of canonical poses that are read from pictures, and of viewpoints; nothing of systems that read none."""
+    if not isinstance(system, DvaePose):
+        return ()
+    errors, angles = [], []
+    for hands in batches(data, system, ("image",)):
+        (image, solid) = hands.need("image", "joints_3d")
+        known, truth = system.targets(hands)
+        read = system.factors_of(image)
+        errors.append(((read.canonical - truth.pose).norm(dim=2) * scale_bone(solid)[:, None])[known])
+        trace = (read.viewpoint.mT @ truth.viewpoint).diagonal(dim1=1, dim2=2).sum(1)
+        angles.append(torch.rad2deg(torch.acos(((trace - 1) / 2).clamp(-1, 1)))[known])
+    pooled = torch.cat(errors)
+    protocol = Stated(f"canonical frame, root {system.root}, scale of the truth, no alignment, all labelled joints")
+    turned = Stated("angle between the viewpoint read and the true one")
+    return (
+        Measure("canonical_epe", float(pooled.mean()), "mm", len(pooled), protocol, "mean over joints and hands"),
+        Measure("viewpoint_error_median", float(torch.cat(angles).median()), "degrees", len(pooled), turned, "median over hands"),
+    )
+
+
+@torch.no_grad()
+def content_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
+    """How far the pose moves when another hand's content takes the place of the own; nothing of systems without contents.
+
+    `content_swap`: poses read from two pictures that are made of one pose, with the own content and with another's. `content_swap_decoded`:
+    poses decoded from the latent itself, where algorithm 1 cannot leak.
+    """
+    if not isinstance(system, DvaeImage):
+        return ()
+    moved, decoded = [], []
+    for number, hands in enumerate(batches(data, system, ("image",))):
+        (image, solid) = hands.need("image", "joints_3d")
+        if len(hands) < 2:
+            continue
+        own = system.appearance_of(image)
+        other = own.roll(1 + int(Noise(seed, number, _STREAM).permutation(len(hands) - 1)[0]), 0)
+        known, bone = system.labelled(hands).all(1), scale_bone(solid)[:, None]
+        joints = system.joints_of(hands)
+        pictures = (system.predict(system.synthesize(joints, content)).joints for content in (own, other))
+        pose = system.pose_encoder(joints).mean
+        latents = (system.pose_decoder(system.split(torch.cat([pose, content], 1))[0]) for content in (own, other))
+        for kept, (first, second) in ((moved, pictures), (decoded, latents)):
+            kept.append(((first - second).norm(dim=2) * bone)[known])
+    count = len(torch.cat(moved)) if moved else 0
+    same = "mean distance over joints and hands, scale of the truth"
+    return (
+        Measure("content_swap", _mean(moved), "mm", count, Stated("read by the model's own embedding from pictures it made"), same),
+        Measure("content_swap_decoded", _mean(decoded), "mm", count, Stated("decoded from the latent"), same),
+    )
+
+
+def _mean(parts: Sequence[Tensor]) -> float:
+    return float(torch.cat(list(parts)).mean()) if parts else float("nan")

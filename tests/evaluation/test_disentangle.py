@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handvae.evaluation.disentangle import dci, mig, sap
+from handvae.evaluation.disentangle import dci, linear_probe, mig, sap
 
 NUMBERS = np.zeros(3, bool)
 
@@ -101,3 +101,13 @@ def test_dead_codes_and_constant_factors_change_nothing(factors):
     assert found.importance[3:].max() == 0
     with pytest.raises(ValueError, match="no factor varies"):
         mig(factors, constant[:, 3:], np.zeros(1, bool))
+
+
+def test_a_linear_probe_finds_what_is_linear_in_the_code_and_nothing_else():
+    generator = np.random.default_rng(0)
+    codes = generator.normal(size=(2000, 3))
+    factors = np.stack([codes @ [1, -2, 0.5] + 7, codes[:, 0] ** 2, codes[:, 1] + generator.normal(size=2000)], 1)
+    told = linear_probe(100 * codes + 5, factors)
+    assert told[0] > 0.999
+    assert abs(told[1]) < 0.05
+    assert told[2] == pytest.approx(0.5, abs=0.08)

@@ -9,12 +9,14 @@ import torch
 
 from handvae.apps.options import parse
 from handvae.data.new_poses import PoseKind
+from handvae.data.reader import HandData
 from handvae.data.source import open_data, recognise
 from handvae.data.subset import Subset
 from handvae.errors import UserError
 from handvae.evaluation.detector_table import LAPTOP, PAPER, Augmentation, DetectorTable
 from handvae.evaluation.features import SHIPPED, Extractor, HandFeatures, InceptionFeatures
 from handvae.evaluation.finding import ModelFinder
+from handvae.evaluation.parts_table import PartsTable
 from handvae.evaluation.picture_table import PictureTable, PoseSplit, hold_out
 from handvae.evaluation.pose_table import PoseTable, trainable
 from handvae.evaluation.reproduction import Job, Reproduction
@@ -96,6 +98,17 @@ class PoseOptions(Options):
     """Draw so many hands into the folder --data first, a tenth of them for testing, where they are not there yet."""
 
 
+@dataclass(frozen=True)
+class PartsOptions(PoseOptions):
+    """A table of da-VAE again: each row is trained with each seed, measured on split test, and set beside the published numbers.
+
+    It may be stopped and run again: what is trained is not trained twice. Tables share the trainings that they have in common.
+    """
+
+    mask: str | None = None
+    """A mask network that is trained, for data without masks: run folder or file; else one is trained first."""
+
+
 def reproductions(table: Table, words: Sequence[str], ranks: Ranks) -> Reproduction:
     """What the command line asks for.
 
@@ -110,6 +123,8 @@ def reproductions(table: Table, words: Sequence[str], ranks: Ranks) -> Reproduct
             return _detectors(table, parse(DetectorOptions, words, prog), ranks)
         case "poses":
             return _poses(table, parse(PoseOptions, words, prog), ranks)
+        case "parts":
+            return _parts(table, parse(PartsOptions, words, prog), ranks)
 
 
 def _pictures(table: Table, options: PictureOptions, ranks: Ranks) -> Reproduction:
@@ -151,19 +166,29 @@ def _detectors(table: Table, options: DetectorOptions, ranks: Ranks) -> Reproduc
 
 
 def _poses(table: Table, options: PoseOptions, ranks: Ranks) -> Reproduction:
+    job, train, test = _job_and_splits(table, options, ranks)
+    rows = trainable(job.rows, train)
+    left_out = [row.name for row, _ in job.rows if row not in [kept for kept, _ in rows]]
+    if options.rows and left_out:
+        raise UserError("--rows", f"{train.spec.name} does not have what {left_out[0]!r} needs", "give other data, or leave that row out")
+    return PoseTable(replace(job, rows=rows), train, test)
+
+
+def _parts(table: Table, options: PartsOptions, ranks: Ranks) -> Reproduction:
+    if options.mask is not None:
+        load_model(options.mask)  # found now, not after the first training
+    return PartsTable(*_job_and_splits(table, options, ranks), options.mask or "")
+
+
+def _job_and_splits(table: Table, options: PoseOptions, ranks: Ranks) -> tuple[Job, HandData, HandData]:
     if options.render:
         _render(options)
     need = _need(table, options)
     if need is not None and options.protocol is not None:
         raise UserError("--protocol", f"is {options.protocol}, and full scale has the paper's ({need.protocol})", "leave it out")
     protocol = options.protocol if need is None else need.protocol
-    job = _job(table, options, need, ranks)
     train, test = (open_data(options.data, split, protocol) for split in ("train", "test"))
-    rows = trainable(job.rows, train)
-    left_out = [row.name for row, _ in job.rows if row not in [kept for kept, _ in rows]]
-    if options.rows and left_out:
-        raise UserError("--rows", f"{train.spec.name} does not have what {left_out[0]!r} needs", "give other data, or leave that row out")
-    return PoseTable(replace(job, rows=rows), train, test)
+    return _job(table, options, need, ranks), train, test
 
 
 def _render(options: PoseOptions) -> None:

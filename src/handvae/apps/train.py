@@ -20,13 +20,12 @@ from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.report import write_run_report
 from handvae.files import write_text_atomically
 from handvae.systems.build import SystemConfig, build_system
-from handvae.systems.da_vae import DaVae
-from handvae.systems.judged import JudgedVae
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.training.checkpoint import load_model, start_from
 from handvae.training.config import Train
 from handvae.training.distributed import ranks
 from handvae.training.loop import fit
+from handvae.training.named import take_named
 from handvae.training.presets import PRESETS, find_preset
 from handvae.training.run_folder import Run
 
@@ -92,10 +91,7 @@ def main(arguments: Sequence[str]) -> None:
     torch.manual_seed(options.train.seed)  # only the weights' initial values draw from it
     try:
         system = build_system(options.system, spec, options.crop)
-        if isinstance(system, JudgedVae):
-            system.take_judge(load_model(system.config.detector).system)
-        if isinstance(system, DaVae) and system.config.mask:
-            system.take_mask(load_model(system.config.mask).system)
+        take_named(system)
     except ValueError as error:
         raise UserError(f"train {name}", str(error), "change that option") from error
     init = None if options.init is None else load_model(options.init)

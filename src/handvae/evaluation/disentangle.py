@@ -1,6 +1,6 @@
-"""Whether single code values stand for single true factors: DCI, MIG and SAP, for data whose generative factors are known.
+"""Whether single code values stand for single true factors: DCI, MIG and SAP, for data whose factors are known; and a linear probe.
 
-All three read a code from `codes[:, i]` and a factor from `factors[:, j]`, and are 1 where each factor is in one code value and each code
+The three read a code from `codes[:, i]` and a factor from `factors[:, j]`, and are 1 where each factor is in one code value and each code
 value holds one factor. Factors that do not vary in the sample are left out.
 """
 
@@ -115,6 +115,21 @@ def sap(
         best = sorted(scores)
         gaps.append(best[-1] - (best[-2] if len(best) > 1 else 0.0))
     return float(np.mean(gaps))
+
+
+def linear_probe(codes: Float[np.ndarray, "row code"], factors: Float[np.ndarray, "row factor"], *, seed: int = 0) -> np.ndarray:
+    """R² of each factor, a number, as a linear function of the whole code, on rows that the function was not fitted to.
+
+    Args:
+        codes: any unit; they are standardised.
+        factors: each varies.
+        seed: of the split.
+    """
+    codes = np.concatenate([_standardised(codes), np.ones((len(codes), 1))], 1)
+    train, test = _split(len(codes), seed)
+    weights = np.linalg.lstsq(codes[train], factors[train], rcond=None)[0]
+    left = ((factors[test] - codes[test] @ weights) ** 2).sum(0)
+    return 1 - left / np.maximum(((factors[test] - factors[train].mean(0)) ** 2).sum(0), 1e-12)
 
 
 def _separated(code: np.ndarray, truth: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:

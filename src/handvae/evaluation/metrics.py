@@ -18,6 +18,7 @@ from handvae.evaluation.disentangle import dci, mig, sap
 from handvae.evaluation.features import Extractor, HandFeatures
 from handvae.evaluation.finding import Finder
 from handvae.evaluation.generated import FEWEST, Poses, picture_measures
+from handvae.evaluation.latent_parts import part_measures
 from handvae.evaluation.leakage import leakage
 from handvae.evaluation.measure import Measure, PoseProtocol, Stated
 from handvae.evaluation.plots import Curve, Figure
@@ -27,6 +28,7 @@ from handvae.evaluation.resampling import PerHand
 from handvae.evaluation.spread import LEVELS, SMALLEST, coverage, cross_fitted, crps, fit_spread_scale, spread_measures
 from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
+from handvae.systems.da_vae import DaVae
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import Generator, Reader
 
@@ -224,6 +226,20 @@ def factors(study: Study) -> Outcome:
     return Outcome(measures, figures=(Figure("Where a factor is", "", "share in the pose", (curve,), note, ticks=ticks),))
 
 
+def parts(study: Study) -> Outcome:
+    """What da-VAE's parts of the latent cost, and which true factors each tells."""
+    if not isinstance(study.system, DaVae):
+        raise TypeError(f"{type(study.system).__name__} has no parts of pose, appearance and shape")
+    return Outcome(tuple(part_measures(study.system, study.data, study.seed)))
+
+
+def _parts_lacking(study: Study) -> str:
+    if not isinstance(study.system, DaVae):
+        return f"{study.name} has no parts of pose, appearance and shape"
+    missing = [name for name in study.system.fields if name not in study.data.spec.modalities]
+    return f"the data set has no {', '.join(missing)}" if missing else ""
+
+
 def _unit_of(system: Reader) -> str:
     """What a bone unit of a 3D model is, in words."""
     return "true bone 9-10" if system.unit_mm is None else f"mean bone 9-10 of its training hands, {system.unit_mm:.4g} mm"
@@ -268,6 +284,7 @@ METRICS = {
     "consistency": Metric(consistency, _asked_lacking),
     "leakage": Metric(leak, _asked_lacking),
     "factors": Metric(factors, _factors_lacking),
+    "parts": Metric(parts, _parts_lacking),
 }
 
 

@@ -24,10 +24,10 @@ from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.table import Column, Recipe, Row, Scale, Table
 from handvae.files import write_text_atomically
 from handvae.systems.build import build_system
-from handvae.systems.judged import JudgedVae
 from handvae.training.checkpoint import Model, load_model
 from handvae.training.distributed import Ranks
 from handvae.training.loop import fit
+from handvae.training.named import take_named
 from handvae.training.run_folder import Run
 
 KEPT = "measures.json"
@@ -172,8 +172,7 @@ def trained(recipe: Recipe, data: HandData, folder: Path, seed: int, steps: int 
     torch.manual_seed(seed)  # only the weights' initial values draw from it
     try:
         system = build_system(preset.system, spec, preset.crop)
-        if isinstance(system, JudgedVae):
-            system.take_judge(load_model(system.config.detector).system)
+        take_named(system)
     except ValueError as error:
         raise UserError(data.spec.name, f"does not do for {recipe.words}: {error}", "give a data set that has it") from error
     resume = (folder / "state.pt").is_file()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from handvae.training.presets import Preset, find_preset
 
 Scale = Literal["laptop", "full"]
-Kind = Literal["pictures", "detectors", "poses"]
+Kind = Literal["pictures", "detectors", "poses", "parts"]
 """Which `Reproduction` makes a table; how a new kind is added is told there."""
 
 COMPILES_FROM = 4000

@@ -42,7 +42,7 @@ class Options:
     protocol: str | None = None
     """Which hands or which division, for data sets that have several (docs/data.md)."""
     metrics: str = "all"
-    """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors; or all that the data allow."""
+    """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors, parts; or all that the data allow."""
     detector: str | None = None
     """Model that reads joints from generated pictures, for consistency and leakage: detector-64 unless given; `own`: each model its own."""
     detector_command: str | None = None

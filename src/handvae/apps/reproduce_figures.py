@@ -86,7 +86,8 @@ def draw(name: str, words: Sequence[str]) -> None:
     path = options.out / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, np.concatenate(padded))
-    print(f"{figure.about}; {', '.join(model.name for model in models)}; poses of {len(data)} hands of {data.spec.name}\nsheet: {path}")
+    print(f"the paper's figure: {figure.about}\nhere: {', '.join(model.name for model in models)}; {len(data)} hands of {data.spec.name}")
+    print(f"sheet: {path}")
 
 
 def _trained(figure: Figure, options: Options) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from handvae.apps.reproduce_figures import FIGURES, draw
 from handvae.apps.reproduce_kinds import reproductions
+from handvae.apps.reproduce_walks import WALKS, draw_walk
 from handvae.errors import UserError
 from handvae.evaluation.paper_tables import TABLES, find_table
 from handvae.evaluation.reproduction import Reproduction
@@ -16,7 +17,7 @@ from handvae.training.distributed import ranks
 def main(arguments: Sequence[str]) -> None:
     """Find the table or figure, parse what its kind asks for, train and measure what is missing, print, write."""
     if not arguments or arguments[0].startswith("-"):
-        listing = "\n".join(f"  {name:<17}{known.about}" for name, known in (TABLES | FIGURES).items())
+        listing = "\n".join(f"  {name:<17}{known.about}" for name, known in (TABLES | FIGURES | WALKS).items())
         print(f"usage: handvae reproduce TABLE --data DIR [options]\n\ntables and figures:\n{listing}")
         if not set(arguments) & {"-h", "--help"}:
             raise UserError("reproduce", "no table given", "name one of the above first")
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str]) -> None:
     name, *words = arguments
     if name in FIGURES:
         draw(name, words)
+        return
+    if name in WALKS:
+        draw_walk(name, words)
         return
     table = find_table(name)
     with ranks() as here:

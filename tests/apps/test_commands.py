@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from handvae.apps import demo
+from handvae.apps.estimate import estimate
 from handvae.data.pictures import read_picture, write_picture
 
 
@@ -96,3 +98,13 @@ def test_demo_writes_its_four_pictures(run, tiny_model, tiny_set, tmp_path):
             assert np.asarray(picture.convert("L"), float).std() > 1
     run("demo", "--model", tiny_model, "--photos", tiny_set / "images", "--out", tmp_path / "own")
     assert (tmp_path / "own" / "transfer.png").read_bytes() != (tmp_path / "demo" / "transfer.png").read_bytes()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_demo_cuts_photos_for_the_detector_as_the_detector_reads_them(own, run, tiny_model, tiny_set, tmp_path, monkeypatch):
+    """The generator here makes pictures of 32 px, the detector reads 64."""
+    sizes = []
+    monkeypatch.setattr(demo, "estimate", lambda system, photo: sizes.append(photo.crop.shape[-1]) or estimate(system, photo))
+    photos = ["--photos", tiny_set / "images"] if own else []
+    run("demo", "--model", tiny_model, *photos, "--out", tmp_path / "demo")
+    assert sizes == [64] * 4

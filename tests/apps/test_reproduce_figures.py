@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from handvae.apps.drawing import enlarge
+from handvae.apps.options import GENERATOR
 from handvae.apps.reproduce_figures import FIGURES, SIDE, TITLE
 from handvae.data.coco import CocoHands
 from handvae.data.pictures import as_pixels
@@ -89,7 +90,7 @@ def test_the_tables_models_are_shown_where_they_are_trained(handvae, tiny_set, t
     code, said, error = handvae("reproduce", "srv-vae-figure4", *words)
     assert code == 0, error
     assert "no Soft-Intro-SRV-VAE of seed 0 is trained" in said
-    assert "photos-64 in its place" in said
+    assert f"{GENERATOR} in its place" in said
 
 
 def test_the_figures_rows_are_rows_of_the_tables():

@@ -9,19 +9,20 @@ import torch
 
 from handvae.apps.drawing import enlarge, grid, write_gif
 from handvae.apps.estimate import estimate, overlay
-from handvae.apps.inputs import Seen, pictures_in, read_photo, read_poses
-from handvae.apps.options import parse
+from handvae.apps.inputs import Seen, pictures_in, read_photo, read_poses, whole_picture
+from handvae.apps.options import GENERATOR, parse
 from handvae.apps.transfer import SIDE, pose_header, transfer_sheet
 from handvae.apps.walk import frames, pose_walk
-from handvae.data.hands import Hands
 from handvae.data.pictures import as_pixels, write_picture
+from handvae.data.view import Crop
 from handvae.hand import POSE_NAMES
 from handvae.noise import Noise
-from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
 
 LOOKS = 6
 """Random appearances on poses.png."""
+STAND_INS = ("victory", "flat", "point", "open")
+"""Poses of the pictures that stand in for photos."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Options:
 
     out: Path = Path("out/demo")
     """Folder for the pictures."""
-    model: str = "photos-64"
+    model: str = GENERATOR
     """A shipped model that makes pictures, a .safetensors file or a run folder."""
     detector: str = "detector-64"
     """The model that reads poses from photos."""
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str]) -> None:
     joints = torch.cat([pose.joints for pose in poses.values()])
     flat = torch.cat([pose.joints_2d for pose in poses.values()])
     looks = system.random_appearance(LOOKS, Noise(options.seed), "aggregate")
-    photos = _photos(options, system, joints, looks)
+    chosen = [POSE_NAMES.index(name) for name in STAND_INS]
+    made = [as_pixels(picture.numpy()) for picture in system.synthesize(joints[chosen], looks[: len(chosen)])]
     options.out.mkdir(parents=True, exist_ok=True)
 
     headers = [pose_header(pose, system.crop.size_px) for pose in flat]
@@ -57,7 +59,8 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{options.out / 'poses.png'}: {', '.join(POSE_NAMES)}; an appearance a row")
 
     shown = [POSE_NAMES.index(name) for name in ("open", "victory", "point", "claw", "relaxed")]
-    write_picture(options.out / "transfer.png", transfer_sheet(system, photos[:4], joints[shown], [headers[i] for i in shown]))
+    photos = _photos(options, made, system.crop)
+    write_picture(options.out / "transfer.png", transfer_sheet(system, photos, joints[shown], [headers[i] for i in shown]))
     print(f"{options.out / 'transfer.png'}: photo, its reconstruction, its looks on other poses")
 
     share = torch.linspace(0, 1, 20)
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{options.out / 'walk.gif'}: open, victory, point, relaxed and back, one appearance")
 
     detector = load_model(options.detector).reader
-    found = [estimate(detector, photo) for photo in photos[:4]]
+    found = [estimate(detector, photo) for photo in _photos(options, made, detector.crop)]
     write_picture(options.out / "estimate.png", grid([[enlarge(overlay(hand), 2 * SIDE) for hand in found]]))
     origin = (
         "your photos"
@@ -76,17 +79,11 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{options.out / 'estimate.png'}: joints read from {origin}")
 
 
-def _photos(options: Options, system: Generator, joints: torch.Tensor, looks: torch.Tensor) -> list[Seen]:
+def _photos(options: Options, made: list[np.ndarray], crop: Crop) -> list[Seen]:
+    """The user's first photos, or the pictures that stand in for them, cut as a model reads them."""
     if options.photos is not None:
-        return [read_photo(path, None, system.crop) for path in pictures_in(options.photos)[:4]]
-    chosen = [POSE_NAMES.index(name) for name in ("victory", "flat", "point", "open")]
-    pictures = system.synthesize(joints[chosen], looks[: len(chosen)])
-    whole = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    names = [Path(POSE_NAMES[i]) for i in chosen]
-    return [
-        Seen(name, as_pixels(picture.numpy()), whole, Hands(image=picture[None]), "the model's own picture")
-        for name, picture in zip(names, pictures, strict=True)
-    ]
+        return [read_photo(path, None, crop) for path in pictures_in(options.photos)[: len(STAND_INS)]]
+    return [whole_picture(Path(name), pixels, crop, "the model's own picture") for name, pixels in zip(STAND_INS, made, strict=True)]
 
 
 def _cell(picture: torch.Tensor) -> np.ndarray:

@@ -159,7 +159,13 @@ def read_photo(path: Path, box: Box | None, crop: Crop, mirror: bool = False) ->
         affine = place(_sufficient(labelled), replace(crop, box="joints" if crop.box == "cube" else crop.box), None, Noise(0))[0]
         mirrored = bool(torch.linalg.det(affine[:, :2]) < 0)
         return Seen(path, pixels, affine, _warped(pixels, affine, crop), "the keypoints' box in annotations.json", mirrored)
-    return _cut_square(path, pixels, (width / 2, height / 2), float(max(width, height)), crop, "the whole picture", mirror)
+    return whole_picture(path, pixels, crop, "the whole picture", mirror)
+
+
+def whole_picture(path: Path, pixels: np.ndarray, crop: Crop, found_by: str, mirror: bool = False) -> Seen:
+    """A picture taken whole, its longer side as wide as the crop."""
+    height, width = pixels.shape[:2]
+    return _cut_square(path, pixels, (width / 2, height / 2), float(max(width, height)), crop, found_by, mirror)
 
 
 def recrop(photo: Seen, joints_px: Float[Tensor, "joint 2"], crop: Crop) -> Seen:

@@ -13,6 +13,9 @@ from handvae.errors import UserError
 
 Kind = TypeVar("Kind")
 
+GENERATOR = "photos-128"
+"""The shipped model whose pictures are best: what commands that make pictures use unless told otherwise."""
+
 
 def parse(kind: Callable[..., Kind] | UnionType, arguments: Sequence[str], prog: str) -> Kind:
     """The options that a command line gives.

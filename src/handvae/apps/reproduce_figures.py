@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from handvae.apps.drawing import enlarge, grid
-from handvae.apps.options import parse
+from handvae.apps.options import GENERATOR, parse
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.reader import HandData
 from handvae.data.source import open_data
@@ -25,7 +25,6 @@ from handvae.training.checkpoint import Model, load_model
 
 SIDE, TITLE = 128, 22
 """Pixels of a cell, and of the line above each model's sheet."""
-FALLBACK = "photos-64"
 _POSES, _LOOKS = 31, 32
 """Streams of random numbers."""
 
@@ -56,7 +55,7 @@ class Options:
     data: Path
     """The data set whose test split gives poses, and in figure 6 appearances."""
     model: tuple[str, ...] = ()
-    """Shipped models, files or run folders, a sheet each. Without: what `handvae reproduce` has trained in --out, or photos-64."""
+    """Shipped models, files or run folders, a sheet each. Without: what is trained in --out, or the best shipped one."""
     split: str | None = "test"
     """Split of the data set; None for a set without splits."""
     poses: int = 8
@@ -78,8 +77,8 @@ def draw(name: str, words: Sequence[str]) -> None:
     figure, data = FIGURES[name], open_data(options.data, options.split)
     trained = _trained(figure, options)
     if not (options.model or trained):
-        print(f"no {' or '.join(figure.rows)} of seed {options.seed} is trained in {options.out}: {FALLBACK} in its place")
-    models = [load_model(model) for model in options.model or trained or [FALLBACK]]
+        print(f"no {' or '.join(figure.rows)} of seed {options.seed} is trained in {options.out}: {GENERATOR} in its place")
+    models = [load_model(model) for model in options.model or trained or [GENERATOR]]
     sheets = [_titled(sheet(figure, model.generator, data, options), _title(model)) for model in models]
     width = max(part.shape[1] for part in sheets)
     padded = [np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in sheets]

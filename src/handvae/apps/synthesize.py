@@ -11,7 +11,7 @@ import torch
 import tyro
 
 from handvae.apps.inputs import Poses, read_appearances, read_poses
-from handvae.apps.options import parse
+from handvae.apps.options import GENERATOR, parse
 from handvae.data.export.formats import FormatName, check_spec, warning, write_data
 from handvae.data.hands import DataSpec
 from handvae.data.pictures import as_pixels
@@ -39,7 +39,7 @@ class Options:
     ones in turn; or a data set (each picture gets those of another person)."""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
     """Number of pictures; poses repeat in turn. Default: one a pose."""
-    model: str = "photos-64"
+    model: str = GENERATOR
     """A shipped model, a .safetensors file or a run folder."""
     split: str | None = None
     """Split of a data set given as pose."""

@@ -13,7 +13,7 @@ import tyro
 from handvae.apps.drawing import draw_skeleton, enlarge, grid
 from handvae.apps.estimate import parse_box
 from handvae.apps.inputs import Seen, pictures_in, read_look, read_photo, read_poses
-from handvae.apps.options import parse
+from handvae.apps.options import GENERATOR, parse
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.view import to_crop_px
 from handvae.errors import UserError
@@ -34,7 +34,7 @@ class Options:
     """Photo that gives the pose, or a named pose, a JSON file of joints, or a data set."""
     out: Path = Path("out/transfer.png")
     """Sheet: an appearance a row; its photo, its plain reconstruction, then the asked poses."""
-    model: str = "photos-64"
+    model: str = GENERATOR
     """A shipped model, a .safetensors file or a run folder."""
     split: str | None = None
     """Split of a data set given as pose."""

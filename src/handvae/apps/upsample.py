@@ -15,7 +15,7 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handvae.apps.inputs import read_look
-from handvae.apps.options import parse, parse_shard
+from handvae.apps.options import GENERATOR, parse, parse_shard
 from handvae.apps.upsample_page import upsample_page
 from handvae.data.export.folder import check_free
 from handvae.data.export.formats import MARKERS, FormatName, check_spec, warning, write_data
@@ -56,7 +56,7 @@ class Options:
     """Folder to write; unfinished work is kept beside it, in OUT.parts."""
     times: int = 1
     """New pictures for each hand of the split whose joints are all labelled."""
-    model: str = "photos-64"
+    model: str = GENERATOR
     """Makes the pictures: a shipped model, a .safetensors file or a run folder."""
     format: FormatName = "coco"
     """Layout of the folder."""

@@ -11,7 +11,7 @@ import tyro
 
 from handvae.apps.drawing import enlarge, write_gif
 from handvae.apps.inputs import read_look, read_poses
-from handvae.apps.options import parse
+from handvae.apps.options import GENERATOR, parse
 from handvae.data.pictures import as_pixels
 from handvae.errors import UserError
 from handvae.geometry import VIEWS, orthographic_view
@@ -33,7 +33,7 @@ class Options:
     """What changes."""
     out: Path = Path("out/walk.gif")
     """The animation."""
-    model: str = "photos-64"
+    model: str = GENERATOR
     """A shipped model, a .safetensors file or a run folder."""
     pose: str = "open"
     """The pose that stands still, for factor appearance."""

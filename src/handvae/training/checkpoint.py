@@ -77,7 +77,7 @@ class Model:
             UserError: it makes none.
         """
         if not isinstance(self.system, Generator):
-            raise UserError(self.path, f"is a {self.header.system}, which makes no pictures", "give a model that does, such as photos-64")
+            raise UserError(self.path, f"is a {self.header.system}, which makes no pictures", "give a model that does, such as photos-128")
         return self.system
 
 

@@ -138,7 +138,8 @@ def test_the_unit_of_the_joints_does_not_matter(models, joints, written):
         (hand,) = read_flat_hands(path)
         readings.append(estimate(system, see_joints(path, hand, None, system.crop, False)))
     for other in readings[1:]:
-        assert np.allclose(readings[0].joints_bones, other.joints_bones, atol=1e-4)
+        size = np.abs(readings[0].joints_bones).max()  # of an untrained model: anything
+        assert np.allclose(readings[0].joints_bones, other.joints_bones, rtol=0, atol=1e-4 * size)
     assert np.allclose((readings[1].joints_px + 3) * 1000, readings[0].joints_px + 3, atol=0.05)
 
 

@@ -51,6 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     looks = system.random_appearance(LOOKS, Noise(options.seed), "aggregate")
     chosen = [POSE_NAMES.index(name) for name in STAND_INS]
     made = [as_pixels(picture.numpy()) for picture in system.synthesize(joints[chosen], looks[: len(chosen)])]
+    photos = _photos(options, made, system.crop)
     options.out.mkdir(parents=True, exist_ok=True)
 
     headers = [pose_header(pose, system.crop.size_px) for pose in flat]
@@ -59,7 +60,6 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{options.out / 'poses.png'}: {', '.join(POSE_NAMES)}; an appearance a row")
 
     shown = [POSE_NAMES.index(name) for name in ("open", "victory", "point", "claw", "relaxed")]
-    photos = _photos(options, made, system.crop)
     write_picture(options.out / "transfer.png", transfer_sheet(system, photos, joints[shown], [headers[i] for i in shown]))
     print(f"{options.out / 'transfer.png'}: photo, its reconstruction, its looks on other poses")
 

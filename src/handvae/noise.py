@@ -47,3 +47,9 @@ class Noise:
         """A shuffle of this rank's `count` samples among themselves (each rank its own)."""
         orders = [torch.randperm(count, generator=self.generator) for _ in range(self.ranks)]
         return orders[self.rank]
+
+
+def foreign(count: int, noise: Noise) -> Tensor:
+    """For each of `count` samples another one: neighbours in a random circle, so never the own where there are two."""
+    order = noise.permutation(count)
+    return order.roll(1)[order.argsort()]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from handvae.apps.reproduce_figures import FIGURES, draw
 from handvae.apps.reproduce_kinds import reproductions
+from handvae.apps.reproduce_latent import LATENT_FIGURES, draw_latent
 from handvae.apps.reproduce_walks import WALKS, draw_walk
 from handvae.errors import UserError
 from handvae.evaluation.paper_tables import TABLES, find_table
@@ -17,18 +18,16 @@ from handvae.training.distributed import ranks
 def main(arguments: Sequence[str]) -> None:
     """Find the table or figure, parse what its kind asks for, train and measure what is missing, print, write."""
     if not arguments or arguments[0].startswith("-"):
-        listing = "\n".join(f"  {name:<17}{known.about}" for name, known in (TABLES | FIGURES | WALKS).items())
+        listing = "\n".join(f"  {name:<17}{known.about}" for name, known in (TABLES | FIGURES | WALKS | LATENT_FIGURES).items())
         print(f"usage: handvae reproduce TABLE --data DIR [options]\n\ntables and figures:\n{listing}")
         if not set(arguments) & {"-h", "--help"}:
             raise UserError("reproduce", "no table given", "name one of the above first")
         return
     name, *words = arguments
-    if name in FIGURES:
-        draw(name, words)
-        return
-    if name in WALKS:
-        draw_walk(name, words)
-        return
+    for known, make_sheet in ((FIGURES, draw), (WALKS, draw_walk), (LATENT_FIGURES, draw_latent)):
+        if name in known:
+            make_sheet(name, words)
+            return
     table = find_table(name)
     with ranks() as here:
         if here.ranks > 1:

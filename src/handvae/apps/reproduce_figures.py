@@ -1,4 +1,4 @@
-"""Figures 3 to 6 of SRV-VAE's paper as sheets: test poses with random appearances, and the appearances of photos on other poses."""
+"""Figures of pictures as sheets: test poses with random appearances, and the appearances of photos on other poses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +45,11 @@ FIGURES = {
     "srv-vae-figure4": Figure("Soft-Intro-SRV-VAE, 2D: test poses, a random appearance a row", ("Soft-Intro-SRV-VAE",)),
     "srv-vae-figure5": Figure("Soft-Intro-SRV-VAE, 3D: test poses, a random appearance a row", ("Soft-Intro-SRV-VAE, 3D",)),
     "srv-vae-figure6": Figure("appearances of pictures on other poses", ("Soft-Intro-SRV-VAE",), transfer=True),
+    "dvae-figure6": Figure(
+        "dVAE: contents of pictures on other poses",
+        ("dVAE, pictures: tags (algorithm 1)", "dVAE, pictures: z_u (algorithm 2)"),
+        transfer=True,
+    ),
 }
 
 
@@ -75,11 +80,11 @@ def draw(name: str, words: Sequence[str]) -> None:
         if value < least:
             raise UserError(option, f"is {value}", f"give at least {least}")
     figure, data = FIGURES[name], open_data(options.data, options.split)
-    trained = _trained(figure, options)
+    trained = trained_rows(figure.rows, options.out, options.seed)
     if not (options.model or trained):
         print(f"no {' or '.join(figure.rows)} of seed {options.seed} is trained in {options.out}: {GENERATOR} in its place")
     models = [load_model(model) for model in options.model or trained or [GENERATOR]]
-    sheets = [_titled(sheet(figure, model.generator, data, options), _title(model)) for model in models]
+    sheets = [titled(sheet(figure, model.generator, data, options), title_of(model)) for model in models]
     width = max(part.shape[1] for part in sheets)
     padded = [np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in sheets]
     path = options.out / f"{name}.png"
@@ -89,10 +94,10 @@ def draw(name: str, words: Sequence[str]) -> None:
     print(f"sheet: {path}")
 
 
-def _trained(figure: Figure, options: Options) -> list[str]:
-    """Run folders of the figure's rows, of full scale before laptop scale."""
+def trained_rows(rows: Sequence[str], out: Path, seed: int) -> list[str]:
+    """Run folders of rows of tables below a reproduction's folder, of full scale before laptop scale; empty where none is trained."""
     for scale in ("full", "laptop"):
-        folders = [run_folder(options.out / scale, row, options.seed) for row in figure.rows]
+        folders = [run_folder(out / scale, row, seed) for row in rows]
         if found := [str(folder) for folder in folders if (folder / "model.safetensors").is_file()]:
             return found
     return []
@@ -135,14 +140,15 @@ def _cell(picture: Float[Tensor, "3 size size"]) -> UInt8[np.ndarray, "side side
     return enlarge(as_pixels(picture.numpy()), SIDE)
 
 
-def _title(model: Model) -> str:
+def title_of(model: Model) -> str:
     """The model's preset and where it is from; parts of paths before the run's folder are left out."""
     name = model.path.parent.name if model.path.stem == "model" else model.path.stem
     preset = model.header.preset or model.header.system
     return f"{name}{'' if preset == name else f': {preset}'}, {model.header.steps} steps"
 
 
-def _titled(pixels: UInt8[np.ndarray, "height width 3"], text: str) -> UInt8[np.ndarray, "tall width 3"]:
+def titled(pixels: UInt8[np.ndarray, "height width 3"], text: str) -> UInt8[np.ndarray, "tall width 3"]:
+    """A sheet under a line of words."""
     line = np.full((TITLE, pixels.shape[1], 3), 255, np.uint8)
     cv2.putText(line, text, (4, TITLE - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (60, 60, 60), 1, cv2.LINE_AA)
     return np.concatenate([line, pixels])

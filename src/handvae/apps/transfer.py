@@ -42,6 +42,8 @@ class Options:
     """Where the joints are in the appearance photo, px."""
     pose_box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
     """Where the joints are in the pose photo, px."""
+    side: Annotated[str, tyro.conf.arg(metavar="left|right")] = "right"
+    """Which hands the photos show; a model of the other side sees them mirrored."""
     most: int = 8
     """Poses shown at most."""
     mean: bool = False
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae transfer")
     if options.most < 1:
         raise UserError("--most", f"is {options.most}", "give at least 1")
+    if options.side not in ("left", "right"):
+        raise UserError("--side", f"is {options.side!r}", "give left or right")
     model = load_model(options.model)
     system, given = model.generator, Path(options.appearance)
     joints, headers = _poses(options, system)
@@ -63,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
         sheet = looks_sheet(system, {said: look[0]}, joints, headers)
         print(f"appearance {said}")
     else:
-        looks = [read_photo(path, parse_box(options.box), system.crop) for path in pictures_in(given)]
+        looks = [read_photo(path, parse_box(options.box), system.crop, _mirror(options, system)) for path in pictures_in(given)]
         sheet = transfer_sheet(system, looks, joints, headers)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_picture(options.out, sheet)
@@ -72,11 +76,15 @@ def main(arguments: Sequence[str]) -> None:
     print(f"sheet: {options.out}")
 
 
+def _mirror(options: Options, system: Generator) -> bool:
+    return system.spec.sides != "both" and options.side != system.spec.sides
+
+
 def _poses(options: Options, system: Generator) -> tuple[torch.Tensor, list[np.ndarray]]:
     """Asked poses and a header picture of each: the photo it comes from, or its skeleton."""
     path = Path(options.pose)
     if options.pose not in POSE_NAMES and path.is_file() and path.suffix.lower() != ".json":
-        photo = read_photo(path, parse_box(options.pose_box), system.crop)
+        photo = read_photo(path, parse_box(options.pose_box), system.crop, _mirror(options, system))
         print(f"pose {photo.path}: crop from {photo.found_by}; joints read by the model")
         return system.predict(photo.crop).joints, [_cell(photo.crop[0])]
     poses = read_poses(options.pose, options.split, "palm", system)

@@ -352,12 +352,12 @@ class CmVae(Reader):
         """Rows: the input, every modality decoded from it, the labels in 3D; a hand a column."""
         z = self.encode(batch, self.config.input).mean
         seen = self.observed(batch, self.config.input)
-        rows = [self._shown(seen + 0.5 if self.config.input == "rgb" else seen, self.config.input)]
-        rows += [self._shown(self.decode(z, modality), modality) for modality in self.config.decoded]
-        rows.append(self._shown(self.joints_of(batch), "3d"))
+        rows = [self.shown(seen + 0.5 if self.config.input == "rgb" else seen, self.config.input)]
+        rows += [self.shown(self.decode(z, modality), modality) for modality in self.config.decoded]
+        rows.append(self.shown(self.joints_of(batch), "3d"))
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
 
-    def _shown(self, value: Tensor, modality: Modality) -> Float[Tensor, "batch 3 size size"]:
+    def shown(self, value: Tensor, modality: Modality) -> Float[Tensor, "batch 3 size size"]:
         """Values of a modality as pictures; joints as limbs on white."""
         if modality in CHANNELS:
             picture = value if modality == "rgb" else (1 - value).expand(-1, 3, -1, -1) / 2

@@ -26,7 +26,7 @@ from handvae.nets.encoder import GaussianHead
 from handvae.nets.limb_maps import limb_maps
 from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.resnet import ResNet18
-from handvae.noise import Noise
+from handvae.noise import Noise, foreign
 from handvae.rv import RandomVariable
 from handvae.systems.system import Generator, Losses, Phase, Prediction, Reader, Stage, predict_by_samples
 
@@ -271,7 +271,11 @@ class DvaeImage(_Dvae, Generator):
         self, joints: Float[Tensor, "batch joint 3"], appearance: Float[Tensor, "batch appearance"]
     ) -> Float[Tensor, "batch 3 height width"]:
         """Pictures in [0, 1] of 3D poses in bone units with the given contents."""
-        z = torch.cat([self.pose_encoder(joints).mean, appearance], 1)
+        return self.image_of(torch.cat([self.pose_encoder(joints).mean, appearance], 1))
+
+    @torch.no_grad()
+    def image_of(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 height width"]:
+        """Pictures in [0, 1] of whole codes: the pose's part, then the content's."""
         return self._picture(self.image_decoder, z) + 0.5
 
     @torch.no_grad()
@@ -288,7 +292,7 @@ class DvaeImage(_Dvae, Generator):
         """See `sheet_rows`; a pose a column."""
         (image,) = batch.need("image")
         joints, own = self.joints_of(batch), self.appearance_of(image)
-        rows = [image, self._picture(self.image_decoder, self.image_encoder(image - 0.5).mean) + 0.5]
+        rows = [image, self.image_of(self.image_encoder(image - 0.5).mean)]
         rows += [self.synthesize(joints, z) for z in (own, self.random_appearance(len(own), noise, "aggregate"), own.roll(1, 0))]
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
 
@@ -383,12 +387,6 @@ class DvaePose(_Dvae):
             flat = in_own_crop(joints[..., :2], self.crop.margin).nan_to_num()
             rows.append((1 - limb_maps(flat, image.shape[-1], 0.03).amax(1, keepdim=True)).expand(-1, 3, -1, -1))
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
-
-
-def foreign(count: int, noise: Noise) -> Tensor:
-    """For each of `count` samples another one: neighbours in a random circle, so never the own where there are two."""
-    order = noise.permutation(count)
-    return order.roll(1)[order.argsort()]
 
 
 def _check(spec: DataSpec, needed: tuple[str, ...]) -> None:

@@ -1,0 +1,116 @@
+"""`handvae reproduce` of figures of latent spaces: what is shown of which model, and what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from handvae.apps.reproduce_latent import LATENT_FIGURES, Options, content_walks, plane, pose_walks, samples, walks
+from handvae.data.coco import CocoHands
+from handvae.data.pictures import read_picture
+from handvae.data.view import Crop
+from handvae.evaluation.paper_tables import TABLES
+from handvae.systems.cm_vae import CmVae, CmVaeConfig
+from handvae.systems.dvae import DvaeImage, DvaeImageConfig
+from handvae.training.checkpoint import load_model, save_model
+
+CROSSED = CmVaeConfig(variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4, root="wrist")
+CONTENTS = DvaeImageConfig(
+    content="own", factor_dims=4, trunk_width=8, hidden=16, decoder_width=16, norm="group", posterior_samples=4, root="wrist"
+)
+CELL = 130
+
+
+@pytest.fixture
+def models(tiny_set, tmp_path):
+    """Untrained models by name."""
+    spec = replace(CocoHands(tiny_set).spec, size_px=32)
+    made = {}
+    for name, kind, config, crop in (
+        ("cm", CmVae, replace(CROSSED, more_pairs=("rgb-2d",)), Crop(32)),
+        ("alone", CmVae, replace(CROSSED, variant=1), Crop(32)),
+        ("dvae", DvaeImage, CONTENTS, Crop(32, sides="left")),
+    ):
+        torch.manual_seed(0)
+        sides = "left" if crop.sides == "left" else spec.sides
+        save_model(tmp_path / f"{name}.safetensors", kind(config, replace(spec, sides=sides), crop).eval())
+        made[name] = load_model(tmp_path / f"{name}.safetensors")
+    return made
+
+
+@pytest.fixture
+def options(tiny_set, tmp_path):
+    return Options(tiny_set, hands=2, columns=3, out=tmp_path / "out")
+
+
+@pytest.fixture
+def data(tiny_set):
+    return CocoHands(tiny_set, "test")
+
+
+def cells(sheet, rows, columns):
+    assert sheet.shape == (rows * CELL - 2, columns * CELL - 2, 3)
+    return [[sheet[r * CELL : r * CELL + 128, c * CELL : c * CELL + 128].astype(int) for c in range(columns)] for r in range(rows)]
+
+
+def test_a_walk_is_decoded_in_every_modality_and_begins_with_its_hands(models, data, options):
+    sheet, said = walks(models["cm"], data, options)
+    shown = cells(sheet, 2 * 3, 3)
+    assert "rgb, 2d, 3d" in said
+    assert np.abs(shown[0][0] - shown[0][2]).max() > 0  # pictures move
+    halfway = (shown[0][0] + shown[0][2]) / 2
+    assert np.abs(shown[0][1] - halfway).mean() < np.abs(shown[0][0] - shown[0][2]).mean()
+
+
+def test_samples_stand_beside_the_truth_and_the_mean(models, data, options):
+    sheet, _ = samples(models["cm"], data, options)
+    shown = cells(sheet, 2, 6)
+    assert not np.array_equal(shown[0][0], shown[1][0])  # two hands
+    assert np.array_equal(samples(models["cm"], data, options)[0], sheet)
+
+
+def test_codes_of_all_modalities_lie_in_one_plane_a_colour_each(models, data, options):
+    sheet, said = plane(models["cm"], data, options)
+    assert sheet.shape == (512, 512, 3)
+    colours = {tuple(colour) for colour in sheet.reshape(-1, 3).tolist()}
+    assert {(229, 57, 53), (251, 140, 0)} <= colours
+    assert "16 hands by rgb, 3d; silhouette by modality" in said
+
+
+def test_what_stands_still_on_a_walk_stands_still(models, data, options):
+    """Between two hands with one content, a walk of the content changes nothing, and one of the pose does; and so the other way about."""
+    contents, _ = content_walks(models["dvae"], data, options)
+    poses, _ = pose_walks(models["dvae"], data, options)
+    for sheet in (contents, poses):
+        shown = cells(sheet, 2, 5)
+        assert np.abs(shown[0][1] - shown[0][3]).max() > 0
+    first, second = cells(contents, 2, 5), cells(poses, 2, 5)
+    assert np.array_equal(first[0][1], second[0][1])  # both begin with the first hand's pose and content
+    assert not np.array_equal(first[0][3], second[0][3])
+
+
+def test_figures_take_what_the_tables_trained(handvae, refused, tiny_set, tmp_path):
+    rows = [row for table in TABLES.values() for row in table.rows]
+    known = {row.name for row in rows}
+    assert all(set(figure.rows) <= known for figure in LATENT_FIGURES.values())
+    words = ("--data", tiny_set, "--out", tmp_path, "--hands", 2, "--columns", 2)
+    assert "make the paper's tables first" in refused("reproduce", "cm-vae-figure11", *words)
+    name = ("--rows", "Var. 4, 2D to 3D")
+    assert handvae("reproduce", "cm-vae-table1", "--data", tiny_set, "--out", tmp_path, "--steps", 1, *name)[0] == 0
+    code, said, error = handvae("reproduce", "cm-vae-figure11", *words)
+    assert code == 0, error
+    assert "2 samples of the posterior" in said
+    assert read_picture(tmp_path / "cm-vae-figure11.png").shape == (22 + 2 * CELL - 2, 5 * CELL - 2, 3)
+
+
+def test_models_and_data_that_do_not_fit_are_refused(refused, models, tiny_set, tmp_path):
+    def line(figure, model, *more):
+        return refused("reproduce", figure, "--data", tiny_set, "--model", models[model].path, "--out", tmp_path / "out", *more)
+
+    assert "the figure is of cm-VAE" in line("cm-vae-figure8", "dvae")
+    assert "dVAE's pictures" in line("dvae-figure4", "cm")
+    assert "encodes rgb alone" in line("cm-vae-figure8", "alone")
+    assert "lower --hands" in line("cm-vae-figure6", "cm", "--hands", 9)
+    assert "--columns" in line("cm-vae-figure6", "cm", "--columns", 1)
+    assert not (tmp_path / "out").exists()

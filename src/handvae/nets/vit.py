@@ -1,4 +1,4 @@
-"""A plain vision transformer (Dosovitskiy et al., ICLR 2021): a picture's patches as tokens, and a query that reads them."""
+"""A plain vision transformer (Dosovitskiy et al., ICLR 2021): a picture's patches as tokens, and a query that may read them."""
 
 import torch
 import torch.nn.functional as F

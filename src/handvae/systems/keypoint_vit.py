@@ -2,14 +2,16 @@
 
 The paper (section 4.6) says: "using ViT as the backbone, we added a head for the prediction of the hand joint positions, inspired by"
 HaMeR (Pavlakos et al., CVPR 2024); 10 M parameters. Ours, as in docs/papers/srv_vae.md: patches of 16 px of a 128 px crop, 12 blocks of
-256 channels and 8 heads; one learnt query that attends to the patches, as HaMeR's does, and a linear layer each for joints and spread.
+256 channels and 8 heads; tokens narrowed and laid side by side, and a linear layer each for joints and spread. HaMeR's one query that
+attends to the tokens is the other head: from random weights and few pictures it learns far more slowly (docs/log.md).
 The objective is that of `joint_reader`.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from handvae.data.hands import DataSpec
 from handvae.data.view import Crop
@@ -36,23 +38,31 @@ class KeypointVitConfig(JointReaderConfig):
     """Heads of each attention."""
     mlp_ratio: int = 4
     """Hidden width of a block's two layers over `width`."""
+    head: Literal["tokens", "query"] = "tokens"
+    """What the linear layers read: all tokens, narrowed and side by side, or what one learnt query finds in them."""
+    token_dims: int = 32
+    """Channels of a narrowed token."""
 
     def __post_init__(self) -> None:
-        sizes = (self.patch_px, self.width, self.depth, self.heads, self.mlp_ratio)
+        sizes = (self.patch_px, self.width, self.depth, self.heads, self.mlp_ratio, self.token_dims)
         if not all(1 <= size <= MAX_SIZE for size in sizes):
-            raise ValueError(f"patch_px, width, depth, heads and mlp_ratio are 1 to {MAX_SIZE}")
+            raise ValueError(f"patch_px, width, depth, heads, mlp_ratio and token_dims are 1 to {MAX_SIZE}")
 
 
 class KeypointVit(JointReader[KeypointVitConfig]):
-    """Patches, blocks, a query, two linear layers."""
+    """Patches, blocks, two linear layers."""
 
     def __init__(self, config: KeypointVitConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__(config, spec, crop)
         self.trunk = PatchTransformer(
             crop.size_px, patch_px=config.patch_px, width=config.width, depth=config.depth, heads=config.heads, mlp_ratio=config.mlp_ratio
         )
-        self.pool = QueryPool(config.width, config.heads)
-        self.head = GaussianHead(config.width, spec.joints * config.axes)
+        self.pool: nn.Module
+        if config.head == "tokens":
+            self.pool, features = nn.Linear(config.width, config.token_dims), self.trunk.positions.shape[1] * config.token_dims
+        else:
+            self.pool, features = QueryPool(config.width, config.heads), config.width
+        self.head = GaussianHead(features, spec.joints * config.axes)
 
     def read(self, image: Float[Tensor, "batch 3 height width"]) -> RandomVariable:
         """Joints (batch, joint, axis) of pictures in [0, 1], as mean and variance."""

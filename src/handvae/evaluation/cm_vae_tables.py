@@ -7,7 +7,7 @@ from handvae.evaluation.pose_table import LABELLED_ALONE
 from handvae.evaluation.table import DataNeed, Recipe, Row, Table
 
 LAPTOP_STEPS = 2000
-"""Of 32 hands (64 where no picture is read): docs/papers/cm_vae.md has what a step takes."""
+"""Of 32 hands (64 where no picture is read), dVAE's two stages together; docs/papers/cm_vae.md has what a step takes."""
 
 RHD = DataNeed("RHD (Rendered Handpose Dataset)", "rhd", "dominant")
 STB = DataNeed("STB (Stereo Hand Pose Benchmark)", "stb", "pose/bb")

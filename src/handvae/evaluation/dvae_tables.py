@@ -1,11 +1,8 @@
 """The tables behind dVAE's figures 7 and 9: which training stands behind each row, and what the paper published for it."""
 
-from handvae.evaluation.cm_vae_tables import RHD, STB, rgb
+from handvae.evaluation.cm_vae_tables import LAPTOP_STEPS, RHD, STB, rgb
 from handvae.evaluation.pose_table import LABELLED_ALONE
 from handvae.evaluation.table import Recipe, Row, Table
-
-LAPTOP_STEPS = 3000
-"""Of 32 hands, embedding included: docs/papers/dvae.md has what a step takes."""
 
 _QUICK = {"batch": 32}
 _PALM_IS_JOINT_0 = {"root": "wrist"}

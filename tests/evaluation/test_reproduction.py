@@ -57,8 +57,9 @@ def test_every_row_of_every_table_has_a_preset_that_takes_its_changes(table):
         for number, (row, recipe) in enumerate(rows):
             assert recipe.settled(0, None).system is not None
             assert row.after in {"", *(earlier.name for earlier, _ in rows[:number])}  # trained before it
-    assert all(row.published and row.need for row in table.rows if row.full is not None)
-    assert all(any(column in row.published for row in table.rows) for column in table.columns)
+    assert all(row.need for row in table.rows if row.full is not None)
+    if any(row.published for row in table.rows):  # a curve of a paper may give no numbers
+        assert all(any(column in row.published for row in table.rows) for column in table.columns)
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)

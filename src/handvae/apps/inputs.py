@@ -22,7 +22,7 @@ from handvae.errors import UserError
 from handvae.geometry import VIEWS, crop_affine, mirror_3d, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units
 from handvae.noise import Noise
-from handvae.systems.system import Generator
+from handvae.systems.system import Reader
 from handvae.training.checkpoint import Model
 from handvae.training.looks import read_looks
 
@@ -45,7 +45,7 @@ class Poses:
     subjects: Int[Tensor, " pose"] | None = None
 
 
-def read_poses(text: str, split: str | None, view: str, model: Generator) -> Poses:
+def read_poses(text: str, split: str | None, view: str, model: Reader) -> Poses:
     """A pose's name, a file of poses or a data set as poses.
 
     Raises:
@@ -61,7 +61,7 @@ def read_poses(text: str, split: str | None, view: str, model: Generator) -> Pos
     raise UserError(text, "is no pose's name, file or data set", f"named poses are {', '.join(POSE_NAMES)}")
 
 
-def _named(name: str, view: str, model: Generator) -> Poses:
+def _named(name: str, view: str, model: Reader) -> Poses:
     if view not in VIEWS:
         raise UserError("--view", f"no view {view!r}", f"there are {', '.join(VIEWS)}")
     joints = forward_kinematics(named_pose(name)[None], HandShape.mean()).joints
@@ -72,7 +72,7 @@ def _named(name: str, view: str, model: Generator) -> Poses:
     return _choose(model, flat, solid, (name,), name)
 
 
-def _from_data(path: Path, split: str | None, model: Generator) -> Poses:
+def _from_data(path: Path, split: str | None, model: Reader) -> Poses:
     data = CocoHands(path, split)
     labels = data.labels(torch.arange(len(data)))
     if labels.joint_valid is not None and not labels.joint_valid.all():
@@ -90,7 +90,7 @@ def _from_data(path: Path, split: str | None, model: Generator) -> Poses:
     return Poses(poses.joints, poses.joints_2d, poses.joints_mm, names, moved.subject)
 
 
-def _from_file(path: Path, model: Generator) -> Poses:
+def _from_file(path: Path, model: Reader) -> Poses:
     """A JSON list of poses, or one, each 21 pairs (any unit; y down) or triples (mm, camera frame); or what `estimate` writes."""
     try:
         content = json.loads(path.read_bytes())
@@ -113,7 +113,7 @@ def _from_file(path: Path, model: Generator) -> Poses:
     return _choose(model, flat, solid, tuple(f"{path.stem}_{i}" for i in range(len(joints))), str(path))
 
 
-def _choose(model: Generator, flat: Tensor, solid: Tensor | None, names: tuple[str, ...], where: str) -> Poses:
+def _choose(model: Reader, flat: Tensor, solid: Tensor | None, names: tuple[str, ...], where: str) -> Poses:
     if model.pose == "2d":
         return Poses(flat, flat, solid, names)
     if solid is None:

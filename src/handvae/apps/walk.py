@@ -12,21 +12,23 @@ import tyro
 from handvae.apps.drawing import enlarge, write_gif
 from handvae.apps.inputs import read_look, read_poses
 from handvae.apps.options import GENERATOR, parse
+from handvae.apps.walk_latent import modality_frames
 from handvae.data.pictures import as_pixels
 from handvae.errors import UserError
 from handvae.geometry import VIEWS, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose
 from handvae.noise import Noise
+from handvae.systems.cm_vae import CmVae
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import Model, load_model
 
 
 @dataclass(frozen=True)
 class Options:
-    """Walk from A to B and back: one factor moves, the other stands still."""
+    """Walk from A to B and back: one factor moves, the other stands still; with cm-VAE every modality it decodes, side by side."""
 
     a: tyro.conf.Positional[str]
-    """Factor pose: a named pose or JSON file. Factor appearance: a named one, a photo, a folder of photos (their mean), or `random`."""
+    """Factor pose: a named pose or JSON file (cm-VAE: or a photo). Factor appearance: a named one, photo, folder (its mean) or `random`."""
     b: tyro.conf.Positional[str]
     """Where the walk goes."""
     factor: Literal["pose", "appearance"] = "pose"
@@ -51,8 +53,12 @@ def main(arguments: Sequence[str]) -> None:
     if options.frames < 2:
         raise UserError("--frames", f"is {options.frames}", "give at least 2")
     model = load_model(options.model)
-    system = model.generator
     share = torch.linspace(0, 1, options.frames)
+    if isinstance(model.system, CmVae):
+        if options.factor != "pose":
+            raise UserError("--factor", "is appearance, and cm-VAE has one latent for all", "leave it out")
+        return _write(options, modality_frames(model.system, options.a, options.b, share))
+    system = model.generator
     noise = Noise(options.seed)
     if options.factor == "pose":
         joints = pose_walk(system, options.a, options.b, share)
@@ -61,8 +67,12 @@ def main(arguments: Sequence[str]) -> None:
         start, end = _looks(options.a, model, noise), _looks(options.b, model, noise)
         looks = appearance_walk(start, end, share)
         joints = read_poses(options.pose, None, "palm", system).joints[:1].expand(len(share), -1, -1)
+    _write(options, frames(system, joints, looks))
+
+
+def _write(options: Options, pictures: Sequence[np.ndarray]) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_gif(options.out, frames(system, joints, looks))
+    write_gif(options.out, pictures)
     print(f"animation: {options.out}")
 
 

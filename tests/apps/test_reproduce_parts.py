@@ -1,6 +1,7 @@
 """`handvae reproduce da-vae-...`: rows that share trainings and a mask network, the paper's numbers beside ours, probes of the latent."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,21 @@ def test_the_sweep_of_figure_2_has_the_ratios_of_the_paper():
         assert row.name == f"r = {ratios[-1]:g}"
         assert (system.pose_weight, system.cloud_weight, system.betas) == (1000, 100, (10, 10, 10))
     assert ratios == pytest.approx([0.003, 0.03, 0.3, 3, 30, 300, 3000])
+
+
+def test_a_sweep_is_drawn_over_what_changes(rendered, handvae, monkeypatch, tmp_path):
+    monkeypatch.setattr("handvae.evaluation.table.find_preset", SMALL.__getitem__)
+    rows = ("--rows", "a1/a3 = 10, a2/a3 = 100", "a1/a3 = 1000, a2/a3 = 100", "a1/a3 = 1000, a2/a3 = 1")
+    code, said, error = handvae("reproduce", "da-vae-figure3", "--data", rendered, "--out", tmp_path, "--steps", 2, *rows)
+    assert code == 0, error
+    assert "| a1/a3 = 10, a2/a3 = 100 |" in said
+    drawn = (tmp_path / "laptop" / "da-vae-figure3" / "figure.html").read_text()
+    assert [len(line.split()) for line in re.findall(r'polyline points="([^"]*)"', drawn)] == [2, 2], "both curves meet in the middle row"
+    for name in ("a1/a3", "a2/a3", "EPE, mm", "56 hands of rendered"):
+        assert name in drawn, name
+    runs = tmp_path / "laptop" / "runs"
+    weights = {folder.name: json.loads((folder / "config.json").read_text())["system"] for folder in runs.glob("a1*")}
+    assert {(found["pose_weight"], found["cloud_weight"]) for found in weights.values()} == {(10, 100), (1000, 100), (1000, 1)}
 
 
 def test_the_papers_numbers_stand_beside_ours(finished):

@@ -8,6 +8,7 @@ from handvae.apps.reproduce_kinds import reproductions
 from handvae.apps.reproduce_latent import LATENT_FIGURES, draw_latent
 from handvae.apps.reproduce_walks import WALKS, draw_walk
 from handvae.errors import UserError
+from handvae.evaluation.page import Section, page, plot
 from handvae.evaluation.paper_tables import TABLES, find_table
 from handvae.evaluation.reproduction import Reproduction
 from handvae.evaluation.reproduction_report import as_json, markdown
@@ -46,4 +47,8 @@ def make(work: Reproduction) -> None:
     folder = job.out / job.table.name
     write_text_atomically(folder / "report.json", json.dumps(as_json(work, cells), indent=1) + "\n")
     write_text_atomically(folder / "table.md", text)
+    if figures := work.figures(cells):
+        shown = [Section("", "".join(plot(figure) for figure in figures))]
+        write_text_atomically(folder / "figure.html", page(job.table.name, shown))
+        print(f"figure: {folder / 'figure.html'}")
     print(f"\n{text}\ntable: {folder / 'table.md'}")

@@ -82,28 +82,38 @@ _TABLE_4 = Table(
 )  # fmt: skip
 
 
-def _sweep(name: str, changes: Mapping[str, float | tuple[float, float, float]], on_request: bool = False) -> Row:
+_PAPERS = {"pose_weight": 1000.0, "cloud_weight": 100.0, "image_weight": 1.0, "betas": (10.0, 10.0, 10.0)}
+
+
+def _sweep(name: str, changes: Mapping[str, float], places: Mapping[str, float], on_request: bool = False) -> Row:
     """da-VAE with the paper's weights but for those."""
-    weights = {"pose_weight": 1000.0, "cloud_weight": 100.0, "image_weight": 1.0, "betas": (10.0, 10.0, 10.0), **changes}
-    return Row(name, Recipe("rendered-da-64", weights, train=_QUICK), Recipe("da-vae", changes), RHD, on_request=on_request)
+    laptop = Recipe("rendered-da-64", {**_PAPERS, **changes}, train=_QUICK)
+    return Row(name, laptop, Recipe("da-vae", changes), RHD, places=places, on_request=on_request)
 
 
-_BASE = _sweep("a1/a3 = 1000, a2/a3 = 100", {})
+def _ratio(r: float) -> Row:
+    return _sweep(f"r = {r:g}", {"image_weight": 10 / r}, {"r": r}, r in (0.03, 3, 300))
+
+
+def _pose(a: float) -> Row:
+    return _sweep(f"a1/a3 = {a:g}, a2/a3 = 100", {"pose_weight": a}, {"a1/a3": a}, a == 100)
+
+
+def _cloud(a: float) -> Row:
+    return _sweep(f"a1/a3 = 1000, a2/a3 = {a:g}", {"cloud_weight": a}, {"a2/a3": a}, a == 10)
+
+
+_BASE = _sweep("a1/a3 = 1000, a2/a3 = 100", {}, {"a1/a3": 1000.0, "a2/a3": 100.0})
 _FIGURE_2 = Table(
     "da-vae-figure2", "EPE against r = b/a3: a3 changes, a1 = 1000, a2 = 100 and b = 10 stay", "parts",
     "a curve without numbers: least between r = 3 and 30, RHD", ("EPE",),
-    tuple(_sweep(f"r = {r:g}", {"image_weight": 10 / r}, r in (0.03, 3, 300)) for r in (0.003, 0.03, 0.3, 3, 30, 300, 3000)),
+    tuple(_ratio(r) for r in (0.003, 0.03, 0.3, 3.0, 30.0, 300.0, 3000.0)),
     SWEEP_STEPS,
 )  # fmt: skip
 _FIGURE_3 = Table(
     "da-vae-figure3", "EPE against a1/a3 with a2/a3 = 100, and against a2/a3 with a1/a3 = 1000; a3 = 1, b = 10", "parts",
     "two curves without numbers: least from a1/a3 = 1000 and a2/a3 = 100 on, RHD", ("EPE",),
-    (
-        *(_sweep(f"a1/a3 = {a:g}, a2/a3 = 100", {"pose_weight": float(a)}, a == 100) for a in (10, 100)),
-        _BASE,
-        _sweep("a1/a3 = 10000, a2/a3 = 100", {"pose_weight": 10000.0}),
-        *(_sweep(f"a1/a3 = 1000, a2/a3 = {a:g}", {"cloud_weight": float(a)}, a == 10) for a in (1, 10, 1000)),
-    ),
+    (_pose(10.0), _pose(100.0), _BASE, _pose(10000.0), _cloud(1.0), _cloud(10.0), _cloud(1000.0)),
     SWEEP_STEPS,
 )  # fmt: skip
 DA_VAE_TABLES = (_TABLE_1, _TABLE_2, _TABLE_3, _TABLE_4, _FIGURE_2, _FIGURE_3)

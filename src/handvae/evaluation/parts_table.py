@@ -1,11 +1,14 @@
 """Tables of da-VAE: errors of 3D poses on the test split, and what the parts of the latent cost and hold."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from handvae.errors import UserError
 from handvae.evaluation.latent_parts import part_measures, probe_table
 from handvae.evaluation.measure import Measure
+from handvae.evaluation.plots import Curve, Figure
 from handvae.evaluation.pose_table import PoseTable
 from handvae.evaluation.reproduction import Cell, trained
 from handvae.evaluation.reproduction_report import Summary, by_row
@@ -86,6 +89,17 @@ class PartsTable(PoseTable):
             if probes:
                 lines.append(f"{name}, R² of linear probes: {'; '.join(probes)}")
         return lines
+
+    def figures(self, cells: Sequence[Cell]) -> Sequence[Figure]:
+        """Of a sweep: the error over what changes."""
+        errors = [(mine[0].row.places, fmean(Summary.of(mine, "epe").values)) for mine in by_row(cells).values()]
+        names = dict.fromkeys(name for row in self.job.table.rows for name in row.places)
+        curves = []
+        for name in names:
+            line = sorted((math.log10(places[name]), error) for places, error in errors if name in places)
+            curves.append(Curve(name, tuple(x for x, _ in line), tuple(y for _, y in line)))
+        note = f"mean over seeds {', '.join(map(str, self.job.seeds))}; {len(self.test)} hands of {self.test.spec.name}, true scale"
+        return [Figure(self.job.table.about, "log10 of the ratio", "EPE, mm", tuple(curves), note, from_zero=False)] if curves else []
 
 
 def _is_da(recipe: Recipe) -> bool:

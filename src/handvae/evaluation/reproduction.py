@@ -21,6 +21,7 @@ import torch
 from handvae.data.reader import HandData
 from handvae.errors import UserError
 from handvae.evaluation.measure import Measure, Stated
+from handvae.evaluation.plots import Figure
 from handvae.evaluation.table import Column, Recipe, Row, Scale, Table
 from handvae.files import write_text_atomically
 from handvae.systems.build import build_system
@@ -122,6 +123,10 @@ class Reproduction(ABC):
 
     def findings(self, cells: Sequence[Cell]) -> Sequence[str]:
         """What the finished cells say together, a line each; by default the table speaks for itself."""
+        return ()
+
+    def figures(self, cells: Sequence[Cell]) -> Sequence[Figure]:
+        """What the finished cells show as curves; by default nothing."""
         return ()
 
     # ---------------------------------------------------------------- what all do

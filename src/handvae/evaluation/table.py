@@ -78,6 +78,8 @@ class Row:
     """What it is trained on, where rows of a table differ in that."""
     labelled: float = 1.0
     """Share of the training hands, the first in file order, whose poses are known."""
+    places: Mapping[str, float] = field(default_factory=dict)
+    """Where it lies on the curves of a figure: x, above 0, by the curve's name."""
     on_request: bool = False
     """At laptop scale it is trained only where it is named."""
 

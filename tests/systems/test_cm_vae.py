@@ -121,6 +121,16 @@ def test_the_logged_beta_weighs_the_kl_against_the_summed_error(reduction, build
         assert losses.beta.item() == pytest.approx(1.0 if reduction == "sum" else values / 63)
 
 
+def test_the_weight_of_the_kl_is_an_option(build, seen):
+    """With the same draws the errors are the same, and what the KL adds is in proportion."""
+    full, tenth = (build(replace(TINY, kl_weight=weight)).eval().objective(seen, "3d", "3d", Noise(5)) for weight in (1.0, 0.1))
+    assert full.error.item() == tenth.error.item()
+    close(tenth.total - tenth.error, 0.1 * (full.total - full.error), rtol=1e-4, atol=0)
+    assert tenth.beta.item() == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="kl_weight"):
+        replace(TINY, kl_weight=-1.0)
+
+
 def test_the_weight_of_the_kl_rises_from_nothing(build, seen):
     system = build(replace(TINY, rate_warmup_steps=10))
     betas = [system.objective(seen, "3d", "3d", Noise(0, step)).beta.item() for step in (0, 4, 9, 50)]

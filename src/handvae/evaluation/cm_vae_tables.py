@@ -14,12 +14,14 @@ STB = DataNeed("STB (Stereo Hand Pose Benchmark)", "stb", "pose/bb")
 MSRA = DataNeed("MSRA (its joints are the 21 that are read here; the paper does not name its set)", "msra", "0")
 
 _PALM_IS_JOINT_0 = {"root": "wrist"}
+_EQUATION = {"kl_weight": 1.0}
+"""What the paper writes; the presets of two cores let z say more."""
 _SHARES = (0.05, 0.2)
 
 
 def rgb(system: Mapping[str, Any]) -> Recipe:
     """RGB to 3D on two cores: 64 px, half the width; the KL comes in slowly, or short runs would end before z is of use."""
-    return Recipe("rendered-cm-64", {"more_pairs": (), "rate_warmup_steps": 500, **system}, train={"batch": 32})
+    return Recipe("rendered-cm-64", {"more_pairs": (), "rate_warmup_steps": 500, **_EQUATION, **system}, train={"batch": 32})
 
 
 def depth(system: Mapping[str, Any]) -> Recipe:
@@ -35,7 +37,7 @@ def _rows(said: str, system: Mapping[str, Any], published: tuple[float, ...], me
     for number, median in zip(numbers, medians, strict=False):
         number["median EPE"] = median
     return [
-        Row(f"{said}, 2D to 3D", Recipe("lifting", system), Recipe("cm-vae-2d", system), RHD, numbers[0]),
+        Row(f"{said}, 2D to 3D", Recipe("lifting", {**_EQUATION, **system}), Recipe("cm-vae-2d", system), RHD, numbers[0]),
         Row(f"{said}, RGB to 3D", rgb(system), Recipe("cm-vae-rgb", system), RHD, numbers[1]),
         Row(f"{said}, RGB to 3D, STB", None, Recipe("cm-vae-rgb", {**system, **_PALM_IS_JOINT_0}), STB, numbers[2]),
     ]
@@ -50,6 +52,12 @@ _FUSED = Row("ours: RGB, 2D and 3D crossed", rgb({"variant": 4, "more_pairs": ("
 """Reads pictures, 2D joints, or both at once."""
 _APART = Row("ours: 2D and 3D not crossed", Recipe("lifting", {"variant": 0, "more_pairs": ("2d-2d", "3d-3d")}))
 """Two autoencoders that share nothing but the prior: what modalities look like that do not mix."""
+
+_LIGHT = (
+    Row("ours: light KL, 2D to 3D", Recipe("lifting")),
+    Row("ours: light KL, RGB to 3D", Recipe("rendered-cm-64", train={"batch": 32})),
+)
+"""The presets as they are: a nat costs 0.003 squared bones, not a whole one."""
 
 _BEST = [_VAR_3[0], _VAR_1[1], _VAR_3[2]]
 """T+S+H of the paper's table 2 is the best variant of table 1."""
@@ -90,7 +98,7 @@ CM_VAE_TABLES = (
         "poses",
         "mean EPE (tables 1 and 2) and median EPE (tables 5 and 6) on RHD and STB, palm root, scale of the truth, single runs",
         ("mean EPE", "median EPE"),
-        (*_VAR_1, *_VAR_2, *_VAR_3, *_VAR_4, _FUSED, _APART),
+        (*_VAR_1, *_VAR_2, *_VAR_3, *_VAR_4, _FUSED, _APART, *_LIGHT),
         LAPTOP_STEPS,
     ),
     Table(

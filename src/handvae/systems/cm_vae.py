@@ -66,6 +66,8 @@ class CmVaeConfig:
     """Size of z."""
     reduction: Literal["mean", "sum"] = "mean"
     """mean: squared error per value and KL / n, n coordinates of a pose; sum: squared errors and KL as they are."""
+    kl_weight: float = 1.0
+    """Weight of the KL; 1 is the equation. Joints are in bone units: a nat then costs as much as an error of a whole bone."""
     rate_warmup_steps: int = 0
     """First steps over which the weight of the KL rises from 0; ours, for short runs, where z would be of no use for long."""
     joint_noise_px: float = 0.0
@@ -92,6 +94,8 @@ class CmVaeConfig:
         widths = (self.latent_dims, self.trunk_width, self.decoder_width, self.hidden)
         if not all(1 <= width <= MAX_WIDTH for width in widths):
             raise ValueError(f"latent_dims, trunk_width, decoder_width and hidden are 1 to {MAX_WIDTH}")
+        if not 0 <= self.kl_weight < float("inf"):
+            raise ValueError("kl_weight is not negative")
         if not 0 <= self.joint_noise_px < float("inf") or self.rate_warmup_steps < 0 or not 2 <= self.posterior_samples <= 4096:
             raise ValueError("joint_noise_px and rate_warmup_steps are not negative, posterior_samples is 2 to 4096")
 
@@ -224,7 +228,7 @@ class CmVae(Reader):
         error, rate = (_error(decoded.float(), wanted, known) * share).sum(), (posterior.kl() * share).sum()
         count = wanted[0].numel()
         n = self.spec.joints * AXES.get(target, 3)
-        beta = count / n if config.reduction == "mean" else 1.0
+        beta = config.kl_weight * (count / n if config.reduction == "mean" else 1.0)
         beta *= min(1.0, (noise.step + 1) / max(1, config.rate_warmup_steps))
         total = error + rate * (beta / count)  # eq. (5), per value; beta = 1 is the equation itself
         if config.reduction == "sum":

@@ -125,7 +125,8 @@ _TURNED = Augment(rotation_deg=180.0, scale=0.0, shift=0.0)
 _DVAE_SMALL = DvaeImageConfig(trunk_width=32, hidden=256, decoder_width=256, beta_warmup_steps=600, embed_share=0.5)
 _DVAE_READS = DvaePoseConfig(trunk_width=32, hidden=256, embed_share=3.0)
 _CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
-_CM_SMALL = CmVaeConfig(variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256)
+_CM_SMALL = CmVaeConfig(kl_weight=0.003, variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256)
+_LIFTING = CmVaeConfig(kl_weight=0.003, variant=1, input="2d")
 _CM_ROUGH = Augment(rotation_deg=45.0, scale=0.1, shift=0.1, mirror=0.5, brightness=0.1, tint=0.05, contrast=0.1)
 
 # da-VAE: Adam, batch 32, 1e-4 falling to 1e-7 over epochs that the paper does not count, 1e-3 for the mask network; turned by any angle,
@@ -165,7 +166,7 @@ PRESETS: dict[str, Preset] = {
     "cm-vae-2d":   Preset("cm-VAE as in the paper, 2D to 3D",           CmVaeConfig(input="2d"),       Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
     "cm-vae-depth": Preset("cm-VAE as in the paper, depth to 3D",       CmVaeConfig(input="depth"),    Crop(256, box="cube"),   _CM_VARIED, _CM_PAPER),
     "rendered-cm-64": Preset("cm-VAE on two cores: RGB, 2D and 3D",     _CM_SMALL,                     Crop(64),                _CM_ROUGH, _QUICK),
-    "lifting":     Preset("cm-VAE's 2D to 3D on two cores, in minutes", CmVaeConfig(input="2d"),       Crop(64),                _CM_VARIED, _SWIFT),
+    "lifting":     Preset("cm-VAE's 2D to 3D on two cores, in minutes", _LIFTING,                     Crop(64),                _CM_VARIED, _SWIFT),
     "dvae-tag":    Preset("dVAE as in the paper, tag images",           DvaeImageConfig(),             Crop(64, sides="left"),  _STILL,  _DVAE_PAPER),
     "dvae-zu":     Preset("dVAE as in the paper, z_u",                  DvaeImageConfig(content="own"), Crop(64, sides="left"), _STILL,  _DVAE_PAPER),
     "dvae-pose":   Preset("dVAE as in the paper, pose estimation",      DvaePoseConfig(),              Crop(128, box="hand3d", sides="left"), _TURNED, _DVAE_PAPER),

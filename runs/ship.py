@@ -16,6 +16,7 @@ from handvae.evaluation.metrics import Study
 from handvae.evaluation.naming import named_looks
 from handvae.evaluation.reading import read
 from handvae.evaluation.study import report
+from handvae.systems.cm_vae import CmVae
 from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import Generator
@@ -27,8 +28,8 @@ CARD = """# {name}
 Trained as `handvae train {preset}` ({kind}), {size} px, {parameters:.1f} M parameters,
 {steps} steps, float16. Made {date} by `runs/ship.py`.
 
-- **Reads**: a square RGB crop of one {sides} hand (the joints' box times {margin}); other hands are mirrored first.
-- **Gives**: 21 joints in 2D with a spread that is not calibrated; {gives}.
+- **Reads**: {reads}.
+- **Gives**: {gives}.
 - **Trained on**: {dataset}, {count} hands an epoch. {trained_on}
 - **Licence**: Apache-2.0.
 
@@ -54,14 +55,21 @@ Names tell of the pictures, their light included, not of people; docs/appearance
 """
 
 
-def described(model: Model) -> tuple[str, str]:
-    """What kind of system a model is, and what it gives beside joints."""
-    match model.system:
+def described(model: Model) -> tuple[str, str, str]:
+    """What kind of system a model is, what it reads and what it gives."""
+    system = model.system
+    crop = f"a square RGB crop of one {system.spec.sides} hand (the joints' box times {system.crop.margin}); other hands are mirrored first"
+    flat = "21 joints in 2D with a spread that is not calibrated"
+    match system:
         case PoseAppearanceVae(config=config):
-            return f"{config.latent} latent, pose input {config.pose_input}", "pictures from 21 joints and an appearance"
-        case Detector() as detector:
-            config, dims = detector.config, detector.feature_dims
-            return f"{config.head} head, {config.loss} loss", f"{dims} features of a picture for Frechet distances"
+            kind = f"{config.latent} latent, pose input {config.pose_input}"
+            return kind, crop, f"{flat}; pictures from 21 joints and an appearance"
+        case Detector(config=config, feature_dims=dims):
+            return f"{config.head} head, {config.loss} loss", crop, f"{flat}; {dims} features of a picture for Frechet distances"
+        case CmVae(config=config) if config.encoded == ("2d",):
+            kind = f"cm-VAE, pairs {', '.join('-'.join(pair) for pair in config.pairs)}, KL times {config.kl_weight:g}"
+            reads = f"21 2D joints of a left or right hand in the crop that is cut round them (their box times {system.crop.margin})"
+            return kind, reads, f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread"
         case _:
             raise UserError(model.path, f"is a {model.header.system}, which has no card yet", "describe it in runs/ship.py")
 
@@ -76,7 +84,7 @@ def main() -> None:
     parser.add_argument("--trained-on", default=PHOTOS, help="for the card: what the pictures were, and what the model is not for")
     options = parser.parse_args()
     model = load_model(options.run)
-    header, system, (kind, gives) = model.header, model.system, described(model)
+    header, system, (kind, reads, gives) = model.header, model.system, described(model)
     target = WEIGHTS / f"{options.name}.safetensors"
     save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
     shipped, data = load_model(target).reader, open_data(options.dataset, options.split)
@@ -84,9 +92,9 @@ def main() -> None:
     rows = ["| metric | value | N | protocol |", "|---|---|---|---|"]
     rows += [f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.terms.replace('|', '&#124;')} |" for m in measures]
     card = CARD.format(
-        name=options.name, preset=header.preset, kind=kind, gives=gives, trained_on=options.trained_on,
+        name=options.name, preset=header.preset, kind=kind, reads=reads, gives=gives, trained_on=options.trained_on,
         size=system.crop.size_px, parameters=sum(p.numel() for p in system.parameters()) / 1e6, steps=header.steps,
-        date=datetime.date.today(), sides=system.spec.sides, margin=system.crop.margin, dataset=system.spec.name, count=system.spec.count,
+        date=datetime.date.today(), dataset=system.spec.name, count=system.spec.count,
         table="\n".join(rows), summary="\n".join(f"- {name}: {value:.3f}" for name, value in header.summary.items()),
     )  # fmt: skip
     if isinstance(system, Generator):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ import tyro
 from handvae.apps.depth_input import see_depth
 from handvae.apps.drawing import draw_skeleton, enlarge
 from handvae.apps.inputs import Box, Seen, pictures_in, read_photo, recrop
-from handvae.apps.joints_input import read_flat_hands, see_joints
+from handvae.apps.joints_input import FlatHand, read_flat_hands, see_joints
 from handvae.apps.options import parse
 from handvae.apps.plot_3d import plot_joints
 from handvae.apps.solid import write_solid
@@ -28,6 +28,8 @@ from handvae.hand import JOINT_NAMES, LEFT, RIGHT, HandShape
 from handvae.systems.system import Input, Prediction, Reader
 from handvae.training.checkpoint import load_model
 
+DETECTOR, LIFTER = "detector-64", "lifting"
+"""The shipped models that read photos, and 2D joints."""
 WORDS: dict[Input, str] = {"image": "a photo", "depth": "a depth picture", "joints_2d": "a JSON file of 2D joints"}
 """What models read."""
 
@@ -40,8 +42,10 @@ class Options:
     """Photos or depth pictures (PNG), folders of them, or JSON files of 2D joints: 21 pairs [x, y], or COCO keypoints."""
     out: Path = Path("out/estimate")
     """Folder for overlays, 3D plots and estimate.json."""
-    model: str = "detector-64"
-    """A shipped model, a .safetensors file or a run folder."""
+    model: str | None = None
+    """A shipped model, a .safetensors file or a run folder. Without: detector-64, or lifting for files of 2D joints."""
+    lift: bool = False
+    """Of 2D joints that were read in photos, read 3D joints (by the shipped model lifting)."""
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
     """Where the hand's joints are, px; else a COCO file beside a photo tells, else the whole picture or the nearest thing is taken."""
     side: Annotated[str, tyro.conf.arg(metavar="left|right")] = "right"
@@ -82,30 +86,44 @@ def main(arguments: Sequence[str]) -> None:
     for name, value in (("--depth-unit-mm", options.depth_unit_mm), ("--focal", options.focal), ("--bone-mm", options.bone_mm)):
         if not 0 <= value < float("inf") or (name == "--depth-unit-mm" and not value):
             raise UserError(name, f"is {value}", "give a positive number")
-    system = load_model(options.model).reader
     paths = [path for given in options.files for path in pictures_in(given)]
     if not paths:
         raise UserError("estimate", "no photo given", "name at least one picture or file of joints")
-    seen = [pair for path in paths for pair in _see(options, system, path, box)]  # every input is checked before anything is written
+    name = options.model or (LIFTER if paths[0].suffix.lower() == ".json" else DETECTOR)
+    system = load_model(name).reader
+    if options.lift and system.pose != "2d":
+        raise UserError("--lift", f"{name} reads 3D joints itself", "leave it out")
+    lifter = load_model(LIFTER).reader if options.lift else system
+    seen = [pair for path in paths for pair in _see(options, name, system, path, box)]  # every input is checked before anything is written
     groups = [_one_hand(seen)] if options.together else [[pair] for pair in seen]
     options.out.mkdir(parents=True, exist_ok=True)
     entries = []
     for number, group in enumerate(groups):
         (photo, side), beside = group[0], [other for other, _ in group[1:]]
         found = estimate(system, photo, side, beside)
+        if options.lift:
+            found = lifted(found, lifter, side)
         stem = f"{number:04d}_{photo.path.stem}" if len(groups) > 1 else photo.path.stem
         write_picture(options.out / f"{stem}.png", overlay(found))
-        entries.append(_entry(found, f"{stem}.png", side, options.bone_mm or system.unit_mm))
+        entries.append(_entry(found, f"{stem}.png", side, options.bone_mm or lifter.unit_mm))
         if found.joints_bones is not None and found.spread_bones is not None:
-            entries[-1] |= {"plot_3d": f"{stem}_3d.png", "root": system.root}
+            entries[-1] |= {"plot_3d": f"{stem}_3d.png", "root": lifter.root}
             write_picture(options.out / f"{stem}_3d.png", plot_joints(found.joints_bones, found.spread_bones, "bone units"))
-            entries[-1] |= write_solid(options.out / stem, system, photo, found.joints_bones, side, options.bone_mm or system.unit_mm)
+            entries[-1] |= write_solid(options.out / stem, lifter, photo, found.joints_bones, side, options.bone_mm or lifter.unit_mm)
         unit = "" if photo.hands.joints_2d is not None else " px"
         spread = f"spread {found.spread_px.mean():.3g}{unit}"
         print(f"{photo.path}: crop from {found.photo.found_by}; {spread}; overlay {options.out / f'{stem}.png'}")
-    text = json.dumps({"model": options.model, "joint_names": JOINT_NAMES, "hands": entries}, indent=1)
+    text = json.dumps({"model": name, "joint_names": JOINT_NAMES, "hands": entries}, indent=1)
     write_text_atomically(options.out / "estimate.json", text)
     print(f"joints: {options.out / 'estimate.json'}")
+
+
+def lifted(found: Estimate, lifter: Reader, side: str) -> Estimate:
+    """The same hand with 3D joints, read from its 2D joints; what the 2D reading is unsure of, the 3D spread does not know."""
+    hand = FlatHand(torch.from_numpy(found.joints_px), torch.ones(len(found.joints_px), dtype=torch.bool), side)
+    mirror = lifter.spec.sides != "both" and side != lifter.spec.sides
+    solid = estimate(lifter, see_joints(found.photo.path, hand, None, lifter.crop, mirror), side)
+    return replace(found, joints_bones=solid.joints_bones, spread_bones=solid.spread_bones)
 
 
 def parse_box(text: str | None) -> Box | None:
@@ -119,7 +137,7 @@ def parse_box(text: str | None) -> Box | None:
     return x, y, width, height
 
 
-def _see(options: Options, system: Reader, path: Path, box: Box | None) -> list[tuple[Seen, str]]:
+def _see(options: Options, name: str, system: Reader, path: Path, box: Box | None) -> list[tuple[Seen, str]]:
     """The hands of a file and which side each is.
 
     Raises:
@@ -130,7 +148,7 @@ def _see(options: Options, system: Reader, path: Path, box: Box | None) -> list[
     kind: Input = "joints_2d" if joints else "depth" if packed or is_plane(path) else "image"
     if kind not in system.inputs:
         can = " or ".join(WORDS[one] for one in system.inputs)
-        fault = f"is {WORDS[kind]}, and {options.model} reads {can}"
+        fault = f"is {WORDS[kind]}, and {name} reads {can}"
         raise UserError(path, fault, f"give {can}, or a model that reads {WORDS[kind]}")
 
     def mirror(side: str) -> bool:

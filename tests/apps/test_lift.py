@@ -1,0 +1,65 @@
+"""`handvae estimate` with the shipped models: 2D joints read in photos, lifted to 3D, and files of joints without a model's name."""
+
+import json
+
+import numpy as np
+import pytest
+
+from handvae.hand import HandShape, forward_kinematics, named_pose, scale_bone
+
+
+@pytest.fixture(params=["victory", "point", "relaxed"])
+def hand(request, tmp_path):
+    """A file of the 2D joints of a right hand, its palm towards a far camera; the joints in space, mm from the palm; its scale bone."""
+    joints = forward_kinematics(named_pose(request.param), HandShape.mean()).joints
+    along, across, up = joints.double().numpy().T
+    solid = np.stack([across, -along, up], 1)  # x right, y down, z away from the camera
+    path = tmp_path / "keypoints.json"
+    path.write_text(json.dumps((solid[:, :2] * 1.5 + 300).tolist()))
+    return path, solid - (solid[0] + solid[9]) / 2, float(scale_bone(joints))
+
+
+def hands_of(folder):
+    return json.loads((folder / "estimate.json").read_text())
+
+
+def test_a_file_of_joints_is_lifted_by_the_shipped_model(hand, handvae, tmp_path):
+    path, solid, bone = hand
+    code, _, error = handvae("estimate", path, "--bone-mm", bone, "--out", tmp_path / "out")
+    assert code == 0, error
+    found = hands_of(tmp_path / "out")
+    assert found["model"] == "lifting"
+    apart = np.linalg.norm(np.array(found["hands"][0]["keypoints_3d_mm"]) - solid, axis=1)
+    assert apart.mean() < 15  # 8 on rendered test hands; the flat hand itself is 20 to 40 away
+    assert apart.mean() < np.linalg.norm(solid * [0, 0, 1], axis=1).mean()
+
+
+def test_a_photo_is_lifted_from_the_joints_read_in_it(handvae, tiny_set, tmp_path):
+    photo = tiny_set / "images" / "001.png"
+    flat, lifted, again = tmp_path / "flat", tmp_path / "lifted", tmp_path / "again"
+    assert handvae("estimate", photo, "--out", flat)[0] == 0
+    assert handvae("estimate", photo, "--lift", "--out", lifted)[0] == 0
+    assert handvae("estimate", flat / "estimate.json", "--out", again)[0] == 0
+    (one,), (both,), (third,) = (hands_of(folder)["hands"] for folder in (flat, lifted, again))
+    assert "keypoints_3d_bone_units" not in one
+    assert both["keypoints"] == one["keypoints"]
+    assert both["spread_px"] == one["spread_px"]
+    assert np.allclose(both["keypoints_3d_bone_units"], third["keypoints_3d_bone_units"], atol=0.02)
+    assert {"plot_3d", "root"} <= both.keys()
+    assert (lifted / both["plot_3d"]).is_file()
+
+
+def test_a_left_hand_is_lifted_as_the_mirrored_right_one(hand, handvae, tmp_path):
+    path, _, _ = hand
+    mirrored = tmp_path / "left.json"
+    mirrored.write_text(json.dumps([[600 - x, y] for x, y in json.loads(path.read_text())]))
+    for name, side in ((path, "right"), (mirrored, "left")):
+        assert handvae("estimate", name, "--side", side, "--out", tmp_path / side)[0] == 0
+    right, left = (np.array(hands_of(tmp_path / side)["hands"][0]["keypoints_3d_bone_units"]) for side in ("right", "left"))
+    assert np.abs(left * [-1, 1, 1] - right).mean() < 0.25 * np.abs(right).mean()
+
+
+def test_what_is_3d_already_is_not_lifted(hand, refused, tmp_path):
+    line = refused("estimate", hand[0], "--lift", "--out", tmp_path / "out")
+    assert "--lift" in line
+    assert not (tmp_path / "out").exists()

@@ -30,10 +30,11 @@ def study(build, tiny_set):
 
 def test_every_value_hand_by_hand_gives_its_measure(study):
     subject = study()
-    fitting = [metric for metric in METRICS.values() if not metric.lacking(subject)]
-    assert len(fitting) == len(METRICS) - 2  # sixteen hands are too few for distances of sets, and their factors are not known
-    for metric in fitting:
-        outcome = metric.measure(subject)
+    fitting = [name for name, metric in METRICS.items() if not metric.lacking(subject)]
+    # sixteen hands are too few for distances of sets, their factors are not known, and SRV-VAE's latent has not da-VAE's parts
+    assert set(METRICS) - set(fitting) == {"sets", "factors", "parts"}
+    for name in fitting:
+        outcome = METRICS[name].measure(subject)
         values = {m.name: m.value for m in outcome.measures}
         for hands in outcome.per_hand:
             assert hands.value() == pytest.approx(values[hands.name], rel=1e-5), hands.name

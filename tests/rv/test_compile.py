@@ -15,7 +15,9 @@ from handvae.rv import functional
 NEEDS_COMPILER = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a compiler")]
 
 
-@pytest.mark.parametrize("arguments", [["aot_eager", "float32", "autocast"], pytest.param(["inductor", "rectifier"], marks=NEEDS_COMPILER)])
+@pytest.mark.parametrize(
+    "arguments", [["aot_eager", "float32", "autocast"], pytest.param(["inductor", "rectifier", "fused"], marks=NEEDS_COMPILER)]
+)
 def test_compiled_moments_and_gradients_equal_eager_ones(arguments):
     script = Path(__file__).parent / "compiled_equals_eager.py"
     done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=600, check=False)
@@ -58,3 +60,39 @@ def test_variance_under_autocast_is_near_that_of_float32(random_variable):
     with torch.autocast("cpu", torch.bfloat16):
         found = network(variable).var.float()
     assert (found / expected - 1.0).abs().max() < 0.1
+
+
+def test_rounded_variances_leave_means_alone_and_are_off_by_a_percent_at_most(random_variable):
+    torch.manual_seed(0)
+    network = rv.to_rv(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8).eval(), nn.ConvTranspose2d(8, 3, 4, 2, 1)))
+    variable = random_variable(2, 3, 8, 8)
+    expected = network(variable)
+    rv.round_variances()
+    try:
+        found = network(variable)
+    finally:
+        rv.round_variances(False)
+    assert torch.equal(found.mean, expected.mean)
+    assert found.var.dtype == torch.float32
+    assert 1e-5 < (found.var / expected.var - 1.0).abs().max() < 0.015
+
+
+def test_chains_that_cannot_be_compiled_go_on_in_pieces_and_say_so_once(monkeypatch, capsys):
+    from torch._dynamo.exc import TorchDynamoException
+
+    def broken(function, **options):
+        def call(*arguments):
+            raise TorchDynamoException("no C++ compiler")
+
+        return call
+
+    mean, var = torch.randn(200_000), torch.rand(200_000)
+    expected = functional.relu(mean, var)
+    monkeypatch.setattr(functional.tiles.torch, "compile", broken)
+    functional.tiles._loop.cache_clear()
+    rv.fuse_chains()
+    for _ in range(2):
+        found = functional.relu(mean, var)
+        assert all(map(torch.equal, found, expected))
+    functional.tiles._loop.cache_clear()
+    assert capsys.readouterr().out.count("cannot be compiled here (no C++ compiler)") == 1

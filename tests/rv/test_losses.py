@@ -41,7 +41,7 @@ def test_point_error_of_two_points():
 
 @pytest.mark.parametrize(("error", "expected"), [(3.0, 1.25), (1.8, 0.95)])
 def test_real_part_of_the_encoder_s_objective(error, expected):
-    value = real_term(torch.tensor([error]), torch.tensor([2.0]), SCALE, SoftIntroWeights())
+    value = real_term(torch.tensor(error), torch.tensor(2.0), SCALE, SoftIntroWeights())
     assert value.item() == pytest.approx(expected)
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from handvae import rv
-from handvae.rv.soft_intro import Encoding, Labels, SoftIntroWeights, decoder_half, encoder_half
+from handvae.rv.losses import reconstruction_error
+from handvae.rv.soft_intro import Encoding, Labels, SoftIntroWeights, decoder_half, encoder_half, make, real_term
 
 POINTS, AXES, LATENT, BATCH = 3, 2, 4, 5
 WEIGHTS = SoftIntroWeights(neg=4.0)
@@ -42,7 +43,8 @@ def gradients(module: nn.Module) -> list[Tensor]:
 
 def test_encoder_half_leaves_the_decoder_without_gradients(parts):
     encoder, decoder, image, label, fake_code, fake_label = parts
-    encoder_half(encoder, decoder, image, label, fake_code, fake_label, WEIGHTS).loss.backward()
+    made = make(encoder, decoder, image, fake_code)
+    encoder_half(made, encoder, decoder, image, label, fake_label, WEIGHTS).loss.backward()
     assert gradients(decoder) == []
     assert all(parameter.requires_grad for parameter in decoder.parameters())
     assert all(gradient.abs().sum() > 0 for gradient in gradients(encoder))
@@ -50,8 +52,9 @@ def test_encoder_half_leaves_the_decoder_without_gradients(parts):
 
 def test_decoder_half_leaves_the_encoder_without_gradients(parts):
     encoder, decoder, image, label, fake_code, fake_label = parts
-    code = encoder_half(encoder, decoder, image, label, fake_code, fake_label, WEIGHTS).real.code
-    decoder_half(encoder, decoder, image, label, code, fake_code, fake_label, WEIGHTS).loss.backward()
+    made = make(encoder, decoder, image, fake_code)
+    encoder_half(made, encoder, decoder, image, label, fake_label, WEIGHTS)
+    decoder_half(made, encoder, image, label, fake_label, WEIGHTS).loss.backward()
     assert gradients(encoder) == []
     assert all(parameter.requires_grad for parameter in encoder.parameters())
     assert len(gradients(decoder)) == 4
@@ -62,7 +65,8 @@ def test_adversarial_terms_give_exactly_no_gradient_to_the_label_head(parts):
 
     def label_gradient(neg: float) -> Tensor:
         encoder.zero_grad()
-        encoder_half(encoder, decoder, image, label, fake_code, fake_label, dataclasses.replace(WEIGHTS, neg=neg)).loss.backward()
+        made, weights = make(encoder, decoder, image, fake_code), dataclasses.replace(WEIGHTS, neg=neg)
+        encoder_half(made, encoder, decoder, image, label, fake_label, weights).loss.backward()
         return encoder.label_head.weight.grad.clone()
 
     # At β_neg = 1e6 the exponentials are zero: what is left is the real part.
@@ -74,19 +78,44 @@ def test_adversarial_terms_reach_the_latent_head(parts):
     found = []
     for neg in (4.0, 1e6):
         encoder.zero_grad()
-        encoder_half(encoder, decoder, image, label, fake_code, fake_label, dataclasses.replace(WEIGHTS, neg=neg)).loss.backward()
+        made, weights = make(encoder, decoder, image, fake_code), dataclasses.replace(WEIGHTS, neg=neg)
+        encoder_half(made, encoder, decoder, image, label, fake_label, weights).loss.backward()
         found.append(encoder.latent_head.weight.grad.clone())
     assert not torch.equal(*found)
 
 
 def test_label_consistency_reaches_the_decoder_and_not_the_encoder(parts):
     encoder, decoder, image, label, fake_code, fake_label = parts
-    code = encoder_half(encoder, decoder, image, label, fake_code, fake_label, WEIGHTS).real.code
     found = []
     for weight in (0.0, 10.0):
         decoder.zero_grad()
         weights = dataclasses.replace(WEIGHTS, label_decoder=weight)
-        decoder_half(encoder, decoder, image, label, code, fake_code, fake_label, weights).loss.backward()
+        decoder_half(make(encoder, decoder, image, fake_code), encoder, image, label, fake_label, weights).loss.backward()
         found.append(gradients(decoder)[0].clone())
     assert not torch.allclose(*found)
     assert gradients(encoder) == []
+
+
+def test_the_pictures_of_both_halves_are_decoded_once_and_give_the_gradients_of_decoding_them_twice(parts):
+    encoder, decoder, image, label, fake_code, fake_label = parts
+    decodings = []
+    decoder.register_forward_hook(lambda *_: decodings.append(torch.is_grad_enabled()))
+    made = make(encoder, decoder, image, fake_code)
+    encoder_half(made, encoder, decoder, image, label, fake_label, WEIGHTS).loss.backward()
+    found = [gradient.clone() for gradient in gradients(encoder)]
+    half = decoder_half(made, encoder, image, label, fake_label, WEIGHTS)
+    half.loss.backward()
+    assert len(decodings) == 4  # the reconstruction, the fakes, and both again from their encodings
+
+    # The same objective, written without the knot
+    encoder.zero_grad()
+    encoding = encoder(image)
+    weights = dataclasses.replace(WEIGHTS, neg=1e6)  # the exponentials are zero
+    error = reconstruction_error(image, decoder(encoding.code()), weights.image_variance).mean()
+    (real_term(error, encoding.latent.kl().mean(), weights.scale_for(image), weights) + label.error(encoding.label, "squared")).backward()
+    plain = [gradient.clone() for gradient in gradients(encoder)]
+    encoder.zero_grad()
+    encoder_half(make(encoder, decoder, image, fake_code), encoder, decoder, image, label, fake_label, weights).loss.backward()
+    for ours, theirs in zip(gradients(encoder), plain, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert any(not torch.equal(one, other) for one, other in zip(found, plain, strict=True))

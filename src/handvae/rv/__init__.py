@@ -7,6 +7,8 @@ from handvae.rv.compat import OFFICIAL, Compatibility
 from handvae.rv.convert import to_rv, upsample_conv2d
 from handvae.rv.errors import UnsupportedRVOp
 from handvae.rv.explain import Explanation, Row, explain
+from handvae.rv.functional.moments import round_variances
+from handvae.rv.functional.tiles import fuse_chains
 from handvae.rv.registry import register_rv
 from handvae.rv.rules import Kind, register_function
 from handvae.rv.variable import RandomVariable, cat
@@ -25,8 +27,10 @@ __all__ = [
     "cat",
     "explain",
     "functional",
+    "fuse_chains",
     "register_function",
     "register_rv",
+    "round_variances",
     "to_rv",
     "upsample_conv2d",
 ]

@@ -5,13 +5,14 @@ variable. With S = 1/(values of a picture), r the reconstruction error and KL of
     L_E = S(β_rec E r(x) + β_kl E KL(x)) + λ E ℓ(x) + ¼ Σ_{y ∈ {rec, fake}} E exp(−2S(β_rec r(y) + β_neg KL(y)))
     L_D = S(β_rec E r(x) + ½β_kl(E KL(rec) + E KL(fake))) + ½λ_D(E ℓ_m(rec) + E ℓ_m(fake))
 Differs from the published step: fakes of the encoder half are detached, the two re-decodings of weight 1e-8 in the
-decoder half are dropped, and λ_D (0 there) ties the label of a fake to the label that it was made from.
+decoder half are dropped, the reconstruction and the fakes are decoded once for both halves (the decoder does not move
+between them), and λ_D (0 there) ties the label of a fake to the label that it was made from.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -107,6 +108,47 @@ Coder = Callable[[Encoding, Role], RandomVariable]
 
 
 @dataclass(frozen=True)
+class Made:
+    """Pictures that both halves of a step look at, decoded once."""
+
+    encoding: Encoding
+    """Of the real pictures, with the encoder's graph."""
+    code: RandomVariable
+    """What the decoder was given of it, with the encoder's graph."""
+    knot: RandomVariable
+    """The same values, where the decoder's graph begins."""
+    reconstruction: RandomVariable
+    """Decoded from the knot, with the decoder's graph."""
+    fake: RandomVariable | None
+    """Decoded from codes of no picture, with the decoder's graph; none in a warm-up."""
+
+    def into_code(self, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Returns a function of the reconstruction as the encoder feels it: its gradient goes through the knot into the code.
+
+        The decoder's graph is kept, for its own half.
+        """
+        gradients = torch.autograd.grad(value, self.knot.known_moments(), retain_graph=True)
+        return _Tied.apply(value.detach(), *self.code.known_moments(), *gradients)  # pyright: ignore[reportReturnType]
+
+
+class _Tied(torch.autograd.Function):
+    """A value whose gradients are known already: (value, x..., gradient of each x...) to value."""
+
+    @staticmethod
+    def forward(value: Tensor, *ends: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1 + len(inputs) // 2 :])
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        known = ctx.saved_tensors
+        return None, *(grad_outputs[0] * gradient for gradient in known), *(None for _ in known)
+
+
+@dataclass(frozen=True)
 class RealPart:
     """The part of L_E that real pictures have in it, and all that a warm-up minimises."""
 
@@ -116,11 +158,6 @@ class RealPart:
     kl: Float[Tensor, ""]
     label: Float[Tensor, ""]
     """E ℓ(x)."""
-    encoding: Encoding
-    """Without gradient, as all that follows."""
-    code: RandomVariable
-    """What the reconstruction was made from, for the decoder half."""
-    reconstruction: RandomVariable
 
 
 @dataclass(frozen=True)
@@ -150,33 +187,45 @@ class DecoderHalf:
     label_fake: Float[Tensor, ""]
 
 
-def real_part(
+def make(
     encoder: Encoder,
     decoder: Decoder,
     image: Float[Tensor, "batch *shape"],
-    labels: Labels,
-    weights: SoftIntroWeights,
+    fake_code: RandomVariable | None = None,
     coder: Coder = own_code,
-) -> RealPart:
-    """Computes S(β_rec E r(x) + β_kl E KL(x)) + λ E ℓ(x)."""
+) -> Made:
+    """Reconstructs real pictures and makes fakes, for both halves.
+
+    Args:
+        encoder: maps pictures to encodings.
+        decoder: maps codes to pictures; neither network frozen.
+        image: real pictures.
+        fake_code: codes to generate from; none in a warm-up.
+        coder: what the decoder is given of an encoding.
+    """
     encoding = encoder(image)
     code = coder(encoding, "real")
-    reconstruction = decoder(code)
-    error = reconstruction_error(image, reconstruction, weights.image_variance)
-    kl = encoding.latent.kl()
-    label = labels.error(encoding.label, weights.label_variance)
+    knot = code.map(lambda moment: moment.detach().requires_grad_())
+    reconstruction = decoder(knot)
+    return Made(encoding, code, knot, reconstruction, None if fake_code is None else decoder(fake_code.detach()))
+
+
+def real_part(made: Made, image: Float[Tensor, "batch *shape"], labels: Labels, weights: SoftIntroWeights) -> RealPart:
+    """Computes S(β_rec E r(x) + β_kl E KL(x)) + λ E ℓ(x), felt by the encoder alone."""
+    error = reconstruction_error(image, made.reconstruction, weights.image_variance).mean()
+    kl = made.encoding.latent.kl().mean()
+    label = labels.error(made.encoding.label, weights.label_variance)
     # λ stays outside S: labels are few, picture values are many.
-    loss = real_term(error, kl, weights.scale_for(image), weights) + weights.label * label
-    known = Encoding(encoding.label.detach(), encoding.latent.detach())
-    return RealPart(loss, error.mean().detach(), kl.mean().detach(), label.detach(), known, code.detach(), reconstruction.detach())
+    loss = real_term(made.into_code(error), kl, weights.scale_for(image), weights) + weights.label * label
+    return RealPart(loss, error.detach(), kl.detach(), label.detach())
 
 
 def encoder_half(
+    made: Made,
     encoder: Encoder,
     decoder: Decoder,
     image: Float[Tensor, "batch *shape"],
     labels: Labels,
-    fake_code: RandomVariable,
     fake_labels: Labels,
     weights: SoftIntroWeights,
     coder: Coder = own_code,
@@ -184,28 +233,30 @@ def encoder_half(
     """Computes L_E with the decoder frozen (where it is a module); a step of the encoder's optimiser follows.
 
     Args:
+        made: what `make` made, with fakes.
         encoder: maps pictures to encodings.
         decoder: maps codes to pictures; gets no gradient.
         image: real pictures.
         labels: of them.
-        fake_code: codes to generate from; the decoder half takes the same.
-        fake_labels: what those codes were made from.
+        fake_labels: what the fakes were made from.
         weights: weights of the terms.
         coder: what the decoder is given of an encoding.
     """
+    assert made.fake is not None
     scale = weights.scale_for(image)
+    real = real_part(made, image, labels, weights)
+    # The encoder could inflate the variance of fakes to lower the exponentials.
+    variance: ImageVariance = "none" if weights.image_variance == "expected" else weights.image_variance
+    terms: list[Float[Tensor, ""]] = []
+    kls: list[Float[Tensor, ""]] = []
+    label_errors: list[Float[Tensor, ""]] = []
+    shown_again: tuple[tuple[Role, RandomVariable, Labels], ...] = (
+        ("rec", made.reconstruction, labels),
+        ("fake", made.fake, fake_labels),
+    )
     with frozen(decoder):
-        with torch.no_grad():
-            fake = decoder(fake_code).mean
-        real = real_part(encoder, decoder, image, labels, weights, coder)
-        loss = real.loss
-        # The encoder could inflate the variance of fakes to lower the exponentials.
-        variance: ImageVariance = "none" if weights.image_variance == "expected" else weights.image_variance
-        terms: list[Float[Tensor, ""]] = []
-        kls: list[Float[Tensor, ""]] = []
-        label_errors: list[Float[Tensor, ""]] = []
-        made: tuple[tuple[Role, Tensor, Labels], ...] = (("rec", real.reconstruction.mean, labels), ("fake", fake, fake_labels))
-        for role, picture, known in made:
+        for role, moments, known in shown_again:
+            picture = moments.mean.detach()
             encoding = encoder(picture)
             # The label head must not learn to call fakes fake: its outputs are constants in the exponentials.
             shown = encoding if weights.on_fakes == "adversarial" else encoding.without_label_gradient()
@@ -218,9 +269,9 @@ def encoder_half(
             terms.append(fake_term(error, kl, scale, weights, beside))
             kls.append(kl.mean().detach())
             label_errors.append(label_error)
-        loss = loss + 0.25 * (terms[0] + terms[1])
-        if weights.on_fakes == "cooperative":
-            loss = loss + weights.label_fakes * weights.label * 0.5 * (label_errors[0] + label_errors[1])
+    loss = real.loss + 0.25 * (terms[0] + terms[1])
+    if weights.on_fakes == "cooperative":
+        loss = loss + weights.label_fakes * weights.label * 0.5 * (label_errors[0] + label_errors[1])
     return EncoderHalf(
         loss=loss,
         real=real,
@@ -234,33 +285,29 @@ def encoder_half(
 
 
 def decoder_half(
+    made: Made,
     encoder: Encoder,
-    decoder: Decoder,
     image: Float[Tensor, "batch *shape"],
     labels: Labels,
-    code: RandomVariable,
-    fake_code: RandomVariable,
     fake_labels: Labels,
     weights: SoftIntroWeights,
 ) -> DecoderHalf:
     """Computes L_D with the encoder frozen (where it is a module), gradients passing through it; a step of the decoder's optimiser follows.
 
     Args:
+        made: what `make` made, with fakes; the decoder has not moved since.
         encoder: maps pictures to encodings; gets no gradient.
-        decoder: maps codes to pictures.
         image: real pictures.
         labels: of them.
-        code: what the encoder half reconstructed them from.
-        fake_code: the encoder half's.
-        fake_labels: what those codes were made from.
+        fake_labels: what the fakes were made from.
         weights: weights of the terms.
     """
-    reconstruction, fake = decoder(code.detach()), decoder(fake_code.detach())
+    assert made.fake is not None
     with frozen(encoder):
-        encoding_rec, encoding_fake = encoder(reconstruction.mean), encoder(fake.mean)
+        encoding_rec, encoding_fake = encoder(made.reconstruction.mean), encoder(made.fake.mean)
     kl_rec, kl_fake = encoding_rec.latent.kl(), encoding_fake.latent.kl()
     label_rec, label_fake = labels.error(encoding_rec.label), fake_labels.error(encoding_fake.label)
-    error = reconstruction_error(image, reconstruction, weights.image_variance)
+    error = reconstruction_error(image, made.reconstruction, weights.image_variance)
     consistency = 0.5 * weights.label_decoder * (label_rec + label_fake)
     return DecoderHalf(
         loss=decoder_term(error, kl_rec, kl_fake, weights.scale_for(image), weights) + consistency,
@@ -272,9 +319,9 @@ def decoder_half(
     )
 
 
-def real_term(error: Float[Tensor, "batch"], kl: Float[Tensor, "batch"], scale: float, weights: SoftIntroWeights) -> Float[Tensor, ""]:
-    """First term of L_E: S(β_rec E r + β_kl E KL)."""
-    return scale * (weights.rec * error.mean() + weights.kl * kl.mean())
+def real_term(error: Float[Tensor, ""], kl: Float[Tensor, ""], scale: float, weights: SoftIntroWeights) -> Float[Tensor, ""]:
+    """First term of L_E: S(β_rec E r + β_kl E KL), of the expectations."""
+    return scale * (weights.rec * error + weights.kl * kl)
 
 
 def fake_term(

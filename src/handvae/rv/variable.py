@@ -71,6 +71,10 @@ class RandomVariable:
         """Returns the variance, zeros for a Dirac."""
         return torch.zeros_like(self.mean) if self.var is None else self.var
 
+    def known_moments(self) -> tuple[Float[Tensor, "..."], ...]:
+        """Returns mean and variance; the mean alone of a Dirac."""
+        return (self.mean,) if self.var is None else (self.mean, self.var)
+
     def sample(self, generator: torch.Generator | None = None, *, noise: Float[Tensor, "..."] | None = None) -> Float[Tensor, "..."]:
         """Draws once from the Gaussian of these moments; a Dirac returns its mean.
 

@@ -28,6 +28,7 @@ from handvae.rv.soft_intro import (
     Coder,
     Encoding,
     Labels,
+    Made,
     OnFakes,
     RealPart,
     Role,
@@ -35,6 +36,7 @@ from handvae.rv.soft_intro import (
     decoder_half,
     encoder_half,
     frozen,
+    make,
     real_part,
 )
 from handvae.systems.pose_appearance import PoseAppearanceConfig, PoseAppearanceVae
@@ -171,7 +173,6 @@ class Fakes:
 class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
     """Soft-Intro-SRV-VAE and, with `latent="sample"`, a supervised Soft-IntroVAE."""
 
-    objectives = ("warm_encoder", "warm_decoder", "encoder_objective", "decoder_objective")
     own_progress = ("halvings", "watched")
     halvings: Tensor
     watched: Tensor
@@ -195,94 +196,72 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
     # ---------------------------------------------------------------- training
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
-        """The encoder's half, then the decoder's with the encoder updated; z, noise and the poses of fakes are the same in both."""
+        """The encoder's half, then the decoder's with the encoder updated; both look at the same reconstructions and fakes."""
         (image,) = batch.need("image")
         device, count = image.device, len(batch)
-        image, encoder = self._to_range(image), self.groups["encoder"]
+        image = self._to_range(image)
         labels = Labels(self.standardise(self.joints_of(batch)), self.labelled(batch))
         exact = noise.uniform(count, 1).to(device) < self.config.teacher_forcing
         draws = noise.normal(count, len(ROLES), self.pose_mean.numel() + self.config.appearance_dims).to(device)
         if self.config.statistics == "keep":
             self._rest_statistics()
-        if stage == "warm-up":
-            with frozen(self.decoder):
-                losses, real = self.warm_encoder(image, labels, exact, draws)
-            yield Phase(losses, "encoder", "encoder")
-            yield Phase(self.warm_decoder(image, real.code), "decoder", "decoder")
+        fakes = None if stage == "warm-up" else self._fakes(labels, noise)
+        beta_neg = self.config.beta_neg * 0.5**self.halvings
+        weights = self._weights(beta_neg)
+        coder = self._coder(labels, labels if fakes is None else fakes.labels, exact, draws)
+        made = make(self.encoding, self.picture, image, None if fakes is None else fakes.code, coder)
+        if fakes is None:
+            real = real_part(made, image, labels, weights)
+            yield Phase(RealLosses(real.loss, **self._parts(real, made, image, labels)), "encoder", "encoder")
+            error = reconstruction_error(image, made.reconstruction, weights.image_variance).mean()
+            yield Phase(ReconstructionLosses(weights.scale_for(image) * weights.rec * error, error.detach()), "decoder", "decoder")
         else:
-            fakes = self._fakes(labels, noise)
-            beta_neg = self.config.beta_neg * 0.5**self.halvings
             with frozen(self.decoder):
-                losses, real = self.encoder_objective(image, labels, exact, draws, fakes, beta_neg)
+                half = encoder_half(made, self.encoding, self.picture, image, labels, fakes.labels, weights, coder)
+            losses = EncoderLosses(
+                half.loss,
+                **self._parts(half.real, made, image, labels),
+                kl_rec=half.kl_rec,
+                kl_fake=half.kl_fake,
+                exp_elbo_rec=half.exp_elbo_rec,
+                exp_elbo_fake=half.exp_elbo_fake,
+                pose_rec=half.label_rec,
+                pose_fake=half.label_fake,
+                beta_neg=beta_neg,
+            )
             yield Phase(losses, "encoder", "encoder")
             note = self._watch(losses, noise)
-            with frozen(*encoder):
-                half = self.decoder_objective(image, labels, real.code, fakes)
-            yield Phase(half, "decoder", "decoder", note)
-        posterior = _agreed(real.encoding.latent.var_or_zeros().mean(0), noise)
+            with frozen(*self.groups["encoder"]):
+                other = decoder_half(made, self.encoding, image, labels, fakes.labels, weights)
+            named = DecoderLosses(other.loss, other.error, other.kl_rec, other.kl_fake, other.label_rec, other.label_fake)
+            yield Phase(named, "decoder", "decoder", note)
+        posterior = _agreed(made.encoding.latent.detach().var_or_zeros().mean(0), noise)
         self.posterior_variance.lerp_(posterior.clamp(0, 1), 0.01)
 
-    def warm_encoder(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        labels: Labels,
-        exact: Bool[Tensor, "batch 1"],
-        draws: Float[Tensor, "batch role latent"],
-    ) -> tuple[RealLosses, RealPart]:
-        """The real part of L_E; pure in its arguments, so it can be compiled, as the other three."""
-        real = real_part(self._encoding, self._picture, image, labels, self._weights(), self._coder(labels, labels, exact, draws))
-        return RealLosses(real.loss, **self._parts(real, image, labels)), real
+    # ---------------------------------------------------------------- networks
 
-    def warm_decoder(self, image: Float[Tensor, "batch 3 height width"], code: RandomVariable) -> ReconstructionLosses:
-        """The real part of L_E, as far as the decoder feels it."""
-        weights = self._weights()
-        error = reconstruction_error(image, self._picture(code), weights.image_variance).mean()
-        return ReconstructionLosses(weights.scale_for(image) * weights.rec * error, error.detach())
+    def encoding(self, image: Float[Tensor, "batch 3 height width"]) -> Encoding:
+        """What the encoder says of pictures in the networks' range."""
+        read = self.encode_ranged(image)
+        return Encoding(read.pose.map(lambda moment: moment.unflatten(1, (self.spec.joints, self.config.axes))), read.appearance)
 
-    def encoder_objective(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        labels: Labels,
-        exact: Bool[Tensor, "batch 1"],
-        draws: Float[Tensor, "batch role latent"],
-        fakes: Fakes,
-        beta_neg: Float[Tensor, ""],
-    ) -> tuple[EncoderLosses, RealPart]:
-        """L_E on one batch."""
-        coder = self._coder(labels, fakes.labels, exact, draws)
-        half = encoder_half(
-            self._encoding, self._picture, image, labels, fakes.code, fakes.labels, self._weights(beta_neg), coder
-        )  # fmt: skip
-        losses = EncoderLosses(
-            half.loss,
-            **self._parts(half.real, image, labels),
-            kl_rec=half.kl_rec,
-            kl_fake=half.kl_fake,
-            exp_elbo_rec=half.exp_elbo_rec,
-            exp_elbo_fake=half.exp_elbo_fake,
-            pose_rec=half.label_rec,
-            pose_fake=half.label_fake,
-            beta_neg=beta_neg,
-        )
-        return losses, half.real
-
-    def decoder_objective(
-        self, image: Float[Tensor, "batch 3 height width"], labels: Labels, code: RandomVariable, fakes: Fakes
-    ) -> DecoderLosses:
-        """L_D on one batch; `code` is what the encoder's half reconstructed from."""
-        half = decoder_half(self._encoding, self._picture, image, labels, code, fakes.code, fakes.labels, self._weights())
-        return DecoderLosses(half.loss, half.error, half.kl_rec, half.kl_fake, half.label_rec, half.label_fake)
+    def picture(self, code: RandomVariable) -> RandomVariable:
+        """A decoded picture in the networks' range, float32 whatever the networks compute in."""
+        dims = self.pose_mean.numel()
+        pose, appearance = code.map(lambda moment: moment[:, :dims]), code.map(lambda moment: moment[:, dims:])
+        picture = self.decode(pose.mean, appearance.mean) if code.is_dirac else self.decode(pose, appearance)
+        return (picture if isinstance(picture, RandomVariable) else RandomVariable(picture)).map(Tensor.float)
 
     # ---------------------------------------------------------------- parts
 
-    def _weights(self, beta_neg: Tensor | None = None) -> SoftIntroWeights:
+    def _weights(self, beta_neg: Tensor) -> SoftIntroWeights:
         config = self.config
         nats = 1.0 if config.likelihood_sigma is None else self._nats_per_squared_error(config.likelihood_sigma)
         return SoftIntroWeights(
             rec=config.beta_rec * nats,
             rec_fake=config.beta_rec_fake,
             kl=config.beta_kl,
-            neg=config.beta_neg if beta_neg is None else beta_neg,
+            neg=beta_neg,
             label=config.pose_weight,
             label_decoder=config.pose_consistency,
             image_variance=config.image_variance,
@@ -291,17 +270,6 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
             label_fakes=config.pose_on_fakes_weight,
             scale=config.scale,
         )
-
-    def _encoding(self, image: Float[Tensor, "batch 3 height width"]) -> Encoding:
-        read = self.encode_ranged(image)
-        return Encoding(read.pose.map(lambda moment: moment.unflatten(1, (self.spec.joints, self.config.axes))), read.appearance)
-
-    def _picture(self, code: RandomVariable) -> RandomVariable:
-        """A decoded picture in the networks' range, float32 whatever the networks compute in."""
-        dims = self.pose_mean.numel()
-        pose, appearance = code.map(lambda moment: moment[:, :dims]), code.map(lambda moment: moment[:, dims:])
-        picture = self.decode(pose.mean, appearance.mean) if code.is_dirac else self.decode(pose, appearance)
-        return (picture if isinstance(picture, RandomVariable) else RandomVariable(picture)).map(Tensor.float)
 
     def _coder(self, labels: Labels, fake: Labels, exact: Bool[Tensor, "batch 1"], draws: Float[Tensor, "batch role latent"]) -> Coder:
         """What the decoder meets: exact poses for the samples that are to be so taught, a sample instead of a distribution."""
@@ -331,16 +299,16 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         return Fakes(RandomVariable(code.sample(noise=draw)) if self.config.latent == "sample" else code, Labels(points, valid))
 
     @torch.no_grad()
-    def _parts(self, real: RealPart, image: Tensor, labels: Labels) -> dict[str, Tensor]:
+    def _parts(self, real: RealPart, made: Made, image: Tensor, labels: Labels) -> dict[str, Tensor]:
         """Values of the log."""
         return {
             "image": real.error,
             "kl_real": real.kl,
             "pose": real.label,
-            "expected_image": reconstruction_error(image, real.reconstruction, "expected").mean() / image[0].numel(),
-            "linear_pose": labels.error(real.encoding.label, "linear"),
-            "pose_variance": real.encoding.label.var_or_zeros().mean(),
-            "image_variance": real.reconstruction.var_or_zeros().mean(),
+            "expected_image": reconstruction_error(image, made.reconstruction, "expected").mean() / image[0].numel(),
+            "linear_pose": labels.error(made.encoding.label, "linear"),
+            "pose_variance": made.encoding.label.var_or_zeros().mean(),
+            "image_variance": made.reconstruction.var_or_zeros().mean(),
         }
 
     @torch.no_grad()

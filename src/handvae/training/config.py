@@ -35,10 +35,10 @@ class Train:
     """Largest gradient norm, as a multiple of its running mean; 0 for none."""
     ema: float = 0.998
     """Decay of the averaged weights that are saved; 0 saves the last ones."""
-    precision: Literal["float32", "bf16"] = "bf16"
-    """bf16: convolutions and products under autocast."""
+    precision: Literal["float32", "bf16-variances", "bf16"] = "bf16"
+    """Of convolutions and products: bf16 under autocast, or for the variances of random variables alone."""
     compile: bool = True
-    """Compile the objective (20 to 45 s once); falls back to eager where that fails."""
+    """Compile the objective, and the moments of activations (20 to 45 s once); falls back to eager where that fails."""
     channels_last: bool = True
     """Memory layout of pictures and convolutions."""
     seed: int = 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from handvae import rv
 from handvae.data.hands import Hands
 from handvae.data.loader import Loader
 from handvae.data.pictures import as_pixels, write_picture
@@ -65,6 +66,8 @@ def fit(run: Run, ranks: Ranks) -> Path:
     system.to(ranks.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
     state = State.fresh(system, train)
     compiled = compile_objectives(system, run.out) if train.compile else {}
+    rv.fuse_chains(train.compile)
+    rv.round_variances(train.precision == "bf16-variances")
 
     # Resume
     state_path = run.out / "state.pt"
@@ -110,6 +113,8 @@ def fit(run: Run, ranks: Ranks) -> Path:
 
     for name, eager in compiled.items():
         setattr(system, name, eager)
+    rv.fuse_chains(False)
+    rv.round_variances(False)
     state.average.copy_to(system)
     system.eval()
     return run.out / "model.safetensors"

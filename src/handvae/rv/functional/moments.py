@@ -9,6 +9,7 @@ from torch import Tensor
 Moments = tuple[Float[Tensor, "..."], Float[Tensor, "..."]]
 
 _HALF = (torch.bfloat16, torch.float16)
+_rounded = False
 
 
 def at_least_float32(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -28,6 +29,15 @@ def squared_weight(weight: Float[Tensor, "*shape"], var: Float[Tensor, "..."]) -
     return at_least_float32(weight).square().to(var.dtype)
 
 
+def round_variances(on: bool = True) -> None:
+    """From now on in this process, float32 variances go through products and convolutions in bfloat16, twice as fast on CPUs that know it.
+
+    Sums of non-negative numbers do not cancel: a variance is off by half a percent. Means are left alone.
+    """
+    global _rounded
+    _rounded = on
+
+
 def variance_product(
     product: Callable[[Tensor, Tensor], Tensor], var: Float[Tensor, "..."], weight: Float[Tensor, "..."]
 ) -> Float[Tensor, "..."]:
@@ -36,10 +46,14 @@ def variance_product(
     bfloat16 is good enough: sums of non-negative numbers do not cancel.
     """
     device = var.device.type
-    if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
+    autocast = torch.is_autocast_enabled(device)
+    if autocast and torch.get_autocast_dtype(device) == torch.float16:
         with torch.autocast(device, enabled=False):
             var = at_least_float32(var)
             return product(var, squared_weight(weight, var))
+    if _rounded and not autocast and var.dtype == torch.float32:
+        var = var.bfloat16()
+        return product(var, squared_weight(weight, var)).float()
     return product(var, squared_weight(weight, var))
 
 

@@ -19,7 +19,8 @@ from handvae.rv.functional.tiles import in_tiles
 
 _TAIL = 30.0  # |m|/s beyond which φ and Φ(−|t|) are zero in float32
 _INVERSE_ROOT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
-_INVERSE_ROOT_2 = math.sqrt(0.5)
+_MILLS_SCALE = 0.27
+_MILLS = (0.27000988, 0.26970459, 0.25396203, 0.18658814, 0.25348069, -0.14517418, 0.3973773, -0.3017516, 0.06911721)
 
 
 def relu(mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"]) -> Moments:
@@ -78,11 +79,13 @@ class _RectifiedMoments(torch.autograd.Function):
 def _rectify(m: Tensor, v: Tensor, slope: float) -> tuple[Tensor, Tensor]:
     inverse = (v + 1e-12).rsqrt_()
     t = (m.abs() * inverse).clamp_max_(_TAIL)
-    tail = torch.erfc(t * _INVERSE_ROOT_2).mul_(0.5)
-    gap = (t.square().mul_(-0.5).exp_() * _INVERSE_ROOT_2PI).addcmul_(t, tail, value=-1.0).clamp_min_(0.0)
+    density = t.square().mul_(-0.5).exp_().mul_(_INVERSE_ROOT_2PI)
+    ratio = _mills(t)
+    tail = ratio * density
+    gap = ratio.mul_(t).neg_().add_(1.0).clamp_min_(0.0).mul_(density)
     above = torch.copysign(0.5 - tail, m).add_(0.5)  # P; a torch.where would cost as much as all the rest
     rectified = m.clamp_min(0.0).addcmul_(inverse.mul_(v), gap)  # v/√v: zero at v = 0
-    share = (above - t.add_(gap).mul_(gap)).clamp_(0.0, 1.0)
+    share = torch.addcmul(above, gap, t.add_(gap), value=-1.0).clamp_(0.0, 1.0)
     if slope == 0.0:
         return rectified, share.mul_(v)
     keep = 1.0 - slope
@@ -98,8 +101,8 @@ def _pull_back(m: Tensor, v: Tensor, grad_mean: Tensor, grad_var: Tensor, slope:
     floored = v + 1e-8  # else dM/dv is infinite at m = v = 0
     inverse = floored.rsqrt()
     z = (m * inverse).clamp(-_TAIL, _TAIL)
-    above = 0.5 * torch.erfc(z * -_INVERSE_ROOT_2)
     density = _INVERSE_ROOT_2PI * (z * z * -0.5).exp()
+    above = 0.5 + torch.copysign(0.5 - _mills(z.abs()) * density, z)
     ramp = z * above + density  # R/s
     doubled = 2.0 * floored * inverse * grad_var
     keep = 1.0 - slope
@@ -111,3 +114,18 @@ def _pull_back(m: Tensor, v: Tensor, grad_mean: Tensor, grad_var: Tensor, slope:
     into_mean = (slope + keep * above) * direct + doubled * (square * z + rest * ramp)
     into_var = (0.5 * keep) * density * inverse * direct + (square + rest * above) * grad_var
     return into_mean, into_var
+
+
+def _mills(t: Tensor) -> Tensor:
+    """Mills' ratio Q(t)/φ(t) for 0 ≤ t ≤ 30: a polynomial of 1/(1 + 0.27 t) without constant term, fitted to a relative error of 6e-8.
+
+    float32 adds 4e-7 at most. Nothing cancels in either tail, and it takes two thirds of the time of erfc; in one compiled loop, a fifth.
+    In float64 and where a graph is built, erfc.
+    """
+    if t.dtype == torch.float64 or torch.is_grad_enabled():
+        return torch.special.erfcx(t * math.sqrt(0.5)) * math.sqrt(0.5 * math.pi)
+    k = (t * _MILLS_SCALE).add_(1.0).reciprocal_()
+    ratio = k * _MILLS[-1]
+    for coefficient in _MILLS[-2::-1]:
+        ratio.add_(coefficient).mul_(k)
+    return ratio

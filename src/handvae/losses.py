@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from handvae.rv import RandomVariable
@@ -28,6 +28,16 @@ def image_loss(
     known = RandomVariable(moments.mean.float(), None if moments.var is None else moments.var.float())
     # the squared term is a mean already, beside a sum of errors: times the count it stays itself per value
     return reconstruction_error(target, known, variance, weight * count) / count
+
+
+def known_error(
+    decoded: Float[Tensor, "batch *shape"], wanted: Float[Tensor, "batch *shape"], known: Bool[Tensor, "batch joint"]
+) -> Float[Tensor, " batch"]:
+    """Mean squared error of each hand's value: over all of a picture (batch, channel, row, column), over the known joints of a pose."""
+    error = (decoded - wanted).square()
+    if wanted.ndim == 4:
+        return error.flatten(1).mean(1)
+    return (error.mean(2) * known).sum(1) / known.sum(1).clamp_min(1)
 
 
 def chamfer(

@@ -86,3 +86,19 @@ class HeatmapHead(nn.Module):
         mean = torch.stack([columns @ centres, rows @ centres], -1)
         square = torch.stack([columns @ centres.square(), rows @ centres.square()], -1)
         return RandomVariable(mean.flatten(1), (square - mean.square()).clamp_min(0).flatten(1))
+
+
+class SidedEncoder(nn.Module):
+    """Features, the hand's side beside them where it is told, one linear layer each to mean and log-variance."""
+
+    def __init__(self, features: nn.Module, count: int, latent: int, *, sided: bool) -> None:
+        super().__init__()
+        self.features, self.sided = features, sided
+        self.head = GaussianHead(count + (2 if sided else 0), latent)
+
+    def forward(self, value: Float[Tensor, "batch *shape"], side: Float[Tensor, "batch 2"] | None) -> RandomVariable:
+        """z; `side` is one-hot, left first, and ignored by an encoder that is not told."""
+        code = self.features(value)
+        if self.sided and side is not None:
+            code = torch.cat([code, side.to(code)], 1)
+        return self.head(code)

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.view import Crop, PixelField, cube_centre, in_own_crop, normalise_depth, to_crop_units
 from handvae.hand import LEFT, PARENTS, RIGHT, root, scale_bone
+from handvae.losses import known_error
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
-from handvae.nets.encoder import GaussianHead
+from handvae.nets.encoder import SidedEncoder
+from handvae.nets.finder import Finder
 from handvae.nets.limb_maps import limb_maps
 from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.resnet import ResNet18
@@ -42,6 +44,8 @@ INPUTS: dict[Modality, Input] = {"rgb": "image", "depth": "depth", "2d": "joints
 """Those that poses are read from."""
 MAX_WIDTH = 8192
 """Of any layer; what a damaged model file may ask for."""
+FINDER_LEVELS = 2
+"""Doublings between a finder's last features and its heat maps, as in the shipped detector."""
 SHEET_PX = 128
 """Side of a cell of the sample sheet."""
 
@@ -72,6 +76,10 @@ class CmVaeConfig:
     """First steps over which the weight of the KL rises from 0; ours, for short runs, where z would be of no use for long."""
     joint_noise_px: float = 0.0
     """Standard deviation of noise on the 2D joints that the encoder sees in training, pixels of the crop."""
+    finder: str = ""
+    """Ours: a detector (shipped, a file or a run folder), frozen: the RGB encoder goes on from what it finds, and has no ResNet."""
+    finder_widths: tuple[int, ...] = (48, 96, 192, 384)
+    """Channels of its trunk's stages."""
     trunk_width: int = 64
     """Channels of the picture encoders' first stage; the last has eight times as many."""
     stem: Literal["quarter", "half"] = "quarter"
@@ -91,13 +99,14 @@ class CmVaeConfig:
                 raise ValueError(f"more_pairs holds {pair!r}; a pair is two of {', '.join(MODALITIES)}, such as rgb-3d")
         if self.input not in self.encoded or "3d" not in self.decoded:
             raise ValueError(f"more_pairs of variant 0 must encode {self.input} and decode 3d")
-        widths = (self.latent_dims, self.trunk_width, self.decoder_width, self.hidden)
-        if not all(1 <= width <= MAX_WIDTH for width in widths):
-            raise ValueError(f"latent_dims, trunk_width, decoder_width and hidden are 1 to {MAX_WIDTH}")
-        if not 0 <= self.kl_weight < float("inf"):
-            raise ValueError("kl_weight is not negative")
-        if not 0 <= self.joint_noise_px < float("inf") or self.rate_warmup_steps < 0 or not 2 <= self.posterior_samples <= 4096:
-            raise ValueError("joint_noise_px and rate_warmup_steps are not negative, posterior_samples is 2 to 4096")
+        widths = (self.latent_dims, self.trunk_width, self.decoder_width, self.hidden, *self.finder_widths)
+        if not all(1 <= width <= MAX_WIDTH for width in widths) or len(self.finder_widths) <= FINDER_LEVELS:
+            raise ValueError(f"latent_dims and all widths are 1 to {MAX_WIDTH}, finder_widths has {FINDER_LEVELS + 1} at least")
+        if self.finder and "rgb" not in self.encoded:
+            raise ValueError("a finder is for pictures: no pair encodes rgb")
+        positive = (self.kl_weight, self.joint_noise_px, self.rate_warmup_steps)
+        if not all(0 <= value < float("inf") for value in positive) or not 2 <= self.posterior_samples <= 4096:
+            raise ValueError("kl_weight, joint_noise_px and rate_warmup_steps are not negative, posterior_samples is 2 to 4096")
 
     @property
     def pairs(self) -> tuple[tuple[Modality, Modality], ...]:
@@ -136,22 +145,6 @@ class CmLosses(Losses):
     """Weight of the KL against the summed squared error, which the mean form hides: 1 for joints, thousands for pictures."""
 
 
-class Encoder(nn.Module):
-    """q_k: features of a modality, the hand's side beside them where it is given, one linear layer to mean and log-variance."""
-
-    def __init__(self, features: nn.Module, count: int, latent: int, *, sided: bool) -> None:
-        super().__init__()
-        self.features, self.sided = features, sided
-        self.head = GaussianHead(count + (2 if sided else 0), latent)
-
-    def forward(self, value: Float[Tensor, "batch *shape"], side: Float[Tensor, "batch 2"] | None) -> RandomVariable:
-        """z; `side` is one-hot, left first, and ignored by an encoder that is not told."""
-        code = self.features(value)
-        if self.sided and side is not None:
-            code = torch.cat([code, side.to(code)], 1)
-        return self.head(code)
-
-
 class CmVae(Reader):
     """Encoders and decoders of the modalities that the configuration's pairs name."""
 
@@ -162,6 +155,8 @@ class CmVae(Reader):
         super().__init__()
         self.config, self.spec, self.crop, self.pose, self.root = config, spec, crop, "3d", config.root
         _check(config, spec)
+        self.finder = Finder(spec.joints, config.finder_widths, levels=FINDER_LEVELS, norm=config.norm) if config.finder else None
+        self.finder_taken = False
         self.encoders = nn.ModuleDict({modality: self._encoder(modality) for modality in config.encoded})
         self.decoders = nn.ModuleDict({modality: self._decoder(modality) for modality in config.decoded})
         self.fields = tuple(field for modality, field in FIELDS.items() if modality in (*config.encoded, *config.decoded))
@@ -171,21 +166,24 @@ class CmVae(Reader):
         self.sheet_rows = f"{config.input}; decoded from it: {', '.join(config.decoded)}; labels in 3D"
         self.register_buffer("mean_bone_mm", torch.ones(()))  # measured on the training labels where no scale is given
 
-    def _encoder(self, modality: Modality) -> Encoder:
+    def _encoder(self, modality: Modality) -> SidedEncoder:
         config = self.config
+        if modality == "rgb" and self.finder is not None:
+            return SidedEncoder(
+                hidden_layers(self.finder.outputs, config.hidden), config.hidden, config.latent_dims, sided=config.side_given
+            )
         if modality in CHANNELS:
             trunk = ResNet18(CHANNELS[modality], self.crop.size_px, width=config.trunk_width, stem=config.stem, norm=config.norm)
-            return Encoder(trunk, trunk.features, config.latent_dims, sided=config.side_given and modality == "rgb")
+            return SidedEncoder(trunk, trunk.features, config.latent_dims, sided=config.side_given and modality == "rgb")
         layers = nn.Sequential(nn.Flatten(), hidden_layers(self.spec.joints * AXES[modality], config.hidden))
-        return Encoder(layers, config.hidden, config.latent_dims, sided=config.side_given)
+        return SidedEncoder(layers, config.hidden, config.latent_dims, sided=config.side_given)
 
     def _decoder(self, modality: Modality) -> nn.Module:
         config = self.config
         if modality in CHANNELS:
             return DcganDecoder(config.latent_dims, CHANNELS[modality], self.crop.size_px, width=config.decoder_width, norm=config.norm)
         axes = AXES[modality]
-        layers = mlp(config.latent_dims, self.spec.joints * axes, config.hidden)
-        return nn.Sequential(layers, nn.Unflatten(1, (self.spec.joints, axes)))
+        return nn.Sequential(mlp(config.latent_dims, self.spec.joints * axes, config.hidden), nn.Unflatten(1, (self.spec.joints, axes)))
 
     # ---------------------------------------------------------------- training
 
@@ -199,6 +197,20 @@ class CmVae(Reader):
         """One optimiser; a pair's loss reaches its own encoder and decoder, the rest has no gradient and is left alone."""
         return {"all": (self.encoders, self.decoders)}
 
+    def take_finder(self, system: nn.Module) -> None:
+        """Find joints as this detector does, for good.
+
+        Raises:
+            ValueError: it is no detector by heat maps, or one of another size or other crops.
+        """
+        assert self.finder is not None
+        if isinstance(system, Reader) and (system.crop.size_px, system.crop.sides) != (self.crop.size_px, self.crop.sides):
+            raise ValueError(
+                f"the finder was trained on other crops: set crop.size_px {system.crop.size_px} and crop.sides {system.crop.sides}"
+            )
+        self.finder.take(system.state_dict())
+        self.finder_taken = True
+
     @torch.no_grad()
     def prepare(self, labels: Hands) -> None:
         """The mean length of the training hands' scale bone, the unit of models that are not given the scale."""
@@ -209,6 +221,8 @@ class CmVae(Reader):
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step a pair; a hand counts in a pair if both of its values are known."""
+        if self.finder is not None and not self.finder_taken:
+            raise ValueError("training needs the finder that is named: call take_finder first")
         for source, target in self.config.pairs:
             yield Phase(self.objective(batch, source, target, noise), group="all", name=f"{source}-{target}")
 
@@ -220,12 +234,12 @@ class CmVae(Reader):
         if source == "2d" and config.joint_noise_px:
             shift = noise.normal(*seen.shape).to(seen) * (2 * config.joint_noise_px / self.crop.size_px)
             seen = seen + shift.masked_fill(~self.known(hands, "2d")[..., None], 0.0)
-        posterior = self.encoders[source](seen, self._side(hands))
+        posterior = self._encode(seen, source, hands)
         decoded = self.decoders[target](posterior.sample(noise=draw))
         known = self.known(hands, target)
         counted = self.known(hands, source).any(1) & known.any(1)
         share = counted / counted.sum().clamp_min(1)
-        error, rate = (_error(decoded.float(), wanted, known) * share).sum(), (posterior.kl() * share).sum()
+        error, rate = (known_error(decoded.float(), wanted, known) * share).sum(), (posterior.kl() * share).sum()
         count = wanted[0].numel()
         n = self.spec.joints * AXES.get(target, 3)
         beta = config.kl_weight * (count / n if config.reduction == "mean" else 1.0)
@@ -304,7 +318,12 @@ class CmVae(Reader):
 
     def encode(self, hands: Hands, modality: Modality) -> RandomVariable:
         """The posterior of z, given one modality of crops."""
-        return self.encoders[modality](self.observed(hands, modality), self._side(hands))
+        return self._encode(self.observed(hands, modality), modality, hands)
+
+    def _encode(self, seen: Float[Tensor, "batch *shape"], modality: Modality, hands: Hands) -> RandomVariable:
+        if modality == "rgb" and self.finder is not None:
+            seen = self.finder(seen + 0.5).detach()
+        return self.encoders[modality](seen, self._side(hands))
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "batch latent"], modality: Modality) -> Float[Tensor, "batch *shape"]:
@@ -368,14 +387,6 @@ class CmVae(Reader):
             return F.interpolate(picture, size=(SHEET_PX, SHEET_PX), mode="nearest")
         flat = value if modality == "2d" else in_own_crop(value[..., :2], self.crop.margin).nan_to_num()
         return (1 - limb_maps(flat, SHEET_PX, 0.02).amax(1, keepdim=True)).expand(-1, 3, -1, -1)
-
-
-def _error(decoded: Tensor, wanted: Tensor, known: Bool[Tensor, "batch joint"]) -> Float[Tensor, " batch"]:
-    """Mean squared error of each hand: over all of a picture, over the known joints of a pose."""
-    error = (decoded - wanted).square()
-    if wanted.ndim == 4:
-        return error.flatten(1).mean(1)
-    return (error.mean(2) * known).sum(1) / known.sum(1).clamp_min(1)
 
 
 def _check(config: CmVaeConfig, spec: DataSpec) -> None:

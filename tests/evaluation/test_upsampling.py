@@ -140,6 +140,9 @@ def test_the_report_counts_what_was_dropped_and_reads_the_real_pictures_too(pain
     assert found["consistency_real_found"].n == 32
     assert found["fd_hand_kept"].n == 32  # as many of the one as of the other
     assert found["fd_hand_kept"].value > 0
+    assert (found["fd_hand_real_halves"].n, found["fd_hand_kept_half"].n) == (16, 16)
+    assert 0 < found["fd_hand_real_halves"].value < found["fd_hand_kept_half"].value
+    assert "other half" in str(found["fd_hand_real_halves"].protocol)
 
 
 class DarkFeatures(Extractor):

@@ -1,7 +1,7 @@
 """What became of an upsampled set: how many pictures passed, how well they show their poses, how near they are to the real ones."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -10,6 +10,7 @@ from torch import Tensor
 from handvae.data.view import cut
 from handvae.evaluation.consistency import Consistency
 from handvae.evaluation.features import Extractor, features_of
+from handvae.evaluation.frechet import frechet_distance, gaussian_of
 from handvae.evaluation.generated import FEWEST, batch_norm, set_measures
 from handvae.evaluation.measure import Measure, PictureProtocol, Stated
 from handvae.evaluation.plots import Curve, Figure
@@ -100,7 +101,25 @@ def _distances(maker: Upsampler, made: Made, extractor: Extractor) -> tuple[Meas
     protocol = PictureProtocol(
         extractor.described(maker.system), crop.size_px, batch_norm(maker.system), f"real pictures of {split}", generated
     )
-    return set_measures(real, kept, extractor, protocol, "kept", seed)
+    return *set_measures(real, kept, extractor, protocol, "kept", seed), *_halves(real, kept, extractor, protocol, Noise(seed, 2, _REAL))
+
+
+def _halves(
+    real: Float[Tensor, "n feature"], kept: Float[Tensor, "n feature"], extractor: Extractor, protocol: PictureProtocol, noise: Noise
+) -> Iterator[Measure]:
+    """How far one half of the real pictures is from the other, and how far as many kept pictures are: a distance depends on numbers."""
+    half = len(real) // 2
+    order = torch.randperm(len(real), generator=noise.generator)
+    one, other = gaussian_of(real[order[:half]]), gaussian_of(real[order[half : 2 * half]])
+    name = extractor.distances[0]
+    floor = replace(protocol, generated="the other half of them")
+    yield Measure(
+        f"{name}_real_halves", frechet_distance(one, other), "", half, floor, "Frechet distance, float64; what is not to be had for less"
+    )
+    new = gaussian_of(kept[torch.randperm(len(kept), generator=noise.generator)[:half]])
+    yield Measure(
+        f"{name}_kept_half", frechet_distance(one, new), "", half, protocol, "Frechet distance, float64; of as many as real_halves"
+    )
 
 
 def _figure(errors: dict[str, Float[Tensor, " picture"]], limit: float, note: str) -> Figure:

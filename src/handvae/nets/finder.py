@@ -8,7 +8,7 @@ from handvae.nets.blocks import Norm
 from handvae.nets.encoder import HeatmapHead, Trunk
 
 
-class Finder(nn.Module):
+class JointFinder(nn.Module):
     """The joints found in a picture, how sure each is, and the last feature maps averaged; laid out as `systems.detector` is.
 
     Args:

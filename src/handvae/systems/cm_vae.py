@@ -23,7 +23,7 @@ from handvae.losses import known_error
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.encoder import SidedEncoder
-from handvae.nets.finder import Finder
+from handvae.nets.finder import JointFinder
 from handvae.nets.limb_maps import limb_maps
 from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.resnet import ResNet18
@@ -155,7 +155,7 @@ class CmVae(Reader):
         super().__init__()
         self.config, self.spec, self.crop, self.pose, self.root = config, spec, crop, "3d", config.root
         _check(config, spec)
-        self.finder = Finder(spec.joints, config.finder_widths, levels=FINDER_LEVELS, norm=config.norm) if config.finder else None
+        self.finder = JointFinder(spec.joints, config.finder_widths, levels=FINDER_LEVELS, norm=config.norm) if config.finder else None
         self.finder_taken = False
         self.encoders = nn.ModuleDict({modality: self._encoder(modality) for modality in config.encoded})
         self.decoders = nn.ModuleDict({modality: self._decoder(modality) for modality in config.decoded})

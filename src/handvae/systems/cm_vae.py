@@ -161,8 +161,7 @@ class CmVae(Reader):
         self.decoders = nn.ModuleDict({modality: self._decoder(modality) for modality in config.decoded})
         self.fields = tuple(field for modality, field in FIELDS.items() if modality in (*config.encoded, *config.decoded))
         self.reads = (FIELDS[config.input],) if config.input in FIELDS else ()
-        read: list[Modality] = [config.input, *(modality for modality in config.encoded if modality != "3d")]
-        self.inputs = tuple(dict.fromkeys(INPUTS[modality] for modality in read))
+        self.inputs = tuple(dict.fromkeys(INPUTS[modality] for modality in (config.input, *config.encoded) if modality != "3d"))
         self.sheet_rows = f"{config.input}; decoded from it: {', '.join(config.decoded)}; labels in 3D"
         self.register_buffer("mean_bone_mm", torch.ones(()))  # measured on the training labels where no scale is given
 

@@ -6,6 +6,7 @@ python runs/ship.py RUN NAME --dataset PHOTOS
 import argparse
 import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -66,12 +67,23 @@ def described(model: Model) -> tuple[str, str, str]:
             return kind, crop, f"{flat}; pictures from 21 joints and an appearance"
         case Detector(config=config, feature_dims=dims):
             return f"{config.head} head, {config.loss} loss", crop, f"{flat}; {dims} features of a picture for Frechet distances"
-        case CmVae(config=config) if config.encoded == ("2d",):
+        case CmVae(config=config):
             kind = f"cm-VAE, pairs {', '.join('-'.join(pair) for pair in config.pairs)}, KL times {config.kl_weight:g}"
-            reads = f"21 2D joints of a left or right hand in the crop that is cut round them (their box times {system.crop.margin})"
-            return kind, reads, f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread"
+            joints = f"21 2D joints of a left or right hand in the crop that is cut round them (their box times {system.crop.margin})"
+            reads = {"rgb": crop, "2d": joints}
+            solid = f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread"
+            return kind, "; ".join(reads[modality] for modality in config.encoded if modality in reads), solid
         case _:
             raise UserError(model.path, f"is a {model.header.system}, which has no card yet", "describe it in runs/ship.py")
+
+
+def for_reading(system: CmVae) -> CmVae:
+    """What poses are read with: the encoders of what people have, and the decoder of 3D joints."""
+    pairs = tuple(f"{modality}-3d" for modality in system.config.encoded if modality != "3d")
+    small = CmVae(replace(system.config, variant=0, more_pairs=pairs), system.spec, system.crop)
+    known = system.state_dict()
+    small.load_state_dict({name: known[name] for name in small.state_dict()})
+    return small.eval()
 
 
 def main() -> None:
@@ -85,6 +97,8 @@ def main() -> None:
     options = parser.parse_args()
     model = load_model(options.run)
     header, system, (kind, reads, gives) = model.header, model.system, described(model)
+    if isinstance(system, CmVae) and len(system.config.encoded) > 1:
+        system = for_reading(system)
     target = WEIGHTS / f"{options.name}.safetensors"
     save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
     shipped, data = load_model(target).reader, open_data(options.dataset, options.split)

@@ -63,3 +63,20 @@ def test_what_is_3d_already_is_not_lifted(hand, refused, tmp_path):
     line = refused("estimate", hand[0], "--lift", "--out", tmp_path / "out")
     assert "--lift" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_the_shipped_cm_vae_reads_photos_and_joints_each_alone_and_together(hand, tiny_set, handvae, tmp_path):
+    path, solid, bone = hand
+    photo = tiny_set / "images" / "001.png"
+    read = {}
+    for name, files in (("photo", [photo]), ("joints", [path]), ("both", [photo, path, "--together"])):
+        code, _, error = handvae("estimate", *files, "--model", "cmvae-64", "--bone-mm", bone, "--out", tmp_path / name)
+        assert code == 0, error
+        (found,) = hands_of(tmp_path / name)["hands"]
+        assert (tmp_path / name / found["plot_3d"]).is_file()
+        read[name] = np.array(found["keypoints_3d_mm"])
+    assert np.linalg.norm(read["joints"] - solid, axis=1).mean() < 20
+    assert np.abs(read["photo"] - read["joints"]).mean() > 1  # another hand
+    assert (
+        np.abs(read["both"] - read["joints"]).mean() < np.abs(read["photo"] - read["joints"]).mean()
+    )  # the posterior of joints is the sharper

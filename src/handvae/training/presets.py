@@ -167,7 +167,7 @@ PRESETS: dict[str, Preset] = {
     "cm-vae-2d":   Preset("cm-VAE as in the paper, 2D to 3D",           CmVaeConfig(input="2d"),       Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
     "cm-vae-depth": Preset("cm-VAE as in the paper, depth to 3D",       CmVaeConfig(input="depth"),    Crop(256, box="cube"),   _CM_VARIED, _CM_PAPER),
     "rendered-cm-64": Preset("cm-VAE on two cores: RGB, 2D and 3D",     _CM_SMALL,                     Crop(64),                _CM_ROUGH, _QUICK),
-    "cm-64":       Preset("RGB and 2D to 3D: cm-VAE behind detector-64",  _CM_FINDS,                     Crop(64, 1.35, "right"), replace(_CM_ROUGH, mirror=0.0), _QUICK),
+    "cmvae-64":    Preset("RGB and 2D to 3D: cm-VAE behind detector-64",  _CM_FINDS,                     Crop(64, 1.35, "right"), replace(_CM_ROUGH, mirror=0.0), _QUICK),
     "lifting":     Preset("cm-VAE's 2D to 3D on two cores, in minutes", _LIFTING,                     Crop(64),                _CM_VARIED, _SWIFT),
     "dvae-tag":    Preset("dVAE as in the paper, tag images",           DvaeImageConfig(),             Crop(64, sides="left"),  _STILL,  _DVAE_PAPER),
     "dvae-zu":     Preset("dVAE as in the paper, z_u",                  DvaeImageConfig(content="own"), Crop(64, sides="left"), _STILL,  _DVAE_PAPER),

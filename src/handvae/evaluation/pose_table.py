@@ -116,8 +116,8 @@ class PoseTable(Reproduction):
             other = alone.get((cell.row.labelled, cell.seed))
             if other is None or cell is other:
                 continue
-            gains = [f"{name} {100 * (1 - _value(cell, name) / _value(other, name)):.1f} %" for name in ("epe", "epe_median")]
-            lines.append(f"{cell.row.name} against {other.row.name}, seed {cell.seed}: less error, {', '.join(gains)}")
+            changes = [f"{name} {100 * (_value(cell, name) / _value(other, name) - 1):+.1f} %" for name in ("epe", "epe_median")]
+            lines.append(f"{cell.row.name} against {other.row.name}, seed {cell.seed}: error {', '.join(changes)}")
         return lines
 
 

@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 from handvae.evaluation.paper_tables import TABLES
 
 

@@ -7,6 +7,8 @@ from handvae.evaluation.table import Recipe, Row, Table
 _QUICK = {"batch": 32}
 _PALM_IS_JOINT_0 = {"root": "wrist"}
 _SHARES = (0.05, 0.25)
+_EQUATION = {"beta": 100.0, "factor_weight": 0.01}
+"""The paper's weights; the preset of two cores lets z say more."""
 
 
 def _reads(**system: object) -> Recipe:
@@ -25,8 +27,9 @@ _FIGURE_7 = Table(
         Row("dVAE", _reads(), Recipe("dvae-pose"), RHD, {"mean EPE": 19.95, "AUC": 0.849, "canonical EPE": 13.93}),
         Row("Var. 1, RGB to 3D, STB", None, Recipe("cm-vae-rgb", {**_CM_VAE, **_PALM_IS_JOINT_0}), STB, {"mean EPE": 8.56, "AUC": 0.983}),
         Row("dVAE, STB", None, Recipe("dvae-pose", _PALM_IS_JOINT_0), STB, {"mean EPE": 8.66, "AUC": 0.991, "canonical EPE": 6.09}),
-        Row("dVAE, pictures: tags (algorithm 1)", Recipe("rendered-dvae-64", train=_QUICK)),
-        Row("dVAE, pictures: z_u (algorithm 2)", Recipe("rendered-dvae-64", {"content": "own"}, train=_QUICK)),
+        Row("dVAE, pictures: tags (algorithm 1)", Recipe("rendered-dvae-64", _EQUATION, train=_QUICK)),
+        Row("dVAE, pictures: z_u (algorithm 2)", Recipe("rendered-dvae-64", {**_EQUATION, "content": "own"}, train=_QUICK)),
+        Row("ours: light KL, pictures: tags", Recipe("rendered-dvae-64", train=_QUICK)),
     ),
     LAPTOP_STEPS,
 )

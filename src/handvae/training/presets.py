@@ -122,7 +122,9 @@ _CM_PAPER = Train(
 # dVAE: Adam 1e-4, batch 32; hands mirrored to the left, so there are no flips; epochs are not given
 _DVAE_PAPER = replace(_CM_PAPER, epochs=200.0, batch=32)
 _TURNED = Augment(rotation_deg=180.0, scale=0.0, shift=0.0)
-_DVAE_SMALL = DvaeImageConfig(trunk_width=32, hidden=256, decoder_width=256, beta_warmup_steps=600, embed_share=0.5)
+_DVAE_SMALL = DvaeImageConfig(
+    beta=0.4, factor_weight=8.0, trunk_width=32, hidden=256, decoder_width=256, beta_warmup_steps=600, embed_share=0.5
+)
 _DVAE_READS = DvaePoseConfig(trunk_width=32, hidden=256, embed_share=3.0)
 _CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
 _CM_SMALL = CmVaeConfig(kl_weight=0.003, variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256)

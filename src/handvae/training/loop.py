@@ -41,6 +41,16 @@ def fit(run: Run, ranks: Ranks) -> Path:
     Raises:
         UserError: the run folder is in use, cannot be resumed, or a loss stops being finite.
     """
+    rv.fuse_chains(run.train.compile)
+    rv.round_variances(run.train.precision == "bf16-variances")
+    try:
+        return _fit(run, ranks)
+    finally:
+        rv.fuse_chains(False)
+        rv.round_variances(False)
+
+
+def _fit(run: Run, ranks: Ranks) -> Path:
     system, train = run.system, run.train
     prepare_process()
 
@@ -66,8 +76,6 @@ def fit(run: Run, ranks: Ranks) -> Path:
     system.to(ranks.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
     state = State.fresh(system, train)
     compiled = compile_objectives(system, run.out) if train.compile else {}
-    rv.fuse_chains(train.compile)
-    rv.round_variances(train.precision == "bf16-variances")
 
     # Resume
     state_path = run.out / "state.pt"
@@ -113,8 +121,6 @@ def fit(run: Run, ranks: Ranks) -> Path:
 
     for name, eager in compiled.items():
         setattr(system, name, eager)
-    rv.fuse_chains(False)
-    rv.round_variances(False)
     state.average.copy_to(system)
     system.eval()
     return run.out / "model.safetensors"

@@ -1,6 +1,8 @@
+import threading
+
 import pytest
 
-from handvae.files import write_atomically, write_text_atomically
+from handvae.files import alone_in, write_atomically, write_text_atomically
 
 
 def test_a_text_is_written_whole_into_folders_that_are_made(tmp_path):
@@ -35,3 +37,25 @@ def test_the_final_name_never_holds_a_part(tmp_path):
     write_atomically(path, watch)
     assert seen == ["old"]
     assert path.read_text() == "new, whole"
+
+
+def test_one_waits_for_another_in_the_same_folder_and_not_for_one_elsewhere(tmp_path):
+    order, inside = [], threading.Event()
+
+    def second() -> None:
+        inside.wait()
+        with alone_in(tmp_path / "elsewhere"):
+            order.append("elsewhere")
+        with alone_in(tmp_path / "runs" / "one"):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    other.start()
+    with alone_in(tmp_path / "runs" / "one"):
+        inside.set()
+        other.join(0.3)
+        assert order == ["elsewhere"]
+        order.append("first")
+    other.join()
+    assert order == ["elsewhere", "first", "second"]
+    assert not (tmp_path / "runs" / "one").exists()  # the folder is its user's to make

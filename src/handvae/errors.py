@@ -15,3 +15,7 @@ class UserError(Exception):
     def __init__(self, where: str | Path, fault: str, remedy: str) -> None:
         self.where, self.fault, self.remedy = str(where), fault, remedy
         super().__init__(f"{where}: {fault}; {remedy}")
+
+    def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, str]]:
+        """So that it comes whole out of another process."""
+        return type(self), (self.where, self.fault, self.remedy)

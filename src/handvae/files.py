@@ -1,8 +1,11 @@
-"""Files that are there whole or not at all: written beside their final name, flushed, renamed."""
+"""Files that are there whole or not at all: written beside their final name, flushed, renamed; and locks between processes."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -22,3 +25,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     write_atomically(path, lambda beside: beside.write_text(text))
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process of this machine is inside for the same folder; the system lets go when a process dies."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        yield

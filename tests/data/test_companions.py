@@ -74,6 +74,31 @@ def test_a_source_can_hold_poses_back(tiny_set):
     assert mixed.labels(torch.arange(64)).pose_known.tolist() == [True] * 16 + [False] * 48
 
 
+def test_known_poses_can_fill_half_of_an_average_batch(contents):
+    half = FewLabels(contents, 0.125, of_batch=0.5)
+    rows = torch.arange(len(half))
+    known, names = half.labels(rows).pose_known, [half.name(row) for row in rows.tolist()]
+    assert 0.5 <= known.float().mean() < 0.6
+    assert len({name for name, is_known in zip(names, known, strict=True) if is_known}) == half.known == 6
+    assert len(set(names)) == len(contents)  # nobody is left out
+    assert len(FewLabels(contents, 0.75, of_batch=0.5)) == len(contents)  # they do already
+
+
+def test_a_hand_that_comes_again_is_not_its_own_companion(contents):
+    half = FewLabels(contents, 0.125, of_batch=0.5)
+    rows = torch.arange(len(half))
+    found = half.companions(rows, torch.linspace(0, 0.99, len(half)))
+    same = [half.name(row) for row, other in zip(rows.tolist(), found.tolist(), strict=True) if half.name(row) == half.name(other)]
+    assert same == [contents.name(17)]  # which is alone
+    assert (half.labels(rows).content == half.labels(found).content).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, float("nan")])
+def test_a_share_of_the_batch_that_is_none_is_refused(share, tiny_set):
+    with pytest.raises(UserError, match="labelled-of-batch"):
+        open_source(Source(tiny_set, labelled_share=0.5, labelled_of_batch=share))
+
+
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
 def test_a_share_that_is_none_is_refused(share, tiny_set):
     with pytest.raises(UserError, match="labelled-share"):

@@ -20,7 +20,7 @@ from handvae.evaluation.parts_table import PartsTable
 from handvae.evaluation.picture_table import PictureTable, PoseSplit, hold_out
 from handvae.evaluation.pose_table import PoseTable, trainable
 from handvae.evaluation.reproduction import Job, Reproduction
-from handvae.evaluation.table import DataNeed, Recipe, Row, Scale, Table
+from handvae.evaluation.table import DataNeed, Kind, Recipe, Row, Scale, Table
 from handvae.training.checkpoint import load_model
 from handvae.training.distributed import Ranks
 
@@ -44,6 +44,8 @@ class Options:
     """Names of rows; only these are trained, and those that they begin with."""
     out: Path = Path("out/reproduce")
     """Folder of the runs and of the tables."""
+    jobs: int = 1
+    """Trainings at a time, each in a process of its own that takes its share of the cores."""
 
 
 @dataclass(frozen=True)
@@ -109,22 +111,44 @@ class PartsOptions(PoseOptions):
     """A mask network that is trained, for data without masks: run folder or file; else one is trained first."""
 
 
-def reproductions(table: Table, words: Sequence[str], ranks: Ranks) -> Reproduction:
-    """What the command line asks for.
+KINDS: dict[Kind, type[Options]] = {"pictures": PictureOptions, "detectors": DetectorOptions, "poses": PoseOptions, "parts": PartsOptions}
+
+
+def options_of(table: Table, words: Sequence[str]) -> Options:
+    """What the command line asks for; hands that are to be drawn first are drawn.
+
+    Raises:
+        UserError: it makes no sense.
+    """
+    options = parse(KINDS[table.kind], words, f"handvae reproduce {table.name}")
+    for name, value in (("--steps", options.steps), ("--seeds", options.seeds), ("--jobs", options.jobs)):
+        if value is not None and value < 1:
+            raise UserError(name, f"is {value}", "give at least 1")
+    if isinstance(options, PoseOptions) and options.render:
+        _render(options)
+        options = replace(options, render=0)
+    return options
+
+
+def reproduction(table: Table, options: Options, ranks: Ranks) -> Reproduction:
+    """The work that these options ask for.
 
     Raises:
         UserError: it cannot be done.
     """
-    prog = f"handvae reproduce {table.name}"
-    match table.kind:
-        case "pictures":
-            return _pictures(table, parse(PictureOptions, words, prog), ranks)
-        case "detectors":
-            return _detectors(table, parse(DetectorOptions, words, prog), ranks)
-        case "poses":
-            return _poses(table, parse(PoseOptions, words, prog), ranks)
-        case "parts":
-            return _parts(table, parse(PartsOptions, words, prog), ranks)
+    match options:
+        case PictureOptions():
+            return _pictures(table, options, ranks)
+        case DetectorOptions():
+            return _detectors(table, options, ranks)
+        case PartsOptions():
+            if options.mask is not None:
+                load_model(options.mask)  # found now, not after the first training
+            return PartsTable(*_job_and_splits(table, options, ranks), options.mask or "")
+        case PoseOptions():
+            return _poses(table, options, ranks)
+        case _:
+            raise TypeError(f"options of no kind of table: {options}")
 
 
 def _pictures(table: Table, options: PictureOptions, ranks: Ranks) -> Reproduction:
@@ -174,15 +198,7 @@ def _poses(table: Table, options: PoseOptions, ranks: Ranks) -> Reproduction:
     return PoseTable(replace(job, rows=rows), train, test)
 
 
-def _parts(table: Table, options: PartsOptions, ranks: Ranks) -> Reproduction:
-    if options.mask is not None:
-        load_model(options.mask)  # found now, not after the first training
-    return PartsTable(*_job_and_splits(table, options, ranks), options.mask or "")
-
-
 def _job_and_splits(table: Table, options: PoseOptions, ranks: Ranks) -> tuple[Job, HandData, HandData]:
-    if options.render:
-        _render(options)
     need = _need(table, options)
     if need is not None and options.protocol is not None:
         raise UserError("--protocol", f"is {options.protocol}, and full scale has the paper's ({need.protocol})", "leave it out")
@@ -220,9 +236,6 @@ def _need(table: Table, options: Options) -> DataNeed | None:
 
 
 def _job(table: Table, options: Options, need: DataNeed | None, ranks: Ranks) -> Job:
-    for name, value in (("--steps", options.steps), ("--seeds", options.seeds)):
-        if value is not None and value < 1:
-            raise UserError(name, f"is {value}", "give at least 1")
     steps = options.steps or (table.laptop_steps if options.scale == "laptop" else None)
     rows = _rows(table, options, need)
     return Job(table, options.scale, rows, tuple(range(options.seeds)), steps, options.out / options.scale, ranks)

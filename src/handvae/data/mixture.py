@@ -132,6 +132,8 @@ def open_source(source: Source) -> HandData:
     """
     if not 0 < source.labelled_share <= 1:
         raise UserError("--data.labelled-share", f"is {source.labelled_share:g}", "give a share above 0, up to 1")
+    if source.labelled_of_batch is not None and not 0 < source.labelled_of_batch < 1:
+        raise UserError("--data.labelled-of-batch", f"is {source.labelled_of_batch:g}", "give a share above 0, below 1")
     first = open_data(source.root, source.split, source.protocol)
     if source.shares and not source.also:
         raise UserError("--data.shares", "there is one data set", "name the others by --data.also")
@@ -139,7 +141,7 @@ def open_source(source: Source) -> HandData:
     data = Mixture([first, *further], source.shares or None) if further else first
     if source.hold_out:
         data, _ = by_gesture(data, source.hold_out, "--data.hold-out")
-    return data if source.labelled_share == 1 else FewLabels(data, source.labelled_share)
+    return data if source.labelled_share == 1 else FewLabels(data, source.labelled_share, source.labelled_of_batch)
 
 
 def _counts(sizes: Sequence[int], shares: Sequence[int | float] | None) -> list[int]:

@@ -34,6 +34,8 @@ class Source:
     """Share of each data set in training, in any unit, the root's first; without them every hand counts once."""
     labelled_share: float = 1.0
     """Share of the hands, the first in file order, whose poses are known in training; of the others only the pictures."""
+    labelled_of_batch: float | None = None
+    """Share of an average batch whose poses are known, at least: the known hands come as often as that takes. None: once, as all."""
     hold_out: tuple[str, ...] = ()
     """Gestures whose hands are left out, where the data name gestures."""
     protocol: str | None = None

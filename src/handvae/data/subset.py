@@ -1,5 +1,6 @@
 """Some hands of a data set, as a data set; and data sets whose poses are known for some hands only."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ class Subset(HandData):
 
     def __init__(self, data: HandData, rows: Sequence[int]) -> None:
         self._data, self._rows = data, list(rows)
+        self._order = torch.tensor(self._rows, dtype=torch.int64)
         self.spec, self.remarks = replace(data.spec, count=len(self._rows)), data.remarks
 
     def __len__(self) -> int:
@@ -25,7 +27,7 @@ class Subset(HandData):
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows."""
-        return self._data.labels(torch.tensor(self._rows, dtype=torch.int64)[rows])
+        return self._data.labels(self._order[rows])
 
     def name(self, row: int) -> str:
         """What the row is called in the whole set."""
@@ -64,16 +66,25 @@ class FewLabels(Subset):
     Args:
         data: the data set.
         share: of the hands whose poses are known, above 0 and up to 1; a part of a hand counts as none, but one is always known.
+        of_batch: share of an average batch whose poses are known, at least, above 0 and below 1: an epoch then shows the known hands as
+            often as that takes, and the others once. None shows every hand once.
     """
 
-    def __init__(self, data: HandData, share: float) -> None:
-        super().__init__(data, range(len(data)))
+    def __init__(self, data: HandData, share: float, of_batch: float | None = None) -> None:
         self.known = max(1, int(len(data) * share + 1e-9))
-        self.spec = replace(data.spec, modalities=(*data.spec.modalities, "pose_known"))
+        others = len(data) - self.known
+        times = 1 if of_batch is None else max(1, math.ceil(of_batch * others / ((1 - of_batch) * self.known) - 1e-9))
+        super().__init__(data, [*range(self.known)] * times + [*range(self.known, len(data))])
+        self.spec = replace(self.spec, modalities=(*data.spec.modalities, "pose_known"))
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows, with `pose_known`."""
-        return replace(super().labels(rows), pose_known=rows < self.known)
+        return replace(super().labels(rows), pose_known=self._order[rows] < self.known)
+
+    def companions(self, rows: Int[Tensor, " rows"], draws: Float[Tensor, " rows"]) -> Int[Tensor, " rows"]:
+        """As of the data set itself: a hand that comes again is no other one of the same content."""
+        found = self._data.companions(self._order[rows], draws)
+        return torch.where(found < self.known, found, found + len(self) - len(self._data))
 
 
 def by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Subset, Subset]:

@@ -77,12 +77,29 @@ _GIVEN = [
 
 
 def _few(share: float) -> list[Row]:
-    """Var. 1, which learns from labelled pictures alone, and Var. 3, which sees the others too."""
+    """Var. 1, which learns from labelled pictures alone, and Var. 3, which sees as many others beside them in each step.
+
+    On two cores both weigh the KL as the preset does: with the equation's weight nothing is learned that more pictures could add to.
+    """
+    light = {"more_pairs": (), "rate_warmup_steps": 500}
     full = {variant: Recipe("cm-vae-rgb", {"variant": variant, **_PALM_IS_JOINT_0}) for variant in (1, 3)}
     said = f"{share:.0%} labelled"
     return [
-        Row(f"Var. 1, {said}", rgb({"variant": 1}), full[1], STB, pictures=LABELLED_ALONE, labelled=share),
-        Row(f"Var. 3, {said}, the rest without poses", rgb({"variant": 3}), full[3], STB, labelled=share),
+        Row(
+            f"Var. 1, {said}",
+            Recipe("rendered-cm-64", {**light, "variant": 1}, train={"batch": 32}),
+            full[1],
+            STB,
+            pictures=LABELLED_ALONE,
+            labelled=share,
+        ),
+        Row(
+            f"Var. 3, {said}, the rest without poses",
+            Recipe("rendered-cm-64", {**light, "variant": 3}, train={"batch": 64}),
+            full[3],
+            STB,
+            labelled=share,
+        ),
     ]
 
 

@@ -26,6 +26,7 @@ from handvae.evaluation.reproduction import Cell, Reproduction, trained
 from handvae.evaluation.resampling import Draws, PerHand, bootstrap, difference, interval
 from handvae.evaluation.table import Column, Recipe, Row
 from handvae.evaluation.upsampling import Made, UpsamplePlan, Upsampler, begin, whole_rows, write_parts
+from handvae.files import alone_in
 from handvae.noise import Noise
 from handvae.training.checkpoint import Model, load_model
 
@@ -197,8 +198,9 @@ class DetectorTable(Reproduction):
         parts = UpsamplePlan(real.spec.name, "train", len(rows), count, plan.poses, looks.name, digest, finder.name, KEEP_ALL, seed)
         tag = hashlib.sha256(json.dumps(parts.to_json()).encode()).hexdigest()[:8]
         folder = job.folder(f"new pictures {tag}", seed)
-        begin(folder, parts)
-        write_parts(folder, Upsampler.of(parts, system, finder, looks, real), 0, 1, lambda _: None)
+        with alone_in(folder):
+            begin(folder, parts)
+            write_parts(folder, Upsampler.of(parts, system, finder, looks, real), 0, 1, lambda _: None)
         return tag, Made.of(folder).data
 
     # ---------------------------------------------------------------- what is measured

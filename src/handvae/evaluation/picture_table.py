@@ -16,7 +16,7 @@ from handvae.evaluation.measure import Measure
 from handvae.evaluation.reading import Asked, read
 from handvae.evaluation.reproduction import Reproduction, trained
 from handvae.evaluation.table import Column, Recipe, Row
-from handvae.training.checkpoint import Model, load_model
+from handvae.training.checkpoint import Model
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,10 @@ class PictureTable(Reproduction):
     def model(self, row: Row, recipe: Recipe, seed: int) -> Model:
         """One training on the seen hands, after that of another row where the row says so."""
         job = self.job
-        init = load_model(job.folder(row.after, seed)) if row.after else None
+        init = None
+        if row.after:
+            (before,) = [(base, its) for base, its in job.rows if base.name == row.after]
+            init = self.model(*before, seed)
         return trained(recipe, self.poses.seen, job.folder(row.name, seed), seed, job.steps, job.ranks, init)
 
     def depends_on(self, model: Model) -> dict[str, Any]:

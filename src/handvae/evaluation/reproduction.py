@@ -23,7 +23,7 @@ from handvae.errors import UserError
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.plots import Figure
 from handvae.evaluation.table import Column, Recipe, Row, Scale, Table
-from handvae.files import write_text_atomically
+from handvae.files import alone_in, write_text_atomically
 from handvae.systems.build import build_system
 from handvae.training.checkpoint import Model, load_model
 from handvae.training.distributed import Ranks
@@ -56,6 +56,11 @@ class Job:
     """Runs are below `runs/`, whichever table they belong to."""
     ranks: Ranks
     """Where trainings run; measuring is done on the processor."""
+
+    @property
+    def cells(self) -> list[tuple[Row, Recipe, int]]:
+        """Each row with each seed; rows that others begin with come first, as in the table."""
+        return [(row, recipe, seed) for row, recipe in self.rows for seed in self.seeds]
 
     def folder(self, name: str, seed: int) -> Path:
         """A training's run folder."""
@@ -132,16 +137,23 @@ class Reproduction(ABC):
     # ---------------------------------------------------------------- what all do
 
     def cells(self) -> Iterator[Cell]:
-        """Train and measure what is not there yet, seed by seed; yields each row with each seed when it is done.
+        """Train and measure what is not there yet, row by row; yields each row with each seed when it is done.
 
         Raises:
             UserError: as `check` and `model`.
         """
         self.check()
-        for seed in self.job.seeds:
-            for row, recipe in self.job.rows:
-                model = self.model(row, recipe, seed)
-                yield Cell(row, recipe, seed, self.steps_of(recipe, model), model.path, self._measured(model, seed))
+        for row, recipe, seed in self.job.cells:
+            yield self.cell(row, recipe, seed)
+
+    def cell(self, row: Row, recipe: Recipe, seed: int) -> Cell:
+        """One row with one seed. Processes may each make another one: a training that two need is done once.
+
+        Raises:
+            UserError: as `model`.
+        """
+        model = self.model(row, recipe, seed)
+        return Cell(row, recipe, seed, self.steps_of(recipe, model), model.path, self._measured(model, seed))
 
     def _measured(self, model: Model, seed: int) -> tuple[Measure, ...]:
         """What is kept beside the model, if it was measured just so, else measured and kept."""
@@ -157,7 +169,7 @@ class Reproduction(ABC):
 
 
 def trained(recipe: Recipe, data: HandData, folder: Path, seed: int, steps: int | None, ranks: Ranks, init: Model | None = None) -> Model:
-    """The model of a run folder, trained as far as it is not trained yet.
+    """The model of a run folder, trained as far as it is not trained yet; where another process is at it, that is waited for.
 
     Args:
         recipe: preset and changes.
@@ -180,8 +192,9 @@ def trained(recipe: Recipe, data: HandData, folder: Path, seed: int, steps: int 
         take_named(system)
     except ValueError as error:
         raise UserError(data.spec.name, f"does not do for {recipe.words}: {error}", "give a data set that has it") from error
-    resume = (folder / "state.pt").is_file()
-    return load_model(fit(Run(system, data, preset.augment, preset.train, folder, recipe.preset, resume, init), ranks))
+    with alone_in(folder):
+        resume = (folder / "state.pt").is_file()
+        return load_model(fit(Run(system, data, preset.augment, preset.train, folder, recipe.preset, resume, init), ranks))
 
 
 def _from_json(values: dict[str, Any]) -> Measure:

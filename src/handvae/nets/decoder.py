@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from handvae import rv
 from handvae.nets.blocks import Norm, conv_block, double_block
 
+ToRgb = Literal["conv", "transposed", "upsample"]
+"""How a decoder's last map becomes a picture."""
+
 
 class LevelDecoder(nn.Module):
     """A small map, levels that each double it, and a last layer to RGB; pose maps may join the picture before each of them.
@@ -59,7 +62,9 @@ class ImageDecoder(LevelDecoder):
         stem_px: side of the small map.
         kernel: 3 or 4, of the transposed convolutions.
         refine: add a 3 x 3 convolution after each doubling (not after one to full size: that costs more than all others together).
-        to_rgb: `conv`: a 3 x 3 convolution at full size (paper); `transposed`: the last doubling gives RGB, at a third of the cost.
+        to_rgb: `conv`: a 3 x 3 convolution at full size (paper); `transposed`: the last doubling gives RGB, at a third of the cost;
+            `upsample`: the last doubling copies pixels, two 3 x 3 convolutions follow: four neighbours differ by what they show, not by the
+            weights that made them, which leaves no grid.
         hidden: width of an extra layer before the small map; 0 for none.
         maps: number of pose maps that are concatenated at every size; 0 for none.
     """
@@ -75,15 +80,22 @@ class ImageDecoder(LevelDecoder):
         hidden: int,
         maps: int,
         norm: Norm,
-        to_rgb: Literal["conv", "transposed"],
+        to_rgb: ToRgb,
     ) -> None:
         super().__init__(latent, widths[0], stem_px=stem_px, hidden=hidden, rectified=bool(hidden), maps=maps)
         levels = []
         for index, (inputs, outputs) in enumerate(pairwise(widths)):
             layers = [double_block(inputs + maps, outputs, kernel=kernel, norm=norm)]
-            if refine and (to_rgb == "transposed" or index < len(widths) - 2):
+            if refine and (to_rgb != "conv" or index < len(widths) - 2):
                 layers.append(conv_block(outputs, outputs, kernel=3, stride=1, norm=norm, slope=0.0))
             levels.append(nn.Sequential(*layers))
         self.levels = nn.ModuleList(levels)
         last = widths[-1] + maps
-        self.to_rgb = nn.Conv2d(last, 3, 3, padding=1) if to_rgb == "conv" else nn.ConvTranspose2d(last, 3, 4, 2, padding=1)
+        if to_rgb == "conv":
+            self.to_rgb = nn.Conv2d(last, 3, 3, padding=1)
+        elif to_rgb == "transposed":
+            self.to_rgb = nn.ConvTranspose2d(last, 3, 4, 2, padding=1)
+        else:
+            few = max(1, widths[-1] // 2)
+            block = conv_block(last, few, kernel=3, stride=1, norm=norm, slope=0.0)
+            self.to_rgb = nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), *block, nn.Conv2d(few, 3, 3, padding=1))

@@ -17,7 +17,7 @@ from handvae.data.hands import DataSpec, Hands
 from handvae.data.view import Crop, to_crop_units
 from handvae.hand import PARENTS, root, scale_bone
 from handvae.nets.blocks import Norm, halved, resized
-from handvae.nets.decoder import ImageDecoder, LevelDecoder
+from handvae.nets.decoder import ImageDecoder, LevelDecoder, ToRgb
 from handvae.nets.encoder import GaussianHead, HeatmapHead, Stages, Trunk
 from handvae.nets.limb_maps import limb_maps
 from handvae.nets.residual import ResidualDecoder, ResidualTrunk
@@ -75,8 +75,8 @@ class PoseAppearanceConfig:
     """Kernel of the transposed convolutions."""
     decoder_hidden: int = 0
     """Width of a layer before the decoder's first map; 0 for none."""
-    to_rgb: Literal["conv", "transposed"] = "conv"
-    """The decoder's last layer: a convolution at full size (paper), or the last doubling itself."""
+    to_rgb: ToRgb = "conv"
+    """The decoder's last layer: a convolution at full size (paper), the last doubling itself, or copied pixels and two convolutions."""
     refine: bool = False
     """An extra 3 x 3 convolution a level in both networks."""
 
@@ -163,8 +163,11 @@ class PoseAppearanceVae(Generator, Generic[Config]):
     def grown_from(self, smaller: "PoseAppearanceVae[PoseAppearanceConfig]") -> tuple[str, ...]:
         """Parts that a model of smaller pictures lacks, by name, if it is this one without the decoder's last levels; else none.
 
-        Both encoders have to see pictures of one size, and both decoders to begin with a map of one size.
+        Both encoders have to see pictures of one size, and both decoders to begin with a map of one size. A model of equal size may
+        differ in what makes its last map a picture.
         """
+        if self.crop.size_px == smaller.crop.size_px and self.config.to_rgb != smaller.config.to_rgb:
+            return ("decoder.to_rgb",)
         levels, more = len(smaller.config.decoder_widths) - 1, len(self.config.decoder_widths) - 1
         larger = self.crop.size_px == smaller.crop.size_px * 2 ** (more - levels)
         if smaller.encoder_px != self.encoder_px or more <= levels or not larger:

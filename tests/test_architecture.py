@@ -28,8 +28,8 @@ LEVELS = (
 )
 """A room imports from its own level and from those before it."""
 
-SYSTEMS_SHARED = {"system", "pose_appearance", "joint_reader"}
-"""What the loop asks of a system, the networks that several are trained from, and how joints are taught to several."""
+SYSTEMS_SHARED = {"system", "pose_appearance", "joint_reader", "dvae"}
+"""What the loop asks of a system, the networks that several are trained from, how joints are taught to several, what dVAE's tasks share."""
 
 LONG_FILES: dict[str, str] = {}
 """Files above 400 lines, each with its reason."""

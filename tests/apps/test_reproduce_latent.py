@@ -12,7 +12,7 @@ from handvae.data.pictures import read_picture
 from handvae.data.view import Crop
 from handvae.evaluation.paper_tables import TABLES
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
-from handvae.systems.dvae import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 from handvae.training.checkpoint import load_model, save_model
 
 CROSSED = CmVaeConfig(variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4, root="wrist")

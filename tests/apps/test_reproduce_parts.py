@@ -17,7 +17,7 @@ from handvae.evaluation.paper_tables import TABLES
 from handvae.hand import LEFT, RIGHT
 from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.da_vae import DaVaeConfig
-from handvae.systems.dvae import DvaePoseConfig
+from handvae.systems.dvae_pose import DvaePoseConfig
 from handvae.systems.mask import MaskConfig
 from handvae.training.checkpoint import load_model
 from handvae.training.presets import PRESETS

@@ -11,7 +11,7 @@ from handvae.apps.inputs import read_photo
 from handvae.data.coco import CocoHands
 from handvae.data.pictures import as_pixels, read_picture, write_picture
 from handvae.data.view import Crop
-from handvae.systems.dvae import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 from handvae.training.checkpoint import load_model, save_model
 
 SMALL = DvaeImageConfig(content="own", factor_dims=4, trunk_width=8, hidden=16, decoder_width=16, norm="group", posterior_samples=4)

@@ -15,7 +15,7 @@ from handvae.data.hands import DataSpec, Hands
 from handvae.data.reader import HandData
 from handvae.data.view import Crop, cut
 from handvae.geometry import VIEWS, mirror_3d, project, rotation_z
-from handvae.hand import BONES, LEFT, POSE_NAMES, RIGHT, HandShape, forward_kinematics, named_pose
+from handvae.hand import BONES, LEFT, PARTS, POSE_NAMES, RIGHT, HandShape, forward_kinematics, named_pose
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.system import System
 from handvae.training.config import Train
@@ -24,7 +24,20 @@ from handvae.training.run_folder import Run
 SIDE = 64
 PER_CONTENT = 4
 CAMERA = torch.tensor([[160.0, 0.0, 32.0], [0.0, 160.0, 32.0], [0.0, 0.0, 1.0]])
-FIELDS = ("image", "depth", "mask", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "intrinsics", "side", "content", "subject")
+FIELDS = (
+    "image",
+    "depth",
+    "parts",
+    "mask",
+    "joints_2d",
+    "joints_3d",
+    "joint_valid",
+    "joint_visible",
+    "intrinsics",
+    "side",
+    "content",
+    "subject",
+)
 SHORT = Train(steps=6, batch=4, workers=1, lr=1e-3, warmup_steps=0, log_every=1, compile=False, precision="float32")
 
 
@@ -67,8 +80,8 @@ class DrawnHands(HandData):
     def depth(self, row: int):
         return self._lines(row, np.zeros((SIDE, SIDE), np.float32), 600.0)
 
-    def mask(self, row: int):
-        return (self.depth(row) > 0).astype(np.uint8)
+    def parts(self, row: int):
+        return np.where(self.depth(row) > 0, PARTS.index("palm"), 0).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
@@ -79,8 +92,8 @@ def drawn() -> Callable[[int], DrawnHands]:
 
 @pytest.fixture(scope="session")
 def seen(drawn) -> Hands:
-    """Sixteen drawn hands as crops of 32 px, with depth and another picture of their content."""
-    return cut(drawn(16), torch.arange(16), Crop(32), None, None, ("image", "depth", "tag"))
+    """Sixteen drawn hands as crops of 32 px, with depth and another picture of their content, its parts told."""
+    return cut(drawn(16), torch.arange(16), Crop(32), None, None, ("image", "depth", "tag", "tag_parts"))
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from handvae.data.augment import Augment
 from handvae.data.view import Crop, cut
 from handvae.geometry import from_canonical
 from handvae.hand import root, scale_bone
-from handvae.noise import Noise
+from handvae.noise import Noise, foreign
 from handvae.systems.build import build_system
-from handvae.systems.dvae import DvaeImage, DvaeImageConfig, DvaePose, DvaePoseConfig, foreign
+from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig
 from handvae.training.checkpoint import load_model
 from handvae.training.config import Train
 from handvae.training.distributed import Ranks
@@ -22,6 +23,7 @@ from handvae.training.state import State
 SIZES = {"factor_dims": 6, "trunk_width": 8, "hidden": 32, "posterior_samples": 4}
 TAG = DvaeImageConfig(decoder_width=16, **SIZES)
 OWN = replace(TAG, content="own")
+PARTS = replace(TAG, content="parts")
 POSE = DvaePoseConfig(**SIZES)
 SHORT = Train(steps=4, batch=8, precision="float32", compile=False, channels_last=False, workers=1, log_every=1, save_every=100)
 close = torch.testing.assert_close
@@ -46,7 +48,7 @@ def losses(system, hands, stage, seed=0):
 # ---------------------------------------------------------------------------------------------------------- the two steps
 
 
-@pytest.mark.parametrize("config", [TAG, OWN, POSE], ids=["tag", "own", "pose"])
+@pytest.mark.parametrize("config", [TAG, OWN, PARTS, POSE], ids=["tag", "own", "parts", "pose"])
 @pytest.mark.parametrize("stage", [0, 1], ids=["disentangle", "embed"])
 def test_each_step_leaves_the_other_steps_networks_bit_identical(config, stage, build, drawn, seen, tmp_path):
     system = build(config)
@@ -65,7 +67,7 @@ def test_each_step_leaves_the_other_steps_networks_bit_identical(config, stage, 
         assert changed == set(before) - of_image - kept
 
 
-@pytest.mark.parametrize("config", [TAG, OWN, POSE], ids=["tag", "own", "pose"])
+@pytest.mark.parametrize("config", [TAG, OWN, PARTS, POSE], ids=["tag", "own", "parts", "pose"])
 def test_a_model_comes_back_from_a_run_of_both_stages(config, drawn, tmp_path):
     torch.manual_seed(0)
     crop = Crop(32, sides="left")
@@ -189,7 +191,7 @@ def test_embedding_uses_known_poses_and_with_weak_labels_all_viewpoints(build, s
     assert third.rate != first.rate
 
 
-@pytest.mark.parametrize("config", [TAG, POSE], ids=["tag", "pose"])
+@pytest.mark.parametrize("config", [TAG, PARTS, POSE], ids=["tag", "parts", "pose"])
 @pytest.mark.parametrize("stage", ["disentangle", "embed"])
 def test_a_hand_with_a_missing_joint_teaches_nothing_and_spoils_nothing(config, stage, build, seen):
     system, valid = build(replace(config, norm="group")), seen.joint_valid.clone()
@@ -201,7 +203,13 @@ def test_a_hand_with_a_missing_joint_teaches_nothing_and_spoils_nothing(config, 
 
 
 @pytest.mark.parametrize(
-    ("config", "lacks", "says"), [(TAG, "content", "content='own'"), (OWN, "joints_3d", "joints_3d"), (POSE, "side", "side")]
+    ("config", "lacks", "says"),
+    [
+        (TAG, "content", "must have content; .*content='own'"),
+        (OWN, "joints_3d", "joints_3d"),
+        (PARTS, "parts", "must have parts; .*such as rendered hands"),
+        (POSE, "side", "side"),
+    ],
 )
 def test_data_without_a_factor_are_refused(config, lacks, says, drawn):
     spec = drawn(16).spec

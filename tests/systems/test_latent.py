@@ -10,7 +10,8 @@ from handvae.evaluation.latent import canonical_errors, content_swap, fused, mod
 from handvae.hand import scale_bone
 from handvae.rv import RandomVariable
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
-from handvae.systems.dvae import DvaeImage, DvaeImageConfig, DvaePose, DvaePoseConfig, HandFactors
+from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig, HandFactors
 from handvae.systems.system import Prediction
 
 SMALL = CmVaeConfig(variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4)

@@ -24,7 +24,7 @@ from handvae.evaluation.generated import whole
 from handvae.evaluation.latent import codes, silhouette
 from handvae.noise import Noise
 from handvae.systems.cm_vae import FIELDS, CmVae
-from handvae.systems.dvae import DvaeImage
+from handvae.systems.dvae_image import DvaeImage
 from handvae.training.checkpoint import Model, load_model
 
 CELL, PLANE = 128, 512

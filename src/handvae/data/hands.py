@@ -29,6 +29,8 @@ class Hands:
     """1 on the hand, forearm not included."""
     tag: Float[Tensor, "batch 3 height width"] | None = None
     """Another picture of the same content, RGB in [0, 1] (dVAE's tag image)."""
+    tag_parts: Int[Tensor, "batch 1 height width"] | None = None
+    """`parts` of `tag`."""
     parts: Int[Tensor, "batch 1 height width"] | None = None
     """What is seen where: indices into `handvae.hand.PARTS`."""
     joints_2d: Float[Tensor, "batch joint 2"] | None = None

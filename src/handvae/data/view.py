@@ -18,8 +18,11 @@ from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 
 OwnField = Literal["image", "depth", "parts", "mask"]
-PixelField = OwnField | Literal["tag"]
-"""Fields of `Hands` that are pictures; `tag` is the `image` of another row of the same content, cut by that row's joints."""
+CompanionField = Literal["tag", "tag_parts"]
+PixelField = OwnField | CompanionField
+"""Fields of `Hands` that are pictures; `tag` is the `image` of another row of the same content, cut by that row's joints, `tag_parts` its
+`parts`."""
+_OF_COMPANION: dict[CompanionField, OwnField] = {"tag": "image", "tag_parts": "parts"}
 
 
 @dataclass(frozen=True)
@@ -218,12 +221,13 @@ def cut(
     labels = data.labels(rows)
     affine = place(labels, crop, augment, noise)
     pairs = list(zip(rows.tolist(), affine.numpy(), strict=True))
-    cuts = {field: _cut_field(data, field, pairs, crop.size_px) for field in fields if field != "tag"}
+    cuts = {field: _cut_field(data, field, pairs, crop.size_px) for field in fields if field not in ("tag", "tag_parts")}
     if augment is not None and "image" in cuts:
         cuts["image"] = photometric(cuts["image"], augment, noise)
-    if "tag" in fields:
+    told: dict[CompanionField, OwnField] = {field: own for field, own in _OF_COMPANION.items() if field in fields}
+    if told:
         others = data.companions(rows, noise.uniform(len(rows)))
-        (cuts["tag"],) = cut(data, others, crop, augment, noise).need("image")
+        cuts |= dict(zip(told, cut(data, others, crop, augment, noise, tuple(told.values())).need(*told.values()), strict=True))
     return Hands(**(dict(move_labels(labels, affine, crop.size_px).items()) | cuts))
 
 

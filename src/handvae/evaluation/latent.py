@@ -18,7 +18,8 @@ from handvae.evaluation.reading import BATCH
 from handvae.hand import scale_bone
 from handvae.noise import Noise
 from handvae.systems.cm_vae import FIELDS, CmVae, Modality
-from handvae.systems.dvae import DvaeImage, DvaePose
+from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_pose import DvaePose
 from handvae.systems.system import Input, Reader
 
 MOST = 1000

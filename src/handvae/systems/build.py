@@ -5,7 +5,8 @@ from handvae.data.view import Crop
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.systems.dvae import DvaeImage, DvaeImageConfig, DvaePose, DvaePoseConfig
+from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig
 from handvae.systems.judged import JudgedConfig, JudgedVae
 from handvae.systems.keypoint_vit import KeypointVit, KeypointVitConfig
 from handvae.systems.mask import MaskConfig, MaskSystem

@@ -10,7 +10,8 @@ from handvae.systems.build import SystemConfig
 from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.da_vae import DaVaeConfig
 from handvae.systems.detector import DetectorConfig
-from handvae.systems.dvae import DvaeImageConfig, DvaePoseConfig
+from handvae.systems.dvae_image import DvaeImageConfig
+from handvae.systems.dvae_pose import DvaePoseConfig
 from handvae.systems.judged import JudgedConfig
 from handvae.systems.keypoint_vit import KeypointVitConfig
 from handvae.systems.mask import MaskConfig
@@ -125,6 +126,7 @@ _TURNED = Augment(rotation_deg=180.0, scale=0.0, shift=0.0)
 _DVAE_SMALL = DvaeImageConfig(
     beta=0.4, factor_weight=8.0, trunk_width=32, hidden=256, decoder_width=256, beta_warmup_steps=600, embed_share=0.5
 )
+_DVAE_PARTS = replace(_DVAE_SMALL, content="parts")
 _DVAE_READS = DvaePoseConfig(trunk_width=32, hidden=256, embed_share=3.0)
 _CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
 _CM_SMALL = CmVaeConfig(kl_weight=0.003, variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256)
@@ -175,6 +177,7 @@ PRESETS: dict[str, Preset] = {
     "dvae-zu":     Preset("dVAE as in the paper, z_u",                  DvaeImageConfig(content="own"), Crop(64, sides="left"), _STILL,  _DVAE_PAPER),
     "dvae-pose":   Preset("dVAE as in the paper, pose estimation",      DvaePoseConfig(),              Crop(128, box="hand3d", sides="left"), _TURNED, _DVAE_PAPER),
     "rendered-dvae-64": Preset("dVAE's pictures on two cores",          _DVAE_SMALL,                   Crop(64, sides="left"),  _STILL,  _QUICK),
+    "rendered-dvae-parts-64": Preset("the same, hand and ground apart", _DVAE_PARTS,                   Crop(64, sides="left"),  _STILL,  _QUICK),
     "rendered-dvae-pose-64": Preset("dVAE's poses on two cores",        _DVAE_READS,                   Crop(64, sides="left"),  _TURNED, _QUICK),
     "mask-net":    Preset("da-VAE's mask network, as in the paper",     MaskConfig(),                  Crop(256, box="hand3d", sides="left"), _SPUN, _MASK_PAPER),
     "da-vae":      Preset("da-VAE as in the paper",                     DaVaeConfig(),                 Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),

@@ -17,7 +17,7 @@ def words(table, data, out, *more):
 
 
 def test_every_papers_row_is_there_and_trains_by_a_preset():
-    for name, rows in (("cm-vae-table1", 16), ("cm-vae-table2", 12), ("cm-vae-figure3", 4), ("cm-vae-depth", 3), ("dvae-figure7", 7)):
+    for name, rows in (("cm-vae-table1", 16), ("cm-vae-table2", 12), ("cm-vae-figure3", 4), ("cm-vae-depth", 3), ("dvae-figure7", 8)):
         table = TABLES[name]
         assert len(table.rows) == rows
         for row in table.rows:
@@ -68,6 +68,17 @@ def test_hands_are_drawn_for_it_once(handvae, refused, tmp_path):
     assert shard.stat().st_mtime_ns == written
     assert "another data set" in refused(*words("cm-vae-table1", tmp_path / "drawn", tmp_path, "--render", 30))
     assert "give 20" in refused(*words("cm-vae-table1", tmp_path / "other", tmp_path, "--render", 3))
+
+
+def test_what_hand_and_ground_do_to_each_other_is_said(handvae, tmp_path):
+    name = "ours: light KL, pictures: hand and ground apart"
+    code, said, error = handvae(*words("dvae-figure7", tmp_path / "drawn", tmp_path, "--rows", name, "--render", 60))
+    assert code == 0, error
+    (row,) = report(tmp_path, "dvae-figure7")["rows"]
+    measures = row["measures"]
+    assert 1 <= measures["hand_moved_by_ground"]["n"] <= 6
+    moved = measures["hand_moved_by_hand"]["mean"]
+    assert f"{name}, seed 0: another hand moves the hand's mean colour by {moved:.1f} of 255" in said
 
 
 def test_full_scale_names_the_data_sets_it_needs(refused, tiny_set):

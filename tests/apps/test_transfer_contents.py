@@ -1,4 +1,4 @@
-"""`handvae transfer` with dVAE: the content of one photo, the pose of another."""
+"""`handvae transfer` with dVAE: the content of one photo, or its hand and the ground of another, the pose of a third."""
 
 from dataclasses import replace
 
@@ -18,24 +18,39 @@ SMALL = DvaeImageConfig(content="own", factor_dims=4, trunk_width=8, hidden=16, 
 CELL = 194
 
 
-@pytest.fixture
-def model(tiny_set, tmp_path):
+def saved(config, tiny_set, path):
     """Untrained, of left hands, but with decoders that tell contents and poses apart."""
     torch.manual_seed(0)
-    system = DvaeImage(SMALL, replace(CocoHands(tiny_set).spec, size_px=32, sides="left"), Crop(32, sides="left"))
-    system = system.eval().requires_grad_(False)
+    spec = CocoHands(tiny_set).spec
+    spec = replace(spec, size_px=32, sides="left", modalities=(*spec.modalities, "content", "parts"))
+    system = DvaeImage(config, spec, Crop(32, sides="left")).eval().requires_grad_(False)
     for layer in system.modules():
         if isinstance(layer, torch.nn.Linear):
             layer.weight.mul_(2.5)
-    save_model(tmp_path / "dvae.safetensors", system)
-    return tmp_path / "dvae.safetensors"
+    save_model(path, system)
+    return path
+
+
+@pytest.fixture
+def model(tiny_set, tmp_path):
+    return saved(SMALL, tiny_set, tmp_path / "dvae.safetensors")
+
+
+@pytest.fixture
+def apart(tiny_set, tmp_path):
+    """One that holds hand and ground apart."""
+    return saved(replace(SMALL, content="parts"), tiny_set, tmp_path / "parts.safetensors")
 
 
 @pytest.fixture
 def photos(tiny_set, tmp_path):
     """Two right hands away from their labels."""
-    paths = [tmp_path / "looks.png", tmp_path / "pose.png"]
-    for path, name in zip(paths, ("003", "017"), strict=True):
+    return copied(tiny_set, tmp_path, {"looks": "003", "pose": "017"})
+
+
+def copied(tiny_set, folder, names):
+    paths = [folder / f"{name}.png" for name in names]
+    for path, name in zip(paths, names.values(), strict=True):
         write_picture(path, read_picture(tiny_set / "images" / f"{name}.png"))
     return paths
 
@@ -63,3 +78,49 @@ def test_a_named_pose_takes_any_content(handvae, model, photos, tmp_path):
     code, _, error = handvae("transfer", photos[0], "victory", "--model", model, "--out", tmp_path / "sheet.png")
     assert code == 0, error
     assert read_picture(tmp_path / "sheet.png").shape == (2 * CELL - 2, 3 * CELL - 2, 3)
+
+
+# ---------------------------------------------------------------------------------------------------- hand and ground apart
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_hand_is_the_first_photos_and_the_ground_the_third(side, handvae, apart, photos, tiny_set, tmp_path):
+    looks, pose = photos
+    (ground,) = copied(tiny_set, tmp_path, {"ground": "030"})
+    asked = ("--model", apart, "--side", side, "--out", tmp_path / "sheet.png")
+    code, said, error = handvae("transfer", looks, pose, "--ground", ground, *asked)
+    assert code == 0, error
+    assert f"ground {ground}: crop from the whole picture" in said
+    sheet, system = read_picture(tmp_path / "sheet.png"), load_model(apart).generator
+    crops = [read_photo(path, None, system.crop, side == "right").crop for path in (looks, pose, ground)]
+    hand, behind = (system.appearance_of(crops[n]) for n in (0, 2))
+    joints = system.predict(crops[1]).joints
+    worn = torch.cat([hand[:, :4], behind[:, 4:]], 1)
+    shown, own = (enlarge(as_pixels(system.synthesize(joints, look)[0].numpy()), 192) for look in (worn, hand))
+    assert np.array_equal(sheet[CELL:, 2 * CELL :], shown)
+    assert not np.array_equal(shown, own)
+    assert np.array_equal(sheet[: CELL - 2, : CELL - 2], enlarge(as_pixels(crops[2][0].numpy()), 192))
+
+
+def test_one_mean_look_takes_a_ground_too(handvae, apart, photos, tiny_set, tmp_path):
+    sheets = []
+    for more in ((), ("--ground", photos[1])):
+        code, _, error = handvae("transfer", photos[0], "victory", "--mean", *more, "--model", apart, "--out", tmp_path / "sheet.png")
+        assert code == 0, error
+        sheets.append(read_picture(tmp_path / "sheet.png"))
+    assert not np.array_equal(*sheets)
+
+
+def test_a_ground_needs_a_model_that_holds_it_apart_and_a_box_needs_a_ground(refused, model, apart, photos, tmp_path):
+    out = ("--out", tmp_path / "sheet.png")
+    assert "does not hold hand and ground apart" in refused("transfer", *photos, "--ground", photos[1], "--model", model, *out)
+    assert "there is no photo for it" in refused("transfer", *photos, "--ground-box", "0,0,9,9", "--model", apart, *out)
+    assert "nowhere.png" in refused("transfer", *photos, "--ground", tmp_path / "nowhere.png", "--model", apart, *out)
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_training_is_refused_data_that_do_not_tell_the_parts(refused, tiny_set, tmp_path):
+    line = refused("train", "rendered-dvae-parts-64", "--data.root", tiny_set, "--out", tmp_path / "run")
+    assert "every hand must have" in line
+    assert "parts" in line
+    assert not (tmp_path / "run").exists()

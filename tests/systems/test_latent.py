@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from handvae.data.subset import Subset
 from handvae.data.view import Crop, cut
-from handvae.evaluation.latent import canonical_errors, content_swap, fused, modality_silhouette, silhouette
+from handvae.evaluation.latent import canonical_errors, content_swap, fused, modality_silhouette, parts_swap, silhouette, swaps_said
 from handvae.hand import scale_bone
 from handvae.rv import RandomVariable
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
@@ -95,6 +96,47 @@ def test_another_content_moves_the_decoded_pose_in_algorithm_2_alone(content, da
     measures = content_swap(system, data)
     assert value(measures, "content_swap") > 0
     assert (value(measures, "content_swap_decoded") == 0) == (content == "tag")
+
+
+def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
+    """A model whose hand is as bright as its part says, and a quarter of the ground's shines through."""
+    system = built(DvaeImage, DvaeImageConfig(content="parts", decoder_width=16, **SIZES), data, "left")
+    hands = cut(data, torch.arange(16), system.crop, fields=("image", "parts"))
+    hand = (hands.parts > 0).float()
+
+    def looks(self, image):
+        levels = [(image * where).sum((1, 2, 3)) / (3 * where.sum((1, 2, 3))) for where in (hand, 1 - hand)]
+        return torch.cat([level[:, None].expand(-1, 4) for level in levels], 1)
+
+    def made(self, joints, look):
+        skin, ground = look[:, :1, None, None], look[:, -1:, None, None]
+        return (hand * (skin + ground / 4) + (1 - hand) * ground).expand(-1, 3, -1, -1)
+
+    monkeypatch.setattr(DvaeImage, "appearance_of", looks)
+    monkeypatch.setattr(DvaeImage, "synthesize", made)
+    measures = parts_swap(system, data)
+    assert value(measures, "ground_moved_by_ground") > 5
+    assert value(measures, "hand_moved_by_hand") > 5
+    assert value(measures, "ground_moved_by_hand") == 0
+    assert value(measures, "hand_moved_by_ground") == pytest.approx(value(measures, "ground_moved_by_ground") / 4, rel=1e-3)
+    assert value(measures, "hand_apart") >= value(measures, "hand_moved_by_hand") - 1e-3
+    levels = looks(None, hands.image)
+    means = [[abs(float(a - b)) for a in levels[:, part] for b in levels[:, part] if a != b] for part in (0, 4)]
+    assert 255 * min(means[0]) <= value(measures, "hand_moved_by_hand") <= 255 * max(means[0])
+    n = measures[0].n
+    assert 4 <= n <= 16
+    assert swaps_said(measures).startswith("another hand moves the hand's mean colour by ")
+    assert f"another hand by 0.0 (0%), real pictures lie {value(measures, 'ground_apart'):.1f} apart; N = {n}" in swaps_said(measures)
+
+
+def test_hands_of_one_content_are_no_partners(data):
+    system = built(DvaeImage, DvaeImageConfig(content="parts", decoder_width=16, **SIZES), data, "left")
+    assert all(measure.n == 0 for measure in parts_swap(system, Subset(data, range(4))))
+
+
+def test_a_content_in_one_piece_has_no_parts_to_swap(data):
+    assert parts_swap(built(DvaeImage, DvaeImageConfig(decoder_width=16, **SIZES), data, "left"), data) == ()
+    assert swaps_said(content_swap(built(DvaeImage, DvaeImageConfig(decoder_width=16, **SIZES), data, "left"), data)) == ""
 
 
 def test_canonical_errors_are_those_of_the_canonical_frame(data, monkeypatch):

@@ -18,6 +18,7 @@ from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.view import to_crop_px
 from handvae.errors import UserError
 from handvae.hand import POSE_NAMES
+from handvae.systems.dvae_image import DvaeImage
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
 
@@ -34,6 +35,8 @@ class Options:
     """Photo that gives the pose, or a named pose, a JSON file of joints, or a data set."""
     out: Path = Path("out/transfer.png")
     """Sheet: an appearance a row; its photo, its plain reconstruction, then the asked poses."""
+    ground: str | None = None
+    """Photo whose ground is laid behind every hand, of models that hold hand and ground apart (`handvae train rendered-dvae-parts-64`)."""
     model: str = GENERATOR
     """A shipped model, a .safetensors file or a run folder."""
     split: str | None = None
@@ -42,6 +45,8 @@ class Options:
     """Where the joints are in the appearance photo, px."""
     pose_box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
     """Where the joints are in the pose photo, px."""
+    ground_box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
+    """Where the joints are in the ground's photo, px."""
     side: Annotated[str, tyro.conf.arg(metavar="left|right")] = "right"
     """Which hands the photos show; a model of the other side sees them mirrored."""
     most: int = 8
@@ -59,25 +64,57 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("--side", f"is {options.side!r}", "give left or right")
     model = load_model(options.model)
     system, given = model.generator, Path(options.appearance)
+    ground = _ground(options, system)
     joints, headers = _poses(options, system)
     joints, headers = joints[: options.most], headers[: options.most]
     looks = []
     if options.mean or not given.exists():
         look, said = read_look(options.appearance, model)
+        look = look if ground is None else ground.behind(look)
         sheet = looks_sheet(system, {said: look[0]}, joints, headers)
         print(f"appearance {said}")
     else:
         looks = [read_photo(path, parse_box(options.box), system.crop, _mirror(options, system)) for path in pictures_in(given)]
-        sheet = transfer_sheet(system, looks, joints, headers)
+        sheet = transfer_sheet(system, looks, joints, headers, ground)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_picture(options.out, sheet)
     for photo in looks:
         print(f"appearance {photo.path}: crop from {photo.found_by}")
+    if ground is not None:
+        print(f"ground {ground.photo.path}: crop from {ground.photo.found_by}")
     print(f"sheet: {options.out}")
 
 
 def _mirror(options: Options, system: Generator) -> bool:
     return system.spec.sides != "both" and options.side != system.spec.sides
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A photo whose ground takes the place of others', and the model that holds it apart from the hand."""
+
+    photo: Seen
+    system: DvaeImage
+
+    def behind(self, appearance: torch.Tensor) -> torch.Tensor:
+        """Appearances with this ground."""
+        return self.system.exchanged(appearance, "ground", self.system.appearance_of(self.photo.crop))
+
+
+def _ground(options: Options, system: Generator) -> Ground | None:
+    """What gives the ground, if anything does.
+
+    Raises:
+        UserError: the model cannot take it, or a box is given for no photo.
+    """
+    if options.ground is None:
+        if options.ground_box is not None:
+            raise UserError("--ground-box", "there is no photo for it", "name one with --ground")
+        return None
+    if not isinstance(system, DvaeImage) or "ground" not in system.way.parts:
+        fault = f"{options.model} does not hold hand and ground apart"
+        raise UserError("--ground", fault, "give a model of `handvae train rendered-dvae-parts-64`, or leave it out")
+    return Ground(read_photo(Path(options.ground), parse_box(options.ground_box), system.crop, _mirror(options, system)), system)
 
 
 def _poses(options: Options, system: Generator) -> tuple[torch.Tensor, list[np.ndarray]]:
@@ -97,14 +134,17 @@ def pose_header(joints: torch.Tensor, size_px: int) -> np.ndarray:
     return draw_skeleton(white, to_crop_px(joints, size_px).numpy() * (SIDE / size_px))
 
 
-def transfer_sheet(system: Generator, looks: Sequence[Seen], joints: torch.Tensor, headers: Sequence[np.ndarray]) -> np.ndarray:
-    """First row: the poses. Then an appearance a row: photo, plain reconstruction, the poses with its looks."""
+def transfer_sheet(
+    system: Generator, looks: Sequence[Seen], joints: torch.Tensor, headers: Sequence[np.ndarray], ground: Ground | None = None
+) -> np.ndarray:
+    """First row: the ground's photo, if any, and the poses. Then an appearance a row: photo, plain reconstruction, poses with its looks."""
     white = np.full((SIDE, SIDE, 3), 255, np.uint8)
-    rows = [[white, white, *headers]]
+    rows = [[white if ground is None else _cell(ground.photo.crop[0]), white, *headers]]
     for photo in looks:
         appearance = system.appearance_of(photo.crop)
         own = system.synthesize(system.predict(photo.crop).joints, appearance)[0]
-        pictures = system.synthesize(joints, appearance.expand(len(joints), -1))
+        worn = appearance if ground is None else ground.behind(appearance)
+        pictures = system.synthesize(joints, worn.expand(len(joints), -1))
         rows.append([_cell(photo.crop[0]), _cell(own), *[_cell(picture) for picture in pictures]])
     return grid(rows)
 

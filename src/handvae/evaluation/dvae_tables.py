@@ -30,6 +30,7 @@ _FIGURE_7 = Table(
         Row("dVAE, pictures: tags (algorithm 1)", Recipe("rendered-dvae-64", _EQUATION, train=_QUICK)),
         Row("dVAE, pictures: z_u (algorithm 2)", Recipe("rendered-dvae-64", {**_EQUATION, "content": "own"}, train=_QUICK)),
         Row("ours: light KL, pictures: tags", Recipe("rendered-dvae-64", train=_QUICK)),
+        Row("ours: light KL, pictures: hand and ground apart", Recipe("rendered-dvae-parts-64", train=_QUICK)),
     ),
     LAPTOP_STEPS,
 )

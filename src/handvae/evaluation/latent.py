@@ -16,9 +16,9 @@ from handvae.data.view import PixelField, cut
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.reading import BATCH
 from handvae.hand import scale_bone
-from handvae.noise import Noise
+from handvae.noise import Noise, foreign
 from handvae.systems.cm_vae import FIELDS, CmVae, Modality
-from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_image import BACKGROUND, DvaeImage
 from handvae.systems.dvae_pose import DvaePose
 from handvae.systems.system import Input, Reader
 
@@ -175,6 +175,64 @@ def content_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure
         Measure("content_swap", _mean(moved), "mm", count, Stated("read by the model's own embedding from pictures it made"), same),
         Measure("content_swap_decoded", _mean(decoded), "mm", count, Stated("decoded from the latent"), same),
     )
+
+
+@torch.no_grad()
+def parts_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
+    """How far hand and ground of made pictures change colour when one part of the content is another hand's; nothing where it is one piece.
+
+    A picture is made of a test hand's true pose and the content read from its real picture, and made again with the hand's or the ground's
+    part of another one, of another content. A region is what the true part picture shows of the hand, forearm included, or all else; its
+    change is that of its mean colour. `hand_moved_by_ground` is the change of the hand's pixels under another ground, and so on: apart is
+    what leaves `hand_moved_by_ground` and `ground_moved_by_hand` small beside the other two. `hand_apart` and `ground_apart`: of the two
+    hands' real pictures, what a whole exchange would reach.
+    """
+    if not isinstance(system, DvaeImage) or system.config.content != "parts":
+        return ()
+    found: dict[str, list[Tensor]] = {}
+    for number, hands in enumerate(batches(data, system, ("image", "parts"))):
+        image, parts, content = hands.need("image", "parts", "content")
+        if len(hands) < 2:
+            continue
+        others = foreign(len(hands), Noise(seed, number, _STREAM))
+        hand = (parts != BACKGROUND).float()
+        regions = {"hand": hand, "ground": 1 - hand}
+        counted = system.labelled(hands).all(1) & (content != content[others])
+        for region in regions.values():
+            counted &= region.flatten(1).any(1) & region[others].flatten(1).any(1)
+        joints, own = system.joints_of(hands), system.appearance_of(image)
+        made = system.synthesize(joints, own)
+        for name, region in regions.items():
+            real = _mean_colour(image, region)
+            found.setdefault(f"{name}_apart", []).append((real - real[others]).abs()[counted])
+        for swapped in regions:
+            again = system.synthesize(joints, system.exchanged(own, swapped, own[others]))
+            for name, region in regions.items():
+                change = (_mean_colour(again, region) - _mean_colour(made, region)).abs()
+                found.setdefault(f"{name}_moved_by_{swapped}", []).append(change[counted])
+    count = sum(len(part) for part in found.get("hand_apart", []))
+    protocol = Stated("true poses, contents read by the embedding, regions of the true part picture, partners of another content")
+    words = "mean absolute difference of a region's mean colour, over red, green, blue and hands"
+    return tuple(Measure(name, 255 * _mean(parts), "of 255", count, protocol, words) for name, parts in found.items())
+
+
+def swaps_said(measures: Sequence[Measure]) -> str:
+    """The table of `parts_swap` in words; nothing where there is none."""
+    value = {measure.name: measure.value for measure in measures}
+    if "hand_apart" not in value:
+        return ""
+    lines = []
+    for region, other in (("hand", "ground"), ("ground", "hand")):
+        own, leak, apart = (value[f"{region}_{change}"] for change in (f"moved_by_{region}", f"moved_by_{other}", "apart"))
+        share = f" ({leak / own:.0%})" if own else ""
+        moved = f"another {region} moves the {region}'s mean colour by {own:.1f} of 255, another {other} by {leak:.1f}{share}"
+        lines.append(f"{moved}, real pictures lie {apart:.1f} apart")
+    return f"{'; '.join(lines)}; N = {next(measure.n for measure in measures if measure.name == 'hand_apart')}"
+
+
+def _mean_colour(image: Float[Tensor, "batch 3 height width"], region: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 3"]:
+    """Over the region's pixels; 0 of an empty one."""
+    return (image * region).sum((2, 3)) / region.sum((2, 3)).clamp_min(1)
 
 
 def _mean(parts: Sequence[Tensor]) -> float:

@@ -9,7 +9,7 @@ import torch
 from handvae.data.reader import HandData
 from handvae.data.subset import FewLabels, Subset
 from handvae.errors import UserError
-from handvae.evaluation.latent import canonical_errors, content_swap, fused, modality_silhouette
+from handvae.evaluation.latent import canonical_errors, content_swap, fused, modality_silhouette, parts_swap, swaps_said
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.metrics import Study, pose
 from handvae.evaluation.reading import read
@@ -104,15 +104,18 @@ class PoseTable(Reproduction):
             ("content_swap", "mm", content_swap(system, test, seed)),
         ):
             yield from measures or (Measure(name, float("nan"), unit, 0, nothing),)
-        yield from fused(system, test, seed)
+        yield from (*fused(system, test, seed), *parts_swap(system, test, seed))
 
     def findings(self, cells: Sequence[Cell]) -> Sequence[str]:
-        """What fusing modalities gains and a missing one costs, and what hands without poses bring where labels are few."""
+        """What fusing modalities gains and a missing one costs, how hand and ground come apart, what hands without poses bring."""
         lines = []
         for cell in cells:
             said = [f"{measure.definition} {measure.value:.1f} mm" for measure in cell.measures if measure.name.startswith("fused_")]
             if said:
                 lines.append(f"{cell.row.name}, seed {cell.seed}, mean EPE by what is read: {'; '.join(said)}")
+            swaps = swaps_said(cell.measures)
+            if swaps:
+                lines.append(f"{cell.row.name}, seed {cell.seed}: {swaps}")
         alone = {(cell.row.labelled, cell.seed): cell for cell in cells if cell.row.pictures == LABELLED_ALONE}
         for cell in cells:
             other = alone.get((cell.row.labelled, cell.seed))

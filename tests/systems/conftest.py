@@ -93,7 +93,7 @@ def drawn() -> Callable[[int], DrawnHands]:
 @pytest.fixture(scope="session")
 def seen(drawn) -> Hands:
     """Sixteen drawn hands as crops of 32 px, with depth and another picture of their content, its parts told."""
-    return cut(drawn(16), torch.arange(16), Crop(32), None, None, ("image", "depth", "tag", "tag_parts"))
+    return cut(drawn(16), torch.arange(16), Crop(32), None, None, ("image", "depth", "parts", "tag", "tag_parts"))
 
 
 @pytest.fixture

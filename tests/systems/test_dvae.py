@@ -83,6 +83,21 @@ def test_a_model_comes_back_from_a_run_of_both_stages(config, drawn, tmp_path):
 # ------------------------------------------------------------------------------------------------------- picture synthesis
 
 
+@pytest.mark.parametrize(
+    ("config", "of_content"),
+    [
+        (TAG, {"content_encoder", "content_decoder"}),
+        (OWN, {"content_encoder"}),
+        (PARTS, {"hand_encoder", "hand_decoder", "ground_encoder", "ground_decoder"}),
+    ],
+    ids=["tag", "own", "parts"],
+)
+def test_models_of_each_way_keep_the_names_of_their_weights(config, of_content, build):
+    """A model that was written earlier is read by these."""
+    common = {"pose_encoder", "pose_decoder", "image_encoder", "image_decoder", "appearance_mean", "appearance_covariance"}
+    assert {name.split(".")[0] for name in build(config).state_dict()} == common | of_content
+
+
 def test_the_objective_by_hand(build, seen):
     system = build(replace(TAG, norm="group", x_weight=0.7, factor_weight=0.03, beta=50.0)).eval()
     z = torch.randn(16, 12, generator=torch.Generator().manual_seed(0))

@@ -63,6 +63,27 @@ def test_neither_part_reaches_the_decoded_pose(part, system, z):
     assert not torch.equal(system.image_of(z), system.image_of(other))
 
 
+@pytest.mark.parametrize(("level", "unseen"), [(60.0, GROUND), (-60.0, HAND)], ids=["covered", "bare"])
+def test_each_layer_hides_the_other_part(level, unseen, system, z):
+    """Of the ground nothing shows where the hand covers it, nor of the hand where it does not."""
+    last = [layer for layer in system.image_decoder.modules() if isinstance(layer, torch.nn.ConvTranspose2d)][-1]
+    with torch.no_grad():
+        last.weight[:, 3], last.bias[3] = 0.0, level
+    other = z.clone()
+    other[:, unseen] = z[:, unseen].flip(0)
+    close(system.image_of(z), system.image_of(other), rtol=0, atol=1e-6)
+    other[:, HAND if unseen == GROUND else GROUND] += 1
+    assert (system.image_of(z) - system.image_of(other)).abs().max() > 1e-3
+
+
+def test_the_trunk_of_looks_does_not_see_the_poses_error(system, seen):
+    posterior = system.image_encoder(seen.image - 0.5)
+    system.pose_decoder(system.split(posterior.mean)[0]).square().sum().backward()
+    of_pose, of_looks = system.image_encoder.encoders
+    assert all(p.grad is None or p.grad.abs().max() == 0 for p in of_looks.parameters())
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in of_pose.parameters())
+
+
 @pytest.mark.parametrize(("part", "own"), [(0, HAND), (1, GROUND)], ids=["hand", "ground"])
 def test_the_error_of_a_part_reaches_its_own_nets_and_its_own_code(part, own, system, seen, z):
     z.requires_grad_()
@@ -99,7 +120,13 @@ def test_the_objective_by_hand(system, seen, z):
         (((picture - seen.tag) * where).square().sum((1, 2, 3))).mean() for picture, where in zip(decoded, (hand, 1 - hand), strict=True)
     )
     close(found.y2, y2, rtol=1e-4, atol=0)
-    close(found.total, found.x + 0.5 * (found.y1 + y2) + 2 * posterior.kl().mean(), rtol=1e-4, atol=0)
+    front = system.image_decoder(z[:, : 2 * SIZE])
+    cover, true = front[:, 3].sigmoid(), (seen.parts[:, 0] > 0).float()
+    covered = -(true * cover.log() + (1 - true) * (1 - cover).log()).sum((1, 2)).mean()
+    picture = cover[:, None] * (0.5 * torch.tanh(front[:, :3]) + 0.5) + (1 - cover[:, None]) * decoded[1]
+    close(found.x, (picture - seen.image).square().sum((1, 2, 3)).mean(), rtol=1e-4, atol=0)
+    close(found.cover, covered, rtol=1e-4, atol=0)
+    close(found.total, found.x + covered + 0.5 * (found.y1 + y2) + 2 * posterior.kl().mean(), rtol=1e-4, atol=0)
 
 
 def test_a_parts_picture_is_asked_for_nothing_where_it_is_blanked(system, seen, z):

@@ -1,8 +1,10 @@
 """dVAE that makes pictures (Yang & Yao, CVPR 2019, image synthesis): a 3D pose and a content, each in its own part of z.
 
 x is a picture, y1 the 3D pose. The content is y2, by a tag image (algorithm 1), or z_u (algorithm 2, eq. 6), or, ours, two factors: the
-hand's looks and the ground, each by the tag image without the other:
-    disentangle    lx R(x | z) + ly [R(y1 | z_pose) + R(hand | z_hand) + R(ground | z_ground)] + b KL(q(z | y1, hand, ground) || N(0, I))
+hand's looks and the ground, each by the tag image without the other. The picture is then laid in two layers, m hand + (1 - m) ground, with
+the hand's colours and its cover m from (z_pose, z_hand), the ground from z_ground alone:
+    disentangle    lx [R(x | z) - log p(mask | z_pose, z_hand)] + ly [R(y1 | z_pose) + R(hand | z_hand) + R(ground | z_ground)]
+                   + b KL(q(z | y1, hand, ground) || N(0, I))
 Stages, other objectives and what both tasks share: `dvae`. Open details and what we chose: docs/papers/dvae.md.
 """
 
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -73,7 +76,7 @@ class ContentWay:
 WAYS = {
     "tag": ContentWay(("content",), ("image", "tag"), ("joints_3d", "content"), decoded=True),
     "own": ContentWay(("content",), ("image",), ("joints_3d",), decoded=False),
-    "parts": ContentWay(("hand", "ground"), ("image", "tag", "tag_parts"), ("joints_3d", "content", "parts"), decoded=True),
+    "parts": ContentWay(("hand", "ground"), ("image", "parts", "tag", "tag_parts"), ("joints_3d", "content", "parts"), decoded=True),
 }
 
 
@@ -85,6 +88,29 @@ class ContentView:
     """Centred on 0, and 0 where it is blanked."""
     shown: Float[Tensor, "batch 1 height width"]
     """1 where it is not blanked: only there is the decoded picture asked for anything, so z need not tell the outline of a tag's hand."""
+
+
+@dataclass(frozen=True)
+class DvaePartsLosses(DvaeLosses):
+    """Parts of the objective where the picture is laid in layers."""
+
+    cover: Float[Tensor, ""]
+    """Cross-entropy of where the hand is, in nats a picture."""
+
+
+class SideBySide(nn.Module):
+    """Encoders of one picture, each of parts of z.
+
+    A trunk that reads pose and looks together learns the pose alone for long: its error, in mm^2, outweighs the pictures' a hundred times.
+    """
+
+    def __init__(self, *encoders: nn.Module) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+
+    def forward(self, picture: Float[Tensor, "batch 3 height width"]) -> RandomVariable:
+        """All parts, one behind the other."""
+        return joined([encode(picture) for encode in self.encoders])
 
 
 class DvaeImage(Dvae, Generator):
@@ -108,8 +134,12 @@ class DvaeImage(Dvae, Generator):
         self.pose_decoder = joint_decoder(config, part if self.way.decoded else part + content, spec.joints)  # theta_y1
         for name in self.way.parts if self.way.decoded else ():
             self.add_module(f"{name}_decoder", DcganDecoder(part, 3, size, width=config.decoder_width, norm=config.norm))  # theta_y2
-        self.image_decoder = DcganDecoder(part + content, 3, size, width=config.decoder_width, norm=config.norm)  # theta_x
-        self.image_encoder = picture_encoder(config, size, part + content)  # phi_x
+        layered = config.content == "parts"  # the decoder is of the hand's layer alone: its colours, and where it covers the ground
+        self.image_decoder = DcganDecoder(2 * part, 4 if layered else 3, size, width=config.decoder_width, norm=config.norm)  # theta_x
+        if layered:
+            self.image_encoder = SideBySide(picture_encoder(config, size, part), picture_encoder(config, size, content))  # phi_x
+        else:
+            self.image_encoder = picture_encoder(config, size, part + content)  # phi_x
         self.register_buffer("appearance_mean", torch.zeros(content))
         self.register_buffer("appearance_covariance", torch.eye(content))
         if len(self.way.parts) > 1:
@@ -165,14 +195,29 @@ class DvaeImage(Dvae, Generator):
         whole = self.labelled(hands).all(1)
         bone = self.bones_mm(hands, whole)
         of_pose, *of_content = self.split(z)
-        x = mean_over(squared(self._picture(self.image_decoder, z), image - 0.5), whole)
+        picture, cover = self.layers(z)
+        x = mean_over(squared(picture, image - 0.5), whole)
         y1 = mean_over(squared(self.pose_decoder(of_pose), self.joints_of(hands), bone), whole)
         y2 = torch.zeros_like(x)
         if self.way.decoded:
             for decode, code, view in zip(self.content_decoders, of_content, self.views(hands), strict=True):
                 y2 = y2 + mean_over(squared(self._picture(decode, code) * view.shown, view.picture), whole)
         rate = mean_over(posterior.kl(), whole)
-        return DvaeLosses(config.x_weight * x + config.factor_weight * (y1 + y2) + beta * rate, x, y1, y2, rate)
+        total = config.x_weight * x + config.factor_weight * (y1 + y2) + beta * rate
+        if cover is None:
+            return DvaeLosses(total, x, y1, y2, rate)
+        hand = (hands.need("parts")[0] != BACKGROUND).to(cover)
+        covered = mean_over(F.binary_cross_entropy_with_logits(cover, hand, reduction="none").flatten(1).sum(1), whole)
+        return DvaePartsLosses(total + config.x_weight * covered, x, y1, y2, rate, covered)
+
+    def layers(self, z: Float[Tensor, "batch latent"]) -> tuple[Float[Tensor, "batch 3 height width"], Tensor | None]:
+        """A whole code's picture, centred on 0; where it is laid in layers, also the logits of where the hand covers the ground."""
+        if self.config.content != "parts":
+            return self._picture(self.image_decoder, z), None
+        of_hand, of_ground = z.split((2 * self.config.factor_dims, self.config.factor_dims), 1)
+        colours, cover = self.image_decoder(of_hand).float().split((3, 1), 1)
+        (_, ground_decoder) = self.content_decoders
+        return torch.lerp(self._picture(ground_decoder, of_ground), 0.5 * torch.tanh(colours), cover.sigmoid()), cover
 
     def with_foreign_noise(self, hands: Hands, of_content: RandomVariable, noise: Noise) -> DvaeLosses:
         """Algorithm 2, lines 7 to 11: the pose decoded beside another sample's z_u, so that it cannot rely on its own."""
@@ -251,7 +296,7 @@ class DvaeImage(Dvae, Generator):
     @torch.no_grad()
     def image_of(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 height width"]:
         """Pictures in [0, 1] of whole codes: the pose's part, then the content's."""
-        return self._picture(self.image_decoder, z) + 0.5
+        return self.layers(z)[0] + 0.5
 
     @torch.no_grad()
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:

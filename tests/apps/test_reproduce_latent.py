@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.reproduce_latent import LATENT_FIGURES, Options, content_walks, plane, pose_walks, samples, walks
+from handvae.apps.reproduce_latent import LATENT_FIGURES, Options, content_walks, exchanges, plane, pose_walks, samples, walks
 from handvae.data.coco import CocoHands
 from handvae.data.pictures import read_picture
 from handvae.data.view import Crop
@@ -25,12 +25,14 @@ CELL = 130
 @pytest.fixture
 def models(tiny_set, tmp_path):
     """Untrained models by name."""
-    spec = replace(CocoHands(tiny_set).spec, size_px=32)
+    spec = CocoHands(tiny_set).spec
+    spec = replace(spec, size_px=32, modalities=(*spec.modalities, "content", "parts"))
     made = {}
     for name, kind, config, crop in (
         ("cm", CmVae, replace(CROSSED, more_pairs=("rgb-2d",)), Crop(32)),
         ("alone", CmVae, replace(CROSSED, variant=1), Crop(32)),
         ("dvae", DvaeImage, CONTENTS, Crop(32, sides="left")),
+        ("parts", DvaeImage, replace(CONTENTS, content="parts"), Crop(32, sides="left")),
     ):
         torch.manual_seed(0)
         sides = "left" if crop.sides == "left" else spec.sides
@@ -90,6 +92,24 @@ def test_what_stands_still_on_a_walk_stands_still(models, data, options):
     assert not np.array_equal(first[0][3], second[0][3])
 
 
+def test_hand_and_ground_are_exchanged_each_by_itself(models, data, options):
+    system = models["parts"].generator
+    last = [layer for layer in system.image_decoder.modules() if isinstance(layer, torch.nn.ConvTranspose2d)][-1]
+    last.weight[:, 3], last.bias[3] = 0.0, -60.0  # the hand covers nothing
+    sheet, said = exchanges(models["parts"], data, options)
+    assert "the other's hand, the other's ground, with both" in said
+    for _, _, own, hand, ground, both in cells(sheet, 2, 6):
+        assert np.array_equal(own, hand)
+        assert np.array_equal(ground, both)
+        assert not np.array_equal(own, ground)
+    last.bias[3] = 60.0  # or all of the picture
+    for first, second, own, hand, ground, both in cells(exchanges(models["parts"], data, options)[0], 2, 6):
+        assert not np.array_equal(first, second)
+        assert np.array_equal(own, ground)
+        assert np.array_equal(hand, both)
+        assert not np.array_equal(own, hand)
+
+
 def test_figures_take_what_the_tables_trained(handvae, refused, tiny_set, tmp_path):
     rows = [row for table in TABLES.values() for row in table.rows]
     known = {row.name for row in rows}
@@ -110,6 +130,7 @@ def test_models_and_data_that_do_not_fit_are_refused(refused, models, tiny_set, 
 
     assert "the figure is of cm-VAE" in line("cm-vae-figure8", "dvae")
     assert "dVAE's pictures" in line("dvae-figure4", "cm")
+    assert "in one piece" in line("dvae-parts", "dvae")
     assert "encodes rgb alone" in line("cm-vae-figure8", "alone")
     assert "lower --hands" in line("cm-vae-figure6", "cm", "--hands", 9)
     assert "--columns" in line("cm-vae-figure6", "cm", "--columns", 1)

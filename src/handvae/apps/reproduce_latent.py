@@ -191,9 +191,7 @@ def content_walks(model: Model, data: HandData, options: Options) -> tuple[Sheet
 @torch.no_grad()
 def _dvae_walks(model: Model, data: HandData, options: Options, moves: str) -> tuple[Sheet, str]:
     """Pictures of the walks between two real ones, which stand at either end."""
-    system = model.system
-    if not isinstance(system, DvaeImage):
-        raise UserError(model.path, f"is a {model.header.system}, and the figure is of dVAE's pictures", "give a dvae_image")
+    system = _dvae(model)
     hands = _hands(system, data, 2 * options.hands, options.seed)
     (image,) = hands.need("image")
     factors = {"pose": system.pose_encoder(system.joints_of(hands)).mean, "content": system.appearance_of(image)}
@@ -207,16 +205,41 @@ def _dvae_walks(model: Model, data: HandData, options: Options, moves: str) -> t
     return grid(rows), f"{options.hands} walks of the {moves}, the real pictures of both ends at the sides"
 
 
+@torch.no_grad()
+def exchanges(model: Model, data: HandData, options: Options) -> tuple[Sheet, str]:
+    """Hands in their true poses with the own looks, and with the hand's, the ground's or both looks of another one."""
+    system = _dvae(model)
+    if len(system.way.parts) < 2:
+        raise UserError(model.path, "holds its content in one piece", "give a model of `handvae train rendered-dvae-parts-64`")
+    hands = _hands(system, data, 2 * options.hands, options.seed)
+    (image,) = hands.need("image")
+    joints, (own, other) = system.joints_of(hands)[: options.hands], system.appearance_of(image).split(options.hands)
+    looks = [own, *(system.exchanged(own, part, other) for part in system.way.parts), other]
+    columns = [*image.split(options.hands), *(system.synthesize(joints, look) for look in looks)]
+    parts = ", ".join(f"the other's {part}" for part in system.way.parts)
+    return grid([[_cell(column[row]) for column in columns] for row in range(options.hands)]), (
+        f"columns: a picture, another one, made of the first's true pose and looks, with {parts}, with both"
+    )
+
+
+def _dvae(model: Model) -> DvaeImage:
+    if not isinstance(model.system, DvaeImage):
+        raise UserError(model.path, f"is a {model.header.system}, and the figure is of dVAE's pictures", "give a dvae_image")
+    return model.system
+
+
 def _cell(picture: Float[Tensor, "3 size size"]) -> UInt8[np.ndarray, "side side 3"]:
     return enlarge(as_pixels(picture.numpy()), CELL)
 
 
 _CROSSED = ("ours: RGB, 2D and 3D crossed", "Var. 4, 2D to 3D", "ours: 2D and 3D not crossed")
 _PICTURES = ("dVAE, pictures: tags (algorithm 1)", "dVAE, pictures: z_u (algorithm 2)")
+_APART = "ours: light KL, pictures: hand and ground apart"
 LATENT_FIGURES = {
     "cm-vae-figure6": LatentFigure("cm-VAE: walks decoded in all modalities at once (also figure 9)", _CROSSED[:2], walks),
     "cm-vae-figure8": LatentFigure("cm-VAE: codes of all modalities by t-SNE (also figure 1)", _CROSSED, plane),
     "cm-vae-figure11": LatentFigure("cm-VAE: samples from a prediction", _CROSSED[:2], samples),
     "dvae-figure4": LatentFigure("dVAE: walks of the pose, the content stands still", _PICTURES, pose_walks),
     "dvae-figure5": LatentFigure("dVAE: walks of the content, the pose stands still", _PICTURES, content_walks),
+    "dvae-parts": LatentFigure("dVAE, ours: the looks of hand and ground exchanged, each by itself", (_APART,), exchanges),
 }

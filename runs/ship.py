@@ -1,6 +1,7 @@
 """Turn a run into a shipped model: float16 weights and a model card with numbers measured on them.
 
 python runs/ship.py RUN NAME --dataset PHOTOS
+python runs/ship.py RUN NAME --dataset RENDERED --spread-from OTHER_HANDS
 """
 
 import argparse
@@ -16,12 +17,13 @@ from handvae.errors import UserError
 from handvae.evaluation.metrics import Study
 from handvae.evaluation.naming import named_looks
 from handvae.evaluation.reading import read
+from handvae.evaluation.spread_scales import fit_spread_scales
 from handvae.evaluation.study import report
 from handvae.systems.cm_vae import CmVae
 from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceVae
-from handvae.systems.system import Generator
-from handvae.training.checkpoint import WEIGHTS, Model, load_model, save_model
+from handvae.systems.system import Generator, Reader
+from handvae.training.checkpoint import WEIGHTS, Model, keep_spread_scales, load_model, save_model
 from handvae.training.looks import read_looks, write_looks
 
 CARD = """# {name}
@@ -60,7 +62,8 @@ def described(model: Model) -> tuple[str, str, str]:
     """What kind of system a model is, what it reads and what it gives."""
     system = model.system
     crop = f"a square RGB crop of one {system.spec.sides} hand (the joints' box times {system.crop.margin}); other hands are mirrored first"
-    flat = "21 joints in 2D with a spread that is not calibrated"
+    spread = spread_of(model.reader)
+    flat = f"21 joints in 2D with a spread that is {spread}"
     match system:
         case PoseAppearanceVae(config=config):
             kind = f"{config.latent} latent, pose input {config.pose_input}"
@@ -71,10 +74,18 @@ def described(model: Model) -> tuple[str, str, str]:
             kind = f"cm-VAE, pairs {', '.join('-'.join(pair) for pair in config.pairs)}, KL times {config.kl_weight:g}"
             joints = f"21 2D joints of a left or right hand in the crop that is cut round them (their box times {system.crop.margin})"
             reads = {"rgb": crop, "2d": joints}
-            solid = f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread"
+            solid = f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread, {spread}"
             return kind, "; ".join(reads[modality] for modality in config.encoded if modality in reads), solid
         case _:
             raise UserError(model.path, f"is a {model.header.system}, which has no card yet", "describe it in runs/ship.py")
+
+
+def spread_of(system: Reader) -> str:
+    """What its spread is."""
+    if not system.spread_scales:
+        return "not calibrated"
+    known = ", ".join(f"{name} on {scale.fitted_on}" for name, scale in system.spread_scales.items())
+    return f"calibrated ({known}), too narrow for hands that are harder than those"
 
 
 def for_reading(system: CmVae) -> CmVae:
@@ -93,14 +104,19 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--split", default="test")
+    parser.add_argument("--spread-from", type=Path, help="hands to calibrate the spread on, all splits; neither trained nor measured on")
     parser.add_argument("--trained-on", default=PHOTOS, help="for the card: what the pictures were, and what the model is not for")
     options = parser.parse_args()
     model = load_model(options.run)
-    header, system, (kind, reads, gives) = model.header, model.system, described(model)
+    header, system, (kind, reads, _) = model.header, model.system, described(model)
     if isinstance(system, CmVae) and len(system.config.encoded) > 1:
         system = for_reading(system)
     target = WEIGHTS / f"{options.name}.safetensors"
     save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
+    if options.spread_from is not None:
+        fitted = fit_spread_scales(load_model(target).reader, open_data(options.spread_from, None), options.spread_from.resolve().name)
+        keep_spread_scales(load_model(target), {name: found.scale for name, found in fitted.items()})
+    _, _, gives = described(load_model(target))
     shipped, data = load_model(target).reader, open_data(options.dataset, options.split)
     measures = report([Study(options.name, shipped, data, read(shipped, data))], None).columns[0].measures
     rows = ["| metric | value | N | protocol |", "|---|---|---|---|"]

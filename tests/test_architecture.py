@@ -28,8 +28,8 @@ LEVELS = (
 )
 """A room imports from its own level and from those before it."""
 
-SYSTEMS_SHARED = {"system", "pose_appearance", "joint_reader", "dvae"}
-"""What the loop asks of a system, the networks that several are trained from, how joints are taught to several, what dVAE's tasks share."""
+SYSTEMS_SHARED = {"system", "spread", "pose_appearance", "joint_reader", "dvae"}
+"""What the loop asks of a system, its spread's scale, networks that several share, how joints are taught, what dVAE's tasks share."""
 
 LONG_FILES: dict[str, str] = {}
 """Files above 400 lines, each with its reason."""

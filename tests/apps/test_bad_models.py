@@ -133,6 +133,49 @@ HEADERS = {
 }  # fmt: skip
 
 
+def scale(**changes: object) -> dict[str, object]:
+    return {"factor": [1.0, 1.0], "floor": [0.0, 0.0], "fitted_on": "hands"} | changes
+
+
+SCALES = {
+    "infinite": ({"image": scale(factor=[1e400, 1.0])}, "a factor and a floor"),
+    "negative": ({"image": scale(floor=[0.0, -0.1])}, "a factor and a floor"),
+    "huge": ({"image": scale(factor=[1e30, 1.0])}, "a factor and a floor"),
+    "unequal": ({"image": scale(floor=[0.0])}, "a factor and a floor"),
+    "three axes": ({"image": scale(factor=[1.0] * 3, floor=[0.0] * 3)}, "has 3 axes, poses have 2"),
+    "no axis": ({"image": scale(factor=[], floor=[])}, "has 0 axes"),
+    "a word": ({"image": scale(factor=["wide", 1.0])}, "image.factor.0: Input should be a valid number"),
+    "half": ({"image": {"factor": [1.0, 1.0]}}, "image.floor: Field required"),
+    "unknown field": ({"image": scale(colour="red")}, "unknown field colour"),
+    "other input": ({"depth": scale()}, "one for 'depth'"),
+    "no input": ({"": scale()}, "one for ''"),
+    "of nothing": ({"image": scale(fitted_on="")}, "on which hands"),
+    "many lines": ({"image": scale(fitted_on="one\ntwo")}, "one line"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", SCALES)
+def test_a_scale_of_spread_that_cannot_be_one_is_named(fault, header, altered, refused_model):
+    kept, words = SCALES[fault]
+    header["spread_scales"] = kept
+    line = refused_model(altered(text=json.dumps(header).replace("Infinity", "1e400")))
+    assert "header field spread_scales" in line
+    assert words in line
+
+
+@pytest.mark.parametrize("kept", [[], {"image": [1.0, 1.0]}, {"image": scale(factor=[float("nan"), 1.0])}], ids=["list", "numbers", "NaN"])
+def test_scales_of_spread_of_another_form_are_a_damaged_header(kept, header, altered, refused_model):
+    header["spread_scales"] = kept
+    assert "header is damaged" in refused_model(altered(header))
+
+
+def test_a_model_from_before_scales_of_spread_were_kept_is_read(header, altered, handvae, tiny_set, tmp_path):
+    assert header.pop("spread_scales") == {}
+    code, _, error = handvae("estimate", tiny_set / "images" / "000.png", "--model", altered(header), "--out", tmp_path / "out")
+    assert code == 0, error
+    assert "not calibrated" in (tmp_path / "out" / "estimate.json").read_text()
+
+
 @pytest.mark.parametrize("fault", HEADERS)
 def test_a_header_that_cannot_be_followed_is_named(fault, header, altered, refused_model):
     spoil, words = HEADERS[fault]

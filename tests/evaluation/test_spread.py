@@ -7,6 +7,7 @@ import torch
 
 from handvae.evaluation.measure import Stated
 from handvae.evaluation.spread import LEVELS, coverage, cross_fitted, crps, fit_spread_scale, spread_measures
+from handvae.systems.spread import SpreadScale
 
 COUNT = 800
 
@@ -64,8 +65,8 @@ def test_factor_and_floor_are_found_for_each_kind_of_coordinate(errors, spread, 
     """Errors are of spread^2 = (3 claimed)^2 + 0.4^2 in x, and of the claim halved, without a floor, in y."""
     claimed = torch.stack([(spread[..., 0].square() - 0.16).sqrt() / 3, 2 * spread[..., 1]], -1)
     scale = fit_spread_scale(errors, claimed, valid)
-    assert scale.factor.tolist() == pytest.approx([3, 0.5], rel=0.04)
-    assert scale.floor.tolist() == pytest.approx([0.4, 0], abs=0.12)
+    assert scale.factor == pytest.approx([3, 0.5], rel=0.04)
+    assert scale.floor == pytest.approx([0.4, 0], abs=0.12)
     assert values(errors, scale(claimed), valid)["spread_coverage"] == pytest.approx(68.27, abs=1)
 
 
@@ -80,18 +81,32 @@ def test_claims_of_certainty_do_not_spoil_the_others(errors, spread, valid):
     assert math.isfinite(values(errors, claimed, valid)["spread_nll"])
 
 
-def test_no_scale_has_a_higher_likelihood_on_the_hands_it_was_fitted_on(errors, spread, valid):
+def test_no_scale_has_a_lower_crps_on_the_hands_it_was_fitted_on(errors, spread, valid):
     claimed = spread.square() / 4
     scale = fit_spread_scale(errors, claimed, valid)
-    best = values(errors, scale(claimed), valid)["spread_nll"]
-    for change in (0.97, 1.03):
-        assert best < values(errors, scale(claimed) * change, valid)["spread_nll"]
+    best = values(errors, scale(claimed), valid)["spread_crps"]
+    for factor, floor in ((0.9, 1), (1.1, 1), (1, 0.9), (1, 1.1)):
+        other = SpreadScale(tuple(factor * value for value in scale.factor), tuple(floor * value for value in scale.floor))
+        assert best < values(errors, other(claimed), valid)["spread_crps"]
+
+
+def test_a_few_errors_that_are_far_too_large_do_not_widen_the_rest(errors, spread, valid):
+    """One hand in fifty is wholly mistaken: the others' coverage stays near 68.3 %."""
+    mistaken = errors.clone()
+    mistaken[::50] *= 20
+    scaled = fit_spread_scale(mistaken, spread / 3, valid)(spread / 3)
+    assert values(errors, scaled, valid)["spread_coverage"] == pytest.approx(68.27, abs=3)
+
+
+def test_a_model_that_claims_to_be_certain_everywhere_gets_the_spread_of_its_errors(errors, spread, valid):
+    scaled = fit_spread_scale(errors, torch.zeros_like(spread), valid)(torch.zeros_like(spread))
+    assert values(errors, scaled, valid)["spread_coverage"] == pytest.approx(68.27, abs=3)
 
 
 def test_labels_that_are_missing_have_no_say(errors, spread, valid):
     spoilt = errors.masked_fill(~valid[..., None], 1e6)
     assert values(spoilt, spread, valid) == values(errors, spread, valid)
-    assert torch.equal(fit_spread_scale(spoilt, spread, valid).factor, fit_spread_scale(errors, spread, valid).factor)
+    assert fit_spread_scale(spoilt, spread, valid) == fit_spread_scale(errors, spread, valid)
 
 
 def test_a_cross_fitted_hand_never_sees_its_own_persons_errors(errors, spread, valid):

@@ -1,4 +1,4 @@
-"""`handvae estimate`: poses from photos, depth pictures or 2D joints, with an overlay, a 3D plot, JSON and the spread that is claimed."""
+"""`handvae estimate`: poses from photos, depth pictures or 2D joints, with an overlay, a 3D plot, JSON and their spread."""
 
 import json
 from collections.abc import Sequence
@@ -70,11 +70,15 @@ class Estimate:
     joints_px: np.ndarray
     """(21, 2)."""
     spread_px: np.ndarray
-    """(21,) standard deviation claimed by the model; not calibrated."""
+    """(21,) standard deviation of a coordinate."""
     joints_bones: np.ndarray | None
     """(21, 3), root-relative, in bone units; only of a 3D model."""
     spread_bones: np.ndarray | None = None
     """(21, 3) standard deviations, likewise."""
+    calibrated_on: str = ""
+    """Of the spread, see `Prediction`."""
+    lifted_on: str | None = None
+    """The same of the 3D joints' spread, where another model read them."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -123,7 +127,7 @@ def lifted(found: Estimate, lifter: Reader, side: str) -> Estimate:
     hand = FlatHand(torch.from_numpy(found.joints_px), torch.ones(len(found.joints_px), dtype=torch.bool), side)
     mirror = lifter.spec.sides != "both" and side != lifter.spec.sides
     solid = estimate(lifter, see_joints(found.photo.path, hand, None, lifter.crop, mirror), side)
-    return replace(found, joints_bones=solid.joints_bones, spread_bones=solid.spread_bones)
+    return replace(found, joints_bones=solid.joints_bones, spread_bones=solid.spread_bones, lifted_on=solid.calibrated_on)
 
 
 def parse_box(text: str | None) -> Box | None:
@@ -189,12 +193,12 @@ def estimate(system: Reader, photo: Seen, side: str = "right", beside: Sequence[
     px = system.crop.size_px / 2 / float(torch.linalg.det(photo.affine[:, :2]).abs().sqrt())
     if system.pose == "2d":
         spread = prediction.spread[0].square().mean(-1).sqrt() * px
-        return Estimate(photo, joints.numpy(), spread.numpy(), None)
+        return Estimate(photo, joints.numpy(), spread.numpy(), None, calibrated_on=prediction.calibrated_on)
     # bone units; their size in the picture is known from where the joints lie there
     solid = (prediction.joints[0] * torch.tensor([-1.0 if photo.mirrored else 1.0, 1.0, 1.0])).numpy()
     extent = (prediction.joints[0, :, :2].amax(0) - prediction.joints[0, :, :2].amin(0)).max()
     spread = prediction.spread[0].square().mean(-1).sqrt() * float((joints.amax(0) - joints.amin(0)).max() / extent)
-    return Estimate(photo, joints.numpy(), spread.numpy(), solid, prediction.spread[0].numpy())
+    return Estimate(photo, joints.numpy(), spread.numpy(), solid, prediction.spread[0].numpy(), prediction.calibrated_on)
 
 
 def _read(system: Reader, photos: Sequence[Seen], side: str) -> Prediction:
@@ -246,11 +250,20 @@ def _entry(found: Estimate, overlay_name: str, side: str, unit_mm: float | None)
         "overlay": overlay_name,
         "keypoints": np.round(found.joints_px, 3).tolist(),
         "spread_px": np.round(found.spread_px, 3).tolist(),
-        "spread_is": "standard deviation claimed by the model, not calibrated",
+        "spread_is": _said(found.calibrated_on),
     }
     if found.joints_bones is not None and found.spread_bones is not None:
         named = {"keypoints_3d": found.joints_bones, "spread_3d": found.spread_bones}
         entry |= {f"{name}_bone_units": np.round(values, 4).tolist() for name, values in named.items()}
         if unit_mm:
             entry |= {f"{name}_mm": np.round(values * unit_mm, 3).tolist() for name, values in named.items()}
+    if found.lifted_on is not None:
+        entry["spread_3d_is"] = f"{_said(found.lifted_on)}; the 2D joints are taken as exact"
     return entry
+
+
+def _said(calibrated_on: str) -> str:
+    """What a spread is, for people."""
+    return (
+        f"standard deviation, calibrated on {calibrated_on}" if calibrated_on else "standard deviation claimed by the model, not calibrated"
+    )

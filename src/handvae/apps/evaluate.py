@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +24,10 @@ from handvae.evaluation.features import SHIPPED, InceptionFeatures, cache_folder
 from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
 from handvae.evaluation.metrics import METRICS
 from handvae.evaluation.reading import read
+from handvae.evaluation.spread_scales import FittedScale, fit_spread_scales
 from handvae.evaluation.study import Report, Study, report
 from handvae.files import write_text_atomically
-from handvae.training.checkpoint import Model, find_model, load_model
+from handvae.training.checkpoint import WEIGHTS, Model, find_model, keep_spread_scales, load_model
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class Options:
     """Folder for report.json and report.html."""
     curves: Path | None = None
     """Published PCK curves to draw beside those of 3D models: JSON, {name: {"x": [errors in mm], "y": [shares of joints]}, ...}."""
+    keep_spread: bool = False
+    """Fit how large the model's spread is to be on these hands, and keep that in the model's file: wherever it is used, its spread is then
+    calibrated. Take hands that it was not trained on and that nothing else is measured on. The numbers printed are those from before."""
     inception_weights: Path | None = None
     """File of the FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): adds fid and kid to `sets`."""
     seed: int = 0
@@ -71,6 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     data = open_data(Path(dataset), options.split, options.protocol)
     for model in models:
         _fits(model, data, dataset)
+    fitted = fit_spread(models, data, Path(dataset)) if options.keep_spread else {}
     labels = _labels(models)
     spaces = () if options.inception_weights is None else (InceptionFeatures(options.inception_weights),)
     cache = cache_folder() if spaces else None
@@ -88,6 +94,8 @@ def main(arguments: Sequence[str]) -> None:
         write_text_atomically(options.report / "report.json", json.dumps(content, indent=2))
         write_text_atomically(options.report / "report.html", page)
         print(f"report: {options.report / 'report.html'}")
+    if fitted:
+        keep_spread(models[0], fitted)
 
 
 def _metrics(text: str) -> tuple[str, ...] | None:
@@ -99,6 +107,31 @@ def _metrics(text: str) -> tuple[str, ...] | None:
         if name not in METRICS:
             raise UserError("--metrics", f"no metric {name!r}", f"there are {', '.join(METRICS)}, or all")
     return names
+
+
+def fit_spread(models: Sequence[Model], data: HandData, dataset: Path) -> dict[str, FittedScale]:
+    """The scales of a model's spread on these hands.
+
+    Raises:
+        UserError: several models are given, or one whose file is not to be written, or no scale can be fitted.
+    """
+    if len(models) > 1:
+        raise UserError("--keep-spread", f"{len(models)} models are given", "give one model and a data set")
+    (model,) = models
+    if model.path.resolve().parent == WEIGHTS.resolve():
+        raise UserError(model.path, "is shipped with the package and stays as it is", "copy the file and name your copy")
+    if not os.access(model.path, os.W_OK):
+        raise UserError(model.path, "may not be written", "copy the file and name your copy")
+    return fit_spread_scales(model.reader, data, dataset.resolve().name)
+
+
+def keep_spread(model: Model, fitted: Mapping[str, FittedScale]) -> None:
+    """Write the scales into the model's file, and say what they do."""
+    keep_spread_scales(model, {name: found.scale for name, found in fitted.items()})
+    for name, found in fitted.items():
+        inside = f"{found.claimed_coverage:.1f} % of coordinates within one deviation as claimed, {found.coverage:.1f} % calibrated"
+        print(f"spread of {name}: {inside} (68.3 % is right; each half scaled as fits the other, N = {found.hands})")
+    print(f"kept in {model.path}")
 
 
 def _fits(model: Model, data: HandData, dataset: str) -> None:

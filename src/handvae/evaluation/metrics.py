@@ -121,26 +121,27 @@ def picture(study: Study) -> Outcome:
 
 
 def spread(study: Study) -> Outcome:
-    """Whether the errors are as large as the model claims, and after a scale fitted on other people."""
+    """Whether the errors are as large as the spread that the model gives, and after a scale fitted on other people."""
     reading, unit = study.reading, study.reading.unit
     errors, claimed, valid = reading.predicted - reading.truth, reading.spread, reading.valid
     group = torch.arange(len(errors)) if reading.subject is None or len(reading.subject.unique()) < 2 else reading.subject
     scaled = cross_fitted(errors, claimed, valid, group, study.seed)
     people = "hands" if group is not reading.subject else "people"
     place = f"{reading.crop.size_px} px crop" if reading.flat else f"root {study.system.root}, bone units"
-    as_claimed = Stated(f"spread as the model claims it; {place}, all labelled joints")
+    given = f"calibrated on {reading.calibrated_on}" if reading.calibrated_on else "as the model claims it"
+    as_given = Stated(f"spread {given}; {place}, all labelled joints")
     after = Stated(f"spread scaled, factor and floor an axis, as fits the other half of the {people}; {place}, all labelled joints")
     scale = fit_spread_scale(errors, claimed, valid)
-    how = Stated(f"sqrt((factor * spread)^2 + floor^2) that fits these hands' errors: likeliest Gaussian; {place}, all labelled joints")
+    how = Stated(f"sqrt((factor * spread)^2 + floor^2) that fits these hands' errors: lowest CRPS; {place}, all labelled joints")
     n, axes = len(errors), "xyz"[: errors.shape[-1]]
     measures = (
-        *spread_measures(errors, claimed, valid, unit=unit, protocol=as_claimed),
+        *spread_measures(errors, claimed, valid, unit=unit, protocol=as_given),
         *spread_measures(errors, scaled, valid, unit=unit, name="spread_scaled", protocol=after),
-        *(Measure(f"spread_factor_{axis}", value, "", n, how) for axis, value in zip(axes, scale.factor.tolist(), strict=True)),
-        *(Measure(f"spread_floor_{axis}", value, unit, n, how) for axis, value in zip(axes, scale.floor.tolist(), strict=True)),
+        *(Measure(f"spread_factor_{axis}", value, "", n, how) for axis, value in zip(axes, scale.factor, strict=True)),
+        *(Measure(f"spread_floor_{axis}", value, unit, n, how) for axis, value in zip(axes, scale.floor, strict=True)),
     )
     curves = (
-        Curve(f"{study.name}, as claimed", LEVELS, tuple(coverage(errors, claimed, valid).tolist())),
+        Curve(f"{study.name}, as given", LEVELS, tuple(coverage(errors, claimed, valid).tolist())),
         Curve(f"{study.name}, scaled", LEVELS, tuple(coverage(errors, scaled, valid).tolist())),
         Curve("calibrated", (0.0, 1.0), (0.0, 1.0), "dashed"),
     )

@@ -28,7 +28,9 @@ class Reading:
     truth: Float[Tensor, "batch joint axis"]
     predicted: Float[Tensor, "batch joint axis"]
     spread: Float[Tensor, "batch joint axis"]
-    """Standard deviation that the model claims."""
+    """Standard deviation that the model gives."""
+    calibrated_on: str
+    """See `Prediction`."""
     valid: Bool[Tensor, "batch joint"]
     squared_error: Float[Tensor, " batch"]
     """Mean over the picture of the squared error of its reconstruction; NaN for a hand with joints missing, which cannot be asked for,
@@ -81,7 +83,7 @@ def read(system: Reader, data: HandData) -> Reading:
         return None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
 
     names = ("truth", "predicted", "spread", "valid", "squared_error", "appearance", "scale_mm", "joints_px")
-    return Reading(system.crop, **{name: joined(name) for name in names}, subject=subject)
+    return Reading(system.crop, **{name: joined(name) for name in names}, calibrated_on=parts[0].calibrated_on, subject=subject)
 
 
 def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
@@ -102,7 +104,8 @@ def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
         truth, predicted, spread, scale = joints, prediction.joints, prediction.spread, scale_bone(solid)
         if system.unit_mm is not None:
             scale = torch.full_like(scale, system.unit_mm)
-    return Reading(system.crop, truth, predicted, spread, valid, squared, appearance, hands.subject, scale, hands.joints_2d)
+    about, more = prediction.calibrated_on, (squared, appearance, hands.subject, scale, hands.joints_2d)
+    return Reading(system.crop, truth, predicted, spread, about, valid, *more)
 
 
 def pictures(data: HandData, rows: Int[Tensor, " rows"], crop: Crop) -> Iterator[Float[Tensor, "some 3 size size"]]:

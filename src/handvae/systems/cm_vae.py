@@ -332,18 +332,11 @@ class CmVae(Reader):
 
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
         """Read poses from pictures, of a model whose input is RGB."""
-        return self.estimate(Hands(image=image))
+        return self.claim(Hands(image=image))
 
     @torch.no_grad()
-    def estimate(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
-        """Read poses from crops.
-
-        Args:
-            hands: crops, with their sides where the model is to be told.
-            inputs: what to read; the model's own input if not given. Several are fused, and each hand does without those it lacks.
-        """
-        if not set(inputs) <= set(self.inputs):
-            raise ValueError(f"this model reads {', '.join(self.inputs)}, not {', '.join(inputs)}")
+    def claim(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
+        """Read poses from crops; several inputs are fused, and each hand does without those it lacks."""
         chosen: Sequence[Modality] = [modality for modality in self.config.encoded if SOURCES[modality] in inputs]
         chosen = chosen or [self.config.input]
         posterior = fuse([self.encode(hands, modality) for modality in chosen], [self.there(hands, modality) for modality in chosen])

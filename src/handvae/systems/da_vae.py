@@ -330,10 +330,10 @@ class DaVae(Reader):
 
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
         """Read poses from pictures, as seen by a camera that looks straight at the hand."""
-        return self.estimate(Hands(image=image))
+        return self.claim(Hands(image=image))
 
     @torch.no_grad()
-    def estimate(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
+    def claim(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from the pictures of crops, before the camera as it was where its intrinsics are given."""
         (image,) = hands.need("image")
         latent = self.encode(image)

@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import combinations
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -14,6 +16,7 @@ from handvae.data.view import Crop, PixelField
 from handvae.hand import Root
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
+from handvae.systems.spread import SpreadScale
 
 Input = Literal["image", "depth", "joints_2d"]
 """Fields of `Hands` that poses are read from."""
@@ -32,11 +35,13 @@ class Losses:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Poses read from pictures, in crop units (2D) or bone units (3D)."""
+    """Poses that were read, in crop units (2D) or bone units (3D)."""
 
     joints: Float[Tensor, "batch joint axis"]
     spread: Float[Tensor, "batch joint axis"]
-    """Standard deviation that the model claims; not calibrated."""
+    """Standard deviation of each coordinate."""
+    calibrated_on: str = ""
+    """The hands on which the spread was made as large as the errors; empty where it is as the network claims."""
 
 
 def predict_by_samples(posterior: RandomVariable, decode: Callable[[Tensor], Tensor], samples: int) -> Prediction:
@@ -128,6 +133,8 @@ class Reader(System):
     """All that it can read poses from, the usual one first; where there are several, each alone or some together."""
     root: Root = "wrist"
     """What 3D joints are relative to."""
+    spread_scales: Mapping[str, SpreadScale] = MappingProxyType({})
+    """What makes the claimed spread as large as the errors, by what is read (`asked`); kept with the model once it is fitted."""
 
     @property
     def unit_mm(self) -> float | None:
@@ -153,19 +160,63 @@ class Reader(System):
 
     @abstractmethod
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
-        """Read poses from pictures in [0, 1] alone."""
+        """Read poses from pictures in [0, 1] alone, the spread as the network claims it."""
+
+    def claim(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
+        """Read poses from crops, the spread as the network claims it.
+
+        Systems that read other things than pictures, or need to be told the side, do so here. Arguments are those of `estimate`.
+        """
+        (image,) = hands.need("image")
+        return self.predict(image)
 
     def estimate(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
-        """Read poses from crops; systems that read other things than pictures, or need to be told the side, do so here.
+        """Read poses from crops; where the model keeps a scale for what is read, the spread is calibrated.
 
         Args:
             hands: crops, with their sides where the system is to be told.
             inputs: out of `self.inputs`, what to read; the usual one if not given.
         """
+        scale, claimed = self.spread_scales.get(self.asked(inputs)), self.claim(hands, inputs)
+        if scale is None:
+            return claimed
+        spread = scale(claimed.spread)
+        if self.root_joint is not None:
+            spread[:, self.root_joint] = claimed.spread[:, self.root_joint]
+        return replace(claimed, spread=spread, calibrated_on=scale.fitted_on)
+
+    def asked(self, inputs: Sequence[Input] = ()) -> str:
+        """What is read, in one word: `image`, `joints_2d`, `image+joints_2d`."""
         if not set(inputs) <= set(self.inputs):
             raise ValueError(f"this system reads {', '.join(self.inputs)}, not {', '.join(inputs)}")
-        (image,) = hands.need("image")
-        return self.predict(image)
+        return "+".join(one for one in self.inputs if one in (inputs or self.inputs[:1]))
+
+    @property
+    def input_sets(self) -> tuple[tuple[Input, ...], ...]:
+        """Each of `inputs` alone, and all that may be read together."""
+        return tuple(some for count in range(1, len(self.inputs) + 1) for some in combinations(self.inputs, count))
+
+    @property
+    def root_joint(self) -> int | None:
+        """The joint that 3D joints are relative to: 0 by definition, so its errors say nothing and its spread is left as claimed."""
+        return {"wrist": 0, "middle_mcp": 9}.get(self.root) if self.pose == "3d" else None
+
+    def take_spread_scales(self, scales: Mapping[str, SpreadScale]) -> None:
+        """Calibrate the spread by these from now on.
+
+        Raises:
+            ValueError: one is for inputs that the system does not read, or of another number of axes.
+        """
+        axes = 2 if self.pose == "2d" else 3
+        names = [self.asked(inputs) for inputs in self.input_sets]
+        for name, scale in scales.items():
+            if name not in names:
+                raise ValueError(f"there is one for {name!r}, and the system reads {', '.join(names)}")
+            if not scale.fitted_on:
+                raise ValueError(f"that of {name} does not say on which hands it was fitted")
+            if len(scale.factor) != axes:
+                raise ValueError(f"that of {name} has {len(scale.factor)} axes, poses have {axes}")
+        self.spread_scales = dict(scales)
 
 
 class Judge(Reader):

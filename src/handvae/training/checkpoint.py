@@ -4,7 +4,8 @@ A file is written beside its final name, flushed and renamed: it is there whole 
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from handvae.errors import UserError
 from handvae.files import write_atomically
 from handvae.systems.build import CONFIGS, SystemConfig, build_system, system_name
 from handvae.systems.pose_appearance import PoseAppearanceVae
+from handvae.systems.spread import SpreadScale
 from handvae.systems.system import Generator, Reader, System
 
 Kind = TypeVar("Kind")
@@ -43,6 +45,8 @@ class Header:
     preset: str = ""
     summary: dict[str, float] = field(default_factory=dict)
     """What the system measured on its training pictures, such as the moments of its latent."""
+    spread_scales: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What calibrates the spread of the joints it reads, by what it reads; of files older than that, empty."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,31 @@ def save_model(
         dtype: store floats in this type (float16 halves the file).
         state: weights to write instead of the system's present ones.
     """
-    header = Header(
-        system_name(system.config), asdict(system.config), asdict(system.spec), asdict(system.crop), FORMAT, steps, preset, summary or {}
-    )
+    kept = system.spread_scales if isinstance(system, Reader) and state is None else {}
+    config, spec, crop = (asdict(part) for part in (system.config, system.spec, system.crop))
+    header = Header(system_name(system.config), config, spec, crop, FORMAT, steps, preset, summary or {}, _as_dicts(kept))
     tensors = {}
     for name, tensor in (state or system.state_dict()).items():
         kept = tensor.detach().to("cpu", dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype)
         tensors[name] = kept.clone(memory_format=torch.contiguous_format)
     write_atomically(path, lambda beside: save_file(tensors, beside, metadata={KEY: json.dumps(asdict(header))}))
+
+
+def keep_spread_scales(model: Model, scales: Mapping[str, SpreadScale]) -> None:
+    """Write a model's file again with these scales, in place of any it had; all else stays as it is, the weights bit for bit.
+
+    Raises:
+        UserError: the file cannot be written; it is then as it was.
+    """
+    path = model.path.resolve()  # what a link points at
+    header = replace(model.header, spread_scales=_as_dicts(scales))
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() | {KEY: json.dumps(asdict(header))}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        write_atomically(path, lambda beside: save_file(tensors, beside, metadata=metadata))
+    except (SafetensorError, OSError) as error:
+        raise UserError(path, f"cannot be written again ({error})", "copy it to where there is room and leave to write") from error
 
 
 def find_model(name: str) -> Path:
@@ -138,10 +159,8 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
     try:
         system = build_system(_config(header), _checked(DataSpec, header.spec), _checked(Crop, header.crop))
     except (ValueError, TypeError, RuntimeError, LookupError, MemoryError) as error:
-        first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else {"loc": (), "msg": error}
-        where = ".".join(str(part) for part in first["loc"])
-        reason = " ".join(str(first["msg"]).split())
-        raise UserError(path, f"header field {where or 'config'}: {reason}", "read it with the version that wrote it") from error
+        raise UserError(path, f"header field {_said('', error)}", "read it with the version that wrote it") from error
+    _take_spread_scales(path, system, header)
     _load_tensors(path, system, tensors)
     system.eval().requires_grad_(False)
     return Model(system.to(device, memory_format=torch.channels_last), header, path)  # pyright: ignore[reportCallIssue]
@@ -217,6 +236,30 @@ def _checked(kind: type[Kind], values: dict[str, Any]) -> Kind:
     if unknown:
         raise ValueError(f"unknown field {sorted(unknown)[0]}")
     return TypeAdapter(kind).validate_python(values)
+
+
+def _said(inside: str, error: Exception) -> str:
+    """The first fault that an error names, on one line, after the field it is in."""
+    first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else {"loc": (), "msg": error}
+    where = ".".join(str(part) for part in (inside, *first["loc"]) if part != "")
+    return f"{where or 'config'}: {' '.join(str(first['msg']).split())}"
+
+
+def _as_dicts(scales: Mapping[str, SpreadScale]) -> dict[str, dict[str, Any]]:
+    return {name: asdict(scale) for name, scale in scales.items()}
+
+
+def _take_spread_scales(path: Path, system: System, header: Header) -> None:
+    where = "spread_scales"
+    try:
+        scales = {}
+        for name, values in header.spread_scales.items():
+            where = f"spread_scales.{name}"
+            scales[name] = _checked(SpreadScale, values)
+        if isinstance(system, Reader):
+            system.take_spread_scales(scales)
+    except ValueError as error:  # pydantic's too
+        raise UserError(path, f"header field {_said(where, error)}", "fetch or train the model again") from error
 
 
 def _load_tensors(path: Path, system: System, tensors: dict[str, Tensor]) -> None:

@@ -25,11 +25,14 @@ from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.geometry import apply_affine, invert_affine
 from handvae.hand import JOINT_NAMES, LEFT, RIGHT, HandShape
+from handvae.noise import Noise
 from handvae.systems.system import Input, Prediction, Reader
 from handvae.training.checkpoint import load_model
 
 DETECTOR, LIFTER = "detector-64", "lifting"
 """The shipped models that read photos, and 2D joints."""
+LIKELY = 16
+"""Draws from what was read in 2D whose lifted joints tell how unsure it leaves the 3D joints."""
 WORDS: dict[Input, str] = {"image": "a photo", "depth": "a depth picture", "joints_2d": "a JSON file of 2D joints"}
 """What models read."""
 
@@ -123,11 +126,22 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def lifted(found: Estimate, lifter: Reader, side: str) -> Estimate:
-    """The same hand with 3D joints, read from its 2D joints; what the 2D reading is unsure of, the 3D spread does not know."""
-    hand = FlatHand(torch.from_numpy(found.joints_px), torch.ones(len(found.joints_px), dtype=torch.bool), side)
+    """The same hand with 3D joints, read from its 2D joints.
+
+    Their variance is the lifter's, given 2D joints, and that of the 3D joints lifted from others that the 2D reading holds as likely.
+    """
     mirror = lifter.spec.sides != "both" and side != lifter.spec.sides
-    solid = estimate(lifter, see_joints(found.photo.path, hand, None, lifter.crop, mirror), side)
-    return replace(found, joints_bones=solid.joints_bones, spread_bones=solid.spread_bones, lifted_on=solid.calibrated_on)
+
+    def lift(joints_px: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+        hand = FlatHand(torch.from_numpy(joints_px), torch.ones(len(joints_px), dtype=torch.bool), side)
+        solid = estimate(lifter, see_joints(found.photo.path, hand, None, lifter.crop, mirror), side)
+        assert solid.joints_bones is not None and solid.spread_bones is not None  # noqa: PT018 (for the type checker)
+        return solid.joints_bones, solid.spread_bones, solid.calibrated_on
+
+    joints, spread, lifted_on = lift(found.joints_px)
+    draws = Noise(0).normal(LIKELY, *found.joints_px.shape).numpy() * found.spread_px[:, None]
+    likely = np.stack([lift(found.joints_px + draw)[0] for draw in draws])
+    return replace(found, joints_bones=joints, spread_bones=np.sqrt(np.square(spread) + likely.var(0, ddof=1)), lifted_on=lifted_on)
 
 
 def parse_box(text: str | None) -> Box | None:
@@ -258,7 +272,7 @@ def _entry(found: Estimate, overlay_name: str, side: str, unit_mm: float | None)
         if unit_mm:
             entry |= {f"{name}_mm": np.round(values * unit_mm, 3).tolist() for name, values in named.items()}
     if found.lifted_on is not None:
-        entry["spread_3d_is"] = f"{_said(found.lifted_on)}; the 2D joints are taken as exact"
+        entry["spread_3d_is"] = f"{_said(found.lifted_on)}; what the 2D joints are unsure of is added"
     return entry
 
 

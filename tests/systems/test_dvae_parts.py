@@ -84,6 +84,15 @@ def test_the_trunk_of_looks_does_not_see_the_poses_error(system, seen):
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in of_pose.parameters())
 
 
+@pytest.mark.parametrize(("weight", "looks_learn"), [(0.0, False), (0.5, True)], ids=["picture", "own decoders"])
+def test_embedded_looks_learn_from_their_own_decoders_alone(weight, looks_learn, system, seen):
+    system.config = replace(CONFIG, factor_weight=weight, beta=0.0)
+    (phase,) = system.step(seen, "embed", Noise(0))
+    phase.losses.total.backward()
+    learn = [any(p.grad is not None and p.grad.abs().max() > 0 for p in trunk.parameters()) for trunk in system.image_encoder.encoders]
+    assert learn == [True, looks_learn]
+
+
 @pytest.mark.parametrize(("part", "own"), [(0, HAND), (1, GROUND)], ids=["hand", "ground"])
 def test_the_error_of_a_part_reaches_its_own_nets_and_its_own_code(part, own, system, seen, z):
     z.requires_grad_()

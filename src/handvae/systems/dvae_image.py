@@ -169,7 +169,8 @@ class DvaeImage(Dvae, Generator):
         draw = noise.normal(len(batch), self.config.factor_dims * (1 + len(self.way.parts))).to(image.device)
         if stage == "embed":
             posterior = self.image_encoder(image - 0.5)
-            yield Phase(self.objective(batch, posterior, posterior.sample(noise=draw), self.beta), "image")
+            layered = self.config.content == "parts"
+            yield Phase(self.objective(batch, posterior, posterior.sample(noise=draw), self.beta, looks_held=layered), "image")
             return
         of_pose = self.pose_encoder(self.joints_of(batch))
         of_content = [encode(view.picture) for encode, view in zip(self.content_encoders, self.views(batch), strict=True)]
@@ -189,13 +190,20 @@ class DvaeImage(Dvae, Generator):
         hand = (seen != BACKGROUND).to(source)
         return tuple(ContentView((source - 0.5) * shown, shown) for shown in (hand, 1 - hand))
 
-    def objective(self, hands: Hands, posterior: RandomVariable, z: Float[Tensor, "batch latent"], beta: float) -> DvaeLosses:
-        """Eq. (2), (4) or (6): all that is decoded from z, and the KL; over hands whose poses are known."""
+    def objective(
+        self, hands: Hands, posterior: RandomVariable, z: Float[Tensor, "batch latent"], beta: float, *, looks_held: bool = False
+    ) -> DvaeLosses:
+        """Eq. (2), (4) or (6): all that is decoded from z, and the KL; over hands whose poses are known.
+
+        `looks_held`: the whole picture teaches the pose's part alone, the looks learn from their own decoders. While poses are read badly,
+        looks that the whole picture teaches would make up for an outline in the wrong place: washed out, and no looks of any hand.
+        """
         config, (image,) = self.config, hands.need("image")
         whole = self.labelled(hands).all(1)
         bone = self.bones_mm(hands, whole)
         of_pose, *of_content = self.split(z)
-        picture, cover = self.layers(z)
+        part = self.config.factor_dims
+        picture, cover = self.layers(torch.cat([z[:, :part], z[:, part:].detach()], 1) if looks_held else z)
         x = mean_over(squared(picture, image - 0.5), whole)
         y1 = mean_over(squared(self.pose_decoder(of_pose), self.joints_of(hands), bone), whole)
         y2 = torch.zeros_like(x)

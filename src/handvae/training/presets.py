@@ -104,6 +104,8 @@ _OURS_SOFT = SoftIntroConfig(
     pose_consistency=0.05,
     statistics="keep",
 )
+# Rendered hands beside photos: poses and views that the photos lack; the last doubling copies pixels, which leaves no grid on the skin
+_RENDERED_128 = replace(_JUDGED_128, to_rgb="upsample")
 _FURTHER_128 = Train(steps=5000, batch=32, lr=1e-3)
 _FURTHER = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)
 
@@ -157,6 +159,7 @@ PRESETS: dict[str, Preset] = {
     "s-vae-2d":    Preset("the paper's baseline S-VAE, 2D",             SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
     "photos-64":   Preset("the shipped model: photos, limb maps, judged by judge-64", _JUDGED,      Crop(64, 1.35, "right"), _VARIED, _LONG),
     "photos-128":  Preset("the same, 128 px: add --init photos-64",     _JUDGED_128,                   Crop(128, 1.35, "right"), _VARIED, _FURTHER_128),
+    "rendered-128": Preset("rendered hands and photos: add --init photos-128", _RENDERED_128,           Crop(128, 1.35, "right"), _VARIED, replace(_FURTHER_128, steps=2000, warmup_steps=100, compile=False)),
     "photos-base-64": Preset("the same without a judge: S-VAE",         _OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
     "soft-intro-2d-64":  Preset("Soft-Intro-SRV-VAE, 2D (STB), for two cores",   _GAME_64,  Crop(64),  _STILL, replace(_GAME, epochs=40.0, batch=32)),
     "soft-intro-2d-128": Preset("Soft-Intro-SRV-VAE as in the paper, 2D (STB)",  _GAME_128, Crop(128), _STILL, _GAME),

@@ -28,10 +28,19 @@ def maps_for(net: ImageDecoder, batch: int) -> list[torch.Tensor]:
     return [torch.rand(batch, net.maps, size, size) for size in net.map_sizes]
 
 
-@pytest.mark.parametrize("name", ["srv-vae-2d", "photos-64"])
+@pytest.mark.parametrize("name", ["srv-vae-2d", "photos-64", "rendered-128"])
 def test_a_preset_decodes_to_its_crop(name):
-    net = decoder(name)
-    assert net(torch.randn(2, 20), maps_for(net, 2)).shape == (2, 3, 64, 64)
+    net, size = decoder(name), PRESETS[name].crop.size_px
+    assert net(torch.randn(2, 20), maps_for(net, 2)).shape == (2, 3, size, size)
+
+
+@pytest.mark.parametrize(("name", "grid"), [("rendered-128", False), ("photos-128", True)])
+def test_features_that_are_the_same_everywhere_leave_a_grid_only_behind_a_transposed_convolution(name, grid):
+    last = decoder(name).to_rgb
+    channels = next(module for module in last.modules() if hasattr(module, "weight")).weight.shape[0 if grid else 1]
+    inside = last(torch.ones(1, channels, 16, 16))[..., 4:-4, 4:-4]
+    apart = (inside - inside[..., :1, :1]).abs().max()
+    assert apart > 1e-3 if grid else apart < 1e-6
 
 
 def test_the_papers_decoder_starts_at_two_pixels_with_512_channels():
@@ -61,13 +70,13 @@ def test_the_maps_of_every_resolution_reach_the_picture(level):
     assert (net(latent, maps) - before).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("name", ["srv-vae-2d", "photos-64"])
+@pytest.mark.parametrize("name", ["srv-vae-2d", "photos-64", "rendered-128"])
 def test_a_random_latent_gives_each_pixel_a_mean_and_a_variance(name):
     net = decoder(name)
     maps = maps_for(net, 2)
     picture = rv.to_rv(net)(rv.RandomVariable(torch.randn(2, 20), torch.rand(2, 20)), maps)
     assert isinstance(picture, rv.RandomVariable)
-    assert picture.mean.shape == picture.var.shape == (2, 3, 64, 64)
+    assert picture.mean.shape == picture.var.shape == (2, 3, *[PRESETS[name].crop.size_px] * 2)
     assert picture.var.min() >= 0
     assert picture.var.max() > 0
 

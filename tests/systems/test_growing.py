@@ -45,6 +45,13 @@ def test_a_larger_model_takes_over_all_but_the_last_levels(large, small):
         assert torch.equal(tensor, source.to(tensor.dtype)), name
 
 
+def test_a_model_of_equal_size_may_end_otherwise(large, small, tiny_config):
+    system = large(32, None, decoder_widths=(*tiny_config.decoder_widths,), to_rgb="upsample")
+    assert start_from(system, small) == ("decoder.to_rgb",)
+    theirs, ours = small.system.state_dict(), system.state_dict()
+    assert torch.equal(ours["decoder.levels.2.0.0.weight"], theirs["decoder.levels.2.0.0.weight"])
+
+
 def test_it_reads_poses_and_appearances_as_the_smaller_one_does(large, small, crops):
     system = large()
     start_from(system, small)

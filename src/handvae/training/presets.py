@@ -104,7 +104,7 @@ _OURS_SOFT = SoftIntroConfig(
     pose_consistency=0.05,
     statistics="keep",
 )
-# Rendered hands beside photos: poses and views that the photos lack; the last doubling copies pixels, which leaves no grid on the skin
+# Rendered hands beside photos: poses and views that the photos lack; the last doubling copies pixels, which adds no grid of its own
 _RENDERED_128 = replace(_JUDGED_128, to_rgb="upsample")
 _FURTHER_128 = Train(steps=5000, batch=32, lr=1e-3)
 _FURTHER = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)

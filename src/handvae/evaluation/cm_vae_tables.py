@@ -11,7 +11,7 @@ LAPTOP_STEPS = 2000
 
 RHD = DataNeed("RHD (Rendered Handpose Dataset)", "rhd", "dominant")
 STB = DataNeed("STB (Stereo Hand Pose Benchmark)", "stb", "pose/bb")
-MSRA = DataNeed("MSRA (its joints are the 21 that are read here; the paper does not name its set)", "msra", "0")
+MSRA = DataNeed("MSRA (its joints are the 21 that are read here; the paper does not name its set)", "msra", "P0")
 
 _PALM_IS_JOINT_0 = {"root": "wrist"}
 _EQUATION = {"kl_weight": 1.0}

@@ -133,7 +133,7 @@ def test_generated_pictures_are_compared_pose_for_pose(build, tiny_set):
     assert measure.n == 48
     assert measure.value > 0
     words = str(measure)
-    for part in ("thumbnails", "32 px", "batch norm none", "training poses", "N(0, I)", "N = 48"):
+    for part in ("thumbnails", "32 px", "batch norm none", "training poses", "N(0, I)", "variance of z_t dirac", "N = 48"):
         assert part in words
     assert {m.name: m.value for m in picture_measures(system, data, extractor, "seen")} == {name: m.value for name, m in found.items()}
     other = {m.name: m.value for m in picture_measures(system, data, extractor, "seen", seed=1)}

@@ -16,6 +16,7 @@ from handvae.evaluation.features import Extractor, features_of, kept_features
 from handvae.evaluation.frechet import FEWEST_BLOCKS, frechet_distance, gaussian_of, kernel_distance, manifold
 from handvae.evaluation.measure import Measure, PictureProtocol
 from handvae.noise import Noise
+from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import Generator
 
 MOST = 10_000
@@ -143,5 +144,6 @@ def whole(data: HandData) -> Int[Tensor, " rows"]:
 def _protocol(system: Generator, extractor: Extractor, poses: Poses, looks: Looks) -> PictureProtocol:
     split = "training" if poses == "seen" else "test"
     drawn = "N(0, I)" if looks == "prior" else "the aggregate posterior"
-    generated = f"pictures of the {split} poses, one appearance each from {drawn}"
+    variance = f", variance of z_t {system.config.generation_variance}" if isinstance(system, PoseAppearanceVae) else ""
+    generated = f"pictures of the {split} poses, one appearance each from {drawn}{variance}"
     return PictureProtocol(extractor.described(system), system.crop.size_px, batch_norm(system), f"real {split} pictures", generated)

@@ -54,7 +54,8 @@ FUNCTIONS = {
     "added with a factor": (lambda x: torch.add(x, x, alpha=2.0), (4,)),
     "absolute": (lambda x: x.abs(), (8,)),
     "exponential": (lambda x: (0.3 * x).exp(), (6,)),
-    "mean over an axis": (lambda x: x.reshape(-1, 3, 2).sum(2), (6,)),
+    "sum over an axis": (lambda x: x.reshape(-1, 3, 2).sum(2), (6,)),
+    "mean over an axis": (lambda x: torch.mean(x.reshape(-1, 2, 3), 2), (6,)),
     "product with a matrix": (lambda x: x @ torch.tensor([[1.0, -2.0], [0.5, 0.0], [3.0, 1.0]]), (3,)),
     "larger of two": (lambda x: F.max_pool1d(x[:, None], 2), (6,)),
 }

@@ -119,3 +119,29 @@ def test_the_pictures_of_both_halves_are_decoded_once_and_give_the_gradients_of_
     for ours, theirs in zip(gradients(encoder), plain, strict=True):
         torch.testing.assert_close(ours, theirs)
     assert any(not torch.equal(one, other) for one, other in zip(found, plain, strict=True))
+
+
+@pytest.mark.parametrize("role", ["rec", "fake"])
+def test_wrongly_read_labels_multiply_their_exponential_where_that_is_asked(role, parts):
+    encoder, decoder, image, label, fake_code, fake_label = parts
+    one = (Labels(label.points[:1]), Labels(fake_label.points[:1]))
+    made = make(encoder, decoder, image[:1], fake_code[:1])
+    found = {}
+    for asked in ("none", "adversarial"):
+        weights = dataclasses.replace(WEIGHTS, on_fakes=asked, label_fakes=0.05)
+        found[asked] = encoder_half(made, encoder, decoder, image[:1], *one, weights)
+    error = getattr(found["none"], f"label_{role}")
+    plain, misread = (getattr(found[asked], f"exp_elbo_{role}") for asked in ("none", "adversarial"))
+    torch.testing.assert_close(misread, plain * torch.exp(-2 * 0.05 * error))
+    assert misread < plain
+
+
+def test_rightly_read_labels_get_their_share_of_lambda_where_that_is_asked(parts):
+    encoder, decoder, image, label, fake_code, fake_label = parts
+    made, found = make(encoder, decoder, image, fake_code), []
+    for asked in ("none", "cooperative"):
+        weights = dataclasses.replace(WEIGHTS, on_fakes=asked, label=2.0, label_fakes=0.3)
+        found.append(encoder_half(made, encoder, decoder, image, label, fake_label, weights))
+    more = 0.3 * 2.0 * 0.5 * (found[0].label_rec + found[0].label_fake)
+    torch.testing.assert_close(found[1].loss - found[0].loss, more)
+    assert more > 0.1

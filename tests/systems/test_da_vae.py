@@ -186,9 +186,10 @@ def test_a_mask_system_needs_masks(drawn):
 # --------------------------------------------------------------------------------------------------------- the objective
 
 
-def test_the_objective_by_hand(build, hands):
+@pytest.mark.parametrize("ways", ["mean", "max"])
+def test_the_objective_by_hand(ways, build, hands):
     weights = {"pose_weight": 7.0, "cloud_weight": 5.0, "image_weight": 3.0, "betas": (0.5, 0.25, 2.0)}
-    system = build(replace(SMALL, norm="group", **weights)).eval()
+    system = build(replace(SMALL, norm="group", chamfer=ways, **weights)).eval()
     found = next(system.step(hands, "pose", Noise(0))).losses
     noise = Noise(0)
     draw = noise.normal(16, 12)
@@ -200,7 +201,7 @@ def test_the_objective_by_hand(build, hands):
     bone = scale_bone(hands.joints_3d)[:, None, None]
     palm = root(hands.joints_3d, "palm")[:, None]
     wanted = system.normalised((hands.joints_3d - palm) / bone, hands)[0]
-    pose, surface = (joints - wanted).square().mean(), chamfer(cloud, target).mean()
+    pose, surface = (joints - wanted).square().mean(), chamfer(cloud, target, ways).mean()
     picture = (image - system.masked(hands.image)).square().mean()
     kls = [0.5 * (p.mean**2 + p.var - 1 - p.var.log()).sum(1).mean() for p in latent.parts]
     rates = 0.5 * kls[0] / 6 + 0.25 * kls[1] / 4 + 2.0 * kls[2] / 2

@@ -10,7 +10,9 @@ from handvae.data.view import Crop, cut
 from handvae.geometry import from_canonical
 from handvae.hand import root, scale_bone
 from handvae.noise import Noise, foreign
+from handvae.rv import RandomVariable
 from handvae.systems.build import build_system
+from handvae.systems.dvae import joined
 from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig
 from handvae.training.checkpoint import load_model
@@ -143,6 +145,21 @@ def test_the_noise_pass_moves_the_pose_nets_alone(build, seen):
     assert reached == {"pose_encoder", "pose_decoder"}
 
 
+def test_the_noise_pass_decodes_each_pose_beside_another_hands_content(build, seen):
+    system, met = build(OWN).eval(), []
+    system.pose_decoder.register_forward_pre_hook(lambda module, given: met.append(given[0]))
+    means = 5 * torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
+    found = system.with_foreign_noise(seen, RandomVariable(means, torch.zeros(16, 6)), Noise(4))
+    away = torch.cdist(met[0][:, 6:], means)
+    assert (away.argmin(1) != torch.arange(16)).all()
+    assert away.amin(1).max() < 1e-3
+    error = (system.pose_decoder(met[0]) - system.joints_of(seen)) * scale_bone(seen.joints_3d)[:, None, None]
+    close(found.total, 0.01 * error.square().sum((1, 2)).mean())
+    wide = RandomVariable(means, torch.full((16, 6), 4.0))
+    system.with_foreign_noise(seen, wide, Noise(4))
+    assert (met[-1] - met[0])[:, 6:].std().item() == pytest.approx(2.0, rel=0.3), "a sample of that posterior"
+
+
 def test_beta_follows_the_pictures_size_and_rises_from_nothing(build, drawn, seen):
     spec = drawn(16).spec
     assert [DvaeImage(TAG, spec, Crop(size)).beta for size in (32, 64)] == [100 / 64, 6.25]
@@ -183,6 +200,26 @@ def test_a_viewpoint_that_is_read_is_a_rotation(build, seen):
     close(found.viewpoint @ found.viewpoint.mT, torch.eye(3).expand(16, 3, 3), rtol=0, atol=1e-4)
     close(torch.linalg.det(found.viewpoint), torch.ones(16))
     assert found.canonical.shape == (16, 21, 3)
+
+
+@pytest.mark.parametrize("stage", ["disentangle", "embed"])
+def test_the_objective_of_poses_by_hand(stage, build, seen):
+    system = build(replace(POSE, norm="group", x_weight=0.7, factor_weight=0.03, beta=5.0)).eval()
+    (phase,) = system.step(seen, stage, Noise(2))
+    _, target = system.targets(seen)
+    parts = (system.canonical_encoder(target.pose), system.view_encoder(target.viewpoint))
+    posterior = system.image_encoder(seen.image - 0.5) if stage == "embed" else joined(parts)
+    z = posterior.mean + posterior.std * Noise(2).normal(16, 12)
+    bone = scale_bone(seen.joints_3d)[:, None, None]
+
+    def error(decoded, wanted):
+        return ((decoded - wanted) * bone).square().sum((1, 2)).mean()
+
+    x = error(system.pose_decoder(z), system.joints_of(seen))
+    factors = error(system.canonical_decoder(z[:, :6]), target.pose) + error(system.view_decoder(z[:, 6:]), target.viewpoint)
+    rate = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.var.log()).sum(1).mean()
+    close(phase.losses.total, 0.7 * x + 0.03 * factors + 5 * rate, rtol=1e-4, atol=0)
+    close(phase.losses.x, x, rtol=1e-4, atol=0)
 
 
 def test_disentangling_uses_all_poses_and_no_picture(build, seen):

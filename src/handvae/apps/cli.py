@@ -23,6 +23,7 @@ COMMANDS = {
     "upsample": "more labelled pictures of a set, each checked by a detector, with a report",
     "train": "train a preset on your pictures",
     "evaluate": "measure models on a data set, or other people's predictions",
+    "export": "a model as ONNX or PyTorch files, for programs that run without this package",
     "reproduce": "a paper's table, trained and measured again, beside what was published",
 }
 

@@ -19,7 +19,7 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
         overwrite: replace the folder if it is there.
 
     Raises:
-        UserError: the folder exists and holds something, and `overwrite` is not set, or what it holds is no data set.
+        UserError: the folder exists and holds something, and `overwrite` is not set, or what it holds is of another kind.
     """
     check_free(folder, markers, overwrite)
     folder = folder.resolve()  # "." has no name to write beside
@@ -46,7 +46,7 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
 
 
 def check_free(folder: Path, markers: Sequence[str], overwrite: bool) -> None:
-    """Only an empty folder is written into, and only a data set is ever replaced: `--out ~ --overwrite` must not cost a home.
+    """Only an empty folder is written into, and only one of the same kind is ever replaced: `--out ~ --overwrite` must not cost a home.
 
     Raises:
         UserError: as `complete_folder`.
@@ -56,4 +56,4 @@ def check_free(folder: Path, markers: Sequence[str], overwrite: bool) -> None:
     if not overwrite:
         raise UserError(folder, "already exists", "give another folder, or --overwrite")
     if not folder.is_dir() or not any(path.is_file() for marker in markers for path in folder.glob(marker)):
-        raise UserError(folder, "is no data set, so it is not replaced", "give another folder")
+        raise UserError(folder, "is nothing that this command writes, so it is not replaced", "give another folder")

@@ -124,7 +124,7 @@ def test_the_papers_numbers_stand_beside_ours(finished):
 
 def test_rows_share_their_trainings_and_one_mask_network(finished):
     runs = {path.name for path in (finished / "runs").glob("[!.]*")}
-    assert runs == {"da-vae-0", "na-vae-0", "spurr-et-al-cm-vae-0", "yang-yao-dvae-0", "mask-network-1-0"}
+    assert runs == {"da-vae-0", "na-vae-0", "spurr-et-al-cm-vae-0", "ours-cm-vae-light-kl-0", "yang-yao-dvae-0", "mask-network-1-0"}
     taken, masks = (load_model(finished / "runs" / name).system for name in ("da-vae-0", "mask-network-1-0"))
     for name, value in masks.net.state_dict().items():
         assert torch.equal(taken.mask_net.state_dict()[name], value), name

@@ -185,7 +185,8 @@ def parts_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, 
     part of another one, of another content. A region is what the true part picture shows of the hand, forearm included, or all else; its
     change is that of its mean colour. `hand_moved_by_ground` is the change of the hand's pixels under another ground, and so on: apart is
     what leaves `hand_moved_by_ground` and `ground_moved_by_hand` small beside the other two. `hand_apart` and `ground_apart`: of the two
-    hands' real pictures, what a whole exchange would reach.
+    hands' real pictures, what a whole exchange would reach. `hand_missed` and `ground_missed`: between the exchanged part as it is made and
+    as it is in the real picture that it came from; beside `..._apart`, what an exchange to the right colour leaves.
     """
     if not isinstance(system, DvaeImage) or system.config.content != "parts":
         return ()
@@ -202,14 +203,16 @@ def parts_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, 
             counted &= region.flatten(1).any(1) & region[others].flatten(1).any(1)
         joints, own = system.joints_of(hands), system.appearance_of(image)
         made = system.synthesize(joints, own)
-        for name, region in regions.items():
-            real = _mean_colour(image, region)
-            found.setdefault(f"{name}_apart", []).append((real - real[others]).abs()[counted])
+        real = {name: _mean_colour(image, region) for name, region in regions.items()}
+        for name, colour in real.items():
+            found.setdefault(f"{name}_apart", []).append((colour - colour[others]).abs()[counted])
         for swapped in regions:
             again = system.synthesize(joints, system.exchanged(own, swapped, own[others]))
             for name, region in regions.items():
                 change = (_mean_colour(again, region) - _mean_colour(made, region)).abs()
                 found.setdefault(f"{name}_moved_by_{swapped}", []).append(change[counted])
+            missed = (_mean_colour(again, regions[swapped]) - real[swapped][others]).abs()
+            found.setdefault(f"{swapped}_missed", []).append(missed[counted])
     count = sum(len(part) for part in found.get("hand_apart", []))
     protocol = Stated("true poses, contents read by the embedding, regions of the true part picture, partners of another content")
     words = "mean absolute difference of a region's mean colour, over red, green, blue and hands"
@@ -223,10 +226,11 @@ def swaps_said(measures: Sequence[Measure]) -> str:
         return ""
     lines = []
     for region, other in (("hand", "ground"), ("ground", "hand")):
-        own, leak, apart = (value[f"{region}_{change}"] for change in (f"moved_by_{region}", f"moved_by_{other}", "apart"))
+        changes = (f"moved_by_{region}", f"moved_by_{other}", "apart", "missed")
+        own, leak, apart, missed = (value[f"{region}_{change}"] for change in changes)
         share = f" ({leak / own:.0%})" if own else ""
         moved = f"another {region} moves the {region}'s mean colour by {own:.1f} of 255, another {other} by {leak:.1f}{share}"
-        lines.append(f"{moved}, real pictures lie {apart:.1f} apart")
+        lines.append(f"{moved}, real pictures lie {apart:.1f} apart, it misses the one it comes from by {missed:.1f}")
     return f"{'; '.join(lines)}; N = {next(measure.n for measure in measures if measure.name == 'hand_apart')}"
 
 

@@ -61,6 +61,25 @@ def test_a_data_set_gives_each_of_its_poses_once(made, tiny_set):
     torch.testing.assert_close(written.labels(torch.arange(16)).joints_2d, crops.joints_2d, rtol=0, atol=0.01)
 
 
+def test_a_data_set_gives_the_same_poses_in_any_layout(made, handvae, tiny_set, tmp_path):
+    code, _, error = handvae("data", "convert", tiny_set, tmp_path / "shards", "--format", "parquet")
+    assert code == 0, error
+    own, shards = made("a", "--pose", tiny_set, "--split", "test"), made("b", "--pose", tmp_path / "shards", "--split", "test")
+    rows = torch.arange(16)
+    torch.testing.assert_close(CocoHands(own).labels(rows).joints_2d, CocoHands(shards).labels(rows).joints_2d, rtol=0, atol=1e-3)
+
+
+def test_hands_that_lack_a_joint_are_passed_over_until_there_are_enough(made, small_set):
+    def hide(content):
+        content["annotations"][0]["keypoints"][-1] = 0
+
+    poses = small_set(hide)
+    one, two = made("a", "--pose", poses, "-n", 1), made("b", "--pose", poses)
+    names = [json.loads((folder / "annotations.json").read_text())["images"][0]["provenance"]["pose"] for folder in (one, two)]
+    assert names == ["images/001.png"] * 2
+    assert len(CocoHands(two)) == 2
+
+
 def test_a_file_of_poses_is_fitted_to_the_crop_in_any_unit(made, tmp_path):
     joints = forward_kinematics(named_pose("claw"), HandShape.mean()).joints[:, [1, 0]] * torch.tensor([1.0, -1.0])
     for name, scale in (("small", 0.01), ("large", 40.0)):

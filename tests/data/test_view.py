@@ -9,7 +9,8 @@ import torch
 from handvae.data.augment import Augment
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.reader import HandData
-from handvae.data.view import Crop, cut, move_labels, place, to_crop_px, to_crop_units, warp
+from handvae.data.view import Crop, check_crop, cut, move_labels, place, to_crop_px, to_crop_units, warp
+from handvae.errors import UserError
 from handvae.geometry import crop_affine, project
 from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
@@ -243,3 +244,20 @@ def test_rotation_turns_the_crop_by_at_most_the_asked_angle():
     affine = place(labels, Crop(64), Augment(rotation_deg=20.0, scale=0.0, shift=0.0), Noise(8))
     angle = torch.atan2(affine[:, 1, 0], affine[:, 0, 0]).abs()
     assert math.radians(18) < angle.max() <= math.radians(20) + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("crop", "lacking"),
+    [
+        (Crop(32), None),
+        (Crop(32, sides="left"), None),
+        (Crop(32, box="hand3d"), "joint_visible"),
+        (Crop(32, box="cube"), "joints_3d, intrinsics"),
+    ],
+)
+def test_a_data_set_that_lacks_what_a_crop_is_found_by_is_refused(crop, lacking):
+    if lacking is None:
+        check_crop(Dots(), crop, "dots")
+        return
+    with pytest.raises(UserError, match=f"dots: has no {lacking}, by which crops of box '{crop.box}' are found"):
+        check_crop(Dots(), crop, "dots")

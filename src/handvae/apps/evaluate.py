@@ -18,6 +18,7 @@ from handvae.apps.evaluate_page import study_page
 from handvae.apps.options import parse
 from handvae.data.reader import HandData
 from handvae.data.source import open_data
+from handvae.data.view import check_crop
 from handvae.errors import UserError
 from handvae.evaluation.curves import read_curves, with_curves
 from handvae.evaluation.features import SHIPPED, InceptionFeatures, cache_folder
@@ -137,6 +138,12 @@ def keep_spread(model: Model, fitted: Mapping[str, FittedScale]) -> None:
 def _fits(model: Model, data: HandData, dataset: str) -> None:
     if model.reader.pose == "3d" and "joints_3d" not in data.spec.modalities:
         raise UserError(dataset, "has no keypoints_3d, and this model reads 3D poses", "give a set with them, or a 2D model")
+    if data.spec.joints != model.reader.spec.joints:
+        fault = f"has {data.spec.joints} joints a hand, and {model.name} reads {model.reader.spec.joints}"
+        raise UserError(dataset, fault, "give a set with those joints (--protocol, where it has several)")
+    if missing := [name for name in model.reader.reads if name not in data.spec.modalities]:
+        raise UserError(dataset, f"has no {', '.join(missing)}, which {model.name} reads", "give a set with it, or a model of what it has")
+    check_crop(data, model.reader.crop, dataset)
 
 
 def _finder(options: Options, model: Model) -> Finder | None:

@@ -17,7 +17,7 @@ from handvae.data.hands import Hands
 from handvae.data.pictures import read_picture
 from handvae.data.reader import HandData
 from handvae.data.source import is_data_set, open_data
-from handvae.data.view import Crop, cut, in_own_crop, move_labels, place, to_crop_units, warp
+from handvae.data.view import Crop, check_crop, cut, in_own_crop, move_labels, place, to_crop_units, warp
 from handvae.errors import UserError
 from handvae.geometry import VIEWS, crop_affine, mirror_3d, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units
@@ -28,6 +28,8 @@ from handvae.training.looks import read_looks
 
 Box = tuple[float, float, float, float]
 """x, y, width, height, px."""
+BLOCK = 4096
+"""Labels that are read of a data set at once."""
 LARGEST_BOX = 10
 """Side of a box over the picture's; a larger one is a slip."""
 
@@ -45,8 +47,15 @@ class Poses:
     subjects: Int[Tensor, " pose"] | None = None
 
 
-def read_poses(text: str, split: str | None, view: str, model: Reader) -> Poses:
+def read_poses(text: str, split: str | None, view: str, model: Reader, most: int | None = None) -> Poses:
     """A pose's name, a file of poses or a data set as poses.
+
+    Args:
+        text: what the user names.
+        split: of a data set.
+        view: of a named pose.
+        model: that is to take them.
+        most: of a data set, no more than so many are read; None reads all.
 
     Raises:
         UserError: it is none of them, or holds no pose that the model can take.
@@ -54,8 +63,8 @@ def read_poses(text: str, split: str | None, view: str, model: Reader) -> Poses:
     path = Path(text)
     if text in POSE_NAMES:
         return _named(text, view, model)
-    if path.is_dir() or path.name == "annotations.json":
-        return _from_data(path, split, model)
+    if path.is_dir() or path.name == "annotations.json" or path.suffix == ".parquet":
+        return _from_data(path, split, model, most)
     if path.is_file():
         return _from_file(path, model)
     raise UserError(text, "is no pose's name, file or data set", f"named poses are {', '.join(POSE_NAMES)}")
@@ -72,22 +81,29 @@ def _named(name: str, view: str, model: Reader) -> Poses:
     return _choose(model, flat, solid, (name,), name)
 
 
-def _from_data(path: Path, split: str | None, model: Reader) -> Poses:
-    data = CocoHands(path, split)
-    labels = data.labels(torch.arange(len(data)))
-    if labels.joint_valid is not None and not labels.joint_valid.all():
-        whole = labels.joint_valid.all(1)
-        if not whole.any():
-            raise UserError(path, "no hand has all 21 keypoints labelled", "give poses with all joints")
-        labels = labels[whole]
-        names = tuple(name for name, keep in zip(data.file_names, whole.tolist(), strict=True) if keep)
-    else:
-        names = data.file_names
+def _from_data(path: Path, split: str | None, model: Reader, most: int | None) -> Poses:
+    """The poses of the first hands whose joints are all labelled."""
+    data = open_data(path, split)
+    if data.spec.joints != model.spec.joints:
+        raise UserError(path, f"has {data.spec.joints} joints a hand, and the model {model.spec.joints}", "give poses of as many")
+    check_crop(data, model.crop, path)
+    whole: list[Hands] = []
+    names: list[str] = []
+    for rows in torch.arange(len(data)).split(BLOCK if most is None else min(BLOCK, most)):
+        labels = data.labels(rows)
+        keep = torch.ones(len(rows), dtype=torch.bool) if labels.joint_valid is None else labels.joint_valid.all(1)
+        keep &= keep.cumsum(0) <= (len(data) if most is None else most) - len(names)
+        whole.append(labels[keep])
+        names += [data.name(row) for row in rows[keep].tolist()]
+        if most is not None and len(names) >= most:
+            break
+    if not names:
+        raise UserError(path, "no hand has all 21 keypoints labelled", "give poses with all joints")
+    labels = Hands.cat(whole)
     moved = move_labels(labels, place(labels, model.crop, None, Noise(0)))
     (joints_2d,) = moved.need("joints_2d")
-    flat = to_crop_units(joints_2d, model.crop.size_px)
-    poses = _choose(model, flat, moved.joints_3d, names, str(path))
-    return Poses(poses.joints, poses.joints_2d, poses.joints_mm, names, moved.subject)
+    poses = _choose(model, to_crop_units(joints_2d, model.crop.size_px), moved.joints_3d, tuple(names), str(path))
+    return replace(poses, subjects=moved.subject)
 
 
 def _from_file(path: Path, model: Reader) -> Poses:
@@ -267,6 +283,7 @@ def read_appearances(
         look, said = read_look(text, model)
         return look.expand(count, -1), [said] * count
     data = open_data(path, split)
+    check_crop(data, system.crop, path)
     people = data.labels(torch.arange(len(data))).subject
     scores = noise.uniform(count, len(data))
     if subjects is not None and people is not None:

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("-n", f"is {options.n}", "give at least 1")
     model = load_model(options.model)
     system = model.generator
-    poses = read_poses(options.pose, options.split, options.view, system)
+    poses = read_poses(options.pose, options.split, options.view, system, options.n)
     count = options.n or len(poses.names)
     turn = torch.arange(count) % len(poses.names)
     subjects = None if poses.subjects is None else poses.subjects[turn]

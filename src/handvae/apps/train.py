@@ -14,7 +14,7 @@ from handvae.data.augment import Augment
 from handvae.data.mixture import open_source
 from handvae.data.reader import HandData
 from handvae.data.source import Source
-from handvae.data.view import Crop, cut
+from handvae.data.view import Crop, check_crop, cut
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.report import write_run_report
@@ -87,6 +87,7 @@ def main(arguments: Sequence[str]) -> None:
         fault = f"would mirror hands that --crop.sides has just made {options.crop.sides}"
         raise UserError("--augment.mirror", fault, "set it to 0, or --crop.sides to keep")
     data = open_source(options.data)
+    check_crop(data, options.crop, options.data.root)
     spec = replace(data.spec, size_px=options.crop.size_px, sides=options.crop.sides if options.crop.sides != "keep" else data.spec.sides)
     torch.manual_seed(options.train.seed)  # only the weights' initial values draw from it
     try:

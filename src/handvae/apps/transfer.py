@@ -124,7 +124,7 @@ def _poses(options: Options, system: Generator) -> tuple[torch.Tensor, list[np.n
         photo = read_photo(path, parse_box(options.pose_box), system.crop, _mirror(options, system))
         print(f"pose {photo.path}: crop from {photo.found_by}; joints read by the model")
         return system.predict(photo.crop).joints, [_cell(photo.crop[0])]
-    poses = read_poses(options.pose, options.split, "palm", system)
+    poses = read_poses(options.pose, options.split, "palm", system, options.most)
     return poses.joints, [pose_header(flat, system.crop.size_px) for flat in poses.joints_2d[: options.most]]
 
 

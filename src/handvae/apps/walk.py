@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     else:
         start, end = _looks(options.a, model, noise), _looks(options.b, model, noise)
         looks = appearance_walk(start, end, share)
-        joints = read_poses(options.pose, None, "palm", system).joints[:1].expand(len(share), -1, -1)
+        joints = read_poses(options.pose, None, "palm", system, 1).joints[:1].expand(len(share), -1, -1)
     _write(options, frames(system, joints, looks))
 
 
@@ -90,7 +90,7 @@ def pose_walk(system: Generator, a: str, b: str, share: torch.Tensor) -> torch.T
         seen = orthographic_view(forward_kinematics(angles, shape).joints, VIEWS["palm"].float()[None], margin=system.crop.margin)
         mirror = -1.0 if system.spec.sides == "left" else 1.0
         return seen.joints_2d * torch.tensor([mirror, 1.0])
-    start, end = (read_poses(text, None, "palm", system).joints[:1] for text in (a, b))
+    start, end = (read_poses(text, None, "palm", system, 1).joints[:1] for text in (a, b))
     return start + share[:, None, None] * (end - start)
 
 

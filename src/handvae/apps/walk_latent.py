@@ -41,7 +41,7 @@ def code_of(system: CmVae, text: str) -> Float[Tensor, "1 latent"]:
     if Path(text).suffix.lower() in PICTURE_SUFFIXES:
         seen, modality = read_photo(Path(text), None, system.crop, system.spec.sides == "left"), "rgb"
         return system.encode(Hands(image=seen.crop, side=side), _need(text, encoded, modality)).mean
-    poses = read_poses(text, None, "palm", system)
+    poses = read_poses(text, None, "palm", system, 1)
     if poses.joints_mm is not None and "3d" in encoded:
         return system.encode(Hands(joints_3d=poses.joints_mm[:1], side=side), "3d").mean
     flat = to_crop_px(poses.joints_2d[:1], system.crop.size_px)

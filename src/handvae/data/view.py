@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -13,6 +14,7 @@ from torch import Tensor
 from handvae.data.augment import Augment, photometric
 from handvae.data.hands import Hands
 from handvae.data.reader import HandData
+from handvae.errors import UserError
 from handvae.geometry import apply_affine, compose_affine, crop_affine, hand3d_crop, joints_box, project, rotation_z
 from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
@@ -46,6 +48,29 @@ class Crop:
             raise ValueError("size_px is 8 to 2048 and margin 1 to 10")
         if not 10 <= self.cube_mm <= 2000:
             raise ValueError("cube_mm is 10 to 2000")
+
+
+_CUT_BY = {
+    "joints": ("joints_2d", "joint_valid"),
+    "hand3d": ("joints_2d", "joint_visible"),
+    "cube": ("joints_3d", "joint_valid", "intrinsics"),
+}
+"""Labels that each kind of box is found by."""
+
+
+def check_crop(data: HandData, crop: Crop, where: str | Path) -> None:
+    """Whether hands of a data set can be cut out so.
+
+    Raises:
+        UserError: its labels lack what the crop is found by; `where` names the data set.
+    """
+    has = {name for name, _ in data.labels(torch.arange(1)).items()}
+    if crop.sides != "keep" and "side" not in has:
+        fault = f"does not tell left hands from right ones, and the crops are to show {crop.sides} ones"
+        raise UserError(where, fault, "give hands whose side is told, or take crops as they are (--crop.sides keep, in training)")
+    if missing := [name for name in _CUT_BY[crop.box] if name not in has]:
+        fault = f"has no {', '.join(missing)}, by which crops of box {crop.box!r} are found"
+        raise UserError(where, fault, "give hands that have them, or cut by another box (--crop.box, in training)")
 
 
 def to_crop_units(joints_px: Float[Tensor, "*batch 2"], size_px: int) -> Float[Tensor, "*batch 2"]:
@@ -89,13 +114,13 @@ def _box(labels: Hands, crop: Crop) -> tuple[Float[Tensor, "batch 2"], Float[Ten
     """Centre and side, in pixels of the whole picture, of each hand's crop."""
     match crop.box:
         case "joints":
-            joints, valid = labels.need("joints_2d", "joint_valid")
+            joints, valid = labels.need(*_CUT_BY["joints"])
             return joints_box(joints, valid, margin=crop.margin)
         case "hand3d":
-            joints, visible = labels.need("joints_2d", "joint_visible")
+            joints, visible = labels.need(*_CUT_BY["hand3d"])
             return hand3d_crop(joints, visible, (2**31, 2**31), crop.size_px)  # a visible joint lies in the picture: nothing to clip
         case "cube":
-            joints, valid, intrinsics = labels.need("joints_3d", "joint_valid", "intrinsics")
+            joints, valid, intrinsics = labels.need(*_CUT_BY["cube"])
             centre = cube_centre(joints, valid)
             focal = torch.linalg.det(intrinsics[:, :2, :2]).abs().sqrt()
             return project(centre[:, None], intrinsics)[:, 0], crop.cube_mm * focal / centre[:, 2]

@@ -16,7 +16,7 @@ MSRA = DataNeed("MSRA (its joints are the 21 that are read here; the paper does 
 _PALM_IS_JOINT_0 = {"root": "wrist"}
 _EQUATION = {"kl_weight": 1.0}
 """What the paper writes; the presets of two cores let z say more."""
-_SHARES = (0.05, 0.2)
+_SHARES = (0.01, 0.05, 0.2)
 
 
 def rgb(system: Mapping[str, Any]) -> Recipe:

@@ -157,6 +157,12 @@ def test_elbo_rates_and_clouds_are_those_of_the_model(finished, rendered):
     assert found["chamfer_mm"] == pytest.approx(read.chamfer_mm.mean().item(), rel=1e-3)
 
 
+def test_a_page_shows_the_sheet_with_clouds(finished, rendered, handvae, tmp_path):
+    code, _, error = handvae("evaluate", finished / "runs" / "da-vae-0", rendered, "--metrics", "pose", "--report", tmp_path)
+    assert code == 0, error
+    assert "clouds read, labels" in (tmp_path / "report.html").read_text()
+
+
 def test_factors_are_mirrored_with_their_hands(rendered):
     data = open_data(rendered, "test", None)
     labels, names = data.labels(torch.arange(20)), data.spec.factors

@@ -66,3 +66,12 @@ def test_data_without_pictures_train_the_rows_that_need_none(handvae, refused, t
     assert "image" in line
     assert "does for no row" in refused(*reproduce("cm-vae-depth", root, tmp_path / "other", *lifting))
     assert "no protocol" in refused(*reproduce("cm-vae-table2", tiny_set, tmp_path / "other", *lifting))
+
+
+def test_a_page_is_written_where_there_are_no_pictures(laid_out, handvae, tmp_path):
+    words = ("--protocol", "lifting", "--metrics", "pose", "--report", tmp_path)
+    code, _, error = handvae("evaluate", "lifting", laid_out("rhd")[0], *words)
+    assert code == 0, error
+    page = (tmp_path / "report.html").read_text()
+    assert "The worst: labels above" in page
+    assert "Pictures of lifting" in page  # its own sheet is of joints

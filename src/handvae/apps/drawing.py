@@ -44,6 +44,16 @@ def draw_skeleton(
     return canvas
 
 
+def draw_joints(
+    pixels: UInt8[np.ndarray, "height width 3"], joints_px: Float[np.ndarray, "joint 2"]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Joints as dots, of hands whose bones are not known."""
+    canvas = np.ascontiguousarray(pixels).copy()
+    for x, y in joints_px:
+        cv2.circle(canvas, (round(float(x) * 16), round(float(y) * 16)), 32, FINGER_COLOURS[0], -1, cv2.LINE_AA, 4)
+    return canvas
+
+
 def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "side side 3"]]], gap: int = 2) -> UInt8[np.ndarray, "height width 3"]:
     """Equal square pictures as a sheet; missing ones at the end of a row stay white."""
     side, columns = rows[0][0].shape[0], max(len(row) for row in rows)

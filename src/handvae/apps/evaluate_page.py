@@ -4,17 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from handvae import __version__
-from handvae.apps.drawing import draw_skeleton, enlarge, grid
+from handvae.apps.drawing import draw_joints, draw_skeleton, enlarge, grid
 from handvae.data.pictures import as_pixels
-from handvae.data.view import cut, in_own_crop, to_crop_px
+from handvae.data.view import PixelField, cut, depth_centre, in_own_crop, normalise_depth, to_crop_px
 from handvae.evaluation.metrics import Study
 from handvae.evaluation.page import Section, page, paragraph, picture, plot, table
 from handvae.evaluation.study import Report
+from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
+from handvae.systems.da_vae import DaVae
 
 SHOWN = 8
 """Hands in a row of overlays or a sheet."""
@@ -29,7 +31,7 @@ def study_page(title: str, studies: Sequence[Study], found: Report) -> str:
     sections.append(Section("Figures", "".join(plot(figure) for figure in found.figures)))
     for study in studies:
         sections.append(Section(f"Worst and best hands of {study.name}", _extremes(study)))
-        if len(study.reading.whole):
+        if len(study.reading.whole) and set(_sheet_fields(study)) <= set(study.data.spec.modalities):
             sections.append(Section(f"Pictures of {study.name}", _sheet(study)))
     for sheet in found.sheets:
         pixels = as_pixels(sheet.pixels.numpy())
@@ -66,15 +68,44 @@ def _extremes(study: Study) -> str:
 
 def _overlays(study: Study, rows: Int[Tensor, " rows"]) -> np.ndarray:
     crop, reading = study.system.crop, study.reading
-    hands = cut(study.data, rows, crop)
-    image, labelled = hands.need("image", "joints_2d")
-    read = reading.predicted[rows]
-    if not reading.flat:  # seen without perspective, filling the crop as the joints of every crop do
-        read = to_crop_px(in_own_crop(read[..., :2], crop.margin), crop.size_px)
-    cells = [enlarge(as_pixels(one.numpy()), SIDE) for one in image]
+    joints_px = cut(study.data, rows, crop, fields=()).need("joints_2d")[0] if reading.joints_px is None else reading.joints_px[rows]
+    cells = [enlarge(as_pixels(one.numpy()), SIDE) for one in _backgrounds(study, rows)]
     zoom = SIDE / crop.size_px
-    lines = [[draw_skeleton(cell, joints * zoom) for cell, joints in zip(cells, of.numpy(), strict=True)] for of in (labelled, read)]
+    draw = draw_skeleton if joints_px.shape[1] == len(JOINT_NAMES) else draw_joints
+    lines = [
+        [draw(cell, joints * zoom) for cell, joints in zip(cells, of.numpy(), strict=True)] for of in (joints_px, _in_crop(study, rows))
+    ]
     return grid(lines)
+
+
+def _backgrounds(study: Study, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows 3 size size"]:
+    """Pictures, depth where the data have no pictures (the near dark), white where they have neither."""
+    crop, has = study.system.crop, study.data.spec.modalities
+    if "image" in has:
+        return cut(study.data, rows, crop).need("image")[0]
+    if "depth" in has:
+        hands = cut(study.data, rows, crop, fields=("depth",))
+        depth = normalise_depth(hands.need("depth")[0], depth_centre(hands, study.data.spec.root == "camera"), crop.cube_mm)
+        return ((depth + 1) / 2).expand(-1, 3, -1, -1)
+    return torch.ones(len(rows), 3, crop.size_px, crop.size_px)
+
+
+def _in_crop(study: Study, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows joint 2"]:
+    """Joints read, px of the crop; 3D ones without perspective, filling the crop as the joints of every crop do."""
+    crop, reading = study.system.crop, study.reading
+    read = reading.predicted[rows]
+    if reading.scale_mm is None:
+        return read
+    flat = read[..., :2]
+    if crop.box != "cube":
+        return to_crop_px(in_own_crop(flat, crop.margin), crop.size_px)
+    middle = 0.0 if study.system.root == "centre" else flat.mean(1, keepdim=True)
+    return to_crop_px((flat - middle) * (2 * reading.scale_mm[rows, None, None] / crop.cube_mm), crop.size_px)
+
+
+def _sheet_fields(study: Study) -> tuple[PixelField, ...]:
+    """Pictures that the system's own sheet shows."""
+    return study.system.fields if isinstance(study.system, DaVae) else study.system.reads
 
 
 def _sheet(study: Study) -> str:
@@ -86,7 +117,8 @@ def _sheet(study: Study) -> str:
         first = torch.tensor([not (people[:i] == person).any() for i, person in enumerate(people)])
         order = torch.cat([order[first], order[~first]])
     chosen = order[:SHOWN]
-    sheet = study.system.sample_sheet(cut(study.data, chosen, study.system.crop), Noise(study.seed, stream=8))
+    shown = cut(study.data, chosen, study.system.crop, fields=_sheet_fields(study))
+    sheet = study.system.sample_sheet(shown, Noise(study.seed, stream=8))
     pixels = as_pixels(sheet.numpy())
     zoom = max(1, round(SIDE / study.system.crop.size_px))
     return picture(enlarge(pixels, zoom * max(pixels.shape[:2])), f"A hand a column. Rows: {study.system.sheet_rows}.")

@@ -98,6 +98,9 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("estimate", "no photo given", "name at least one picture or file of joints")
     name = options.model or (LIFTER if paths[0].suffix.lower() == ".json" else DETECTOR)
     system = load_model(name).reader
+    if system.spec.joints != len(JOINT_NAMES):
+        fault = f"reads {system.spec.joints} joints of its own data, and hands of {len(JOINT_NAMES)} are drawn and written here"
+        raise UserError(name, fault, "measure it with handvae evaluate")
     if options.lift and system.pose != "2d":
         raise UserError("--lift", f"{name} reads 3D joints itself", "leave it out")
     lifter = load_model(LIFTER).reader if options.lift else system

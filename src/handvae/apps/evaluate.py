@@ -136,6 +136,11 @@ def keep_spread(model: Model, fitted: Mapping[str, FittedScale]) -> None:
 
 
 def _fits(model: Model, data: HandData, dataset: str) -> None:
+    joints = model.reader.spec.joints
+    if data.spec.joints != joints:
+        raise UserError(
+            dataset, f"has hands of {data.spec.joints} joints, and {model.name} reads {joints}", "give a set of the same joints"
+        )
     if model.reader.pose == "3d" and "joints_3d" not in data.spec.modalities:
         raise UserError(dataset, "has no keypoints_3d, and this model reads 3D poses", "give a set with them, or a 2D model")
     if data.spec.joints != model.reader.spec.joints:

@@ -134,6 +134,10 @@ def _choose(model: Reader, flat: Tensor, solid: Tensor | None, names: tuple[str,
         return Poses(flat, flat, solid, names)
     if solid is None:
         raise UserError(where, "has 2D poses only, and this model takes 3D", "give joints in mm, or use a 2D model")
+    if model.root == "centre":
+        raise UserError(
+            where, "is to be given in bone units, and this model's poses have none", "use a model whose root is the palm or wrist"
+        )
     return Poses(to_bone_units(solid, model.root), flat, solid, names)
 
 

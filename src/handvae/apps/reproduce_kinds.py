@@ -95,7 +95,8 @@ class PoseOptions(Options):
     seeds: int = 1
     """Trainings of each row; the intervals are over test hands."""
     protocol: str | None = None
-    """Which hands, where a data set has several protocols: `lifting` reads RHD's annotation alone, for the rows from 2D to 3D."""
+    """Which hands, where a data set has several protocols: `lifting` reads RHD's annotation alone, for the rows from 2D to 3D. At full
+    scale the paper's others: `P1` to `P8` leave out another of MSRA's people than `P0`; give each an --out of its own."""
     render: int = 0
     """Draw so many hands into the folder --data first, a tenth of them for testing, where they are not there yet."""
 
@@ -200,9 +201,10 @@ def _poses(table: Table, options: PoseOptions, ranks: Ranks) -> Reproduction:
 
 def _job_and_splits(table: Table, options: PoseOptions, ranks: Ranks) -> tuple[Job, HandData, HandData]:
     need = _need(table, options)
-    if need is not None and options.protocol is not None:
-        raise UserError("--protocol", f"is {options.protocol}, and full scale has the paper's ({need.protocol})", "leave it out")
-    protocol = options.protocol if need is None else need.protocol
+    if need is not None and options.protocol not in (None, need.protocol, *need.others):
+        papers = ", ".join((need.protocol, *need.others))
+        raise UserError("--protocol", f"is {options.protocol}, and full scale has the paper's ({papers})", "leave it out")
+    protocol = options.protocol if need is None else options.protocol or need.protocol
     train, test = (open_data(options.data, split, protocol) for split in ("train", "test"))
     return _job(table, options, need, ranks), train, test
 

@@ -3,8 +3,8 @@
     ROOT/{train,test}/{depth,rgb}_1_0000001.png    72,757 and 8,252; or ROOT/dataset/...
     ROOT/{train,test}/joint_data.mat               `joint_uvd` (3, frames, 36, 3): px, px, mm
 
-Protocols: `36`, all joints, or `14`, those that published evaluations use. Joints run from a finger's tip to its base. The published labels
-are those of a right hand (by which side of the palm its fingers bend to, 93 % of the test frames).
+Protocols: `36`, all joints, of which published evaluations judge 14, or `14`, these alone. Joints run from a finger's tip to its base. The
+published labels are those of a right hand (by which side of the palm its fingers bend to, 93 % of the test frames).
 """
 
 from pathlib import Path
@@ -44,7 +44,8 @@ class NyuHands(KeptData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        joints = slice(None) if need_choice(root, "protocol", protocol, PROTOCOLS) == "36" else list(EVALUATION_JOINTS)
+        whole = need_choice(root, "protocol", protocol, PROTOCOLS) == "36"
+        joints, self.judged = (slice(None), EVALUATION_JOINTS) if whole else (list(EVALUATION_JOINTS), ())
         root = root / "dataset" if (root / "dataset").is_dir() else root
         there = tuple(name for name in ("train", "test") if (root / name).is_dir()) or ("train",)
         splits = there if split is None else (need_choice(root, "split", split, ("train", "test")),)

@@ -33,6 +33,8 @@ class HandData(ABC):
     spec: DataSpec
     remarks: tuple[str, ...] = ()
     """What a user should know of this copy of the data, such as pictures that are not there."""
+    judged: tuple[int, ...] = ()
+    """Which of its joints published evaluations count; empty: all of them."""
     slow_labels: bool = False
     """Whether `labels` opens a file for each row that it has not met, so that asking for millions takes hours."""
 

@@ -20,7 +20,7 @@ class Subset(HandData):
     def __init__(self, data: HandData, rows: Sequence[int]) -> None:
         self._data, self._rows = data, list(rows)
         self._order = torch.tensor(self._rows, dtype=torch.int64)
-        self.spec, self.remarks = replace(data.spec, count=len(self._rows)), data.remarks
+        self.spec, self.remarks, self.judged = replace(data.spec, count=len(self._rows)), data.remarks, data.judged
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -8,6 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
@@ -130,6 +131,22 @@ def cube_centre(joints_3d: Float[Tensor, "batch joint 3"], valid: Bool[Tensor, "
     """Mean of the labelled joints, mm, about which depth is cut and normalised."""
     weight = valid[..., None].to(joints_3d)
     return (joints_3d * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
+def depth_centre(hands: Hands, before_camera: bool) -> Float[Tensor, "batch 3"]:
+    """The middle of a hand's cube: the labelled joints' mean, as depth data sets give it, else the median of the depths seen, mm.
+
+    Args:
+        hands: crops with depth.
+        before_camera: whether joints in space are in the camera's frame, so that their mean is a place.
+    """
+    (depth,) = hands.need("depth")
+    median = depth.masked_fill(depth <= 0, float("nan")).flatten(1).nanmedian(1).values.nan_to_num()
+    centre = F.pad(median[:, None], (2, 0))
+    if hands.joints_3d is None or not before_camera:
+        return centre
+    valid = torch.ones_like(hands.joints_3d[..., 0], dtype=torch.bool) if hands.joint_valid is None else hands.joint_valid
+    return torch.where(valid.any(1, keepdim=True), cube_centre(hands.joints_3d, valid), centre)
 
 
 def normalise_depth(

@@ -33,11 +33,13 @@ class Comparison:
     """`truth` leaves a prediction that is root-relative already as it is, as hand3d's script does, so that its root joint can be wrong."""
     scale: Scale = "as given"
     """`bone units` and `true bone` give the prediction the true hand's size, as the papers' tables have it."""
+    given_root: str = "as given"
+    """What poses are relative to already, in words, where nothing is subtracted."""
 
     def protocol(self, joints: str, alignment: Alignment = "none") -> PoseProtocol:
         """The protocol of errors after this comparison."""
-        of_truth = self.root != "as given" and self.reroot == "truth"
-        return PoseProtocol("3D", f"{self.root} of the truth" if of_truth else self.root, _SCALE_TEXT[self.scale], alignment, joints)
+        said = self.given_root if self.root == "as given" else f"{self.root} of the truth" if self.reroot == "truth" else self.root
+        return PoseProtocol("3D", said, _SCALE_TEXT[self.scale], alignment, joints)
 
     def check(self, joints: int) -> None:
         """Refuse roots and bones of joint sets that are not the 21 of this package.

@@ -36,6 +36,8 @@ MOST_CODES = 3000
 """Hands whose codes are compared with true factors, at most."""
 CALIBRATED = 32
 """Hands whose pixel variances are compared."""
+CENTRE = "the joints' mean"
+"""A root in words."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,14 @@ def pose(study: Study) -> Outcome:
         unit, root, predicted, scale = reading.scale_mm[:, None, None], study.system.root, reading.predicted, "bone units"
         if study.system.unit_mm is not None:  # the hand's size is part of what it read
             predicted, scale = predicted * unit, "as given"
+        truth, epe = reading.truth * unit, _pooled("epe", "mm", reading.errors, valid)
+        if root == "centre":  # of all joints, also where some of them are judged; and there is no bone to count in
+            return Outcome(pose_measures_3d(predicted, truth, valid, comparison=Comparison(given_root=CENTRE)), (epe,), figures)
         measures = (
             *bone_measures_3d(reading.predicted, reading.truth, valid, PoseProtocol("3D", root, _unit_of(study.system))),
-            *pose_measures_3d(predicted, reading.truth * unit, valid, comparison=Comparison(root, "truth", scale)),
+            *pose_measures_3d(predicted, truth, valid, comparison=Comparison(root, "truth", scale)),
         )
-        return Outcome(measures, (_pooled("mpjpe_bone_units", "bone", errors, valid), _pooled("epe", "mm", reading.errors, valid)), figures)
+        return Outcome(measures, (_pooled("mpjpe_bone_units", "bone", errors, valid), epe), figures)
     measures = pose_measures_2d(reading.predicted, reading.truth, valid, f"{reading.crop.size_px} px crop")
     relative = reading.errors
     sized, mean = valid & relative.isfinite(), relative.nanmean(1).numpy()
@@ -243,6 +248,8 @@ def _parts_lacking(study: Study) -> str:
 
 def _unit_of(system: Reader) -> str:
     """What a bone unit of a 3D model is, in words."""
+    if system.root == "centre":
+        return f"half of the crop's cube, {system.unit_mm:.4g} mm"
     return "true bone 9-10" if system.unit_mm is None else f"mean bone 9-10 of its training hands, {system.unit_mm:.4g} mm"
 
 

@@ -101,10 +101,13 @@ def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
         truth, predicted, spread, scale = to_crop_px(joints, size), to_crop_px(prediction.joints, size), prediction.spread * size / 2, None
     else:
         (solid,) = hands.need("joints_3d")
-        truth, predicted, spread, scale = joints, prediction.joints, prediction.spread, scale_bone(solid)
-        if system.unit_mm is not None:
-            scale = torch.full_like(scale, system.unit_mm)
-    about, more = prediction.calibrated_on, (squared, appearance, hands.subject, scale, hands.joints_2d)
+        truth, predicted, spread = joints, prediction.joints, prediction.spread
+        scale = scale_bone(solid) if system.unit_mm is None else torch.full_like(solid[:, 0, 0], system.unit_mm)
+    flat = hands.joints_2d
+    if data.judged:
+        truth, predicted, spread, valid = (values[:, list(data.judged)] for values in (truth, predicted, spread, valid))
+        flat = None if flat is None else flat[:, list(data.judged)]
+    about, more = prediction.calibrated_on, (squared, appearance, hands.subject, scale, flat)
     return Reading(system.crop, truth, predicted, spread, about, valid, *more)
 
 

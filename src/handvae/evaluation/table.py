@@ -56,6 +56,8 @@ class DataNeed:
     layout: str
     """As `handvae.data.source.recognise` calls it."""
     protocol: str
+    others: tuple[str, ...] = ()
+    """Protocols that the paper has beside it, such as other people left out; asked for by --protocol."""
 
 
 @dataclass(frozen=True)

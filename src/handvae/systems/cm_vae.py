@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from handvae.data.cloud import dots
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.view import Crop, PixelField, cube_centre, in_own_crop, normalise_depth, to_crop_units
+from handvae.data.view import Crop, PixelField, cube_centre, depth_centre, in_own_crop, normalise_depth, to_crop_units
 from handvae.hand import LEFT, PARENTS, RIGHT, root, scale_bone
 from handvae.losses import known_error
 from handvae.nets.blocks import Norm
@@ -64,8 +65,9 @@ class CmVaeConfig:
     """S: each hand's size is given, and poses are in its bone units; else one unit serves all hands, the training hands' mean bone."""
     side_given: bool = True
     """H: encoders are told which hand it is (not that of depth)."""
-    root: Literal["palm", "wrist"] = "palm"
-    """T: what 3D joints are relative to; `wrist` also for data whose joint 0 is the palm already."""
+    root: Literal["palm", "wrist", "centre"] = "palm"
+    """T: what 3D joints are relative to; `wrist` also for data whose joint 0 is the palm already. `centre`, for data with joints of their
+    own (NYU, ICVL): the joints' mean, as depth data give it, and no hand's size: the unit is half of the crop's cube."""
     latent_dims: int = 30
     """Size of z."""
     reduction: Literal["mean", "sum"] = "mean"
@@ -213,7 +215,7 @@ class CmVae(Reader):
     @torch.no_grad()
     def prepare(self, labels: Hands) -> None:
         """The mean length of the training hands' scale bone, the unit of models that are not given the scale."""
-        if not self.config.scale_given:
+        if not self.config.scale_given and self.config.root != "centre":
             whole = self.labelled(labels).any(1)
             (joints,) = labels.need("joints_3d")
             self.mean_bone_mm.copy_(scale_bone(joints[whole]).mean() if whole.any() else torch.ones(()))
@@ -258,7 +260,7 @@ class CmVae(Reader):
                 return image - 0.5
             case "depth":
                 (depth,) = hands.need("depth")
-                return normalise_depth(depth, self._depth_centre(hands), self.crop.cube_mm)
+                return normalise_depth(depth, depth_centre(hands, self.spec.root == "camera"), self.crop.cube_mm)
             case "2d":
                 (joints,) = hands.need("joints_2d")
                 return to_crop_units(joints, self.crop.size_px).masked_fill(~self.known(hands, "2d")[..., None], 0.0)
@@ -281,16 +283,6 @@ class CmVae(Reader):
             return (depth > 0).flatten(1).any(1)
         return self.known(hands, modality).any(1)
 
-    def _depth_centre(self, hands: Hands) -> Float[Tensor, "batch 3"]:
-        """The middle of the cube: the labelled joints' mean as depth data sets give it, else the median of the depths seen."""
-        (depth,) = hands.need("depth")
-        median = depth.masked_fill(depth <= 0, float("nan")).flatten(1).nanmedian(1).values.nan_to_num()
-        centre = F.pad(median[:, None], (2, 0))
-        if hands.joints_3d is None or self.spec.root != "camera":
-            return centre
-        valid = self.known(hands, "2d") if hands.joint_valid is not None else torch.ones_like(hands.joints_3d[..., 0], dtype=torch.bool)
-        return torch.where(valid.any(1, keepdim=True), cube_centre(hands.joints_3d, valid), centre)
-
     def _side(self, hands: Hands) -> Float[Tensor, "batch 2"] | None:
         if not self.config.side_given:
             return None
@@ -306,13 +298,16 @@ class CmVae(Reader):
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint 3"]:
         """Joints relative to the root, in bone units (`unit_mm`); 0 where there is no label."""
         (joints,) = hands.need("joints_3d")
-        scale = scale_bone(joints) if self.config.scale_given else self.mean_bone_mm.expand(len(joints))
-        relative = (joints - root(joints, self.config.root)[:, None]) / scale[:, None, None].clamp_min(1e-6)
-        return relative.masked_fill(~self.labelled(hands)[..., None], 0.0)
+        labelled = self.labelled(hands)
+        origin = cube_centre(joints, labelled) if self.config.root == "centre" else root(joints, self.config.root)
+        scale = scale_bone(joints) if self.unit_mm is None else torch.full_like(joints[:, 0, 0], self.unit_mm)
+        return ((joints - origin[:, None]) / scale[:, None, None].clamp_min(1e-6)).masked_fill(~labelled[..., None], 0.0)
 
     @property
     def unit_mm(self) -> float | None:
-        """The mean bone where no scale is given."""
+        """The mean bone where no scale is given, half of the cube where poses are relative to its centre."""
+        if self.config.root == "centre":
+            return self.crop.cube_mm / 2
         return None if self.config.scale_given else float(self.mean_bone_mm)
 
     def encode(self, hands: Hands, modality: Modality) -> RandomVariable:
@@ -378,6 +373,8 @@ class CmVae(Reader):
             picture = value if modality == "rgb" else (1 - value).expand(-1, 3, -1, -1) / 2
             return F.interpolate(picture, size=(SHEET_PX, SHEET_PX), mode="nearest")
         flat = value if modality == "2d" else in_own_crop(value[..., :2], self.crop.margin).nan_to_num()
+        if self.spec.joints != len(PARENTS):
+            return dots(flat, SHEET_PX)
         return (1 - limb_maps(flat, SHEET_PX, 0.02).amax(1, keepdim=True)).expand(-1, 3, -1, -1)
 
 
@@ -388,5 +385,5 @@ def _check(config: CmVaeConfig, spec: DataSpec) -> None:
     if missing:
         remedy = "set side_given to False, or " if missing == ["side"] else ""
         raise ValueError(f"these pairs need {', '.join(missing)} of every hand; {remedy}use data that has it")
-    if spec.joints != len(PARENTS):
-        raise ValueError(f"poses are hands of {len(PARENTS)} joints, the data has {spec.joints}; use data of {len(PARENTS)}")
+    if spec.joints != len(PARENTS) and config.root != "centre":
+        raise ValueError(f"palm, wrist and bones are of hands of {len(PARENTS)} joints, the data has {spec.joints}; set root to centre")

@@ -131,8 +131,8 @@ class Reader(System):
     """Pictures of each hand that `estimate` reads, unless it is asked to read others of `inputs`."""
     inputs: tuple[Input, ...] = ("image",)
     """All that it can read poses from, the usual one first; where there are several, each alone or some together."""
-    root: Root = "wrist"
-    """What 3D joints are relative to."""
+    root: Root | Literal["centre"] = "wrist"
+    """What 3D joints are relative to; `centre`: their mean, of hands whose joints are all labelled."""
     spread_scales: Mapping[str, SpreadScale] = MappingProxyType({})
     """What makes the claimed spread as large as the errors, by what is read (`asked`); kept with the model once it is fitted."""
 
@@ -148,14 +148,15 @@ class Reader(System):
     def labelled(self, hands: Hands) -> Bool[Tensor, "batch joint"]:
         """Which of `joints_of` have a label that training may use.
 
-        In bone units none has, where the wrist or an end of the scale bone lacks its own; none has where the pose is held back.
+        In bone units none has, where the wrist or an end of the scale bone lacks its own (relative to the centre, where any joint does);
+        none has where the pose is held back.
         """
         (joints,) = hands.need("joints_2d" if self.pose == "2d" else "joints_3d")
         valid = hands.joint_valid
         if valid is None:
             valid = torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
         elif self.pose == "3d":
-            valid = valid & valid[:, [0, 9, 10]].all(1, keepdim=True)
+            valid = valid & valid[:, slice(None) if self.root == "centre" else [0, 9, 10]].all(1, keepdim=True)
         return valid if hands.pose_known is None else valid & hands.pose_known[:, None]
 
     @abstractmethod

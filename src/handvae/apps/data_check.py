@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from handvae.apps.options import parse
+from handvae.apps.progress import EVERY, progress
 from handvae.data.check import oddities
 from handvae.data.coco import Problem, check_coco
 from handvae.data.source import open_data, recognise
@@ -47,4 +48,6 @@ def find(options: Check) -> list[Problem]:
     problems = check_coco(options.root) if own else []
     if any(problem.fatal for problem in problems):
         return problems  # it cannot be opened
-    return [*problems, *oddities(open_data(options.root, options.split, options.protocol), outside=not own)]
+    data = open_data(options.root, options.split, options.protocol)
+    with progress("pictures", len(data), EVERY) as report:
+        return [*problems, *oddities(data, outside=not own, report=report)]

@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from handvae.apps.options import parse
+from handvae.apps.progress import counted
 from handvae.data.export.formats import FormatName, check_spec, warning, write_data
 from handvae.data.export.stream import samples_of
 from handvae.data.source import open_data
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     if lost:
         print(f"warning: {lost}", file=sys.stderr)
     rows = range(min(len(data), options.limit or len(data)))
-    hands = samples_of(data, rows, side, options.split or "")
+    hands = counted(samples_of(data, rows, side, options.split or ""), "hands", len(rows))
     description = f"{spec.name}, converted by handvae; licence: {spec.licence or 'not known'}"
     written = write_data(options.out, options.format, spec, hands, description, options.overwrite)
     left_out = f"; {written.left_out} left out: they lack joints that {options.format} needs" if written.left_out else ""

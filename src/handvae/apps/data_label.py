@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 
 from handvae.apps.drawing import draw_skeleton, grid
 from handvae.apps.options import parse
+from handvae.apps.progress import counted
 from handvae.data.export.formats import write_data
 from handvae.data.frames import frames
 from handvae.data.hands import DataSpec
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
         review, sheet = Review(), Sheet()
         solid = ("joints_3d",) if labeller.in_space else ()
         spec = DataSpec(options.out.resolve().name, 0, 0, ("image", "joints_2d", *solid, "joint_spread", "side"), "both", licence="yours")
-        pictures = frames(options.source, options.every, options.larger_side)
+        pictures = counted(frames(options.source, options.every, options.larger_side), "pictures", None)
         hands = seen_by(sheet, labelled(labeller, pictures, review, options.split, options.most_spread))
         try:
             written = write_data(options.out, "coco", spec, hands, f"labelled by {labeller.name}", options.overwrite)

@@ -16,6 +16,7 @@ from rich.table import Table
 from handvae.apps import evaluate_predictions
 from handvae.apps.evaluate_page import study_page
 from handvae.apps.options import parse
+from handvae.apps.progress import EVERY, progress
 from handvae.data.reader import HandData
 from handvae.data.source import open_data
 from handvae.data.view import check_crop
@@ -82,10 +83,12 @@ def main(arguments: Sequence[str]) -> None:
     spaces = () if options.inception_weights is None else (InceptionFeatures(options.inception_weights),)
     cache = cache_folder() if spaces else None
     poses = "seen" if options.split == "train" else "unseen"
-    studies = [
-        Study(label, m.reader, data, read(m.reader, data), _finder(options, m), options.seed, poses, spaces, cache)
-        for label, m in zip(labels, models, strict=True)
-    ]
+    studies = []
+    for label, model in zip(labels, models, strict=True):
+        finder = _finder(options, model)
+        with progress(f"hands read by {label}", len(data), EVERY) as done:
+            reading = read(model.reader, data, done)
+        studies.append(Study(label, model.reader, data, reading, finder, options.seed, poses, spaces, cache))
     found = with_curves(report(studies, wanted), published)
     title = f"{', '.join(labels)} on {dataset}, split {options.split}"
     _print(title, found)

@@ -1,17 +1,16 @@
 """`handvae render`: procedural hands with every label, as a data set or as a sheet for people."""
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handvae.apps.drawing import grid
 from handvae.apps.options import parse, parse_shard
+from handvae.apps.progress import progress
 from handvae.data.pictures import write_picture
 from handvae.data.rendered import PLANS, RenderPlan, shard_files, write_plan, write_rendered
 from handvae.errors import UserError
@@ -96,17 +95,7 @@ def _write_data(options: Options) -> None:
         return
     mine = shard_files(options.out, plan)[part::parts]
     total = sum(len(rows) for _, rows in mine)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not sys.stderr.isatty()) as progress:
-        task, done = progress.add_task("hands", total=total), 0
-
-        def report(hands: int) -> None:
-            nonlocal done
-            done += hands
-            progress.update(task, advance=hands)
-            if progress.disable:
-                print(f"{done} of {total} hands", file=sys.stderr, flush=True)
-
+    with progress("hands", total) as report:
         drawn = write_rendered(options.out, plan, part, parts, options.workers, report)
     if part == 0:
         pictures = [plan.picture(row).image for row in range(min(SHEET_HANDS, plan.count))]

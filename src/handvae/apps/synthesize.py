@@ -12,6 +12,7 @@ import tyro
 
 from handvae.apps.inputs import Poses, read_appearances, read_poses
 from handvae.apps.options import GENERATOR, parse
+from handvae.apps.progress import counted
 from handvae.data.export.formats import FormatName, check_spec, warning, write_data
 from handvae.data.hands import DataSpec
 from handvae.data.pictures import as_pixels
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"warning: {lost}", file=sys.stderr)
     hands = samples(system, poses, turn, looks, notes)
     description = f"synthetic hands: model {options.model}, pose {options.pose}, appearance {options.appearance}, seed {options.seed}"
-    written = write_data(options.out, options.format, spec, hands, description, options.overwrite)
+    written = write_data(options.out, options.format, spec, counted(hands, "pictures", count), description, options.overwrite)
     print(f"{written.count} pictures with labels: {options.out}")
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handvae.apps.inputs import read_look
 from handvae.apps.options import GENERATOR, parse, parse_shard
+from handvae.apps.progress import progress
 from handvae.apps.upsample_page import upsample_page
 from handvae.data.export.folder import check_free
 from handvae.data.export.formats import MARKERS, FormatName, check_spec, warning, write_data
@@ -204,18 +204,8 @@ def _is_there(out: Path, plan: UpsamplePlan, delivered: dict[str, Any]) -> bool:
 
 def _make(work: Path, maker: Upsampler, part: int, parts: int) -> None:
     total = sum(len(maker.plan.numbers(number)) for number in maker.plan.parts[part::parts])
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     started = time.monotonic()
-    with Progress(*columns, disable=not sys.stderr.isatty()) as progress:
-        task, done = progress.add_task("pictures", total=total), 0
-
-        def report(pictures: int) -> None:
-            nonlocal done
-            done += pictures
-            progress.update(task, advance=pictures)
-            if progress.disable:
-                print(f"{done} of {total} pictures", file=sys.stderr, flush=True)
-
+    with progress("pictures", total) as report:
         made = write_parts(work, maker, part, parts, report)
     print(f"{made} pictures made in {time.monotonic() - started:.1f} s, {total - made} were there")
 

@@ -3,7 +3,7 @@
 Limits were set on real data, so that sound labels pass (docs/log.md); what is found is worth a look, not always a fault.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import cv2
@@ -45,7 +45,7 @@ NEAR_GREY, NEAR_JOINTS = 4.0, 0.03
 _THUMB, _DIMS = 16, 16
 
 
-def oddities(data: HandData, outside: bool = True) -> Iterator[Problem]:
+def oddities(data: HandData, outside: bool = True, report: Callable[[int], object] = lambda pictures: None) -> Iterator[Problem]:
     """Everything odd about a data set's labels and pictures, hand by hand; reads every picture once, and keeps 100 bytes a hand.
 
     Unreadable pictures are fatal, all else is odd. Bones and sides are looked at where hands have 21 joints.
@@ -53,6 +53,7 @@ def oddities(data: HandData, outside: bool = True) -> Iterator[Problem]:
     Args:
         data: an opened data set.
         outside: also name joints outside their pictures (`check_coco` has named them already).
+        report: is told how many more pictures are read.
     """
     whole = data.spec.joints == len(JOINT_NAMES)
     ratios: list[Float[np.ndarray, "hand 20"]] = []
@@ -67,7 +68,7 @@ def oddities(data: HandData, outside: bool = True) -> Iterator[Problem]:
     if ratios:
         yield from _solid_bones(data, np.concatenate(ratios))
     if "image" in data.spec.modalities:
-        yield from _pictures(data, outside)
+        yield from _pictures(data, outside, report)
 
 
 # ----------------------------------------------------------------------------------------------------------------- bones
@@ -163,12 +164,13 @@ def _sides(data: HandData, rows: range, labels: Hands) -> Iterator[Problem]:
 # -------------------------------------------------------------------------------------------------------------- pictures
 
 
-def _pictures(data: HandData, outside: bool) -> Iterator[Problem]:
+def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) -> Iterator[Problem]:
     """Unreadable pictures, joints outside, and pictures that come twice."""
     points = np.zeros((len(data), _DIMS), np.float32)
     readable = np.zeros(len(data), bool)
     projection = np.linalg.qr(np.random.default_rng(0).normal(size=(_THUMB * _THUMB, _DIMS)))[0]
     for row in range(len(data)):
+        report(1)
         try:
             pixels = data.picture(row)
         except UserError as error:

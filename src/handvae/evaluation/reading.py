@@ -1,6 +1,6 @@
 """What a model reads in the pictures of a data set, and how well it paints them again: what most metrics start from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +74,18 @@ class Reading:
 
 
 @torch.no_grad()
-def read(system: Reader, data: HandData) -> Reading:
-    """Read every hand of a data set and, if the system can, paint it again from its true pose and its own appearance."""
-    parts = [_read(system, data, rows) for rows in torch.arange(len(data)).split(BATCH)]
+def read(system: Reader, data: HandData, report: Callable[[int], object] = lambda hands: None) -> Reading:
+    """Read every hand of a data set and, if the system can, paint it again from its true pose and its own appearance.
+
+    Args:
+        system: reads.
+        data: the hands.
+        report: is told how many more hands are read.
+    """
+    parts = []
+    for rows in torch.arange(len(data)).split(BATCH):
+        parts.append(_read(system, data, rows))
+        report(len(rows))
     subject = data.labels(torch.arange(len(data))).subject
 
     def joined(name: str) -> Any:

@@ -113,13 +113,13 @@ def pose(**changes: object) -> object:
 
 
 POSES = {
-    "twenty joints": ([[1.0, 2.0]] * 20, "21"),
+    "twenty joints": ([[1.0, 2.0]] * 20, "pose 0: list should have at least 21 items after validation, not 20"),
     "one number a joint": ([[float(joint)] for joint in range(21)], "21"),
     "joints of mixed length": ([[1.0, 2.0]] * 20 + [[1.0, 2.0, 3.0]], "21"),
     "no pose": ([], "no pose"),
     "an estimate of no hand": ({"hands": []}, "no pose"),
     "another object": ({"joints": []}, "21"),
-    "words": ([["a", "b"]] * 21, "21"),
+    "words": ([["a", "b"]] * 21, "pose 0, joint 0: "),
     "all on one point": ([[3.0, 3.0]] * 21, "one point"),
     "null": (None, "21"),
     "a number": (3, "21"),
@@ -139,8 +139,10 @@ def test_a_pose_file_that_holds_no_pose_is_refused(fault, synthesize, tmp_path):
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1e39"])
 def test_a_pose_file_with_a_number_that_is_not_finite_is_refused(number, synthesize, tmp_path):
     path = tmp_path / "pose.json"
-    path.write_text(json.dumps(pose()).replace("7.0", number))
-    assert str(path) in synthesize("--pose", path)
+    path.write_text(json.dumps(pose()).replace("[7.0", f"[{number}"))
+    line = synthesize("--pose", path)
+    assert str(path) in line
+    assert "pose 0, joint 7, number 0" in line
 
 
 @pytest.mark.parametrize("content", [b"", b"victory", b"[" * 300_000, bytes(range(256))], ids=["empty", "text", "nested", "bytes"])
@@ -167,8 +169,8 @@ def test_a_data_set_in_which_no_hand_is_whole_gives_no_pose(synthesize, small_se
 # ------------------------------------------------------------------------------------------------------ numbers and folders
 
 
-@pytest.mark.parametrize("count", ["0", "-3", "few"])
-def test_a_count_below_one_is_refused(count, synthesize):
+@pytest.mark.parametrize("count", ["0", "-3", "few", "99999999999999"])
+def test_a_count_of_none_or_of_more_than_memory_holds_is_refused(count, synthesize):
     assert "-n" in synthesize("--pose", "open", "-n", count)
 
 
@@ -250,11 +252,25 @@ def test_a_demo_of_photos_that_are_not_there_begins_nothing(refused, tiny_model,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("frames", ["1", "0", "-4"])
-def test_a_walk_of_less_than_two_frames_is_refused(frames, refused, tiny_model, tmp_path):
+@pytest.mark.parametrize("frames", ["1", "0", "-4", "100000000"])
+def test_a_walk_of_less_than_two_frames_or_of_more_than_memory_holds_is_refused(frames, refused, tiny_model, tmp_path):
     line = refused("walk", "open", "fist", "--model", tiny_model, "--out", tmp_path / "walk.gif", "--frames", frames)
     assert "--frames" in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["walk.png", "walk", "walk.mp4"])
+def test_a_walk_is_written_as_what_its_name_says_or_not_at_all(name, refused, tiny_model, tmp_path):
+    assert ".gif" in refused("walk", "open", "fist", "--model", tiny_model, "--out", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_get_its_name_is_called_by_it(refused, tiny_model, tmp_path):
+    """It is written beside it first, under a name that means nothing to the user."""
+    (tmp_path / "walk.gif").mkdir()
+    line = refused("walk", "open", "fist", "--model", tiny_model, "--out", tmp_path / "walk.gif", "--frames", 2)
+    assert f"{tmp_path / 'walk.gif'}: " in line
+    assert [path.name for path in tmp_path.iterdir()] == ["walk.gif"]
 
 
 # ------------------------------------------------------------------------------------------------- 3D models, data without 3D

@@ -30,6 +30,7 @@ def test_estimate_writes_joints_inside_an_overlay_and_says_which_crop_it_took(ru
     (hand,) = json.loads((tmp_path / "estimate.json").read_text())["hands"]
     assert np.array(hand["keypoints"]).shape == (21, 2)
     assert np.array(hand["spread_px"]).min() > 0
+    assert max(len(str(number)) for joint in hand["keypoints"] for number in joint) <= len("-100.123")
     assert max(read_picture(tmp_path / hand["overlay"]).shape) == 512
 
 

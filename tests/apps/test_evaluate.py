@@ -65,6 +65,11 @@ def test_evaluate_prints_n_and_protocol_and_reports_the_same(evaluate, tiny_mode
     assert low < measures["mpjpe_px"]["value"] < high
 
 
+def test_the_table_tells_measures_apart_by_their_whole_names(evaluate, tiny_model, second_model, tiny_set):
+    said, content, _ = evaluate(tiny_model, second_model, tiny_set, "--metrics", "pose,picture")
+    assert all(said.count(measure["name"]) >= 1 for measure in content["models"][0]["measures"])
+
+
 def test_evaluate_compares_modelled_with_true_variance(evaluate, tiny_model, tiny_set):
     _, content, _ = evaluate(tiny_model, tiny_set, "--metrics", "pixels")
     values = {m["name"]: m["value"] for m in content["models"][0]["measures"]}

@@ -6,6 +6,7 @@ Nothing heavy is imported here, so `handvae --help` answers at once; each comman
 import difflib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a folder that may not be written, a full disk
-        print(f"handvae {name}: {error.filename or name}: {error.strerror or error}; check the path and the disk", file=sys.stderr)
+        where = re.sub(r"(^|/)\.([^/]+)\.partial(?=/|$)", r"\1\2", str(error.filename or name))  # what it would have become
+        print(f"handvae {name}: {where}: {error.strerror or error}; check the path and the disk", file=sys.stderr)
         return 2
     return 0
 

@@ -265,18 +265,23 @@ def _entry(found: Estimate, overlay_name: str, side: str, unit_mm: float | None)
         "crop_from": found.photo.found_by,
         "hand_side": side,
         "overlay": overlay_name,
-        "keypoints": np.round(found.joints_px, 3).tolist(),
-        "spread_px": np.round(found.spread_px, 3).tolist(),
+        "keypoints": _numbers(found.joints_px, 3),
+        "spread_px": _numbers(found.spread_px, 3),
         "spread_is": _said(found.calibrated_on),
     }
     if found.joints_bones is not None and found.spread_bones is not None:
         named = {"keypoints_3d": found.joints_bones, "spread_3d": found.spread_bones}
-        entry |= {f"{name}_bone_units": np.round(values, 4).tolist() for name, values in named.items()}
+        entry |= {f"{name}_bone_units": _numbers(values, 4) for name, values in named.items()}
         if unit_mm:
-            entry |= {f"{name}_mm": np.round(values * unit_mm, 3).tolist() for name, values in named.items()}
+            entry |= {f"{name}_mm": _numbers(values * unit_mm, 3) for name, values in named.items()}
     if found.lifted_on is not None:
         entry["spread_3d_is"] = f"{_said(found.lifted_on)}; what the 2D joints are unsure of is added"
     return entry
+
+
+def _numbers(values: np.ndarray, digits: int) -> list[object]:
+    """An array for JSON, in float64: 45.608, not 45.608001708984375."""
+    return np.round(values.astype(np.float64), digits).tolist()
 
 
 def _said(calibrated_on: str) -> str:

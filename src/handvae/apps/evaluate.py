@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from handvae.apps import evaluate_predictions
 from handvae.apps.evaluate_page import study_page
@@ -175,7 +175,8 @@ def _labels(models: Sequence[Model]) -> list[str]:
 def _print(title: str, found: Report) -> None:
     console = Console()
     console.width = max(console.width, 120)
-    table = Table("metric", *(column.name for column in found.columns), "N", "definition", "protocol", title=title)
+    values = (Column(column.name, overflow="fold") for column in found.columns)
+    table = Table(Column("metric", no_wrap=True), *values, "N", "definition", "protocol", title=title)
     protocols = list(dict.fromkeys(row.protocol for row in found.rows()))
     for row in found.rows():
         table.add_row(row.name, *map(escape, row.cells), row.n, row.definition, f"({protocols.index(row.protocol) + 1})")
@@ -184,7 +185,14 @@ def _print(title: str, found: Report) -> None:
     for number, protocol in enumerate(protocols):
         console.print(f"({number + 1}) {protocol}", markup=False, highlight=False)
     if found.differences:
-        compared = Table("metric", "models", "difference", "95 % interval", "p", title="Compared on the same hands")
+        compared = Table(
+            Column("metric", no_wrap=True),
+            Column("models", overflow="fold"),
+            "difference",
+            "95 % interval",
+            "p",
+            title="Compared on the same hands",
+        )
         for d in found.differences:
             inside = f"{d.interval.low:.3g} to {d.interval.high:.3g}"
             compared.add_row(d.name, f"{d.first} - {d.second}", f"{d.value:.3g} {d.unit}", inside, f"{d.p_value:.2g}")

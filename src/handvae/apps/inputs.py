@@ -117,7 +117,8 @@ def _from_file(path: Path, model: Reader) -> Poses:
         values = TypeAdapter(list[Annotated[list[list[Number]], Field(min_length=21, max_length=21)]]).validate_python(content)
         joints = torch.tensor(values, dtype=torch.float32)
     except (OSError, ValidationError, ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-        raise UserError(path, "holds no poses", "give JSON: 21 pairs (x, y) or triples (x, y, z), or a list of such poses") from error
+        fault = f"holds no poses{_place(error) if isinstance(error, ValidationError) else ''}"
+        raise UserError(path, fault, "give JSON: 21 pairs (x, y) or triples (x, y, z), or a list of such poses") from error
     if not len(joints):
         raise UserError(path, "holds no pose", "give 21 pairs (x, y) or triples (x, y, z) a pose")
     if joints.ndim != 3 or joints.shape[-1] not in (2, 3):
@@ -127,6 +128,13 @@ def _from_file(path: Path, model: Reader) -> Poses:
     flat = in_own_crop(joints[..., :2], model.crop.margin)
     solid = joints if joints.shape[-1] == 3 else None
     return _choose(model, flat, solid, tuple(f"{path.stem}_{i}" for i in range(len(joints))), str(path))
+
+
+def _place(error: ValidationError) -> str:
+    """Where the first fault of a file of poses is, counted from 0, and what it is."""
+    first = error.errors()[0]
+    place = ", ".join(f"{what} {number}" for what, number in zip(("pose", "joint", "number"), first["loc"], strict=False))
+    return f": {place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
 def _choose(model: Reader, flat: Tensor, solid: Tensor | None, names: tuple[str, ...], where: str) -> Poses:

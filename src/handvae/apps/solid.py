@@ -40,7 +40,7 @@ def write_solid(
     write_picture(picture, draw(hands.scene(0), SIDE_PX).image)
     entry: dict[str, object] = {
         "fitted_hand": picture.name,
-        "fitted_angles_deg": np.round(np.rad2deg(hands.angles[0].numpy()), 2).tolist(),
+        "fitted_angles_deg": np.round(np.rad2deg(hands.angles[0].double().numpy()), 2).tolist(),
         "fitted_error_mm": round(float(hands.error_mm[0]), 2),
     }
     if isinstance(system, DaVae) and photo.hands.image is not None:

@@ -25,6 +25,8 @@ from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
 
 BATCH = 64
+MOST = 1_000_000
+"""Pictures of one call: their appearances are drawn beforehand."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, decode, write."""
     options = parse(Options, arguments, "handvae synthesize")
-    if options.n is not None and options.n < 1:
-        raise UserError("-n", f"is {options.n}", "give at least 1")
+    if options.n is not None and not 1 <= options.n <= MOST:
+        raise UserError("-n", f"is {options.n}", f"give 1 to {MOST:,}")
     model = load_model(options.model)
     system = model.generator
     poses = read_poses(options.pose, options.split, options.view, system, options.n)

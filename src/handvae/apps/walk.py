@@ -22,6 +22,9 @@ from handvae.systems.cm_vae import CmVae
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import Model, load_model
 
+MOST_FRAMES = 1000
+"""All are in memory at once."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -50,8 +53,10 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, decode, write."""
     options = parse(Options, arguments, "handvae walk")
-    if options.frames < 2:
-        raise UserError("--frames", f"is {options.frames}", "give at least 2")
+    if not 2 <= options.frames <= MOST_FRAMES:
+        raise UserError("--frames", f"is {options.frames}", f"give 2 to {MOST_FRAMES}")
+    if options.out.suffix.lower() != ".gif":
+        raise UserError(options.out, "is no .gif file", "an animation is one: name it something.gif")
     model = load_model(options.model)
     share = torch.linspace(0, 1, options.frames)
     if isinstance(model.system, CmVae):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from handvae.data.reader import GIVE_ORIGINAL, need_size
+from handvae.data.reader import need_size
 from handvae.errors import UserError
 
 MAX_WHOLE_BYTES = 2**29
@@ -37,7 +37,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(path, f"Invalid JSON ({error})", GIVE_ORIGINAL) from error
+        raise UserError(path, f"Invalid JSON ({error})", "mend it, or copy the file again") from error
 
 
 def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
@@ -55,7 +55,7 @@ def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(path, f"Invalid JSON ({error})", GIVE_ORIGINAL) from error
+        raise UserError(path, f"Invalid JSON ({error})", "mend it, or copy the file again") from error
 
 
 class _Scanner:

@@ -83,6 +83,8 @@ def _fit(run: Run, ranks: Ranks) -> Path:
     log = MetricsLog(run.out / "metrics.jsonl", first) if ranks.main else None
 
     # Train
+    if compiled and ranks.main and first < end:
+        print("compiling before the first step: a minute or more, kept in the run folder (--train.no-compile begins at once)", flush=True)
     stage: Stage | None = None
     started = time.monotonic()
     for step, batch in zip(range(first, end), loader.batches(first, end), strict=True):
@@ -230,4 +232,4 @@ def _labels(run: Run) -> Hands:
 
 def _say(step: int, total: int, speed: float, scalars: dict[str, float]) -> None:
     parts = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items() if name.rsplit("/")[-1] in SAID)
-    print(f"step {step}/{total}  {speed:.0f} hands/s  {parts}", flush=True)
+    print(f"step {step}/{total}  {speed:.3g} hands/s  {parts}", flush=True)

@@ -154,7 +154,7 @@ def reproduction(table: Table, options: Options, ranks: Ranks) -> Reproduction:
 
 def _pictures(table: Table, options: PictureOptions, ranks: Ranks) -> Reproduction:
     if options.scale == "full" and options.inception_weights is None:
-        raise UserError("--inception-weights", "is not given, and the paper's numbers are FID", "name the file (docs/evaluation.md)")
+        raise UserError("--inception-weights", "is not given, and the paper's numbers are FID", "name the file (docs/metrics.md)")
     need = _need(table, options)
     job = _job(table, options, need, ranks)
     protocol = None if need is None else need.protocol

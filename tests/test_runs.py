@@ -1,0 +1,56 @@
+"""The scripts of runs/ ask for what there is."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from handvae.apps.cli import COMMANDS
+from handvae.evaluation.paper_tables import TABLES
+from handvae.training.presets import PRESETS
+
+SCRIPTS = sorted((Path(__file__).parents[1] / "runs").glob("*.sh"))
+
+
+@pytest.fixture
+def called(tmp_path):
+    """Runs a script with a `handvae` that only writes down its arguments; returns a list of them a call."""
+
+    def run(script: Path, *words: object) -> list[list[str]]:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "handvae").write_text('#!/bin/sh\nprintf "%s\\t" "$@" >> "$CALLS"; echo >> "$CALLS"\n')
+        (tmp_path / "bin" / "handvae").chmod(0o755)
+        calls = tmp_path / "calls"
+        environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "CALLS": str(calls)}
+        subprocess.run(["bash", str(script), *map(str, words)], env=environment, check=True, capture_output=True)
+        return [line.rstrip("\t").split("\t") for line in calls.read_text().splitlines()]
+
+    return run
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_names_only_commands_and_presets_that_there_are(script):
+    text = script.read_text()
+    assert set(re.findall(r"^\s*handvae (\S+)", text, re.MULTILINE)) <= COMMANDS.keys()
+    assert set(re.findall(r"handvae train (\S+)", text)) <= PRESETS.keys()
+
+
+def test_every_table_of_the_papers_is_made_on_each_of_its_data_sets(called, project, tmp_path):
+    needed = {(table.name, need.layout) for table in TABLES.values() for need in table.needs}
+    for _, layout in needed:
+        (tmp_path / "data" / layout).mkdir(parents=True, exist_ok=True)
+    calls = called(project / "runs" / "paper.sh", tmp_path / "data", "inception.pth", tmp_path / "out")
+    made = [(words[1], Path(words[words.index("--data") + 1]).name) for words in calls]
+    assert sorted(made) == sorted(needed)
+    assert all(words[0] == "reproduce" and words[words.index("--scale") + 1] == "full" for words in calls)
+    for words in calls:
+        kind = TABLES[words[1]].kind
+        assert ("--inception-weights" in words) == (kind == "pictures")
+
+
+def test_tables_of_sets_that_are_not_there_are_left_out(called, project, tmp_path):
+    (tmp_path / "data" / "msra").mkdir(parents=True)
+    calls = called(project / "runs" / "paper.sh", tmp_path / "data", "inception.pth")
+    assert [words[1] for words in calls] == ["cm-vae-depth"]

@@ -62,6 +62,18 @@ def test_a_stopped_command_says_so_and_ends_with_130(handvae, monkeypatch):
     assert error == "handvae data: stopped\n"
 
 
+@pytest.mark.parametrize(("command", "way"), [("train", "--resume"), ("render", "same command"), ("upsample", "same command")])
+def test_a_stopped_command_that_can_go_on_says_how(command, way, handvae, monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"handvae.apps.{command}.main", interrupted)
+    code, _, error = handvae(command)
+    assert code == 130
+    assert error.startswith(f"handvae {command}: stopped; ")
+    assert way in error
+
+
 def test_a_full_disk_is_one_line(refused, monkeypatch):
     def full(arguments):
         raise OSError(28, "No space left on device", "out/a.png")

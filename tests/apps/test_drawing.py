@@ -56,6 +56,15 @@ def test_a_skeleton_is_drawn_where_its_joints_are_and_nowhere_else():
     assert not lit[:, :20].any()
 
 
+@pytest.mark.parametrize("ground", [0, 250, 255], ids=["black", "the wrist's own white", "white"])
+def test_the_wrist_is_seen_on_every_ground(ground):
+    joints = np.full((21, 2), 150.0, np.float32)
+    joints[0] = (60, 60)
+    joints[[1, 5, 9, 13, 17]] = (60, 90)  # every bone of the wrist runs downwards
+    drawn = draw_skeleton(np.full((200, 200, 3), ground, np.uint8), joints)
+    assert np.abs(drawn[52:59, 52:69].astype(int) - ground).max() > 100
+
+
 def test_a_larger_spread_is_drawn_as_a_larger_circle():
     joints = np.full((21, 2), 60.0, np.float32)
     blank = np.zeros((120, 120, 3), np.uint8)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from handvae.apps.depth_input import see_depth
-from handvae.apps.estimate import estimate
+from handvae.apps.estimate import DEPTH_PRESET, estimate
 from handvae.apps.joints_input import read_flat_hands, see_joints
 from handvae.apps.plot_3d import plot_joints
 from handvae.data.coco import CocoHands
@@ -22,6 +22,7 @@ from handvae.hand import RIGHT, HandShape, forward_kinematics, named_pose, root
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.system import Prediction
 from handvae.training.checkpoint import load_model, save_model
+from handvae.training.presets import find_preset
 
 SPEC = DataSpec("drawn", 8, 32, ("image", "depth", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "intrinsics", "side"), "both")
 SMALL = CmVaeConfig(variant=1, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4)
@@ -229,6 +230,13 @@ def test_each_data_sets_packing_comes_back_in_millimetres(encoding, unpack, pack
     path, depth = scene(pack=pack)
     assert np.abs(read_depth(path, encoding) - depth).max() < 0.05
     assert np.abs(unpack(pack(depth)[..., ::-1]) - depth).max() < 0.05
+
+
+def test_a_depth_picture_without_a_model_for_it_names_the_preset_to_train(scene, refused, tiny_model, tmp_path):
+    path, _ = scene()
+    line = refused("estimate", path, "--model", tiny_model, "--out", tmp_path / "out")
+    assert f"train {DEPTH_PRESET} " in line
+    assert getattr(find_preset(DEPTH_PRESET).system, "input", None) == "depth"
 
 
 def test_the_nearest_thing_is_cut_with_its_cube(scene):

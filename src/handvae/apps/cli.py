@@ -28,6 +28,13 @@ COMMANDS = {
     "reproduce": "a paper's table, trained and measured again, beside what was published",
 }
 
+GOES_ON = {
+    "train": "; the same command with --resume goes on from the last save",
+    "render": "; the same command goes on",
+    "upsample": "; the same command goes on",
+}
+"""What becomes of commands that are stopped; the others leave nothing and begin anew."""
+
 
 def usage() -> str:
     """The text of `handvae --help`."""
@@ -62,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"handvae {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"handvae {name}: stopped", file=sys.stderr)
+        print(f"handvae {name}: stopped{GOES_ON.get(name, '')}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as in `handvae data check ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,6 +14,8 @@ from handvae.hand import BONES
 
 FINGER_COLOURS = ((229, 57, 53), (251, 140, 0), (67, 160, 71), (30, 136, 229), (142, 36, 170))
 """RGB of thumb to little finger."""
+RIM = (90, 90, 90)
+"""Round the wrist, which is white."""
 
 
 def enlarge(pixels: UInt8[np.ndarray, "height width 3"], side: int) -> UInt8[np.ndarray, "big wide 3"]:
@@ -39,6 +41,8 @@ def draw_skeleton(
     for joint, point in enumerate(points):
         colour = FINGER_COLOURS[(joint - 1) // 4] if joint else (250, 250, 250)
         cv2.circle(canvas, point, (thick + 1) * 16, colour, -1, cv2.LINE_AA, 4)
+        if not joint:  # white would not be seen on white
+            cv2.circle(canvas, point, (thick + 1) * 16, RIM, 1, cv2.LINE_AA, 4)
         if spread_px is not None:
             cv2.circle(canvas, point, max(16, round(float(spread_px[joint]) * 16)), colour, 1, cv2.LINE_AA, 4)
     return canvas

@@ -31,6 +31,8 @@ from handvae.training.checkpoint import load_model
 
 DETECTOR, LIFTER = "detector-64", "lifting"
 """The shipped models that read photos, and 2D joints."""
+DEPTH_PRESET = "cm-vae-depth"
+"""What to train for depth pictures."""
 LIKELY = 16
 """Draws from what was read in 2D whose lifted joints tell how unsure it leaves the 3D joints."""
 WORDS: dict[Input, str] = {"image": "a photo", "depth": "a depth picture", "joints_2d": "a JSON file of 2D joints"}
@@ -170,7 +172,8 @@ def _see(options: Options, name: str, system: Reader, path: Path, box: Box | Non
     if kind not in system.inputs:
         can = " or ".join(WORDS[one] for one in system.inputs)
         fault = f"is {WORDS[kind]}, and {name} reads {can}"
-        raise UserError(path, fault, f"give {can}, or a model that reads {WORDS[kind]}")
+        own = f" (your own: none is shipped, handvae train {DEPTH_PRESET} makes one)" if kind == "depth" else ""
+        raise UserError(path, fault, f"give {can}, or a model that reads {WORDS[kind]}{own}")
 
     def mirror(side: str) -> bool:
         return system.spec.sides != "both" and side != system.spec.sides

@@ -9,9 +9,10 @@ import torch
 from handvae.data.coco import CocoHands
 from handvae.errors import UserError
 from handvae.evaluation.features import Extractor, HandFeatures, InceptionFeatures, cache_folder, features_of, kept_features
-from handvae.evaluation.generated import batch_norm, picture_measures, set_measures
+from handvae.evaluation.generated import batch_norm, picture_measures, renew_statistics, set_measures
 from handvae.evaluation.measure import PictureProtocol
 from handvae.systems.srv_vae import SrvVae
+from handvae.training.checkpoint import save_model
 
 
 class Thumbnails(Extractor):
@@ -184,6 +185,35 @@ def test_the_mode_of_batch_normalisation_is_seen(build, tiny_config):
     assert batch_norm(system.train()) == "train"
     assert batch_norm(system.eval()) == "eval"
     assert batch_norm(build()) == "none"
+
+
+def test_renewed_statistics_are_those_of_generated_pictures_and_only_of_these(build, tiny_config, tiny_set):
+    system, met = build(replace(tiny_config, norm="batch")).eval(), []
+    first = next(module for module in system.decoder.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    last = {name: value.clone() for name, value in system.trunk.state_dict().items()}
+    first.register_forward_pre_hook(lambda module, given: met.append(given[0]))
+    renew_statistics(system, CocoHands(tiny_set), 3)
+    inputs = torch.stack(met)  # three batches of 64
+    assert inputs.shape[:2] == (3, 64)
+    torch.testing.assert_close(first.running_mean, inputs.mean((1, 3, 4)).mean(0), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(first.running_var, inputs.transpose(1, 2).flatten(2).var(2).mean(0), rtol=1e-3, atol=1e-6)
+    assert all(torch.equal(value, system.trunk.state_dict()[name]) for name, value in last.items())
+    assert not any(module.training for module in system.modules())
+    assert batch_norm(system) == "eval, renewed"
+
+
+def test_the_command_renews_statistics_and_says_so(handvae, refused, build, tiny_config, tiny_model, tiny_set, tmp_path):
+    save_model(tmp_path / "batch.safetensors", build(replace(tiny_config, norm="batch")))
+    words = ("evaluate", tmp_path / "batch.safetensors", tiny_set, "--split", "None", "--metrics", "sets")
+    found = []
+    for batches in (0, 2):
+        code, _, error = handvae(*words, "--renew-statistics", batches, "--report", tmp_path / str(batches))
+        assert code == 0, error
+        found.append((tmp_path / str(batches) / "report.json").read_text())
+    assert ["batch norm eval, renewed" in text for text in found] == [False, True]
+    assert "no batch normalisation" in refused("evaluate", tiny_model, tiny_set, "--renew-statistics", 2)
+    assert "give 0 or more" in refused(*words, "--renew-statistics", -1)
+    assert "makes no pictures" in refused("evaluate", "lifting", tiny_set, "--renew-statistics", 2)
 
 
 @pytest.mark.parametrize(("options", "suffix", "n"), [((), "unseen", 48), (("--split", "train"), "seen", 32)])

@@ -24,6 +24,7 @@ from handvae.errors import UserError
 from handvae.evaluation.curves import read_curves, with_curves
 from handvae.evaluation.features import SHIPPED, InceptionFeatures, cache_folder
 from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
+from handvae.evaluation.generated import batch_norm, renew_statistics
 from handvae.evaluation.metrics import METRICS
 from handvae.evaluation.reading import read
 from handvae.evaluation.spread_scales import FittedScale, fit_spread_scales
@@ -60,6 +61,9 @@ class Options:
     calibrated. Take hands that it was not trained on and that nothing else is measured on. The numbers printed are those from before."""
     inception_weights: Path | None = None
     """File of the FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): adds fid and kid to `sets`."""
+    renew_statistics: int = 0
+    """Batches of generated pictures on which the statistics of a generator's batch normalisation are measured anew before anything else (a
+    thousand are usual); 0 takes those of training. A Frechet distance may depend on it much, and names it."""
     seed: int = 0
     """Of everything drawn: bootstrap, permutations, appearances."""
 
@@ -78,6 +82,7 @@ def main(arguments: Sequence[str]) -> None:
     data = open_data(Path(dataset), options.split, options.protocol)
     for model in models:
         _fits(model, data, dataset)
+        _renew(model, data, options)
     fitted = fit_spread(models, data, Path(dataset)) if options.keep_spread else {}
     labels = _labels(models)
     spaces = () if options.inception_weights is None else (InceptionFeatures(options.inception_weights),)
@@ -100,6 +105,16 @@ def main(arguments: Sequence[str]) -> None:
         print(f"report: {options.report / 'report.html'}")
     if fitted:
         keep_spread(models[0], fitted)
+
+
+def _renew(model: Model, data: HandData, options: Options) -> None:
+    """Statistics of batch normalisation anew, where that is asked for."""
+    if options.renew_statistics < 0:
+        raise UserError("--renew-statistics", f"is {options.renew_statistics}", "give 0 or more")
+    if options.renew_statistics:
+        if batch_norm(model.generator) == "none":
+            raise UserError("--renew-statistics", f"{model.name} has no batch normalisation", "leave it out")
+        renew_statistics(model.generator, data, options.renew_statistics, seed=options.seed)
 
 
 def _metrics(text: str) -> tuple[str, ...] | None:

@@ -22,6 +22,8 @@ from handvae.systems.system import Generator
 MOST = 10_000
 """Pictures of each set."""
 BATCH = 64
+_RENEWAL = 3
+"""Stream of random numbers."""
 
 FEWEST = 2 * FEWEST_BLOCKS
 """Hands with all joints labelled, without which nothing is compared."""
@@ -128,11 +130,52 @@ def set_measures(
 
 
 def batch_norm(system: nn.Module) -> str:
-    """How a system's batch normalisation works as it stands: `eval`, `train`, or `none` where it has none."""
-    layers = [module for module in system.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    """How a system's batch normalisation works as it stands: `eval`, `train`, `eval, renewed` or `none` where it has none."""
+    layers = _batch_norms(system)
     if not layers:
         return "none"
-    return "train" if any(layer.training for layer in layers) else "eval"
+    renewed = ", renewed" if any(layer.momentum is None for layer in layers) else ""
+    return "train" if any(layer.training for layer in layers) else f"eval{renewed}"
+
+
+@torch.no_grad()
+def renew_statistics(system: Generator, data: HandData, batches: int, *, seed: int = 0) -> None:
+    """Measure the statistics of batch normalisation anew where pictures are made: their means over batches of generated pictures.
+
+    Those of training followed reconstructions and fakes of its last steps; a checkpoint can look far worse with them than with the batch's
+    own. The layers keep no momentum afterwards, by which `batch_norm` knows them. The encoder's are left alone.
+
+    Args:
+        system: at rest.
+        data: whose poses are asked for, over and over where there are fewer.
+        batches: how many.
+        seed: of the appearances.
+
+    Raises:
+        UserError: no hand has all its joints labelled.
+    """
+    rows = whole(data)
+    if not len(rows):
+        raise UserError(data.spec.name, "no hand has all its joints labelled, so no picture can be asked for", "give another set")
+    layers = _batch_norms(system)
+    before = [({name: value.clone() for name, value in layer.named_buffers()}, layer.momentum) for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all batches
+        layer.train()
+    for step in range(batches):
+        some = rows[(torch.arange(BATCH) + step * BATCH) % len(rows)]
+        joints = system.joints_of(cut(data, some, system.crop, fields=()))
+        system.synthesize(joints, system.random_appearance(len(some), Noise(seed, step, _RENEWAL)))
+    for layer, (buffers, momentum) in zip(layers, before, strict=True):
+        layer.eval()
+        if layer.num_batches_tracked == 0:  # it makes no pictures
+            layer.load_state_dict(layer.state_dict() | buffers)
+            layer.momentum = momentum
+
+
+def _batch_norms(system: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in system.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def whole(data: HandData) -> Int[Tensor, " rows"]:

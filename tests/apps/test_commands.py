@@ -1,6 +1,7 @@
 """estimate, transfer, walk, data and demo, end to end with a tiny model."""
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from handvae.apps import demo
 from handvae.apps.estimate import estimate
+from handvae.apps.inputs import read_photo
 from handvae.data.pictures import read_picture, write_picture
 
 
@@ -32,6 +34,23 @@ def test_estimate_writes_joints_inside_an_overlay_and_says_which_crop_it_took(ru
     assert np.array(hand["spread_px"]).min() > 0
     assert max(len(str(number)) for joint in hand["keypoints"] for number in joint) <= len("-100.123")
     assert max(read_picture(tmp_path / hand["overlay"]).shape) == 512
+
+
+def test_a_folder_of_photos_is_never_whole_in_memory(run, tiny_model, tiny_set, tmp_path, monkeypatch):
+    kept, most = [], 0
+
+    def reading(*arguments):
+        nonlocal most
+        kept.append(weakref.ref(seen := read_photo(*arguments)))
+        most = max(most, sum(one() is not None for one in kept))
+        return seen
+
+    monkeypatch.setattr("handvae.apps.estimate.read_photo", reading)
+    photos = sorted((tiny_set / "images").iterdir())[:6]
+    said = run("estimate", *photos, "--model", tiny_model, "--out", tmp_path)
+    assert said.count("overlay") == 6
+    assert len(kept) >= 6
+    assert most <= 3
 
 
 def test_a_box_outranks_the_labels_and_no_box_takes_the_whole_picture(run, tiny_model, tiny_set, tmp_path):

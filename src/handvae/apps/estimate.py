@@ -16,6 +16,7 @@ from handvae.apps.inputs import Box, Seen, pictures_in, read_photo, recrop
 from handvae.apps.joints_input import FlatHand, read_flat_hands, see_joints
 from handvae.apps.options import parse
 from handvae.apps.plot_3d import plot_joints
+from handvae.apps.progress import counted
 from handvae.apps.solid import write_solid
 from handvae.data.depth_files import Encoding, is_plane
 from handvae.data.hands import Hands
@@ -106,8 +107,17 @@ def main(arguments: Sequence[str]) -> None:
     if options.lift and system.pose != "2d":
         raise UserError("--lift", f"{name} reads 3D joints itself", "leave it out")
     lifter = load_model(LIFTER).reader if options.lift else system
-    seen = [pair for path in paths for pair in _see(options, name, system, path, box)]  # every input is checked before anything is written
-    groups = [_one_hand(seen)] if options.together else [[pair] for pair in seen]
+
+    def see(path: Path) -> list[tuple[Seen, str]]:
+        return _see(options, name, system, path, box)
+
+    if options.together or len(paths) == 1:
+        seen = [pair for path in paths for pair in see(path)]
+        groups = iter([_one_hand(seen)] if options.together else [[pair] for pair in seen])
+        count = 1 if options.together else len(seen)
+    else:  # every file is checked before anything is written, then read again: a folder of photos is larger than memory
+        count = sum(len(see(path)) for path in counted(paths, "files checked", len(paths)))
+        groups = ([pair] for path in paths for pair in see(path))
     options.out.mkdir(parents=True, exist_ok=True)
     entries = []
     for number, group in enumerate(groups):
@@ -115,7 +125,7 @@ def main(arguments: Sequence[str]) -> None:
         found = estimate(system, photo, side, beside)
         if options.lift:
             found = lifted(found, lifter, side)
-        stem = f"{number:04d}_{photo.path.stem}" if len(groups) > 1 else photo.path.stem
+        stem = f"{number:04d}_{photo.path.stem}" if count > 1 else photo.path.stem
         write_picture(options.out / f"{stem}.png", overlay(found))
         entries.append(_entry(found, f"{stem}.png", side, options.bone_mm or lifter.unit_mm))
         if found.joints_bones is not None and found.spread_bones is not None:

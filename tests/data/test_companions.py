@@ -1,13 +1,17 @@
 """Other pictures of the same content, and hands whose poses are held back."""
 
+import json
+import shutil
+
 import pytest
 import torch
 
 from handvae.data.augment import Augment
 from handvae.data.coco import CocoHands
 from handvae.data.mixture import open_source
+from handvae.data.rendered import RenderPlan, write_plan
 from handvae.data.source import Source
-from handvae.data.subset import FewLabels, Subset
+from handvae.data.subset import FewLabels, PeopleAsContents, Subset
 from handvae.data.view import Crop, cut
 from handvae.errors import UserError
 from handvae.noise import Noise
@@ -117,3 +121,39 @@ def test_a_share_of_the_batch_that_is_none_is_refused(share, tiny_set):
 def test_a_share_that_is_none_is_refused(share, tiny_set):
     with pytest.raises(UserError, match="labelled-share"):
         open_source(Source(tiny_set, labelled_share=share))
+
+
+def test_people_can_stand_for_contents(tiny_set):
+    data = open_source(Source(tiny_set, people_as_contents=True))
+    assert isinstance(data, PeopleAsContents)
+    assert "content" in data.spec.modalities
+    rows = torch.arange(len(data))
+    labels = data.labels(rows)
+    assert torch.equal(labels.content, labels.subject)
+    found = data.companions(rows, torch.full((len(data),), 0.5))
+    assert torch.equal(labels.subject[found], labels.subject)
+    alone = torch.bincount(labels.subject)[labels.subject] == 1
+    assert torch.equal(found == rows, alone)
+    assert not alone.all()
+
+
+def test_contents_that_the_data_tell_stay_in_a_mixture_with_people(tiny_set, tmp_path):
+    write_plan(tmp_path / "drawn", RenderPlan(16, seed=0, size_px=32))
+    both = open_source(Source(tmp_path / "drawn", also=(tiny_set,), people_as_contents=True))
+    content = both.labels(torch.arange(len(both))).content
+    drawn, photos = content[:16], content[16:]
+    own = open_source(Source(tmp_path / "drawn")).labels(torch.arange(16)).content
+    assert torch.equal(drawn[:, None] == drawn, own[:, None] == own)
+    assert not torch.isin(photos, drawn).any()
+    assert len(photos.unique()) == len(open_source(Source(tiny_set)).labels(torch.arange(32)).subject.unique())
+
+
+def test_people_whom_nobody_names_are_no_contents(tiny_set, tmp_path):
+    folder = tmp_path / "strangers"
+    shutil.copytree(tiny_set, folder)
+    told = json.loads((folder / "annotations.json").read_text())
+    for image in told["images"]:
+        image.pop("person")
+    (folder / "annotations.json").write_text(json.dumps(told))
+    with pytest.raises(UserError, match=r"whose hands it shows; leave out --data\.people-as-contents"):
+        open_source(Source(folder, people_as_contents=True))

@@ -15,7 +15,7 @@ from torch import Tensor
 from handvae.data.hands import Hands
 from handvae.data.reader import HandData
 from handvae.data.source import Source, open_data
-from handvae.data.subset import FewLabels, by_gesture
+from handvae.data.subset import FewLabels, PeopleAsContents, by_gesture
 from handvae.errors import UserError
 from handvae.hand import root
 
@@ -137,11 +137,23 @@ def open_source(source: Source) -> HandData:
     first = open_data(source.root, source.split, source.protocol)
     if source.shares and not source.also:
         raise UserError("--data.shares", "there is one data set", "name the others by --data.also")
-    further = [open_data(root, source.also_split) for root in source.also]
-    data = Mixture([first, *further], source.shares or None) if further else first
+    sets = [first, *(open_data(root, source.also_split) for root in source.also)]
+    if source.people_as_contents:
+        sets = [_with_contents(one) for one in sets]
+    data = Mixture(sets, source.shares or None) if len(sets) > 1 else sets[0]
     if source.hold_out:
         data, _ = by_gesture(data, source.hold_out, "--data.hold-out")
     return data if source.labelled_share == 1 else FewLabels(data, source.labelled_share, source.labelled_of_batch)
+
+
+def _with_contents(data: HandData) -> HandData:
+    if "content" in data.spec.modalities:
+        return data
+    if "subject" not in data.spec.modalities:
+        raise UserError(
+            data.spec.name, "does not tell whose hands it shows", "leave out --data.people-as-contents, or add `person` (docs/data.md)"
+        )
+    return PeopleAsContents(data)
 
 
 def _counts(sizes: Sequence[int], shares: Sequence[int | float] | None) -> list[int]:

@@ -36,6 +36,8 @@ class Source:
     """Share of the hands, the first in file order, whose poses are known in training; of the others only the pictures."""
     labelled_of_batch: float | None = None
     """Share of an average batch whose poses are known, at least: the known hands come as often as that takes. None: once, as all."""
+    people_as_contents: bool = False
+    """In data that tell whose hand it is, but no content (dVAE's: background, light and skin), such as photos, each person is one."""
     hold_out: tuple[str, ...] = ()
     """Gestures whose hands are left out, where the data name gestures."""
     protocol: str | None = None

@@ -1,4 +1,4 @@
-"""Some hands of a data set, as a data set; and data sets whose poses are known for some hands only."""
+"""Some hands of a data set, as a data set; data sets whose poses are known for some hands only; people taken for contents."""
 
 import math
 from collections.abc import Sequence
@@ -85,6 +85,24 @@ class FewLabels(Subset):
         """As of the data set itself: a hand that comes again is no other one of the same content."""
         found = self._data.companions(self._order[rows], draws)
         return torch.where(found < self.known, found, found + len(self) - len(self._data))
+
+
+class PeopleAsContents(Subset):
+    """A data set whose people count as contents (dVAE's): pictures of a person mostly share background and light, and always the skin.
+
+    Args:
+        data: tells `subject`.
+    """
+
+    def __init__(self, data: HandData) -> None:
+        super().__init__(data, range(len(data)))
+        self.spec = replace(self.spec, modalities=(*data.spec.modalities, "content"))
+
+    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
+        """Labels of the rows, with `content`."""
+        labels = super().labels(rows)
+        (people,) = labels.need("subject")
+        return replace(labels, content=people)
 
 
 def by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Subset, Subset]:

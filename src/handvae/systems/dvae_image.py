@@ -40,6 +40,7 @@ from handvae.systems.system import Generator, Phase, Prediction, predict_by_samp
 PUBLISHED_PX = 256
 """Side of the pictures for which the paper gives beta."""
 BACKGROUND = PARTS.index("background")
+REMEDY = "use rendered hands, or --data.people-as-contents where the data tell whose hands they are; content='own' needs poses alone"
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class DvaeImage(Dvae, Generator):
         super().__init__()
         self.config, self.spec, self.crop, self.pose, self.root = config, spec, crop, "3d", config.root
         self.way = WAYS[config.content]
-        need_labels(spec, self.way.labels, "use data that has it, such as rendered hands (content='own' needs poses alone)")
+        need_labels(spec, self.way.labels, REMEDY)
         self.fields = self.way.fields
         size, part, content = crop.size_px, config.factor_dims, config.factor_dims * len(self.way.parts)
         self.pose_encoder = vector_encoder(config, spec.joints * 3)  # phi_y1

@@ -89,6 +89,29 @@ def test_transfer_draws_an_appearance_a_row(run, tiny_model, tiny_set, tmp_path)
     assert (one[200:, 388:] != two[200:, 388:]).any()
 
 
+def test_a_mean_of_looks_is_of_the_box_and_the_side_that_are_given(run, tiny_model, tiny_set, tmp_path):
+    """The looks of left photos are those of their mirror images, for a model of right hands."""
+    pixels = read_picture(tiny_set / "images" / "004.png")
+    for name, picture in (("right", pixels), ("left", np.ascontiguousarray(pixels[:, ::-1]))):
+        write_picture(tmp_path / f"{name}.png", picture)
+        for kind, words in (("whole", ()), ("boxed", ("--box", "8,8,80,80"))):
+            out = tmp_path / f"{name}-{kind}.png"
+            run("transfer", tmp_path / f"{name}.png", "open", "--mean", "--side", name, *words, "--model", tiny_model, "--out", out)
+    sheets = {path.stem: read_picture(path)[:, 200:] for path in tmp_path.glob("*-*.png")}  # without the names of the files
+    np.testing.assert_allclose(sheets["left-whole"].astype(int), sheets["right-whole"].astype(int), atol=1)
+    np.testing.assert_allclose(sheets["left-boxed"].astype(int), sheets["right-boxed"].astype(int), atol=1)
+    assert (sheets["right-boxed"] != sheets["right-whole"]).any()
+
+
+def test_a_box_for_no_photo_is_refused(refused, tiny_model, tiny_set, tmp_path):
+    photo = tiny_set / "images" / "004.png"
+    line = refused("transfer", photo, "open", "--pose-box", "8,8,80,80", "--model", tiny_model, "--out", tmp_path / "a.png")
+    assert "--pose-box: open is no photo" in line
+    line = refused("transfer", "light-on-dark", "open", "--box", "8,8,80,80", "--model", tiny_model, "--out", tmp_path / "a.png")
+    assert "--box: light-on-dark is no photo" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("words", [("open", "point"), ("random", "random", "--factor", "appearance")])
 def test_a_walk_goes_there_and_back_and_moves(words, run, tiny_model, tmp_path):
     run("walk", *words, "--frames", 5, "--model", tiny_model, "--out", tmp_path / "walk.gif")

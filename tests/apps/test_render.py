@@ -52,6 +52,11 @@ def test_a_plan_only(handvae, tmp_path):
         (["--workers", "0"], "--workers"),
         (["--preset", "rendered-20k", "--seed", "4"], "--preset"),
         (["--pose", "victory"], "png"),
+        (["--pose", "victory", "-n", "5"], "-n: is of a data set"),
+        (["--pose", "victory", "--plan-only"], "--plan-only: is of a data set"),
+        (["--pose", "victory", "--ranges.hidden", "0"], "--ranges: is of a data set"),
+        (["--view", "3"], "--view: is of a sheet"),
+        (["-n", "5", "--side", "left"], "--side: is of a sheet"),
         (["--ranges.per-content", "0"], "per"),
     ],
 )

@@ -255,15 +255,21 @@ def pictures_in(path: Path) -> list[Path]:
     return [path]
 
 
-def read_look(text: str, model: Model) -> tuple[Float[Tensor, "1 appearance"], str]:
+def read_look(text: str, model: Model, box: Box | None = None, mirror: bool = False) -> tuple[Float[Tensor, "1 appearance"], str]:
     """One appearance and where it comes from: a name of the model's library, a photo, or a folder of photos, whose mean it is.
+
+    Args:
+        text: what the user names.
+        model: whose appearance it is.
+        box: of the joints in the photos, px.
+        mirror: whether the photos show the other hands than the model makes.
 
     Raises:
         UserError: it is none of them.
     """
     path = Path(text)
     if path.is_dir() or path.is_file():
-        photos = [read_photo(one, None, model.generator.crop) for one in pictures_in(path)]
+        photos = [read_photo(one, box, model.generator.crop, mirror) for one in pictures_in(path)]
         mean = torch.cat([model.generator.appearance_of(photo.crop) for photo in photos]).mean(0, keepdim=True)
         return mean, f"{path.name} ({photos[0].found_by})" if path.is_file() else f"mean of the {len(photos)} photos in {path.name}"
     library = read_looks(model)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +19,8 @@ from handvae.render.picture import Quality, draw
 from handvae.render.scene import SceneRanges, posed_scene
 
 SHEET_HANDS, SHEET_COLUMNS = 48, 8
+OF_DATA, OF_SHEET = ("n", "preset", "test", "cloud", "shard", "plan_only"), ("view", "side")
+"""Options that the other kind of output has no use for."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,24 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, draw, write."""
     options = parse(Options, arguments, "handvae render")
+    _only_what_is_used(options)
     if options.pose is not None:
         _write_sheet_of_pose(options)
     else:
         _write_data(options)
+
+
+def _only_what_is_used(options: Options) -> None:
+    """Refuse options of a data set where a sheet is asked for, and the other way round."""
+    sheet = options.pose is not None
+    for name, usual in ((option.name, option.default) for option in fields(Options)):
+        if name in (OF_DATA if sheet else OF_SHEET) and getattr(options, name) != usual:
+            flag = "-n" if name == "n" else f"--{name.replace('_', '-')}"
+            raise UserError(
+                flag, f"is of a {'data set, and --pose draws a sheet' if sheet else 'sheet, and no --pose is given'}", "leave it out"
+            )
+    if sheet and options.ranges != SceneRanges():
+        raise UserError("--ranges", "is of a data set, and --pose draws a sheet", "leave it out")
 
 
 def _write_sheet_of_pose(options: Options) -> None:

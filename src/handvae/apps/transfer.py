@@ -67,14 +67,17 @@ def main(arguments: Sequence[str]) -> None:
     ground = _ground(options, system)
     joints, headers = _poses(options, system)
     joints, headers = joints[: options.most], headers[: options.most]
+    box, mirror = parse_box(options.box), _mirror(options, system)
+    if box is not None and not given.exists():
+        raise UserError("--box", f"{options.appearance} is no photo that it could lie in", "leave it out, or give a photo")
     looks = []
     if options.mean or not given.exists():
-        look, said = read_look(options.appearance, model)
+        look, said = read_look(options.appearance, model, box, mirror)
         look = look if ground is None else ground.behind(look)
         sheet = looks_sheet(system, {said: look[0]}, joints, headers)
         print(f"appearance {said}")
     else:
-        looks = [read_photo(path, parse_box(options.box), system.crop, _mirror(options, system)) for path in pictures_in(given)]
+        looks = [read_photo(path, box, system.crop, mirror) for path in pictures_in(given)]
         sheet = transfer_sheet(system, looks, joints, headers, ground)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_picture(options.out, sheet)
@@ -124,6 +127,8 @@ def _poses(options: Options, system: Generator) -> tuple[torch.Tensor, list[np.n
         photo = read_photo(path, parse_box(options.pose_box), system.crop, _mirror(options, system))
         print(f"pose {photo.path}: crop from {photo.found_by}; joints read by the model")
         return system.predict(photo.crop).joints, [_cell(photo.crop[0])]
+    if options.pose_box is not None:
+        raise UserError("--pose-box", f"{options.pose} is no photo that it could lie in", "leave it out, or give a photo")
     poses = read_poses(options.pose, options.split, "palm", system, options.most)
     return poses.joints, [pose_header(flat, system.crop.size_px) for flat in poses.joints_2d[: options.most]]
 

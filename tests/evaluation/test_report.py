@@ -21,3 +21,11 @@ def test_the_page_holds_every_curve_the_last_sheet_and_the_options(tmp_path, tin
     assert "&lt;photos&gt;" in page
     assert "hands &amp; more" in page
     assert "http" not in page
+
+
+def test_what_was_logged_once_is_told_not_drawn(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 20, "stage": "all", "lr": 1e-3, "total": 2.5, "rate": 7.0}) + "\n")
+    (tmp_path / "config.json").write_text("{}")
+    page = write_run_report(tmp_path).read_text()
+    assert "<svg" not in page
+    assert "Logged once, at step 20: total 2.5, rate 7." in page

@@ -68,7 +68,7 @@ def test_a_set_of_other_joints_is_refused(refused, tiny_set, tiny_model, monkeyp
     monkeypatch.setattr("handvae.apps.evaluate.open_data", lambda *given: data)
     line = refused("evaluate", tiny_model, tiny_set)
     assert str(tiny_set) in line
-    assert "has 16 joints a hand" in line
+    assert "has hands of 16 joints" in line
     assert "reads 21" in line
 
 

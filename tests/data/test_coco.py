@@ -110,7 +110,7 @@ def test_a_folder_that_is_no_data_set_is_not_replaced_even_when_asked(tmp_path):
     """A slip such as --out ~ --overwrite must not cost a home folder."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "mine.txt").write_text("keep")
-    with pytest.raises(UserError, match="no data set"):
+    with pytest.raises(UserError, match="nothing that this command writes"):
         write_coco(tmp_path / "home", labelled(1), "a test", overwrite=True)
     assert (tmp_path / "home" / "mine.txt").read_text() == "keep"
 

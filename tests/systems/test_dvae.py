@@ -259,7 +259,7 @@ def test_a_hand_with_a_missing_joint_teaches_nothing_and_spoils_nothing(config, 
     [
         (TAG, "content", "must have content; .*content='own'"),
         (OWN, "joints_3d", "joints_3d"),
-        (PARTS, "parts", "must have parts; .*such as rendered hands"),
+        (PARTS, "parts", "must have parts; .*rendered hands"),
         (POSE, "side", "side"),
     ],
 )

@@ -32,7 +32,7 @@ from handvae.training.checkpoint import load_model
 
 DETECTOR, LIFTER = "detector-64", "lifting"
 """The shipped models that read photos, and 2D joints."""
-DEPTH_PRESET = "cm-vae-depth"
+DEPTH_PRESET = "rendered-depth-64"
 """What to train for depth pictures."""
 LIKELY = 16
 """Draws from what was read in 2D whose lifted joints tell how unsure it leaves the 3D joints."""

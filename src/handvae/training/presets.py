@@ -132,6 +132,7 @@ _DVAE_PARTS = replace(_DVAE_SMALL, content="parts")
 _DVAE_READS = DvaePoseConfig(trunk_width=32, hidden=256, embed_share=3.0)
 _CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
 _CM_SMALL = CmVaeConfig(kl_weight=0.003, variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256)
+_CM_DEPTH = CmVaeConfig(input="depth", kl_weight=0.003, variant=1, trunk_width=32, decoder_width=128, hidden=256)
 _CM_FINDS = replace(_CM_SMALL, finder="detector-64", variant=2, hidden=512, joint_noise_px=1.0)
 _LIFTING = CmVaeConfig(kl_weight=0.003, variant=1, input="2d")
 _CM_ROUGH = Augment(rotation_deg=45.0, scale=0.1, shift=0.1, mirror=0.5, brightness=0.1, tint=0.05, contrast=0.1)
@@ -174,6 +175,7 @@ PRESETS: dict[str, Preset] = {
     "cm-vae-2d":   Preset("cm-VAE as in the paper, 2D to 3D",           CmVaeConfig(input="2d"),       Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
     "cm-vae-depth": Preset("cm-VAE as in the paper, depth to 3D",       CmVaeConfig(input="depth"),    Crop(256, box="cube"),   _CM_VARIED, _CM_PAPER),
     "rendered-cm-64": Preset("cm-VAE on two cores: RGB, 2D and 3D",     _CM_SMALL,                     Crop(64),                _CM_ROUGH, _QUICK),
+    "rendered-depth-64": Preset("cm-VAE on two cores: depth to 3D",     _CM_DEPTH,                     Crop(64, box="cube"),    _CM_VARIED, replace(_QUICK, lr=1e-3)),
     "cmvae-64":    Preset("RGB and 2D to 3D: cm-VAE behind detector-64",  _CM_FINDS,                     Crop(64, 1.35, "right"), replace(_CM_ROUGH, mirror=0.0), _QUICK),
     "lifting":     Preset("cm-VAE's 2D to 3D on two cores, in minutes", _LIFTING,                     Crop(64),                _CM_VARIED, _SWIFT),
     "dvae-tag":    Preset("dVAE as in the paper, tag images",           DvaeImageConfig(),             Crop(64, sides="left"),  _STILL,  _DVAE_PAPER),

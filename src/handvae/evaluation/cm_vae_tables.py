@@ -21,9 +21,9 @@ _EQUATION = {"kl_weight": 1.0}
 _SHARES = (0.01, 0.05, 0.2)
 
 
-def rgb(system: Mapping[str, Any]) -> Recipe:
+def rgb(system: Mapping[str, Any], batch: int = 32) -> Recipe:
     """RGB to 3D on two cores: 64 px, half the width; the KL comes in slowly, or short runs would end before z is of use."""
-    return Recipe("rendered-cm-64", {"more_pairs": (), "rate_warmup_steps": 500, **_EQUATION, **system}, train={"batch": 32})
+    return Recipe("rendered-cm-64", {"more_pairs": (), "rate_warmup_steps": 500, **_EQUATION, **system}, train={"batch": batch})
 
 
 def depth(system: Mapping[str, Any]) -> Recipe:
@@ -85,13 +85,12 @@ def _few(share: float) -> list[Row]:
 
     On two cores both weigh the KL as the preset does: with the equation's weight nothing is learned that more pictures could add to.
     """
-    light = {"more_pairs": (), "rate_warmup_steps": 500}
     full = {variant: Recipe("cm-vae-rgb", {"variant": variant, **_PALM_IS_JOINT_0}) for variant in (1, 3)}
     said = f"{share:.0%} labelled"
     return [
         Row(
             f"Var. 1, {said}",
-            Recipe("rendered-cm-64", {**light, "variant": 1}, train={"batch": 32}),
+            rgb({**LIGHT_KL, "variant": 1}),
             full[1],
             STB,
             pictures=LABELLED_ALONE,
@@ -99,7 +98,7 @@ def _few(share: float) -> list[Row]:
         ),
         Row(
             f"Var. 3, {said}, the rest without poses",
-            Recipe("rendered-cm-64", {**light, "variant": 3}, train={"batch": 64}),
+            rgb({**LIGHT_KL, "variant": 3}, batch=64),
             full[3],
             STB,
             labelled=share,

@@ -40,7 +40,8 @@ from handvae.systems.system import Generator, Phase, Prediction, predict_by_samp
 PUBLISHED_PX = 256
 """Side of the pictures for which the paper gives beta."""
 BACKGROUND = PARTS.index("background")
-REMEDY = "use rendered hands, or --data.people-as-contents where the data tell whose hands they are; content='own' needs poses alone"
+REMEDY = "use rendered hands; --data.people-as-contents takes people for contents, and content='own' needs poses alone"
+"""For data that lack a label."""
 
 
 @dataclass(frozen=True)

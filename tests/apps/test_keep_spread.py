@@ -199,7 +199,7 @@ def test_the_joint_that_others_are_relative_to_is_left_as_claimed_and_has_no_say
 
 
 def test_lifted_joints_are_told_with_the_lifting_models_scale(tiny_set, handvae, tmp_path):
-    hand = told(handvae, tmp_path, tiny_set / "images" / "001.png", "--lift")
+    hand = told(handvae, tmp_path, tiny_set / "images" / "001.png")
     scale = load_model("lifting").reader.spread_scales["joints_2d"]
     assert hand["spread_3d_is"] == f"standard deviation, calibrated on {scale.fitted_on}; what the 2D joints are unsure of is added"
     assert torch.tensor(hand["spread_3d_bone_units"]).amin(0).tolist() >= [0.99 * floor for floor in scale.floor]

@@ -43,8 +43,8 @@ def test_a_file_of_joints_is_lifted_by_the_shipped_model(hand, handvae, tmp_path
 def test_a_photo_is_lifted_from_the_joints_read_in_it(handvae, tiny_set, tmp_path):
     photo = tiny_set / "images" / "001.png"
     flat, lifted, again = tmp_path / "flat", tmp_path / "lifted", tmp_path / "again"
-    assert handvae("estimate", photo, "--out", flat)[0] == 0
-    assert handvae("estimate", photo, "--lift", "--out", lifted)[0] == 0
+    assert handvae("estimate", photo, "--no-lift", "--out", flat)[0] == 0
+    assert handvae("estimate", photo, "--out", lifted)[0] == 0
     assert handvae("estimate", flat / "estimate.json", "--out", again)[0] == 0
     (one,), (both,), (third,) = (hands_of(folder)["hands"] for folder in (flat, lifted, again))
     assert "keypoints_3d_bone_units" not in one
@@ -82,12 +82,6 @@ def test_a_left_hand_is_lifted_as_the_mirrored_right_one(hand, handvae, tmp_path
         assert handvae("estimate", name, "--side", side, "--out", tmp_path / side)[0] == 0
     right, left = (np.array(hands_of(tmp_path / side)["hands"][0]["keypoints_3d_bone_units"]) for side in ("right", "left"))
     assert np.abs(left * [-1, 1, 1] - right).mean() < 0.25 * np.abs(right).mean()
-
-
-def test_what_is_3d_already_is_not_lifted(hand, refused, tmp_path):
-    line = refused("estimate", hand[0], "--lift", "--out", tmp_path / "out")
-    assert "--lift" in line
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_shipped_cm_vae_reads_photos_and_joints_each_alone_and_together(hand, tiny_set, handvae, tmp_path):

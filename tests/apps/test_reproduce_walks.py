@@ -29,8 +29,8 @@ def model(tiny_set, tmp_path_factory):
     pose = forward_kinematics(named_pose("open"), HandShape.mean()).joints @ torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     with torch.no_grad():
         system.pose_decoder[0][-1].bias.copy_(to_bone_units(pose).flatten())
-        for head in system.heads:
-            head[-1].mean.weight.mul_(30)
+        for head in system.encoder.heads:
+            head.gaussian.mean.weight.mul_(30)
     path = tmp_path_factory.mktemp("models") / "da.safetensors"
     save_model(path, system)
     return path

@@ -14,6 +14,7 @@ from handvae.losses import chamfer
 from handvae.noise import Noise
 from handvae.systems.build import build_system
 from handvae.systems.da_vae import DaVae, DaVaeConfig
+from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.mask import MaskConfig, MaskSystem
 from handvae.training.checkpoint import load_model
 from handvae.training.config import Train
@@ -84,9 +85,9 @@ def test_poses_hear_z1_clouds_z1_and_z3_pictures_all(part, changed, build):
 def test_apart_each_head_learns_from_its_own_modality_alone(apart, build, hands):
     system = build(replace(SMALL, apart=apart, betas=(0.0, 0.0, 0.0)))
     found = pose_losses(system, hands)
-    reached = []
+    reached, means = [], [head.gaussian.mean.weight for head in system.encoder.heads]
     for term in (found.pose, found.cloud, found.image):
-        heads = torch.autograd.grad(term, [head[-1].mean.weight for head in system.heads], retain_graph=True, allow_unused=True)
+        heads = torch.autograd.grad(term, means, retain_graph=True, allow_unused=True)
         reached.append([gradient is not None and bool(gradient.abs().max() > 0) for gradient in heads])
     together = [[True, False, False], [True, False, True], [True, True, True]]
     assert reached == ([[True, False, False], [False, False, True], [False, True, False]] if apart else together)
@@ -139,7 +140,7 @@ def test_no_gradient_reaches_the_mask_network_from_poses(build, hands):
     (phase,) = system.step(hands, "pose", Noise(0))
     phase.losses.total.backward()
     assert all(p.grad is None for p in system.mask_net.parameters())
-    assert all(p.grad is not None for p in system.entry.parameters())
+    assert all(p.grad is not None for p in system.encoder.entry.parameters())
 
 
 def test_a_named_mask_network_is_taken_and_not_trained(build, hands):
@@ -249,6 +250,43 @@ def test_without_clouds_poses_and_pictures_train_alone(build, hands):
 def test_data_without_what_it_needs_are_refused(changes, says, build):
     with pytest.raises(ValueError, match=says):
         build(**changes)
+
+
+# --------------------------------------------------------------------------------------------------- behind a detector
+
+
+@pytest.fixture
+def finding(drawn):
+    """Builds a system behind a detector that is not trained."""
+
+    def make():
+        torch.manual_seed(0)
+        crop = Crop(32, sides="right")
+        system = DaVae(replace(SMALL, finder="some-detector", finder_widths=(8, 8, 16), norm="group"), drawn(16).spec, crop)
+        return system, Detector(DetectorConfig(widths=(8, 8, 16), norm="group"), drawn(16).spec, crop)
+
+    return make
+
+
+def test_a_finder_is_taken_and_not_trained(finding, hands):
+    system, detector = finding()
+    with pytest.raises(ValueError, match="take_finder"):
+        next(system.step(hands, "pose", Noise(0)))
+    system.take_finder(detector)
+    pose_losses(system, hands).total.backward()
+    assert all(p.grad is None for p in system.finder.parameters())
+    assert all(p.grad is not None for p in system.encoder.mix.parameters())
+    assert {name for name in system.state_dict() if name.startswith("finder.")}, "a model brings its finder along"
+
+
+def test_pose_and_shape_follow_what_is_found_appearance_does_not(finding, hands):
+    system, detector = finding()
+    system.eval().take_finder(detector)
+    first = system.encode(hands.image)
+    with torch.no_grad():
+        system.finder.head.heat.weight.mul_(-5)
+    second = system.encode(hands.image)
+    assert [torch.equal(one.mean, other.mean) for one, other in zip(first.parts, second.parts, strict=True)] == [False, True, False]
 
 
 # ------------------------------------------------------------------------------------------------------- clouds and views

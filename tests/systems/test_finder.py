@@ -35,8 +35,8 @@ def test_a_finder_finds_what_the_detector_finds_and_stays_as_it_is(build, detect
         next(system.step(hands, "all", Noise(0)))
     system.take_finder(other)
     found = system.finder(hands.image)
-    torch.testing.assert_close(found[:, :42], other.read(hands.image).mean.flatten(1))
-    assert found.shape == (4, 4 * 21 + 16)
+    torch.testing.assert_close(found.numbers[:, :42], other.read(hands.image).mean.flatten(1))
+    assert found.numbers.shape == (4, 4 * 21 + 16)
     for phase in system.step(hands, "all", Noise(0)):
         phase.losses.total.backward()
     assert all(p.grad is None for p in system.finder.parameters())

@@ -10,7 +10,7 @@ from handvae.data.view import cut
 from handvae.noise import Noise
 from handvae.systems.build import build_system
 from handvae.systems.cm_vae import CmVae
-from handvae.systems.da_vae import DaVaeConfig
+from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.judged import JudgedVae
 from handvae.training.loop import enter
@@ -32,7 +32,7 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
     if isinstance(system, JudgedVae):
         judge = DetectorConfig(widths=(8, 16, 16, 16), hidden=32)
         system.take_judge(Detector(judge, system.spec, preset.crop))
-    if isinstance(system, CmVae) and system.finder is not None:
+    if isinstance(system, CmVae | DaVae) and system.finder is not None:
         system.take_finder(Detector(DetectorConfig(widths=system.config.finder_widths), system.spec, preset.crop))
     batch = cut(data, torch.arange(4), preset.crop, fields=system.fields)
     system.prepare(batch)
@@ -43,7 +43,7 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
             group = [p for module in system.groups[phase.group] for p in module.parameters()]
             torch.autograd.backward(phase.losses.total, inputs=group)
     still = [key for key, p in system.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all() or p.grad.abs().max() == 0]
-    if isinstance(system, CmVae):  # what was taken from a detector stays
+    if isinstance(system, CmVae | DaVae):  # what was taken from a detector stays
         assert all(p.grad is None for name, p in system.named_parameters() if name.startswith("finder."))
         still = [key for key in still if not key.startswith("finder.")]
     # with exact poses nothing asks the decoder's maps of a pose that is not there; every other parameter must move

@@ -50,8 +50,8 @@ class Options:
     """Folder for overlays, 3D plots and estimate.json."""
     model: str | None = None
     """A shipped model, a .safetensors file or a run folder. Without: detector-64, or lifting for files of 2D joints."""
-    lift: bool = False
-    """Of 2D joints that were read in photos, read 3D joints (by the shipped model lifting)."""
+    lift: bool = True
+    """Where the model reads 2D joints, read 3D joints from these (by the shipped model lifting)."""
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
     """Where the hand's joints are, px; else a COCO file beside a photo tells, else the whole picture or the nearest thing is taken."""
     side: Annotated[str, tyro.conf.arg(metavar="left|right")] = "right"
@@ -104,9 +104,8 @@ def main(arguments: Sequence[str]) -> None:
     if system.spec.joints != len(JOINT_NAMES):
         fault = f"reads {system.spec.joints} joints of its own data, and hands of {len(JOINT_NAMES)} are drawn and written here"
         raise UserError(name, fault, "measure it with handvae evaluate")
-    if options.lift and system.pose != "2d":
-        raise UserError("--lift", f"{name} reads 3D joints itself", "leave it out")
-    lifter = load_model(LIFTER).reader if options.lift else system
+    flat = options.lift and system.pose == "2d"
+    lifter = load_model(LIFTER).reader if flat else system
 
     def see(path: Path) -> list[tuple[Seen, str]]:
         return _see(options, name, system, path, box)
@@ -123,7 +122,7 @@ def main(arguments: Sequence[str]) -> None:
     for number, group in enumerate(groups):
         (photo, side), beside = group[0], [other for other, _ in group[1:]]
         found = estimate(system, photo, side, beside)
-        if options.lift:
+        if flat:
             found = lifted(found, lifter, side)
         stem = f"{number:04d}_{photo.path.stem}" if count > 1 else photo.path.stem
         write_picture(options.out / f"{stem}.png", overlay(found))

@@ -121,7 +121,7 @@ def between(
 def walk(system: DaVae, pair: Float[Tensor, "2 3 height width"], part: int, share: Float[Tensor, " frame"]) -> list[list[np.ndarray]]:
     """Three rows of cells: pictures rebuilt between the two hands, our hand fitted to the joints, clouds from the front."""
     masked = system.masked(pair)
-    ends = system.encode_masked(masked).mean
+    ends = system.encode(pair, masked).mean
     found = system.decode(between(ends[0], ends[1], system.config.dims, part, share))
     side = torch.full((len(share),), LEFT if system.spec.sides == "left" else RIGHT)
     hands = fit_hands(found.joints * HandShape.mean().lengths_mm[2, 0], side)

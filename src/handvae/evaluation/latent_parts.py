@@ -46,8 +46,9 @@ def read_parts(system: DaVae, data: HandData, seed: int = 0) -> PartsRead:
     codes, distances, sums = [], [], dict[str, float]()
     for number, rows in enumerate(torch.arange(len(data)).split(BATCH)):
         hands, noise = cut(data, rows, system.crop, fields=system.fields), Noise(seed, number, stream=41)
-        masked = system.masked(hands.need("image")[0])
-        latent = system.encode_masked(masked)
+        (image,) = hands.need("image")
+        masked = system.masked(image)
+        latent = system.encode(image, masked)
         cloud, seen = system.cloud_of(hands, noise)
         draw = noise.normal(len(hands), sum(system.config.dims))
         for name, value in system.objective(hands, masked, cloud, seen, latent, draw).scalars().items():

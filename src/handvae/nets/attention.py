@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from handvae.nets.blocks import Norm, norm_layer
 from handvae.nets.encoder import GaussianHead
 from handvae.nets.resnet import residual_stage, start_as_he
+from handvae.rv import RandomVariable
 
-GROUPS = 32
-"""Of the branches' convolutions, at most."""
 REDUCTION, NARROWEST = 16, 32
 """Channels over numbers that the choice is made from, and how many there are at least."""
 
@@ -29,11 +28,12 @@ class SelectiveKernel(nn.Module):
         stride: of the convolutions.
         norm: normalisation.
         branches: number of dilations.
+        groups: of the convolutions, at most; 32 in the paper.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: Norm, branches: int = 2) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: Norm, branches: int = 2, groups: int = 32) -> None:
         super().__init__()
-        groups = math.gcd(GROUPS, inputs, outputs)
+        groups = math.gcd(groups, inputs, outputs)
         self.branches = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(inputs, outputs, 3, stride, padding=wide, dilation=wide, groups=groups, bias=False),
@@ -59,7 +59,7 @@ class SelectiveKernel(nn.Module):
         return reduce(torch.add, [look * weights[:, number, :, None, None] for number, look in enumerate(looks)])
 
 
-class ResNetHead(nn.Sequential):
+class ResNetHead(nn.Module):
     """The second half of ResNet-34 (layers 3 and 4: six and three blocks), global pooling, and a linear layer to a Gaussian.
 
     Args:
@@ -67,18 +67,28 @@ class ResNetHead(nn.Sequential):
         width: channels of layer 3, 256 in the paper; layer 4 has twice as many.
         outputs: size of the Gaussian.
         attention: lead each block by a selective kernel.
+        groups: of the selective kernels' convolutions.
         norm: normalisation.
+        beside: numbers told beside the features; where there are any, a layer of `width` comes before the Gaussian.
     """
 
-    def __init__(self, inputs: int, width: int, outputs: int, *, attention: bool, norm: Norm = "batch") -> None:
+    def __init__(
+        self, inputs: int, width: int, outputs: int, *, attention: bool, groups: int = 32, norm: Norm = "batch", beside: int = 0
+    ) -> None:
         def selective(a: int, b: int, stride: int) -> SelectiveKernel:
-            return SelectiveKernel(a, b, stride=stride, norm=norm)
+            return SelectiveKernel(a, b, stride=stride, norm=norm, groups=groups)
 
         first = selective if attention else None
-        super().__init__(
+        super().__init__()
+        self.stages = nn.Sequential(
             residual_stage(inputs, width, 6, stride=2, norm=norm, first=first),
             residual_stage(width, 2 * width, 3, stride=2, norm=norm, first=first),
             nn.AdaptiveAvgPool2d(1),
         )
         start_as_he(self)
-        self.append(GaussianHead(2 * width, outputs))
+        self.gaussian = GaussianHead(2 * width + beside, outputs, hidden=width if beside else 0)
+
+    def forward(self, features: Float[Tensor, "batch in _ _"], beside: Float[Tensor, "batch beside"] | None = None) -> RandomVariable:
+        """A part of z."""
+        code = self.stages(features).flatten(1)
+        return self.gaussian(code if beside is None else torch.cat([code, beside.to(code.dtype)], 1))

@@ -72,20 +72,29 @@ class HeatmapHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> RandomVariable:
         """(batch, joint * 2) random variable in crop units [-1, 1]."""
+        _, found = heat_centre(self.maps(features))
+        return RandomVariable(found.mean.flatten(1), found.var_or_zeros().flatten(1))
+
+    def maps(self, features: list[Tensor]) -> Float[Tensor, "batch joint size size"]:
+        """Log-odds of each joint's place."""
         total: Tensor | None = None
         for feature, lateral, merge in zip(reversed(features), self.lateral, self.merge, strict=False):
             fine = lateral(feature)
             total = merge(fine if total is None else fine + F.interpolate(total, scale_factor=2.0, mode="nearest"))
         if total is None:
             raise ValueError("the head needs at least one feature map")
-        heat = self.heat(total).float()
-        size = heat.shape[-1]
-        share = heat.flatten(2).softmax(-1).unflatten(2, (size, size))
-        centres = (torch.arange(size, device=heat.device) + 0.5) * (2 / size) - 1
-        columns, rows = share.sum(2), share.sum(3)
-        mean = torch.stack([columns @ centres, rows @ centres], -1)
-        square = torch.stack([columns @ centres.square(), rows @ centres.square()], -1)
-        return RandomVariable(mean.flatten(1), (square - mean.square()).clamp_min(0).flatten(1))
+        return self.heat(total)
+
+
+def heat_centre(heat: Float[Tensor, "batch joint size size"]) -> tuple[Float[Tensor, "batch joint size size"], RandomVariable]:
+    """Maps of log-odds as shares of 1, and their centres and variances (batch, joint, 2), crop units."""
+    size = heat.shape[-1]
+    share = heat.float().flatten(2).softmax(-1).unflatten(2, (size, size))
+    centres = (torch.arange(size, device=heat.device) + 0.5) * (2 / size) - 1
+    columns, rows = share.sum(2), share.sum(3)
+    mean = torch.stack([columns @ centres, rows @ centres], -1)
+    square = torch.stack([columns @ centres.square(), rows @ centres.square()], -1)
+    return share, RandomVariable(mean, (square - mean.square()).clamp_min(0))
 
 
 class SidedEncoder(nn.Module):

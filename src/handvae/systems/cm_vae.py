@@ -24,8 +24,8 @@ from handvae.losses import known_error
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.encoder import SidedEncoder
-from handvae.nets.finder import JointFinder
-from handvae.nets.limb_maps import limb_maps
+from handvae.nets.finder import LEVELS, JointFinder
+from handvae.nets.limb_maps import drawn
 from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.resnet import ResNet18
 from handvae.noise import Noise
@@ -45,8 +45,6 @@ INPUTS: dict[Modality, Input] = {"rgb": "image", "depth": "depth", "2d": "joints
 """Those that poses are read from."""
 MAX_WIDTH = 8192
 """Of any layer; what a damaged model file may ask for."""
-FINDER_LEVELS = 2
-"""Doublings between a finder's last features and its heat maps, as in the shipped detector."""
 SHEET_PX = 128
 """Side of a cell of the sample sheet."""
 
@@ -102,8 +100,8 @@ class CmVaeConfig:
         if self.input not in self.encoded or "3d" not in self.decoded:
             raise ValueError(f"more_pairs of variant 0 must encode {self.input} and decode 3d")
         widths = (self.latent_dims, self.trunk_width, self.decoder_width, self.hidden, *self.finder_widths)
-        if not all(1 <= width <= MAX_WIDTH for width in widths) or len(self.finder_widths) <= FINDER_LEVELS:
-            raise ValueError(f"latent_dims and all widths are 1 to {MAX_WIDTH}, finder_widths has {FINDER_LEVELS + 1} at least")
+        if not all(1 <= width <= MAX_WIDTH for width in widths) or len(self.finder_widths) <= LEVELS:
+            raise ValueError(f"latent_dims and all widths are 1 to {MAX_WIDTH}, finder_widths has {LEVELS + 1} at least")
         if self.finder and "rgb" not in self.encoded:
             raise ValueError("a finder is for pictures: no pair encodes rgb")
         positive = (self.kl_weight, self.joint_noise_px, self.rate_warmup_steps)
@@ -157,8 +155,7 @@ class CmVae(Reader):
         super().__init__()
         self.config, self.spec, self.crop, self.pose, self.root = config, spec, crop, "3d", config.root
         _check(config, spec)
-        self.finder = JointFinder(spec.joints, config.finder_widths, levels=FINDER_LEVELS, norm=config.norm) if config.finder else None
-        self.finder_taken = False
+        self.finder = JointFinder(spec.joints, config.finder_widths, norm=config.norm) if config.finder else None
         self.encoders = nn.ModuleDict({modality: self._encoder(modality) for modality in config.encoded})
         self.decoders = nn.ModuleDict({modality: self._decoder(modality) for modality in config.decoded})
         self.fields = tuple(field for modality, field in FIELDS.items() if modality in (*config.encoded, *config.decoded))
@@ -202,15 +199,10 @@ class CmVae(Reader):
         """Find joints as this detector does, for good.
 
         Raises:
-            ValueError: it is no detector by heat maps, or one of another size or other crops.
+            ValueError: see `JointFinder.take`.
         """
         assert self.finder is not None
-        if isinstance(system, Reader) and (system.crop.size_px, system.crop.sides) != (self.crop.size_px, self.crop.sides):
-            raise ValueError(
-                f"the finder was trained on other crops: set crop.size_px {system.crop.size_px} and crop.sides {system.crop.sides}"
-            )
-        self.finder.take(system.state_dict())
-        self.finder_taken = True
+        self.finder.take(system, self.crop)
 
     @torch.no_grad()
     def prepare(self, labels: Hands) -> None:
@@ -222,7 +214,7 @@ class CmVae(Reader):
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step a pair; a hand counts in a pair if both of its values are known."""
-        if self.finder is not None and not self.finder_taken:
+        if self.finder is not None and not self.finder.taken:
             raise ValueError("training needs the finder that is named: call take_finder first")
         for source, target in self.config.pairs:
             yield Phase(self.objective(batch, source, target, noise), group="all", name=f"{source}-{target}")
@@ -316,7 +308,7 @@ class CmVae(Reader):
 
     def _encode(self, seen: Float[Tensor, "batch *shape"], modality: Modality, hands: Hands) -> RandomVariable:
         if modality == "rgb" and self.finder is not None:
-            seen = self.finder(seen + 0.5).detach()
+            seen = self.finder(seen + 0.5).numbers.detach()
         return self.encoders[modality](seen, self._side(hands))
 
     @torch.no_grad()
@@ -375,7 +367,7 @@ class CmVae(Reader):
         flat = value if modality == "2d" else in_own_crop(value[..., :2], self.crop.margin).nan_to_num()
         if self.spec.joints != len(PARENTS):
             return dots(flat, SHEET_PX)
-        return (1 - limb_maps(flat, SHEET_PX, 0.02).amax(1, keepdim=True)).expand(-1, 3, -1, -1)
+        return drawn(flat, SHEET_PX, 0.02)
 
 
 def _check(config: CmVaeConfig, spec: DataSpec) -> None:

@@ -22,16 +22,16 @@ from handvae.data.view import Crop, in_own_crop
 from handvae.geometry import back_project, undo_view_normalise, view_normalise
 from handvae.hand import PARENTS, root, scale_bone
 from handvae.losses import chamfer
-from handvae.nets.attention import ResNetHead
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
+from handvae.nets.finder import LEVELS, JointFinder
 from handvae.nets.folding import FoldingDecoder
-from handvae.nets.limb_maps import limb_maps
+from handvae.nets.limb_maps import drawn
 from handvae.nets.mask import MaskNet, mask_loss, overlap
 from handvae.nets.mlp import mlp
-from handvae.nets.resnet import ResNetEntry, Stem
+from handvae.nets.parted import Latent, PartedEncoder
+from handvae.nets.resnet import Stem
 from handvae.noise import Noise
-from handvae.rv import RandomVariable
 from handvae.systems.system import Input, Losses, Phase, Prediction, Reader, Stage, predict_by_samples
 
 
@@ -66,6 +66,10 @@ class DaVaeConfig:
     apart: bool = False
     """Ours: each part of z learns from its own modality alone, z1 from poses, z2 from pictures, z3 from clouds; the others' decoders only
     read it."""
+    finder: str = ""
+    """Ours: a detector (shipped, a file or a run folder), frozen: the heads of pose and shape see what it finds beside the features."""
+    finder_widths: tuple[int, ...] = (48, 96, 192, 384)
+    """Channels of its trunk's stages."""
     chamfer: Literal["mean", "max"] = "mean"
     """Of the Chamfer distance's two ways."""
     cloud_points: int = 1024
@@ -78,6 +82,8 @@ class DaVaeConfig:
     """Channels of the shared part's first layer."""
     head_width: int = 256
     """Channels of the heads' first layer."""
+    groups: int = 32
+    """Groups of the selective kernels' convolutions, at most; on CPUs groups of fewer than 16 channels are slow."""
     stem: Stem = "quarter"
     """`half` leaves out the trunk's first pooling, for small pictures."""
     decoder_width: int = 256
@@ -95,10 +101,13 @@ class DaVaeConfig:
 
     def __post_init__(self) -> None:
         widths = (self.trunk_width, self.head_width, self.mask_width, self.decoder_width, self.hidden, self.fold_width)
+        widths += self.finder_widths
         if not all(8 <= width <= 8192 for width in widths):
             raise ValueError("widths and hidden are 8 to 8192")
-        if not all(1 <= dims <= 8192 for dims in self.dims) or not 2 <= self.grid <= 256 or not 1 <= self.cloud_points <= 65536:
-            raise ValueError("dims are 1 to 8192, grid is 2 to 256, cloud_points is 1 to 65536")
+        if not all(1 <= number <= 8192 for number in (*self.dims, self.groups)) or len(self.finder_widths) <= LEVELS:
+            raise ValueError(f"dims and groups are 1 to 8192, finder_widths has {LEVELS + 1} at least")
+        if not 2 <= self.grid <= 256 or not 1 <= self.cloud_points <= 65536:
+            raise ValueError("grid is 2 to 256, cloud_points is 1 to 65536")
         if not 0 < self.mask_share < float("inf") or not 2 <= self.posterior_samples <= 4096:
             raise ValueError("mask_share is positive, posterior_samples is 2 to 4096")
         if not all(0 <= w < float("inf") for w in (self.pose_weight, self.cloud_weight, self.image_weight, *self.betas)):
@@ -136,25 +145,6 @@ class DaMaskLosses(Losses):
 
 
 @dataclass(frozen=True)
-class Latent:
-    """The three parts of z."""
-
-    pose: RandomVariable
-    appearance: RandomVariable
-    shape: RandomVariable
-
-    @property
-    def parts(self) -> tuple[RandomVariable, RandomVariable, RandomVariable]:
-        """z1, z2 and z3."""
-        return self.pose, self.appearance, self.shape
-
-    @property
-    def mean(self) -> Float[Tensor, "batch latent"]:
-        """Their means side by side."""
-        return torch.cat([part.mean for part in self.parts], 1)
-
-
-@dataclass(frozen=True)
 class Decoded:
     """What points of the latent space stand for, seen by a camera that looks straight at the hand."""
 
@@ -178,10 +168,11 @@ class DaVae(Reader):
         self.fields = ("image", *_pictures_needed(config, spec))
         pose, appearance, shape = config.dims
         self.mask_net = MaskNet(crop.size_px, width=config.mask_width, stem=config.mask_stem, norm=config.norm)
-        self.entry = ResNetEntry(3, width=config.trunk_width, stem=config.stem, norm=config.norm)
-        self.heads = nn.ModuleList(
-            ResNetHead(self.entry.features, config.head_width, dims, attention=config.attention, norm=config.norm) for dims in config.dims
-        )
+        self.finder = JointFinder(spec.joints, config.finder_widths, norm=config.norm) if config.finder else None
+        self.encoder = PartedEncoder(
+            config.dims, width=config.trunk_width, head_width=config.head_width, attention=config.attention, groups=config.groups,
+            stem=config.stem, norm=config.norm, finder=self.finder,
+        )  # fmt: skip
         self.pose_decoder = nn.Sequential(mlp(pose, spec.joints * 3, config.hidden), nn.Unflatten(1, (spec.joints, 3)))
         self.cloud_decoder = FoldingDecoder(pose + shape, hidden=config.fold_width, grid=config.grid)
         self.image_decoder = DcganDecoder(pose + appearance + shape, 3, crop.size_px, width=config.decoder_width, norm=config.norm)
@@ -198,7 +189,7 @@ class DaVae(Reader):
     @property
     def groups(self) -> dict[str, tuple[nn.Module, ...]]:
         """The mask network, and everything else."""
-        return {"mask": (self.mask_net,), "all": (self.entry, self.heads, self.pose_decoder, self.cloud_decoder, self.image_decoder)}
+        return {"mask": (self.mask_net,), "all": (self.encoder, self.pose_decoder, self.cloud_decoder, self.image_decoder)}
 
     def take_mask(self, system: nn.Module) -> None:
         """Go on from this system's mask network, for good.
@@ -215,6 +206,15 @@ class DaVae(Reader):
         self.mask_net.load_state_dict(net.state_dict())
         self.mask_taken = True
 
+    def take_finder(self, system: nn.Module) -> None:
+        """Find joints as this detector does, for good.
+
+        Raises:
+            ValueError: see `JointFinder.take`.
+        """
+        assert self.finder is not None
+        self.finder.take(system, self.crop)
+
     def prepare(self, labels: Hands) -> None:
         """Bone units are the network's own: nothing is taken from the labels."""
 
@@ -228,10 +228,12 @@ class DaVae(Reader):
             return
         if self.config.mask and not self.mask_taken:
             raise ValueError("training needs the mask network that is named: call take_mask first")
+        if self.finder is not None and not self.finder.taken:
+            raise ValueError("training needs the finder that is named: call take_finder first")
         draw = noise.normal(len(batch), sum(self.config.dims)).to(image.device)
         target, seen = self.cloud_of(batch, noise)
         masked = self.masked(image)
-        latent = self.encode_masked(masked)
+        latent = self.encode(image, masked)
         yield Phase(self.objective(batch, masked, target, seen, latent, draw), "all")
 
     def objective(
@@ -303,14 +305,13 @@ class DaVae(Reader):
         """The hand before black: the mask network is frozen, and no gradient reaches it."""
         return image * self.mask_net(image).sigmoid()
 
-    def encode_masked(self, masked: Float[Tensor, "batch 3 height width"]) -> Latent:
-        """The posterior of z of pictures without their background."""
-        features = self.entry(masked - 0.5)
-        return Latent(*(head(features) for head in self.heads))
-
-    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> Latent:
-        """The posterior of z of pictures in [0, 1]."""
-        return self.encode_masked(self.masked(image))
+    def encode(self, image: Float[Tensor, "batch 3 height width"], masked: Tensor | None = None) -> Latent:
+        """The posterior of z of pictures in [0, 1]; `masked`, the same without their background, is made where it is not given."""
+        sight = None
+        if self.finder is not None:
+            with torch.no_grad():
+                sight = self.finder(image)
+        return self.encoder((self.masked(image) if masked is None else masked) - 0.5, sight)
 
     def decode_parts(self, z: Float[Tensor, "batch latent"]) -> tuple[Tensor, Tensor, Tensor]:
         """Joints of z1, a cloud of z1 and z3, a picture of all of z, which training may leave beyond [0, 1]."""
@@ -364,11 +365,11 @@ class DaVae(Reader):
         """See `sheet_rows`; a hand a column."""
         (image,) = batch.need("image")
         masked = self.masked(image)
-        found, (wanted, _) = self.decode(self.encode_masked(masked).mean), self.normalised(self.joints_of(batch), batch)
+        found, (wanted, _) = self.decode(self.encode(image, masked).mean), self.normalised(self.joints_of(batch), batch)
         rows = [image, masked, found.image]
         for joints in (found.joints, wanted):
             flat = in_own_crop(joints[..., :2], self.crop.margin).nan_to_num()
-            rows.append((1 - limb_maps(flat, image.shape[-1], 0.03).amax(1, keepdim=True)).expand(-1, 3, -1, -1))
+            rows.append(drawn(flat, image.shape[-1], 0.03))
         for cloud in (found.cloud, self.cloud_of(batch, noise)[0]):
             rows.append(dots(in_own_crop(cloud[..., :2], self.crop.margin).nan_to_num(), image.shape[-1]))
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.view import Crop, in_own_crop
 from handvae.geometry import CanonicalPose, canonical_pose, nearest_rotation
-from handvae.nets.limb_maps import limb_maps
+from handvae.nets.limb_maps import drawn
 from handvae.nets.mlp import mlp
 from handvae.noise import Noise
 from handvae.systems.dvae import (
@@ -129,5 +129,5 @@ class DvaePose(Dvae):
         rows = [image]
         for joints in (self.predict(image).joints, self.joints_of(batch)):
             flat = in_own_crop(joints[..., :2], self.crop.margin).nan_to_num()
-            rows.append((1 - limb_maps(flat, image.shape[-1], 0.03).amax(1, keepdim=True)).expand(-1, 3, -1, -1))
+            rows.append(drawn(flat, image.shape[-1], 0.03))
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)

@@ -18,5 +18,5 @@ def take_named(system: System) -> None:
         system.take_judge(load_model(system.config.detector).system)
     if isinstance(system, DaVae) and system.config.mask:
         system.take_mask(load_model(system.config.mask).system)
-    if isinstance(system, CmVae) and system.config.finder:
+    if isinstance(system, CmVae | DaVae) and system.config.finder:
         system.take_finder(load_model(system.config.finder).system)

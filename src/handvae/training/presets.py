@@ -144,9 +144,10 @@ _MASK_PAPER = replace(_DA_PAPER, epochs=10.0, lr=1e-3, decay=0.6)
 _SPUN = Augment(rotation_deg=180.0, scale=0.0, shrink=0.2, shift=0.0)
 _SPUN_ROUGH = replace(_SPUN, rotation_deg=45.0, shift=0.06, brightness=0.1, tint=0.05, contrast=0.1)
 _DA_SMALL = DaVaeConfig(
-    mask_width=16, mask_stem="half", image_weight=1000.0, betas=(10.0, 2.0, 2.0), cloud_points=512, trunk_width=24, head_width=96,
+    mask_width=16, mask_stem="half", image_weight=1000.0, betas=(1.0, 0.03, 0.2), cloud_points=512, trunk_width=24, head_width=96, groups=6,
     stem="half", decoder_width=128, hidden=256, fold_width=128, grid=32,
 )  # fmt: skip
+_DA_FINDS = replace(_DA_SMALL, finder="detector-64")
 
 _LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
 _QUICK = Train(steps=6000, batch=64, lr=2e-3, compile=False)
@@ -189,7 +190,8 @@ PRESETS: dict[str, Preset] = {
     "na-vae":      Preset("the paper's baseline without attention",     DaVaeConfig(attention=False, head_width=196), Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),
     "rendered-mask-64": Preset("the mask network on two cores",         MaskConfig(width=16, stem="half"), Crop(64, sides="left"), _SPUN_ROUGH, replace(_QUICK, steps=2000)),
     "rendered-da-64": Preset("da-VAE on two cores",                     _DA_SMALL,                     Crop(64, sides="left"),  _SPUN_ROUGH, _QUICK),
-    "rendered-na-64": Preset("na-VAE on two cores",                     replace(_DA_SMALL, attention=False, head_width=76), Crop(64, sides="left"), _SPUN_ROUGH, _QUICK),
+    "davae-64":    Preset("da-VAE behind detector-64: joints, cloud, picture", _DA_FINDS,              Crop(64, 1.35, "right"), _SPUN_ROUGH, _QUICK),
+    "rendered-na-64": Preset("na-VAE on two cores",                     replace(_DA_SMALL, attention=False, head_width=82), Crop(64, sides="left"), _SPUN_ROUGH, _QUICK),
 }
 # fmt: on
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
@@ -270,6 +271,31 @@ def view_normalise(
 def undo_view_normalise(joints: Float[Tensor, "*batch joint 3"], rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch joint 3"]:
     """Points in the true camera's frame again: the inverse of `view_normalise`."""
     return joints @ rotation
+
+
+def turn_picture(
+    image: Float[Tensor, "batch channel size size"], rotation: Float[Tensor, "batch 3 3"], intrinsics: Float[Tensor, "batch 3 3"]
+) -> Float[Tensor, "batch channel size size"]:
+    """Pictures as the camera sees them after it was turned about its own centre, the place that it then looks at in the middle.
+
+    A place x of the turned picture shows K R^T K'^-1 x of the one given; K' has the middle as its principal point, and a focal length
+    that keeps what is there at its size. Beyond the picture given the edge goes on.
+
+    Args:
+        image: square pictures.
+        rotation: R of `view_normalise`.
+        intrinsics: K of the pictures given.
+    """
+    size = image.shape[-1]
+    ray = (intrinsics @ rotation.mT)[:, :, 2]  # of the new axis: where it meets the picture given, times its depth
+    turned = intrinsics / ray[:, 2, None, None].clamp_min(1e-3)
+    turned = torch.cat([torch.cat([turned[:, :2, :2], turned.new_full((len(image), 2, 1), size / 2)], 2), intrinsics[:, 2:]], 1)
+    centres = torch.arange(size, device=image.device, dtype=intrinsics.dtype) + 0.5
+    places = torch.stack([*torch.meshgrid(centres, centres, indexing="xy"), torch.ones_like(centres).expand(size, size)], -1)
+    homography = intrinsics @ rotation.mT @ torch.linalg.inv(turned)
+    seen = places.flatten(0, 1) @ homography.mT
+    grid = seen[..., :2] / seen[..., 2:].clamp_min(1e-6) * (2 / size) - 1
+    return F.grid_sample(image, grid.unflatten(1, (size, size)).to(image.dtype), padding_mode="border", align_corners=False)
 
 
 # --------------------------------------------------------------------------------------------------------------- mirrors

@@ -179,6 +179,21 @@ def test_with_the_real_pictures_it_is_a_larger_training_set(name, command, handv
     assert (both.picture(40) == real.picture(8)).all()
 
 
+@pytest.mark.parametrize(("schedule", "real"), [("mix", False), ("mix-then-real", False), ("mix-then-real", True)])
+def test_the_commands_told_at_the_end_train_by_the_schedule(schedule, real, command, handvae, tiny_set, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flag = ["--include-real"] if real else []
+    code, said, error = handvae(*command, "--limit", 8, "--schedule", schedule, *flag, "--out", tmp_path / "u")
+    assert code == 0, error
+    told = [line.split()[1:] for line in said.splitlines() if line.startswith("  handvae train")]
+    assert len(told) == (2 if schedule == "mix-then-real" else 1)
+    for words in told:
+        code, _, error = handvae(*words, "--train.steps", 1, "--train.batch", 4, "--train.no-compile", "--train.workers", 1)
+        assert code == 0, error
+    counts = [json.loads((tmp_path / words[-1] / "config.json").read_text())["data"]["count"] for words in told]
+    assert counts == [40, 32][: len(told)], "the training hands and those made; the training hands"
+
+
 def test_a_photo_and_a_folder_of_photos_give_their_looks(command, handvae, tiny_set, tmp_path):
     for n, looks in enumerate((tiny_set / "images" / "003.png", tiny_set / "images")):
         code, _, error = handvae(*command, "--limit", 3, "--appearance", looks, "--out", tmp_path / str(n))

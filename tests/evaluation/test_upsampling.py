@@ -10,7 +10,6 @@ import torch
 
 from handvae.data.coco import CocoHands
 from handvae.data.hands import DataSpec
-from handvae.data.mixture import Mixture
 from handvae.data.subset import Subset
 from handvae.data.view import Crop
 from handvae.errors import UserError
@@ -287,11 +286,15 @@ def test_the_downstream_gain_is_of_equal_steps_and_all_seeds(data, tiny_set, tmp
     for module in ("downstream", "table"):
         monkeypatch.setattr(f"handvae.evaluation.{module}.find_preset", lambda name: replace(small, train=replace(small.train, batch=8)))
     test = CocoHands(tiny_set, "test")
+    then_real = {m.name: m for m in downstream(Subset(data, range(8)), data, test, tmp_path, [0], 10, "mix-then-real")}
+    runs = {name: json.loads((tmp_path / "real_and_new_then_real-0" / name / "config.json").read_text()) for name in ("mix", "then-real")}
+    assert [run["train"]["steps"] for run in runs.values()] == [5, 5]
+    assert str(then_real["downstream_error_real_and_new_then_real"].protocol).count("then real ones alone") == 1
     found = {m.name: m for m in downstream(Subset(data, range(8)), data, test, tmp_path, [0, 1], 10)}
     real, both, gain = (found[f"downstream_{name}"] for name in ("error_real", "error_real_and_new", "gain"))
     assert 0 < both.value != real.value > 0
-    assert "trained 10 steps of 8 on 8 pictures" in str(real.protocol)
-    assert f"on {len(Mixture([Subset(data, range(8)), data]))} pictures" in str(both.protocol)
+    assert "trained 10 steps of 8 on 8 real pictures" in str(real.protocol)
+    assert f"on 8 and {len(data)} real and new pictures" in str(both.protocol)
     assert real.n == both.n == 16
     each = [[float(value) for value in m.definition.split("; ")[1].split(", ")] for m in (real, both)]
     gains = [100 * (1 - b / a) for a, b in zip(*each, strict=True)]

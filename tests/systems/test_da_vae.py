@@ -8,7 +8,7 @@ import torch
 from handvae.data.augment import Augment
 from handvae.data.rendered import RenderedHands, RenderPlan
 from handvae.data.view import Crop, cut
-from handvae.geometry import project, view_normalise
+from handvae.geometry import project, turn_picture, view_normalise
 from handvae.hand import root, scale_bone
 from handvae.losses import chamfer
 from handvae.noise import Noise
@@ -334,6 +334,36 @@ def test_a_turned_view_looks_straight_at_the_crops_centre(build, hands):
     assert (turned[..., 2] > 0).all()
     close(rotation, view_normalise(far, far[:, 0])[1])
     assert (rotation - torch.eye(3)).abs().max() > 1e-3
+
+
+def test_a_warped_picture_shows_points_where_the_turned_camera_projects_them():
+    """Some 30 degrees off the axis: a spot painted at each point is found again at its place before the turned camera."""
+    size, focal = 64, 160.0
+    aim = torch.tensor([[0.5, -0.3, 1.0], [-0.2, 0.6, 1.0]])
+    intrinsics = torch.eye(3).repeat(2, 1, 1)
+    intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = focal
+    intrinsics[:, :2, 2] = size / 2 - focal * aim[:, :2]
+    points = 500 * aim[:, None] + torch.rand(2, 40, 3, generator=torch.Generator().manual_seed(0)) * 120 - 60
+    joints, rotation = view_normalise(points, aim)
+    centres, place = torch.arange(size) + 0.5, project(points, intrinsics)
+    across, down = ((centres - place[..., axis, None]).square() for axis in (0, 1))
+    turned = turn_picture(torch.exp(-(down[..., :, None] + across[..., None, :]) / 8), rotation, intrinsics)
+    total = turned.sum((2, 3))
+    found = torch.stack([turned.sum(2) @ centres / total, turned.sum(3) @ centres / total], -1)
+    wanted = joints[..., :2] / joints[..., 2:] * (focal * aim.norm(dim=1))[:, None, None] + size / 2
+    inside = ((wanted > 10) & (wanted < size - 10) & (place > 10) & (place < size - 10)).all(2)
+    assert inside.sum() > 40
+    close(found[inside], wanted[inside], rtol=0, atol=0.1)
+    assert (found - place)[inside].norm(dim=1).mean() > 1, "the picture did turn"
+
+
+def test_a_warped_view_reaches_training_and_reading(build, hands):
+    system, plain = (build(replace(SMALL, view_warped=warped, norm="group")).eval() for warped in (True, False))
+    assert not torch.equal(system.seen(hands), hands.image)
+    assert torch.equal(plain.seen(hands), hands.image)
+    assert torch.equal(system.seen(replace(hands, intrinsics=None)), hands.image), "where the camera looked is not known"
+    assert pose_losses(system, hands).image != pose_losses(plain, hands).image
+    assert not torch.equal(system.estimate(hands).joints, plain.estimate(hands).joints)
 
 
 def test_poses_read_come_back_before_the_camera_as_it_was(build, hands):

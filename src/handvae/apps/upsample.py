@@ -27,7 +27,7 @@ from handvae.data.sample import Sample
 from handvae.data.source import open_data
 from handvae.data.subset import Subset
 from handvae.errors import UserError
-from handvae.evaluation.downstream import downstream
+from handvae.evaluation.downstream import PRESET, Schedule, downstream
 from handvae.evaluation.features import HandFeatures
 from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
 from handvae.evaluation.looks import FixedLooks, Looks, OthersLooks, RandomLooks
@@ -37,6 +37,8 @@ from handvae.evaluation.upsampling_report import outcome
 from handvae.files import write_text_atomically
 from handvae.training.checkpoint import Model, find_model, load_model
 
+READABLE = ("coco", "parquet")
+"""Formats written that can be trained on without being converted."""
 WRITING = "writing"
 """A file among the parts: the data set is being put together."""
 SHOWN = ("pictures_kept", "share_kept", "consistency_kept_error_median", "consistency_real_error_median", "real_over_limit", "fd_hand_kept")
@@ -83,6 +85,8 @@ class Options:
     """Also train the small detector with and without the new pictures, with so many seeds, and test it on split test; takes minutes."""
     downstream_steps: int = 1500
     """Steps of each of those trainings."""
+    schedule: Schedule = "mix"
+    """How to train on both, there and in the commands told at the end: mixed, or mixed first and then on the real pictures alone."""
     seed: int = 0
     """Same seed, same bytes."""
     overwrite: bool = False
@@ -111,6 +115,7 @@ def main(arguments: Sequence[str]) -> None:
         "format": options.format,
         "include_real": options.include_real,
         "downstream": options.downstream and options.downstream_steps,
+        "schedule": options.schedule,
     }
     if _is_there(options.out, plan, delivered):
         print(f"{options.out}: is there already")
@@ -225,7 +230,9 @@ def _put_together(options: Options, work: Path, maker: Upsampler, spec: DataSpec
     gains: list[Measure] = []
     if test is not None:
         new = Subset(made.data, made.kept.tolist())
-        gains = list(downstream(real, new, test, work / "downstream", range(options.downstream), options.downstream_steps))
+        gains = list(
+            downstream(real, new, test, work / "downstream", range(options.downstream), options.downstream_steps, options.schedule)
+        )
     write_text_atomically(out / "report.html", upsample_page(maker.plan, made, found, gains))
     content = {"plan": maker.plan.to_json(), "delivered": delivered, "measures": [m.to_json() for m in (*found.measures, *gains)]}
     write_text_atomically(out / "report.json", json.dumps(content, indent=1) + "\n")  # last: it says that all is there
@@ -236,6 +243,18 @@ def _put_together(options: Options, work: Path, maker: Upsampler, spec: DataSpec
     for measure in gains:
         print(measure)
     print(f"{written.count} pictures with labels: {out}\nreport: {out / 'report.html'}")
+    if options.format in READABLE:
+        print("\n".join(["train on them, for example:", *_commands(options)]))
+
+
+def _commands(options: Options) -> list[str]:
+    """How to train on what was made, by the schedule."""
+    mixed, both = Path("runs/mixed"), "" if options.include_real else f" --data.also {options.out}"
+    first = options.out if options.include_real else options.dataset
+    lines = [f"  handvae train {PRESET} --data.root {first}{both} --out {mixed}"]
+    if options.schedule == "mix-then-real":
+        lines.append(f"  handvae train {PRESET} --data.root {options.dataset} --init {mixed} --out runs/then_real")
+    return lines
 
 
 def _hands(made: Made, real: HandData | None, split: str) -> Iterator[Sample]:

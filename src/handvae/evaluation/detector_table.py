@@ -12,12 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from handvae.data.mixture import Mixture
 from handvae.data.new_poses import PoseKind
 from handvae.data.reader import HandData
 from handvae.data.subset import Subset
 from handvae.data.view import Crop, move_labels, place
-from handvae.evaluation.downstream import hand_errors
+from handvae.evaluation.downstream import WORDS, Schedule, hand_errors, trained_on_both
 from handvae.evaluation.finding import ModelFinder
 from handvae.evaluation.looks import OthersLooks, RandomLooks
 from handvae.evaluation.measure import Measure, Stated
@@ -30,7 +29,7 @@ from handvae.files import alone_in
 from handvae.noise import Noise
 from handvae.training.checkpoint import Model, load_model
 
-REAL, MIX, MIX_THEN_REAL = "real pictures", "real and new pictures", "real and new pictures, then real ones alone for the second half"
+REAL, MIX, MIX_THEN_REAL = "real pictures", WORDS["mix"], WORDS["mix-then-real"]
 """What a row is trained on: `Row.pictures`."""
 KEEP_ALL = 10.0
 """Error, over hand size, up to which new pictures are kept: all. A check by a detector that has seen more people would tell of them."""
@@ -169,12 +168,9 @@ class DetectorTable(Reproduction):
         if row.pictures == REAL:
             return trained(recipe, real, job.folder(row.name, seed), seed, job.steps, job.ranks)
         tag, new = self._new(real, seed)
-        folder, both = job.folder(f"{row.name} {tag}", seed), Mixture([real, new])
-        if row.pictures == MIX:
-            return trained(recipe, both, folder, seed, job.steps, job.ranks)
-        total = self._total(recipe, seed)
-        first = trained(recipe, both, folder / "mix", seed, total - total // 2, job.ranks)
-        return trained(recipe, real, folder / "then-real", seed, max(1, total // 2), job.ranks, init=first)
+        folder = job.folder(f"{row.name} {tag}", seed)
+        schedule: Schedule = "mix" if row.pictures == MIX else "mix-then-real"
+        return trained_on_both(recipe, real, new, folder, seed, job.steps, job.ranks, schedule)
 
     def steps_of(self, recipe: Recipe, model: Model) -> int:
         """Of both halves, where there are two."""

@@ -46,7 +46,7 @@ def read_parts(system: DaVae, data: HandData, seed: int = 0) -> PartsRead:
     codes, distances, sums = [], [], dict[str, float]()
     for number, rows in enumerate(torch.arange(len(data)).split(BATCH)):
         hands, noise = cut(data, rows, system.crop, fields=system.fields), Noise(seed, number, stream=41)
-        (image,) = hands.need("image")
+        image = system.seen(hands)
         masked = system.masked(image)
         latent = system.encode(image, masked)
         cloud, seen = system.cloud_of(hands, noise)

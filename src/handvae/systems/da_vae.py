@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from handvae.data.cloud import dots, surface_points
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.view import Crop, in_own_crop
-from handvae.geometry import back_project, undo_view_normalise, view_normalise
+from handvae.geometry import back_project, turn_picture, undo_view_normalise, view_normalise
 from handvae.hand import PARENTS, root, scale_bone
 from handvae.losses import chamfer
 from handvae.nets.blocks import Norm
@@ -78,6 +78,8 @@ class DaVaeConfig:
     """What 3D joints and clouds are relative to; `wrist` also for data whose joint 0 is the palm already."""
     view_normalised: bool = True
     """Turn poses and clouds as if the camera looked straight at the crop's centre, where it is known how it looked."""
+    view_warped: bool = False
+    """Turn pictures likewise, by a homography; else they stay as they are."""
     trunk_width: int = 64
     """Channels of the shared part's first layer."""
     head_width: int = 256
@@ -207,11 +209,7 @@ class DaVae(Reader):
         self.mask_taken = True
 
     def take_finder(self, system: nn.Module) -> None:
-        """Find joints as this detector does, for good.
-
-        Raises:
-            ValueError: see `JointFinder.take`.
-        """
+        """Find joints as this detector does, for good; `JointFinder.take` says which will do."""
         assert self.finder is not None
         self.finder.take(system, self.crop)
 
@@ -220,9 +218,8 @@ class DaVae(Reader):
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step, of the mask network or of the rest."""
-        (image,) = batch.need("image")
         if stage == "mask":
-            (mask,) = batch.need("mask")
+            image, mask = batch.need("image", "mask")
             logits = self.mask_net(image)
             yield Phase(DaMaskLosses(mask_loss(logits, mask), overlap(logits, mask).mean()), "mask")
             return
@@ -230,11 +227,11 @@ class DaVae(Reader):
             raise ValueError("training needs the mask network that is named: call take_mask first")
         if self.finder is not None and not self.finder.taken:
             raise ValueError("training needs the finder that is named: call take_finder first")
+        image = self.seen(batch)
         draw = noise.normal(len(batch), sum(self.config.dims)).to(image.device)
         target, seen = self.cloud_of(batch, noise)
         masked = self.masked(image)
-        latent = self.encode(image, masked)
-        yield Phase(self.objective(batch, masked, target, seen, latent, draw), "all")
+        yield Phase(self.objective(batch, masked, target, seen, self.encode(image, masked), draw), "all")
 
     def objective(
         self,
@@ -249,12 +246,10 @@ class DaVae(Reader):
         config = self.config
         z = torch.cat([part.sample(noise=d) for part, d in zip(latent.parts, draw.split(config.dims, 1), strict=True)], 1)
         joints, cloud, image = self.decode_parts(z)
-        known = self.labelled(hands)
-        wanted, _ = self.normalised(self.joints_of(hands), hands)
+        known, (wanted, _) = self.labelled(hands), self.normalised(self.joints_of(hands), hands)
         squared = ((joints - wanted).square().mean(2) * known).sum(1) / known.sum(1).clamp_min(1)
         pose = _mean_over(squared, known.any(1))
-        distance = chamfer(cloud, target, config.chamfer) if config.cloud_weight else cloud.new_zeros(len(hands))
-        surface = _mean_over(distance, seen)
+        surface = _mean_over(chamfer(cloud, target, config.chamfer), seen) if config.cloud_weight else pose.new_zeros(())
         picture = (image - masked).square().mean()
         kls = [part.kl().mean() for part in latent.parts]
         shares = [kl / dims for kl, dims in zip(kls, config.dims, strict=True)]
@@ -264,6 +259,13 @@ class DaVae(Reader):
         return DaLosses(total, *terms, rate=torch.stack(kls).sum())
 
     # ---------------------------------------------------------------- labels
+
+    def seen(self, hands: Hands) -> Float[Tensor, "batch 3 height width"]:
+        """Pictures as the encoder gets them."""
+        (image,) = hands.need("image")
+        if not (self.config.view_warped and self.config.view_normalised) or hands.intrinsics is None:
+            return image
+        return turn_picture(image, self.normalised(image.new_zeros(len(image), 1, 3), hands)[1], hands.intrinsics)
 
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint 3"]:
         """Joints relative to the root in bone units, before the camera as it was; 0 where there is no label."""
@@ -336,7 +338,7 @@ class DaVae(Reader):
     @torch.no_grad()
     def claim(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from the pictures of crops, before the camera as it was where its intrinsics are given."""
-        (image,) = hands.need("image")
+        image = self.seen(hands)
         latent = self.encode(image)
         _, rotation = self.normalised(image.new_zeros(len(image), 1, 3), hands)
         return predict_by_samples(
@@ -348,30 +350,25 @@ class DaVae(Reader):
         """Errors on training pictures, and how far z's parts spread; nothing is kept."""
         errors, distances, means = [], [], []
         for number, batch in enumerate(batches):
-            (image,) = batch.need("image")
-            z = self.encode(image).mean
+            z = self.encode(self.seen(batch)).mean
             found, (wanted, _) = self.decode(z), self.normalised(self.joints_of(batch), batch)
             errors.append((found.joints - wanted).norm(dim=2)[self.labelled(batch)])
             cloud, seen = self.cloud_of(batch, Noise(0, number))
             distances.append(chamfer(found.cloud[seen], cloud[seen]))
             means.append(z)
         spreads = torch.cat(means).std(0).split(self.config.dims)
-        names = ("pose", "appearance", "shape")
-        spread = {f"{name}_spread_mean": float(part.mean()) for name, part in zip(names, spreads, strict=True)}
+        spread = {f"{name}_spread_mean": float(part.mean()) for name, part in zip(("pose", "appearance", "shape"), spreads, strict=True)}
         return {"training_error": _mean(errors), "training_chamfer": _mean(distances)} | spread
 
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
         """See `sheet_rows`; a hand a column."""
-        (image,) = batch.need("image")
+        image = self.seen(batch)
         masked = self.masked(image)
         found, (wanted, _) = self.decode(self.encode(image, masked).mean), self.normalised(self.joints_of(batch), batch)
         rows = [image, masked, found.image]
-        for joints in (found.joints, wanted):
-            flat = in_own_crop(joints[..., :2], self.crop.margin).nan_to_num()
-            rows.append(drawn(flat, image.shape[-1], 0.03))
-        for cloud in (found.cloud, self.cloud_of(batch, noise)[0]):
-            rows.append(dots(in_own_crop(cloud[..., :2], self.crop.margin).nan_to_num(), image.shape[-1]))
+        for draw, pair in ((_limbs, (found.joints, wanted)), (dots, (found.cloud, self.cloud_of(batch, noise)[0]))):
+            rows += [draw(in_own_crop(points[..., :2], self.crop.margin).nan_to_num(), image.shape[-1]) for points in pair]
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
 
 
@@ -388,6 +385,10 @@ def _pictures_needed(config: DaVaeConfig, spec: DataSpec) -> tuple[Literal["dept
     if config.cloud_weight and spec.root != "camera":
         raise ValueError("clouds need joints before the camera; set cloud_weight to 0, or use data whose camera is known")
     return (*(("depth",) if from_depth else ()), *(("mask",) if from_depth or not config.mask else ()))
+
+
+def _limbs(flat: Float[Tensor, "batch joint 2"], size_px: int) -> Float[Tensor, "batch 3 size size"]:
+    return drawn(flat, size_px, 0.03)
 
 
 def _mean_over(values: Float[Tensor, " batch"], counted: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:

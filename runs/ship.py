@@ -20,6 +20,7 @@ from handvae.evaluation.reading import read
 from handvae.evaluation.spread_scales import fit_spread_scales
 from handvae.evaluation.study import report
 from handvae.systems.cm_vae import CmVae
+from handvae.systems.da_vae import DaVae
 from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import Generator, Reader
@@ -80,6 +81,10 @@ def described(model: Model) -> tuple[str, str, str]:
             reads = {"rgb": crop, "2d": joints}
             solid = f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread, {spread}"
             return kind, "; ".join(reads[modality] for modality in config.encoded if modality in reads), solid
+        case DaVae(config=config):
+            kind = f"da-VAE, z of {' + '.join(map(str, config.dims))}" + (f" behind {config.finder}" if config.finder else "")
+            solid = f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread, {spread}"
+            return kind, crop, f"{solid}; the visible surface as {config.grid**2} points; the hand before black"
         case _:
             raise UserError(model.path, f"is a {model.header.system}, which has no card yet", "describe it in runs/ship.py")
 
@@ -101,6 +106,13 @@ def for_reading(system: CmVae) -> CmVae:
     return small.eval()
 
 
+def with_own_mask(system: DaVae, name: str) -> DaVae:
+    """Its mask network told by the name it is shipped by, not by the folder of a machine."""
+    told = DaVae(replace(system.config, mask=name), system.spec, system.crop)
+    told.load_state_dict(system.state_dict())
+    return told.eval()
+
+
 def main() -> None:
     """Write the weights and the card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -115,6 +127,8 @@ def main() -> None:
     header, system, (kind, reads, _) = model.header, model.system, described(model)
     if isinstance(system, CmVae) and len(system.config.encoded) > 1:
         system = for_reading(system)
+    if isinstance(system, DaVae):
+        system = with_own_mask(system, options.name)
     target = WEIGHTS / f"{options.name}.safetensors"
     save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
     if options.spread_from is not None:

@@ -157,10 +157,20 @@ def test_a_named_mask_network_is_taken_and_not_trained(build, hands):
     assert pose_losses(system, hands).total.isfinite()
 
 
-@pytest.mark.parametrize(("config", "says"), [(MaskConfig(width=16, stem="half"), "set mask_width"), (SMALL, "mask-net")])
+@pytest.mark.parametrize(
+    ("config", "says"), [(MaskConfig(width=16, stem="half"), "set mask_width"), (DetectorConfig(widths=(8, 8, 16)), "mask-net")]
+)
 def test_another_network_is_no_mask_network(config, says, build):
     with pytest.raises(ValueError, match=says):
         build(replace(SMALL, mask="some-run")).take_mask(build(config))
+
+
+def test_a_da_vaes_own_mask_network_is_one(build, hands):
+    first, second = build(), build(replace(SMALL, mask="some-run"))
+    with torch.no_grad():
+        first.mask_net.last[1].bias.add_(1.0)
+    second.eval().take_mask(first)
+    close(second.masked(hands.image), first.eval().masked(hands.image))
 
 
 def test_the_background_does_not_matter_where_the_mask_is_black(build, hands):

@@ -42,7 +42,7 @@ class DaVaeConfig:
     attention: bool = True
     """Selective kernels in the heads; False is na-VAE, whose `head_width` is to be chosen so that it has as many parameters."""
     mask: str = ""
-    """The mask network: a run folder or file of `handvae train mask-net`; where none is named, this run trains its own first."""
+    """The mask network: of `handvae train mask-net` or of a da-VAE, by name, run folder or file; without, this run trains its own first."""
     mask_share: float = 0.15
     """Steps for an own mask network for each step of the rest."""
     mask_width: int = 64
@@ -199,9 +199,9 @@ class DaVae(Reader):
         Raises:
             ValueError: it has none, or one of another size.
         """
-        net = getattr(system, "net", None)
+        net = system.mask_net if isinstance(system, DaVae) else getattr(system, "net", None)
         if not isinstance(net, MaskNet):
-            raise ValueError("the mask network is a model of `handvae train mask-net`")
+            raise ValueError("the mask network is a model of `handvae train mask-net`, or that of a da-VAE")
         ours, theirs = ({name: value.shape for name, value in one.state_dict().items()} for one in (self.mask_net, net))
         if ours != theirs:
             raise ValueError("the mask network named has other widths or another stem; set mask_width and mask_stem to its width and stem")

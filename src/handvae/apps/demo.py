@@ -8,15 +8,17 @@ import numpy as np
 import torch
 
 from handvae.apps.drawing import enlarge, grid, write_gif
-from handvae.apps.estimate import estimate, overlay
+from handvae.apps.estimate import LIFTER, estimate, lifted, overlay
 from handvae.apps.inputs import Seen, pictures_in, read_photo, read_poses, whole_picture
 from handvae.apps.options import GENERATOR, parse
+from handvae.apps.solid import fitted
 from handvae.apps.transfer import SIDE, pose_header, transfer_sheet
 from handvae.apps.walk import frames, pose_walk
 from handvae.data.pictures import as_pixels, write_picture
 from handvae.data.view import Crop
 from handvae.hand import POSE_NAMES
 from handvae.noise import Noise
+from handvae.render.picture import draw
 from handvae.training.checkpoint import load_model
 
 LOOKS = 6
@@ -70,13 +72,16 @@ def main(arguments: Sequence[str]) -> None:
 
     detector = load_model(options.detector).reader
     found = [estimate(detector, photo) for photo in _photos(options, made, detector.crop)]
-    write_picture(options.out / "estimate.png", grid([[enlarge(overlay(hand), 2 * SIDE) for hand in found]]))
+    lifter, side = load_model(LIFTER).reader, "left" if detector.spec.sides == "left" else "right"
+    solid = [hand if hand.joints_bones is not None else lifted(hand, lifter, side) for hand in found]
+    hands = [draw(fitted(hand.joints_bones, side).scene(0), 2 * SIDE).image for hand in solid if hand.joints_bones is not None]
+    write_picture(options.out / "estimate.png", grid([[enlarge(overlay(hand), 2 * SIDE) for hand in found], hands]))
     origin = (
         "your photos"
         if options.photos
         else "pictures of random looks that the model made, standing in for photos (--photos FOLDER takes yours)"
     )
-    print(f"{options.out / 'estimate.png'}: joints read from {origin}")
+    print(f"{options.out / 'estimate.png'}: joints read from {origin}; our hand fitted to them in 3D")
 
 
 def _photos(options: Options, made: list[np.ndarray], crop: Crop) -> list[Seen]:

@@ -10,13 +10,19 @@ from handvae.apps.inputs import Seen
 from handvae.data.cloud import write_ply
 from handvae.data.pictures import write_picture
 from handvae.hand import LEFT, RIGHT, HandShape
-from handvae.render.fitting import fit_hands
+from handvae.render.fitting import FittedHands, fit_hands
 from handvae.render.picture import draw
 from handvae.systems.da_vae import DaVae
 from handvae.systems.system import Reader
 
 SIDE_PX = 384
 """Of the fitted hand's picture."""
+
+
+def fitted(joints_bones: Float[np.ndarray, "21 3"], side: str, bone_mm: float | None = None) -> FittedHands:
+    """Our hand in the pose of 3D joints in bone units; without `bone_mm` a bone is as long as the mean hand's."""
+    unit_mm = bone_mm or float(HandShape.mean().lengths_mm[2, 0])
+    return fit_hands(torch.from_numpy(joints_bones)[None] * unit_mm, torch.tensor([LEFT if side == "left" else RIGHT]))
 
 
 def write_solid(
@@ -32,10 +38,9 @@ def write_solid(
         side: `left` or `right`, for systems whose crops show both.
         bone_mm: length of a bone unit, where it is known; the mean hand's is taken for the picture, and clouds are in bone units.
     """
-    unit_mm = bone_mm or float(HandShape.mean().lengths_mm[2, 0])
     if system.spec.sides != "both":  # an annotation beside the photo may have known better
         side = system.spec.sides if not photo.mirrored else ("right" if system.spec.sides == "left" else "left")
-    hands = fit_hands(torch.from_numpy(joints_bones)[None] * unit_mm, torch.tensor([LEFT if side == "left" else RIGHT]))
+    hands = fitted(joints_bones, side, bone_mm)
     picture, cloud_file = stem.with_name(f"{stem.name}_hand.png"), stem.with_name(f"{stem.name}_cloud.ply")
     write_picture(picture, draw(hands.scene(0), SIDE_PX).image)
     entry: dict[str, object] = {

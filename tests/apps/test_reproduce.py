@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from handvae.evaluation import picture_table
+from handvae.evaluation import picture_table, reproduction
 from handvae.evaluation.paper_tables import TABLES
 from handvae.training.presets import Preset, find_preset
 
@@ -83,6 +83,10 @@ def test_each_number_names_what_it_depends_on(finished):
     assert "STB" in text
 
 
+def numbers(out):
+    return [row["measures"] for row in report(out)["rows"] if "measures" in row]
+
+
 def test_a_finished_one_only_prints(finished, handvae, halved_set, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("measured again")
@@ -111,6 +115,19 @@ def test_a_killed_one_goes_on_with_the_same_numbers(finished, handvae, halved_se
     was, now = report(finished), report(tmp_path / "out")
     for first, second in zip(was["rows"], now["rows"], strict=True):
         assert first["measures"] == second["measures"]
+
+
+def test_what_other_code_measured_is_measured_anew_and_nothing_trained(finished, handvae, halved_set, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "out")
+    for path in (tmp_path / "out" / "laptop" / "runs").glob("*/measures.json"):
+        path.write_text(path.read_text().replace('"value": ', '"value": 7'))
+    handvae(*words(halved_set, tmp_path / "out"))
+    assert numbers(tmp_path / "out") != numbers(finished), "kept numbers are taken as they are"
+    monkeypatch.setattr(reproduction, "measuring_code", lambda: "another version")
+    code, said, error = handvae(*words(halved_set, tmp_path / "out"))
+    assert code == 0, error
+    assert "step 2/2" not in said
+    assert numbers(tmp_path / "out") == numbers(finished)
 
 
 def test_a_run_of_other_steps_is_not_taken_for_this_one(finished, refused, halved_set):

@@ -132,7 +132,6 @@ def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
         f"another hand by 0.0 (0%), real pictures lie {value(measures, 'ground_apart'):.1f} apart, it misses the one it comes from by 0.0"
     )
     assert f"{leaked}; N = {n}" in swaps_said(measures)
-    assert swaps_said([measure for measure in measures if not measure.name.endswith("missed")]) == ""
 
 
 def test_hands_of_one_content_are_no_partners(data):

@@ -13,6 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ class Reproduction(ABC):
 
     @abstractmethod
     def depends_on(self, model: Model) -> dict[str, Any]:
-        """What the measures depend on beside the model's weights, for JSON: kept measures of anything else are not taken."""
+        """What the measures depend on beside the model's weights and the code, for JSON: kept measures of anything else are not taken."""
 
     @abstractmethod
     def measure(self, model: Model, seed: int) -> Iterable[Measure]:
@@ -158,7 +159,8 @@ class Reproduction(ABC):
     def _measured(self, model: Model, seed: int) -> tuple[Measure, ...]:
         """What is kept beside the model, if it was measured just so, else measured and kept."""
         path = model.path.with_name(KEPT)
-        asked = {"model": hashlib.sha256(model.path.read_bytes()).hexdigest(), **self.depends_on(model)}
+        weights = hashlib.sha256(model.path.read_bytes()).hexdigest()
+        asked = {"model": weights, "measured_by": measuring_code(), **self.depends_on(model)}
         asked = json.loads(json.dumps(asked))
         if path.is_file() and (kept := json.loads(path.read_text()))["asked"] == asked:
             return tuple(_from_json(values) for values in kept["measures"])
@@ -195,6 +197,16 @@ def trained(recipe: Recipe, data: HandData, folder: Path, seed: int, steps: int 
     with alone_in(folder):
         resume = (folder / "state.pt").is_file()
         return load_model(fit(Run(system, data, preset.augment, preset.train, folder, recipe.preset, resume, init), ranks))
+
+
+@cache
+def measuring_code() -> str:
+    """What tells this package's way of measuring from another version's: what was measured otherwise is measured anew."""
+    digest, package = hashlib.sha256(), Path(__file__).parents[1]
+    for room in ("evaluation", "systems"):
+        for path in sorted((package / room).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _from_json(values: dict[str, Any]) -> Measure:

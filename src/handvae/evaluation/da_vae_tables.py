@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from handvae.evaluation.cm_vae_tables import LIGHT_KL, RHD, STB, rgb
 from handvae.evaluation.table import Recipe, Row, Table
 
-LAPTOP_STEPS, SWEEP_STEPS = 2000, 600
+LAPTOP_STEPS, SWEEP_STEPS = 2000, 400
 """So that all four tables together, and each sweep, take less than an hour of two cores; what a step takes: docs/papers/da_vae.md."""
 
 # A laptop run sees 32 hands a step

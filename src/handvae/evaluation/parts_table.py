@@ -19,8 +19,8 @@ from handvae.training.checkpoint import Model
 MASK_ROW = "mask network"
 """Of its run folder: one for each seed and length, which rows share."""
 MASKS: dict[Scale, Recipe] = {"laptop": Recipe("rendered-mask-64"), "full": Recipe("mask-net")}
-MASK_STEPS = 0.4
-"""Steps of the mask network over those of a row, where these are given."""
+MASK_STEPS = 800
+"""Of the mask network, at most; else as many as a row has."""
 COLUMNS = {
     "EPE": Column("EPE, mm", "epe", "EPE"),
     "AUC": Column("AUC 20-50", "auc_20_50", "AUC"),
@@ -64,7 +64,7 @@ class PartsTable(PoseTable):
 
     def _mask(self, seed: int) -> Model:
         job = self.job
-        steps = None if job.steps is None else max(1, round(MASK_STEPS * job.steps))
+        steps = None if job.steps is None else min(MASK_STEPS, job.steps)
         return trained(MASKS[job.scale], self.train, job.folder(f"{MASK_ROW} {steps or ''}", seed), seed, steps, job.ranks)
 
     def measure(self, model: Model, seed: int) -> Iterator[Measure]:

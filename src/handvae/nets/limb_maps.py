@@ -25,6 +25,6 @@ def limb_maps(joints: Float[Tensor, "batch joint 2"], size_px: int, width: float
     return torch.exp(distance * (-0.5 / width**2))
 
 
-def drawn(joints: Float[Tensor, "batch joint 2"], size_px: int, width: float) -> Float[Tensor, "batch 3 size size"]:
+def drawn(joints: Float[Tensor, "batch joint 2"], size_px: int, width: float = 0.03) -> Float[Tensor, "batch 3 size size"]:
     """Limbs in black on white, for sheets; the arguments are those of `limb_maps`."""
     return (1 - limb_maps(joints, size_px, width).amax(1, keepdim=True)).expand(-1, 3, -1, -1)

@@ -21,6 +21,8 @@ class Latent:
     pose: RandomVariable
     appearance: RandomVariable
     shape: RandomVariable
+    found: Float[Tensor, "batch joint 2"] | None = None
+    """Where a finder found the joints, crop units."""
 
     @property
     def parts(self) -> tuple[RandomVariable, RandomVariable, RandomVariable]:
@@ -81,4 +83,4 @@ class PartedEncoder(nn.Module):
         shares = F.interpolate(sight.shares * sight.shares.shape[-1], size=features.shape[-2:], mode="bilinear")
         informed = self.mix(torch.cat([features, shares.to(features.dtype)], 1))
         pose, appearance, shape = self.heads
-        return Latent(pose(informed, sight.numbers), appearance(features), shape(informed, sight.numbers))
+        return Latent(pose(informed, sight.numbers), appearance(features), shape(informed, sight.numbers), sight.joints)

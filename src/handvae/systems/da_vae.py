@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from handvae.data.cloud import dots, surface_points
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.view import Crop, in_own_crop
+from handvae.data.view import Crop, in_own_crop, to_crop_units
 from handvae.geometry import back_project, turn_picture, undo_view_normalise, view_normalise
 from handvae.hand import PARENTS, root, scale_bone
 from handvae.losses import chamfer
@@ -68,6 +68,8 @@ class DaVaeConfig:
     read it."""
     finder: str = ""
     """Ours: a detector (shipped, a file or a run folder), frozen: the heads of pose and shape see what it finds beside the features."""
+    found_weight: float = 0.0
+    """Lets the finder learn on: weight of the mean squared error of the joints it finds, crop units. 0: it stays as it is."""
     finder_widths: tuple[int, ...] = (48, 96, 192, 384)
     """Channels of its trunk's stages."""
     chamfer: Literal["mean", "max"] = "mean"
@@ -112,7 +114,7 @@ class DaVaeConfig:
             raise ValueError("grid is 2 to 256, cloud_points is 1 to 65536")
         if not 0 < self.mask_share < float("inf") or not 2 <= self.posterior_samples <= 4096:
             raise ValueError("mask_share is positive, posterior_samples is 2 to 4096")
-        if not all(0 <= w < float("inf") for w in (self.pose_weight, self.cloud_weight, self.image_weight, *self.betas)):
+        if not all(0 <= w < float("inf") for w in (self.pose_weight, self.cloud_weight, self.image_weight, self.found_weight, *self.betas)):
             raise ValueError("weights are not negative")
 
     @property
@@ -131,6 +133,8 @@ class DaLosses(Losses):
     """Chamfer distance, bone units."""
     image: Float[Tensor, ""]
     """Mean squared error of a value of the masked picture."""
+    found: Float[Tensor, ""]
+    """Mean squared error of a coordinate of the joints that a finder finds, crop units; 0 without one that learns."""
     kl_pose: Float[Tensor, ""]
     """KL of z1 per dimension, nats; the next two likewise."""
     kl_appearance: Float[Tensor, ""]
@@ -191,7 +195,8 @@ class DaVae(Reader):
     @property
     def groups(self) -> dict[str, tuple[nn.Module, ...]]:
         """The mask network, and everything else."""
-        return {"mask": (self.mask_net,), "all": (self.encoder, self.pose_decoder, self.cloud_decoder, self.image_decoder)}
+        learning = (self.finder,) if self.finder is not None and self.config.found_weight else ()
+        return {"mask": (self.mask_net,), "all": (*learning, self.encoder, self.pose_decoder, self.cloud_decoder, self.image_decoder)}
 
     def take_mask(self, system: nn.Module) -> None:
         """Go on from this system's mask network, for good.
@@ -251,12 +256,20 @@ class DaVae(Reader):
         pose = _mean_over(squared, known.any(1))
         surface = _mean_over(chamfer(cloud, target, config.chamfer), seen) if config.cloud_weight else pose.new_zeros(())
         picture = (image - masked).square().mean()
+        found = self.found_error(latent, hands) if config.found_weight else pose.new_zeros(())
         kls = [part.kl().mean() for part in latent.parts]
         shares = [kl / dims for kl, dims in zip(kls, config.dims, strict=True)]
-        terms = (pose, surface, picture, *shares)
-        weights = (config.pose_weight, config.cloud_weight, config.image_weight, *config.betas)
+        terms = (pose, surface, picture, found, *shares)
+        weights = (config.pose_weight, config.cloud_weight, config.image_weight, config.found_weight, *config.betas)
         total = torch.stack([weight * term for weight, term in zip(weights, terms, strict=True)]).sum()
         return DaLosses(total, *terms, rate=torch.stack(kls).sum())
+
+    def found_error(self, latent: Latent, hands: Hands) -> Float[Tensor, ""]:
+        """Mean squared error of a coordinate of the labelled joints as they were found, crop units."""
+        (joints,) = hands.need("joints_2d")
+        assert latent.found is not None
+        error = to_crop_units(joints, self.crop.size_px) - latent.found
+        return _mean_over(error.square().mean(2).flatten(), self.labelled(hands).flatten())
 
     # ---------------------------------------------------------------- labels
 
@@ -311,7 +324,7 @@ class DaVae(Reader):
         """The posterior of z of pictures in [0, 1]; `masked`, the same without their background, is made where it is not given."""
         sight = None
         if self.finder is not None:
-            with torch.no_grad():
+            with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.config.found_weight)):
                 sight = self.finder(image)
         return self.encoder((self.masked(image) if masked is None else masked) - 0.5, sight)
 
@@ -367,7 +380,7 @@ class DaVae(Reader):
         masked = self.masked(image)
         found, (wanted, _) = self.decode(self.encode(image, masked).mean), self.normalised(self.joints_of(batch), batch)
         rows = [image, masked, found.image]
-        for draw, pair in ((_limbs, (found.joints, wanted)), (dots, (found.cloud, self.cloud_of(batch, noise)[0]))):
+        for draw, pair in ((drawn, (found.joints, wanted)), (dots, (found.cloud, self.cloud_of(batch, noise)[0]))):
             rows += [draw(in_own_crop(points[..., :2], self.crop.margin).nan_to_num(), image.shape[-1]) for points in pair]
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
 
@@ -377,6 +390,10 @@ def _pictures_needed(config: DaVaeConfig, spec: DataSpec) -> tuple[Literal["dept
     has = set(spec.modalities)
     if "joints_3d" not in has or spec.joints != len(PARENTS):
         raise ValueError(f"every hand must have joints_3d of {len(PARENTS)} joints; use data that has them")
+    if config.found_weight and not (config.finder and "joints_2d" in has):
+        raise ValueError(
+            "found_weight is of a finder, which learns from joints_2d; set it to 0, or name a finder and use data that has them"
+        )
     if not config.mask and "mask" not in has:
         raise ValueError("an own mask network needs masks; name a trained one (mask), or use data that has them")
     from_depth = bool(config.cloud_weight) and "cloud" not in has
@@ -385,10 +402,6 @@ def _pictures_needed(config: DaVaeConfig, spec: DataSpec) -> tuple[Literal["dept
     if config.cloud_weight and spec.root != "camera":
         raise ValueError("clouds need joints before the camera; set cloud_weight to 0, or use data whose camera is known")
     return (*(("depth",) if from_depth else ()), *(("mask",) if from_depth or not config.mask else ()))
-
-
-def _limbs(flat: Float[Tensor, "batch joint 2"], size_px: int) -> Float[Tensor, "batch 3 size size"]:
-    return drawn(flat, size_px, 0.03)
 
 
 def _mean_over(values: Float[Tensor, " batch"], counted: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:

@@ -129,5 +129,5 @@ class DvaePose(Dvae):
         rows = [image]
         for joints in (self.predict(image).joints, self.joints_of(batch)):
             flat = in_own_crop(joints[..., :2], self.crop.margin).nan_to_num()
-            rows.append(drawn(flat, image.shape[-1], 0.03))
+            rows.append(drawn(flat, image.shape[-1]))
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)

@@ -1,4 +1,4 @@
-"""da-VAE's encoder: one trunk, and a head each for the latent's parts, pose, appearance and shape."""
+"""da-VAE's latent of three parts, pose, appearance and shape; its encoder, one trunk and a head for each part; what it decodes to."""
 
 from dataclasses import dataclass
 
@@ -33,6 +33,18 @@ class Latent:
     def mean(self) -> Float[Tensor, "batch latent"]:
         """Their means side by side."""
         return torch.cat([part.mean for part in self.parts], 1)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What points of the latent space stand for, seen by a camera that looks straight at the hand."""
+
+    joints: Float[Tensor, "batch joint 3"]
+    """Relative to the root, bone units."""
+    cloud: Float[Tensor, "batch point 3"]
+    """The visible surface, relative to the root, bone units."""
+    image: Float[Tensor, "batch 3 height width"]
+    """The hand before black, in [0, 1]."""
 
 
 class PartedEncoder(nn.Module):

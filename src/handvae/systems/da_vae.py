@@ -4,8 +4,7 @@ One encoder with three heads, which attend by selective kernels, gives z1 (pose)
 before and then frozen, takes the background out of the picture. Pose is decoded from z1, the visible surface as a cloud of points from
 z1 and z3, the picture from all three. Training minimises
     a1 MSE(pose) + a2 Chamfer(cloud) + a3 MSE(picture) + b1 KL1 + b2 KL2 + b3 KL3                                            eq. (3)
-na-VAE is the same with plain residual blocks in the heads. KLs are per dimension, lengths in bone units. Ours: shape varies in rendered
-hands, so that z3 has something to hold. Open details and what we chose: docs/papers/da_vae.md.
+na-VAE is the same with plain residual blocks in the heads. KLs are per dimension, lengths in bone units. More: docs/papers/da_vae.md.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +28,7 @@ from handvae.nets.folding import FoldingDecoder
 from handvae.nets.limb_maps import drawn
 from handvae.nets.mask import MaskNet, mask_loss, overlap
 from handvae.nets.mlp import mlp
-from handvae.nets.parted import Latent, PartedEncoder
+from handvae.nets.parted import Decoded, Latent, PartedEncoder
 from handvae.nets.resnet import Stem
 from handvae.noise import Noise
 from handvae.systems.system import Input, Losses, Phase, Prediction, Reader, Stage, predict_by_samples
@@ -150,18 +149,6 @@ class DaMaskLosses(Losses):
     overlap: Float[Tensor, ""]
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """What points of the latent space stand for, seen by a camera that looks straight at the hand."""
-
-    joints: Float[Tensor, "batch joint 3"]
-    """Relative to the root, bone units."""
-    cloud: Float[Tensor, "batch point 3"]
-    """The visible surface, relative to the root, bone units."""
-    image: Float[Tensor, "batch 3 height width"]
-    """The hand before black, in [0, 1]."""
-
-
 class DaVae(Reader):
     """da-VAE, or na-VAE."""
 
@@ -266,8 +253,8 @@ class DaVae(Reader):
 
     def found_error(self, latent: Latent, hands: Hands) -> Float[Tensor, ""]:
         """Mean squared error of a coordinate of the labelled joints as they were found, crop units."""
-        (joints,) = hands.need("joints_2d")
         assert latent.found is not None
+        (joints,) = hands.need("joints_2d")
         error = to_crop_units(joints, self.crop.size_px) - latent.found
         return _mean_over(error.square().mean(2).flatten(), self.labelled(hands).flatten())
 

@@ -87,15 +87,20 @@ def test_a_left_hand_is_lifted_as_the_mirrored_right_one(hand, handvae, tmp_path
 def test_the_shipped_cm_vae_reads_photos_and_joints_each_alone_and_together(hand, tiny_set, handvae, tmp_path):
     path, solid, bone = hand
     photo = tiny_set / "images" / "001.png"
-    read = {}
+    read, said = {}, {}
     for name, files in (("photo", [photo]), ("joints", [path]), ("both", [photo, path, "--together"])):
         code, _, error = handvae("estimate", *files, "--model", "cmvae-64", "--bone-mm", bone, "--out", tmp_path / name)
         assert code == 0, error
         (found,) = hands_of(tmp_path / name)["hands"]
         assert (tmp_path / name / found["plot_3d"]).is_file()
         read[name] = np.array(found["keypoints_3d_mm"])
+        said[name] = error
     assert np.linalg.norm(read["joints"] - solid, axis=1).mean() < 20
     assert np.abs(read["photo"] - read["joints"]).mean() > 1  # another hand
+    apart = np.linalg.norm(read["photo"] - read["joints"], axis=1).mean() / bone
+    assert found["inputs_apart_bone_units"] == pytest.approx(apart, abs=0.01)
+    assert ("different hands" in said["both"]) == (apart > 1)
+    assert "different hands" not in said["photo"] + said["joints"]
     assert (
         np.abs(read["both"] - read["joints"]).mean() < np.abs(read["photo"] - read["joints"]).mean()
     )  # the posterior of joints is the sharper

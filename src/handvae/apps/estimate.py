@@ -1,6 +1,8 @@
 """`handvae estimate`: poses from photos, depth pictures or 2D joints, with an overlay, a 3D plot, JSON and their spread."""
 
+import itertools
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +36,8 @@ DETECTOR, LIFTER = "detector-64", "lifting"
 """The shipped models that read photos, and 2D joints."""
 DEPTH_PRESET = "rendered-depth-64"
 """What to train for depth pictures."""
+FAR_APART = 1.0
+"""Bone units between what two inputs tell of one hand, from which on it is said."""
 LIKELY = 16
 """Draws from what was read in 2D whose lifted joints tell how unsure it leaves the 3D joints."""
 WORDS: dict[Input, str] = {"image": "a photo", "depth": "a depth picture", "joints_2d": "a JSON file of 2D joints"}
@@ -127,6 +131,8 @@ def main(arguments: Sequence[str]) -> None:
         stem = f"{number:04d}_{photo.path.stem}" if count > 1 else photo.path.stem
         write_picture(options.out / f"{stem}.png", overlay(found))
         entries.append(_entry(found, f"{stem}.png", side, options.bone_mm or lifter.unit_mm))
+        if beside:
+            entries[-1]["inputs_apart_bone_units"] = round(_apart(system, [photo, *beside], side), 3)
         if found.joints_bones is not None and found.spread_bones is not None:
             entries[-1] |= {"plot_3d": f"{stem}_3d.png", "root": lifter.root}
             write_picture(options.out / f"{stem}_3d.png", plot_joints(found.joints_bones, found.spread_bones, "bone units"))
@@ -236,6 +242,17 @@ def _read(system: Reader, photos: Sequence[Seen], side: str) -> Prediction:
     fields = {name: value for photo in photos for name, value in photo.hands.items()}
     hands = Hands(**fields, side=torch.tensor([LEFT if shown == "left" else RIGHT]))
     return system.estimate(hands, [one for one in system.inputs if one in fields])
+
+
+def _apart(system: Reader, photos: Sequence[Seen], side: str) -> float:
+    """How far the joints that each input tells alone lie from one another, mean over joints, of the two that differ most; warns."""
+    alone = [_read(system, [photo], side).joints[0] for photo in photos]
+    pairs = [(float((a - b).norm(dim=1).mean()), i, j) for (i, a), (j, b) in itertools.combinations(enumerate(alone), 2)]
+    apart, i, j = max(pairs)
+    if apart > FAR_APART:
+        first, second = photos[i].path, photos[j].path
+        print(f"warning: {first} and {second} are {apart:.1f} bones apart: they may show different hands", file=sys.stderr)
+    return apart
 
 
 def overlay(found: Estimate, side: int = 512) -> np.ndarray:

@@ -147,7 +147,9 @@ _DA_SMALL = DaVaeConfig(
     mask_width=16, mask_stem="half", image_weight=1000.0, betas=(1.0, 0.03, 0.2), cloud_points=512, trunk_width=24, head_width=96, groups=6,
     stem="half", decoder_width=128, hidden=256, fold_width=128, grid=32,
 )  # fmt: skip
-_DA_FINDS = replace(_DA_SMALL, finder="detector-64", head_width=48, groups=3, mask_width=12)
+_DA_FINDS = replace(
+    _DA_SMALL, finder="detector-64", found_weight=3000.0, apart=True, betas=(1.0, 10.0, 1.0), head_width=48, groups=3, mask_width=12
+)
 
 _LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
 _QUICK = Train(steps=6000, batch=64, lr=2e-3, compile=False)

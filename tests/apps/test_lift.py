@@ -104,3 +104,21 @@ def test_the_shipped_cm_vae_reads_photos_and_joints_each_alone_and_together(hand
     assert (
         np.abs(read["both"] - read["joints"]).mean() < np.abs(read["photo"] - read["joints"]).mean()
     )  # the posterior of joints is the sharper
+
+
+def test_the_shipped_da_vae_gives_joints_a_calibrated_spread_the_surface_and_a_fitted_hand(tiny_set, handvae, tmp_path):
+    photo = tiny_set / "images" / "001.png"
+    code, _, error = handvae("estimate", photo, "--model", "davae-64", "--out", tmp_path / "out")
+    assert code == 0, error
+    (found,) = hands_of(tmp_path / "out")["hands"]
+    joints, spread = (np.array(found[f"{name}_3d_bone_units"]) for name in ("keypoints", "spread"))
+    assert joints.shape == spread.shape == (21, 3)
+    assert (spread > 0).all()
+    assert "calibrated on" in found["spread_is"]
+    lines = (tmp_path / "out" / found["cloud"]).read_text().splitlines()
+    cloud = np.array([[float(value) for value in line.split()[:3]] for line in lines[lines.index("end_header") + 1 :]])
+    assert cloud.shape == (1024, 3)
+    near = np.linalg.norm(cloud[:, None] - joints, axis=2).min(1)
+    assert near.mean() < 0.6  # bones: the surface that is seen lies about the joints
+    assert (tmp_path / "out" / found["fitted_hand"]).is_file()
+    assert found["fitted_error_mm"] < 15

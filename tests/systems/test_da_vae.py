@@ -14,7 +14,7 @@ from handvae.losses import chamfer
 from handvae.noise import Noise
 from handvae.systems.build import build_system
 from handvae.systems.da_vae import DaVae, DaVaeConfig
-from handvae.systems.detector import Detector, DetectorConfig
+from handvae.systems.detector import DetectorConfig
 from handvae.systems.mask import MaskConfig, MaskSystem
 from handvae.training.checkpoint import load_model
 from handvae.training.config import Train
@@ -260,69 +260,6 @@ def test_without_clouds_poses_and_pictures_train_alone(build, hands):
 def test_data_without_what_it_needs_are_refused(changes, says, build):
     with pytest.raises(ValueError, match=says):
         build(**changes)
-
-
-# --------------------------------------------------------------------------------------------------- behind a detector
-
-
-@pytest.fixture
-def finding(drawn):
-    """Builds a system behind a detector that is not trained."""
-
-    def make(**changes):
-        torch.manual_seed(0)
-        crop = Crop(32, sides="right")
-        system = DaVae(replace(SMALL, finder="some-detector", finder_widths=(8, 8, 16), norm="group", **changes), drawn(16).spec, crop)
-        return system, Detector(DetectorConfig(widths=(8, 8, 16), norm="group"), drawn(16).spec, crop)
-
-    return make
-
-
-def test_a_finder_is_taken_and_not_trained(finding, hands):
-    system, detector = finding()
-    with pytest.raises(ValueError, match="take_finder"):
-        next(system.step(hands, "pose", Noise(0)))
-    system.take_finder(detector)
-    pose_losses(system, hands).total.backward()
-    assert all(p.grad is None for p in system.finder.parameters())
-    assert all(p.grad is not None for p in system.encoder.mix.parameters())
-    assert {name for name in system.state_dict() if name.startswith("finder.")}, "a model brings its finder along"
-
-
-def test_a_finder_learns_on_from_poses_and_from_the_places_of_joints(finding, hands):
-    system, detector = finding(found_weight=2.0)
-    system.take_finder(detector)
-    valid = hands.joint_valid.clone()
-    valid[:, 4] = False
-    some = replace(hands, joint_valid=valid)
-    losses = pose_losses(system, some)
-    error = (system.encode(hands.image).found - (hands.joints_2d / 16 - 1)).square().mean(2)
-    close(losses.found, error[valid].mean())
-    others = 1000 * losses.pose + 100 * losses.cloud + losses.image + 10 * (losses.kl_pose + losses.kl_appearance + losses.kl_shape)
-    close(losses.total, others + 2 * losses.found)
-    for term in (losses.found, losses.pose):
-        (reached,) = torch.autograd.grad(term, [system.finder.trunk.stages[0][0][0].weight], retain_graph=True)
-        assert reached.abs().max() > 0
-    still, _ = finding()
-    still.take_finder(detector)
-    assert pose_losses(still, some).found == 0
-
-
-@pytest.mark.parametrize("changes", [{"finder": ""}, {"finder": "some", "bare": True}])
-def test_what_learns_to_find_needs_a_finder_and_places(changes, build):
-    bare = ("image", "joints_3d", "mask", "cloud") if changes.pop("bare", False) else None
-    with pytest.raises(ValueError, match="found_weight"):
-        build(replace(SMALL, found_weight=1.0, **changes), **({"modalities": bare} if bare else {}))
-
-
-def test_pose_and_shape_follow_what_is_found_appearance_does_not(finding, hands):
-    system, detector = finding()
-    system.eval().take_finder(detector)
-    first = system.encode(hands.image)
-    with torch.no_grad():
-        system.finder.head.heat.weight.mul_(-5)
-    second = system.encode(hands.image)
-    assert [torch.equal(one.mean, other.mean) for one, other in zip(first.parts, second.parts, strict=True)] == [False, True, False]
 
 
 # ------------------------------------------------------------------------------------------------------- clouds and views

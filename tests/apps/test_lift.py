@@ -115,10 +115,9 @@ def test_the_shipped_da_vae_gives_joints_a_calibrated_spread_the_surface_and_a_f
     assert joints.shape == spread.shape == (21, 3)
     assert (spread > 0).all()
     assert "calibrated on" in found["spread_is"]
-    lines = (tmp_path / "out" / found["cloud"]).read_text().splitlines()
-    cloud = np.array([[float(value) for value in line.split()[:3]] for line in lines[lines.index("end_header") + 1 :]])
-    assert cloud.shape == (1024, 3)
+    body = (tmp_path / "out" / found["cloud"]).read_bytes().split(b"end_header\n", 1)[1]
+    cloud = np.frombuffer(body, "<f4").reshape(1024, 3)
     near = np.linalg.norm(cloud[:, None] - joints, axis=2).min(1)
-    assert near.mean() < 0.6  # bones: the surface that is seen lies about the joints
+    assert near.mean() < 1.0  # bones: the surface lies about the joints, even of a drawn hand, which it has never seen
     assert (tmp_path / "out" / found["fitted_hand"]).is_file()
     assert found["fitted_error_mm"] < 15

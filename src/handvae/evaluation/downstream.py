@@ -50,10 +50,8 @@ def downstream(
         for name, model in (("real", alone), (both, mixed)):
             found = hand_errors(model.reader, test)
             errors[name].append(float(found[found.isfinite()].mean()))
-    batch, counts = (
-        find_preset(PRESET).train.batch,
-        {"real": f"{len(real)} real pictures", both: f"{len(real)} and {len(new)} {WORDS[schedule]}"},
-    )
+    batch = find_preset(PRESET).train.batch
+    counts = {"real": f"{len(real)} real pictures", both: f"{len(real)} and {len(new)} {WORDS[schedule]}"}
     for name, found in errors.items():
         words = f"detector {PRESET} trained {steps} steps of {batch} on {counts[name]}"
         protocol = Stated(f"{words}; seeds {', '.join(map(str, seeds))}; tested on {len(test)} real pictures, 2D, all labelled joints")

@@ -66,7 +66,7 @@ class DaVaeConfig:
     """Ours: each part of z learns from its own modality alone, z1 from poses, z2 from pictures, z3 from clouds; the others' decoders only
     read it."""
     finder: str = ""
-    """Ours: a detector (shipped, a file or a run folder), frozen: the heads of pose and shape see what it finds beside the features."""
+    """Ours: a detector (shipped, a file or a run folder); the heads of pose and shape see what it finds beside the features."""
     found_weight: float = 0.0
     """Lets the finder learn on: weight of the mean squared error of the joints it finds, crop units. 0: it stays as it is."""
     finder_widths: tuple[int, ...] = (48, 96, 192, 384)

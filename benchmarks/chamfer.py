@@ -1,9 +1,11 @@
-"""What the Chamfer distance costs, forward and backward, on one core: ours, all pairs at once in plain torch, and scipy's k-d tree.
+"""What the Chamfer distance costs, forward and backward, on one core: ours, all pairs at once in plain torch,
+and scipy's k-d tree.
 
     python benchmarks/chamfer.py                # 2025 x 1024 points, batch 32: about a minute
     python benchmarks/chamfer.py --batch 4
 
-Seconds are processor time of one thread, medians of the runs, in turn; memory is what the process grew to, each way in a process of its
+Seconds are processor time of one thread, medians of the runs, in turn; memory is what the process grew to,
+each way in a process of its
 own. The k-d tree gives no gradient: its pairs are handed to torch, as ours are.
 """
 
@@ -36,7 +38,10 @@ def hand_by_hand(first: Tensor, second: Tensor) -> Tensor:
 def by_tree(first: Tensor, second: Tensor) -> Tensor:
     values = []
     for a, b in zip(first, second, strict=True):
-        forth, back = (torch.from_numpy(KDTree(y.detach().numpy()).query(x.detach().numpy())[1]) for x, y in ((a, b), (b, a)))
+        forth, back = (
+            torch.from_numpy(KDTree(y.detach().numpy()).query(x.detach().numpy())[1])
+            for x, y in ((a, b), (b, a))
+        )
         values.append(((a - b[forth]).norm(dim=1).mean() + (b - a[back]).norm(dim=1).mean()) / 2)
     return torch.stack(values)
 
@@ -60,7 +65,9 @@ def once(way: str, first: Tensor, second: Tensor) -> tuple[float, float]:
 
 def clouds(batch: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, POINTS, 3, generator=generator), torch.randn(batch, OTHERS, 3, generator=generator)
+    return torch.randn(batch, POINTS, 3, generator=generator), torch.randn(
+        batch, OTHERS, 3, generator=generator
+    )
 
 
 def growth_mb(way: str, batch: int) -> float:
@@ -78,7 +85,9 @@ def memory_of(way: str, batch: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--memory-of", choices=WAYS, help="print one way's memory and stop")
@@ -87,7 +96,9 @@ def main() -> None:
     if options.memory_of:
         print(growth_mb(options.memory_of, options.batch))
         return
-    memory = {way: memory_of(way, options.batch) for way in WAYS}  # first: a process's peak begins with that of its parent
+    memory = {
+        way: memory_of(way, options.batch) for way in WAYS
+    }  # first: a process's peak begins with that of its parent
     first, second = clouds(options.batch)
     taken: dict[str, list[float]] = {way: [] for way in WAYS}
     values = {}
@@ -99,7 +110,9 @@ def main() -> None:
     print(f"{POINTS} x {OTHERS} points, batch {options.batch}, forward and backward, one core")
     for way in WAYS:
         seconds = statistics.median(taken[way])
-        print(f"  {way:<14}{seconds:7.3f} s  {seconds / base:5.2f} times ours   memory {memory[way]:7.0f} MB   distance {values[way]:.6f}")
+        print(
+            f"  {way:<14}{seconds:7.3f} s  {seconds / base:5.2f} times ours   memory {memory[way]:7.0f} MB   distance {values[way]:.6f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Data sets in and out: pictures per second of converting and of random reading, and peak memory as a set grows.
+"""Data sets in and out: pictures per second of converting and of random reading, and peak memory as a set
+grows.
 
     python benchmarks/data.py                      # drawn hands: a minute on an idle machine
     python benchmarks/data.py ../shared/data/rhd   # also converts that data set
 
-Speeds differ between machines and minutes: the ratios are of cases that took turns in one run. Each peak is that of a process of its own.
+Speeds differ between machines and minutes: the ratios are of cases that took turns in one run. Each peak is
+that of a process of its own.
 """
 
 import argparse
@@ -23,15 +25,15 @@ import numpy as np
 import torch
 
 from handvae.apps import data_convert
+from handvae.data.crop import Crop
+from handvae.data.dataset import HandData
 from handvae.data.export.formats import FormatName, write_data
 from handvae.data.export.stream import samples_of
 from handvae.data.hands import DataSpec
 from handvae.data.loader import Loader
-from handvae.data.reader import HandData
+from handvae.data.open import open_data
+from handvae.data.readers.shards import ShardHands
 from handvae.data.sample import Sample
-from handvae.data.shard_hands import ShardHands
-from handvae.data.source import open_data
-from handvae.data.view import Crop
 from handvae.hand import RIGHT
 
 SIDE_PX, BATCH, ROUNDS = 64, 64, 3
@@ -42,7 +44,8 @@ FORMATS: tuple[FormatName, ...] = ("parquet", "webdataset", "coco", "yolo-pose")
 
 
 def drawn(count: int) -> Iterator[Sample]:
-    """Hands that cost next to nothing to make: a gradient with noise, as large on disk as a rendered picture of 64 px."""
+    """Hands that cost next to nothing to make: a gradient with noise, as large on disk as a rendered picture
+    of 64 px."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:SIDE_PX, :SIDE_PX]
     for number in range(count):
@@ -51,7 +54,15 @@ def drawn(count: int) -> Iterator[Sample]:
         joints = rng.uniform(4, 60, (21, 2)).astype(np.float32)
         solid = rng.normal(0, 60, (21, 3)).astype(np.float32)
         parts = (columns // 9).astype(np.uint8)
-        yield Sample(joints, RIGHT, image=image, depth=(400 + ground).astype(np.float32), parts=parts, joints_3d=solid, split="train")
+        yield Sample(
+            joints,
+            RIGHT,
+            image=image,
+            depth=(400 + ground).astype(np.float32),
+            parts=parts,
+            joints_3d=solid,
+            split="train",
+        )
 
 
 def loading(data: HandData, first: int) -> float:
@@ -65,7 +76,9 @@ def loading(data: HandData, first: int) -> float:
 
 def alone(*words: object) -> list[float]:
     """The numbers that this program prints, run with other words in a process of its own."""
-    run = subprocess.run([sys.executable, __file__, *map(str, words)], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, __file__, *map(str, words)], capture_output=True, text=True, check=True
+    )
     return [float(word) for word in run.stdout.split()]
 
 
@@ -96,7 +109,9 @@ def report_converting(root: Path) -> None:
     """`handvae data convert ROOT OUT --format parquet`, loading of libraries not counted."""
     runs = [alone("--convert", root) for _ in range(ROUNDS)]
     speed = statistics.median(count / seconds for count, seconds, _ in runs)
-    print(f"{root.name} to parquet: {int(runs[0][0])} hands, {speed:.0f} hands/s, peak memory {max(run[2] for run in runs):.0f} MiB")
+    print(
+        f"{root.name} to parquet: {int(runs[0][0])} hands, {speed:.0f} hands/s, peak memory {max(run[2] for run in runs):.0f} MiB"
+    )
 
 
 def report_writing(source: HandData, folder: Path) -> None:
@@ -105,7 +120,14 @@ def report_writing(source: HandData, folder: Path) -> None:
     for _ in range(ROUNDS):
         for name in FORMATS:
             started = time.perf_counter()
-            written = write_data(folder / name, name, source.spec, samples_of(source, range(len(source))), "benchmark", overwrite=True)
+            written = write_data(
+                folder / name,
+                name,
+                source.spec,
+                samples_of(source, range(len(source))),
+                "benchmark",
+                overwrite=True,
+            )
             speeds[name].append(written.count / (time.perf_counter() - started))
     report("parquet to", speeds, "parquet")
 
@@ -121,7 +143,11 @@ def report_reading(folder: Path) -> None:
         "folder of PNG, kept decoded": open_data(folder / "coco"),
     }
     turns = [{name: loading(data, 20 * turn) for name, data in cases.items()} for turn in range(ROUNDS + 1)]
-    report("batches from", {name: [turn[name] for turn in turns[1:]] for name in cases}, "folder of PNG, kept decoded")
+    report(
+        "batches from",
+        {name: [turn[name] for turn in turns[1:]] for name in cases},
+        "folder of PNG, kept decoded",
+    )
 
 
 def report(what: str, speeds: dict[str, list[float]], base: str) -> None:
@@ -150,7 +176,9 @@ def main() -> None:
     if options.root:
         report_converting(options.root)
     (small,), (large,) = alone("--alone", SMALL), alone("--alone", LARGE)
-    print(f"peak memory, {SMALL:,} and {LARGE:,} hands to parquet and read: {small:.0f} and {large:.0f} MiB, ratio {large / small:.2f}")
+    print(
+        f"peak memory, {SMALL:,} and {LARGE:,} hands to parquet and read: {small:.0f} and {large:.0f} MiB, ratio {large / small:.2f}"
+    )
 
 
 if __name__ == "__main__":

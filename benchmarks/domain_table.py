@@ -2,8 +2,10 @@
 
     python benchmarks/domain_table.py --photos PHOTOS --rendered SHARDS [--steps 3000] [--seeds 3]
 
-Every run takes the same number of optimiser steps, with the same augmentation (preset `detector-64`), on the train splits; it is measured
-on the test splits. A finished run is a line of OUT/cells.jsonl: stop and call again, and only what is missing is run. `--print` runs
+Every run takes the same number of optimiser steps, with the same augmentation (preset `detector-64`), on the
+train splits; it is measured
+on the test splits. A finished run is a line of OUT/cells.jsonl: stop and call again, and only what is missing
+is run. `--print` runs
 nothing. Pictures rendered anew want another folder: runs are known by it.
 """
 
@@ -22,8 +24,8 @@ from typing import Any
 
 import torch
 
-from handvae.data.source import open_data
-from handvae.data.view import cut, to_crop_px
+from handvae.data.crop import cut, to_crop_px
+from handvae.data.open import open_data
 from handvae.evaluation.pose import pose_measures_2d
 from handvae.training.checkpoint import load_model
 
@@ -44,7 +46,9 @@ WRITING = Lock()
 
 def main() -> None:
     """Run what is missing, then print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=Path, required=True, help="data set with splits train and test")
     parser.add_argument("--rendered", type=Path, required=True, help="data set with splits train and test")
     parser.add_argument("--out", type=Path, default=Path("runs/domain_table"))
@@ -72,7 +76,9 @@ def cells(options: argparse.Namespace) -> list[dict[str, Any]]:
     """What each run is: everything its numbers depend on, except the code."""
     sets = {"photos": str(options.photos), "rendered": str(options.rendered), "share": options.share}
     asked = {"steps": options.steps, "batch": options.batch, **sets}
-    return [{"trained_on": row, "seed": seed, **asked} for seed in range(options.seeds) for row in options.rows]
+    return [
+        {"trained_on": row, "seed": seed, **asked} for seed in range(options.seeds) for row in options.rows
+    ]
 
 
 def finished(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -89,12 +95,39 @@ def known(line: dict[str, Any]) -> dict[str, Any]:
 def one(options: argparse.Namespace, cell: dict[str, Any]) -> None:
     """Train one run, measure it, write its line."""
     photos, rendered = ["--data.root", cell["photos"]], ["--data.root", cell["rendered"]]
-    both = [*photos, "--data.also", cell["rendered"], "--data.shares", str(cell["share"]), str(1 - cell["share"])]
+    both = [
+        *photos,
+        "--data.also",
+        cell["rendered"],
+        "--data.shares",
+        str(cell["share"]),
+        str(1 - cell["share"]),
+    ]
     data = {"photos": photos, "rendered": rendered, "both": both}[cell["trained_on"]]
     digest = hashlib.sha256(json.dumps(cell, sort_keys=True).encode()).hexdigest()[:8]
-    run = options.out / f"{cell['trained_on']}_{cell['seed']}_{digest}"  # a run is continued by the same cell alone
-    length = ["--train.steps", str(cell["steps"]), "--train.batch", str(cell["batch"]), "--train.seed", str(cell["seed"])]
-    command = [sys.executable, "-m", "handvae.apps.cli", "train", "detector-64", *data, "--out", str(run), *length, "--resume"]
+    run = (
+        options.out / f"{cell['trained_on']}_{cell['seed']}_{digest}"
+    )  # a run is continued by the same cell alone
+    length = [
+        "--train.steps",
+        str(cell["steps"]),
+        "--train.batch",
+        str(cell["batch"]),
+        "--train.seed",
+        str(cell["seed"]),
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "handvae.apps.cli",
+        "train",
+        "detector-64",
+        *data,
+        "--out",
+        str(run),
+        *length,
+        "--resume",
+    ]
     with run.with_suffix(".log").open("a") as log:
         subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
     tests = {name: measured(run, Path(cell[name])) for name in ("photos", "rendered")}
@@ -112,7 +145,9 @@ def measured(run: Path, folder: Path) -> dict[str, float]:
         image, joints, valid = cut(data, rows, system.crop).need("image", "joints_2d", "joint_valid")
         parts.append((to_crop_px(system.predict(image).joints, system.crop.size_px), joints, valid))
     read, truth, valid = (torch.cat(values) for values in zip(*parts, strict=True))
-    return {"n": len(data)} | {m.name: m.value for m in pose_measures_2d(read, truth, valid, f"{system.crop.size_px} px crop")}
+    return {"n": len(data)} | {
+        m.name: m.value for m in pose_measures_2d(read, truth, valid, f"{system.crop.size_px} px crop")
+    }
 
 
 def show(options: argparse.Namespace) -> None:
@@ -127,13 +162,19 @@ def show(options: argparse.Namespace) -> None:
         f"{max(line['date'] for line in lines)}; {counts}; {options.steps} steps of {options.batch}, `both` has {options.share:g} photos;"
     )
     print(f"{PROTOCOL}. Mean (lowest to highest) of the seeds.\n")
-    print("| trained on | seeds | " + " | ".join(f"{test}: {column}" for test in lines[0]["tests"] for column in SHOWN.values()) + " |")
+    print(
+        "| trained on | seeds | "
+        + " | ".join(f"{test}: {column}" for test in lines[0]["tests"] for column in SHOWN.values())
+        + " |"
+    )
     print("|---" * (2 + len(lines[0]["tests"]) * len(SHOWN)) + "|")
     for row in options.rows:
         tests = [line["tests"] for line in lines if line["trained_on"] == row]
         if tests:
             values = [[test[name][key] for test in tests] for name in tests[0] for key in SHOWN]
-            shown = [f"{statistics.mean(seeds):.2f} ({min(seeds):.2f} to {max(seeds):.2f})" for seeds in values]
+            shown = [
+                f"{statistics.mean(seeds):.2f} ({min(seeds):.2f} to {max(seeds):.2f})" for seeds in values
+            ]
             print(f"| {row} | {len(tests)} | " + " | ".join(shown) + " |")
 
 

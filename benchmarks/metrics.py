@@ -1,9 +1,11 @@
-"""What metrics cost on one core: a million hands through every pose metric, 10,000 pictures through every distance of sets.
+"""What metrics cost on one core: a million hands through every pose metric, 10,000 pictures through every
+distance of sets.
 
     python benchmarks/metrics.py             # about a minute and a half
     python benchmarks/metrics.py --quick     # a hundredth of it; its seconds are not the reported ones
 
-Seconds are processor time of one thread on this machine; ratios are over the plainest thing that reads the same numbers, in one run.
+Seconds are processor time of one thread on this machine; ratios are over the plainest thing that reads the
+same numbers, in one run.
 """
 
 import argparse
@@ -47,8 +49,15 @@ def poses(hands: int) -> None:
     space, pixels = PoseMetrics(visibility=True), PixelMetrics("benchmark")
     base = seconds(plain)
     before = peak_mb()
-    three = seconds(lambda: [space.add(prediction, truth, valid, valid) for _ in range(batches)] + [space.measures()])
-    two = seconds(lambda: [pixels.add(prediction[..., :2], truth[..., :2], valid) for _ in range(batches)] + [pixels.measures()])
+    three = seconds(
+        lambda: [space.add(prediction, truth, valid, valid) for _ in range(batches)] + [space.measures()]
+    )
+    two = seconds(
+        lambda: (
+            [pixels.add(prediction[..., :2], truth[..., :2], valid) for _ in range(batches)]
+            + [pixels.measures()]
+        )
+    )
     n = batches * BATCH
     print(f"{n:,} hands of {JOINTS} joints in batches of {BATCH}, one core")
     rows = {
@@ -57,7 +66,9 @@ def poses(hands: int) -> None:
         f"all {len(pixels.measures())} of 2D poses": two,
     }
     for name, taken in rows.items():
-        print(f"  {name:<37}{taken:7.2f} s   {taken / base:5.1f} times the mean alone, {n / taken:,.0f} hands/s")
+        print(
+            f"  {name:<37}{taken:7.2f} s   {taken / base:5.1f} times the mean alone, {n / taken:,.0f} hands/s"
+        )
     print(f"  memory grew by {peak_mb() - before:.0f} MB")
 
 
@@ -79,7 +90,9 @@ def pictures(count: int, dim: int) -> None:
         "covariance by torch.cov": base,
         "moments in batches of 64": seconds(streamed),
         "Frechet distance of two Gaussians": seconds(lambda: frechet_distance(first, second)),
-        "kernel distance": seconds(lambda: kernel_distance(real, generated, torch.Generator().manual_seed(0))),
+        "kernel distance": seconds(
+            lambda: kernel_distance(real, generated, torch.Generator().manual_seed(0))
+        ),
         "precision, recall, density, coverage": seconds(lambda: manifold(real, generated)),
     }
     print(f"{count:,} pictures of each set, {dim} features, one core")
@@ -88,8 +101,12 @@ def pictures(count: int, dim: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a hundredth of the hands, a tenth of the pictures and features")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a hundredth of the hands, a tenth of the pictures and features"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     poses(10_000 if options.quick else 1_000_000)

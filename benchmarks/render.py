@@ -2,8 +2,10 @@
 
     python benchmarks/render.py [--sizes 64 128 256] [--pictures 40] [--alike 200] [--sheet out/qualities.png]
 
-Processor time, one thread, scenes drawn beforehand or not as the columns say. `alike` draws the same scenes in both qualities at 64 px:
-mean absolute difference of the pixels, intersection over union of the masks, and the Frechet distance between the two sets in the shipped
+Processor time, one thread, scenes drawn beforehand or not as the columns say. `alike` draws the same scenes
+in both qualities at 64 px:
+mean absolute difference of the pixels, intersection over union of the masks, and the Frechet distance between
+the two sets in the shipped
 model's features (`fd_hand`, not FID), beside that between two different sets of the same quality.
 """
 
@@ -17,10 +19,10 @@ import cv2
 import numpy as np
 import torch
 
-from handvae.apps.drawing import grid
-from handvae.data.pictures import write_picture
+from handvae.data.files.pictures import write_picture
 from handvae.evaluation.features import HandFeatures, features_of
 from handvae.evaluation.frechet import Gaussian, frechet_distance, gaussian_of
+from handvae.inference.drawing import grid
 from handvae.render.picture import Picture, Quality, draw
 from handvae.render.scene import sample_scene
 
@@ -28,7 +30,9 @@ QUALITIES: tuple[Quality, ...] = ("fast", "reference")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--alike", type=int, default=200)
@@ -48,8 +52,13 @@ def main() -> None:
         totals = {quality: sum(row) for quality, row in rows.items()}
         for quality, (scene, picture) in rows.items():
             ratio = f"{totals['reference'] / totals['fast']:.1f}" if quality == "fast" else ""
-            print(f"| {size} | {quality} | {scene:.2f} | {picture:.2f} | {1000 / totals[quality]:.1f} | {ratio} |", flush=True)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, the libraries included")
+            print(
+                f"| {size} | {quality} | {scene:.2f} | {picture:.2f} | {1000 / totals[quality]:.1f} | {ratio} |",
+                flush=True,
+            )
+    print(
+        f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, the libraries included"
+    )
     alike(options.alike, options.sheet)
 
 
@@ -65,22 +74,34 @@ def timed(size: int, quality: Quality, count: int) -> tuple[float, float]:
 
 def alike(count: int, sheet: Path) -> None:
     """The same scenes in both qualities."""
-    fast, exact = ([draw(sample_scene(5, index), 64, quality) for index in range(count)] for quality in QUALITIES)
+    fast, exact = (
+        [draw(sample_scene(5, index), 64, quality) for index in range(count)] for quality in QUALITIES
+    )
     others = [draw(sample_scene(6, index), 64, "fast") for index in range(count)]
-    pixels = np.mean([np.abs(one.image.astype(int) - two.image).mean() for one, two in zip(fast, exact, strict=True)])
+    pixels = np.mean(
+        [np.abs(one.image.astype(int) - two.image).mean() for one, two in zip(fast, exact, strict=True)]
+    )
     seen = [(one.parts > 0, two.parts > 0) for one, two in zip(fast, exact, strict=True)]
     overlap = np.mean([(one & two).sum() / (one | two).sum() for one, two in seen])
     same, floor = (frechet_distance(gaussian(fast), gaussian(other)) for other in (exact, others))
-    print(f"the same {count} scenes at 64 px: pixels differ by {pixels:.2f} of 255, masks overlap {100 * overlap:.1f} %")
+    print(
+        f"the same {count} scenes at 64 px: pixels differ by {pixels:.2f} of 255, masks overlap {100 * overlap:.1f} %"
+    )
     print(f"fd_hand fast to reference {same:.4f}; fast to other fast scenes {floor:.4f} (N = {count} each)")
-    rows = [[picture.image for picture in group[first : first + 8]] for first in range(0, min(count, 32), 8) for group in (fast, exact)]
+    rows = [
+        [picture.image for picture in group[first : first + 8]]
+        for first in range(0, min(count, 32), 8)
+        for group in (fast, exact)
+    ]
     write_picture(sheet, grid(rows))
     print(f"{sheet}: rows in turn fast, reference")
 
 
 def gaussian(pictures: list[Picture]) -> Gaussian:
     """Moments of the shipped model's features."""
-    images = torch.from_numpy(np.stack([picture.image for picture in pictures])).permute(0, 3, 1, 2).float() / 255
+    images = (
+        torch.from_numpy(np.stack([picture.image for picture in pictures])).permute(0, 3, 1, 2).float() / 255
+    )
     return gaussian_of(features_of(images.split(64), HandFeatures()))
 
 

@@ -1,9 +1,11 @@
-"""What surroundings cost: milliseconds a picture on one core, by kind of background and of thing in front, and for the camera.
+"""What surroundings cost: milliseconds a picture on one core, by kind of background and of thing in front,
+and for the camera.
 
     python benchmarks/render_surroundings.py                                     # a minute
     python benchmarks/render_surroundings.py --sheet docs/surroundings.jpg       # the sheet of docs/renderer.md, nothing timed
 
-Processor time of this process, mean over pictures of different seeds, after compilation; the "mix" rows have the default ranges.
+Processor time of this process, mean over pictures of different seeds, after compilation; the "mix" rows have
+the default ranges.
 """
 
 import argparse
@@ -16,10 +18,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from handvae.render import background, objects
-from handvae.render.background import BackgroundRanges, paint
-from handvae.render.objects import OccluderRanges, occluder
-from handvae.render.sensor import CLEAN, SensorRanges, expose
+from handvae.render.surroundings import background, objects
+from handvae.render.surroundings.background import BackgroundRanges, paint
+from handvae.render.surroundings.objects import OccluderRanges, occluder
+from handvae.render.surroundings.sensor import CLEAN, SensorRanges, expose
 
 
 def milliseconds(make: Callable[[int], object], count: int) -> float:
@@ -50,7 +52,9 @@ def thing_cost(kind: str, size: int, count: int) -> float:
 def camera_cost(kind: str, size: int, count: int) -> float:
     ranges = CLEAN if kind == "clean" else SensorRanges()
     light = [paint(np.random.default_rng([3, seed]), size, BackgroundRanges()).colour for seed in range(32)]
-    return milliseconds(lambda seed: expose(light[seed % 32], np.random.default_rng([4, seed]), ranges), count)
+    return milliseconds(
+        lambda seed: expose(light[seed % 32], np.random.default_rng([4, seed]), ranges), count
+    )
 
 
 def sheet(path: Path, size: int = 96) -> None:
@@ -60,15 +64,22 @@ def sheet(path: Path, size: int = 96) -> None:
         generator = np.random.default_rng([5, index])
         light = paint(generator, size, BackgroundRanges()).colour
         if index >= 48:
-            thing = occluder(generator, size, (0.15 * size, 0.15 * size, 0.85 * size, 0.85 * size), OccluderRanges())
-            light = light * ((1 - thing.shadow) * (1 - thing.alpha))[..., None] + thing.colour * thing.alpha[..., None]
+            thing = occluder(
+                generator, size, (0.15 * size, 0.15 * size, 0.85 * size, 0.85 * size), OccluderRanges()
+            )
+            light = (
+                light * ((1 - thing.shadow) * (1 - thing.alpha))[..., None]
+                + thing.colour * thing.alpha[..., None]
+            )
         pictures.append(expose(light, generator, CLEAN if index < 24 else SensorRanges()))
     rows = [np.hstack(pictures[first : first + 8]) for first in range(0, 64, 8)]
     Image.fromarray(np.vstack(rows)).save(path, quality=88)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=200, help="pictures a row")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--sheet", type=Path, help="write a sheet of pictures here instead")
@@ -79,9 +90,19 @@ def main() -> None:
     rows = [("background", kind, background_cost) for kind in ("mix", *background.KINDS)]
     rows += [("in front", kind, thing_cost) for kind in ("mix", *objects.KINDS)]
     rows += [("camera", kind, camera_cost) for kind in ("mix", "clean")]
-    print("| what | kind | " + " | ".join(f"{size} px" for size in options.sizes) + " |\n|---|---|" + "---|" * len(options.sizes))
+    print(
+        "| what | kind | "
+        + " | ".join(f"{size} px" for size in options.sizes)
+        + " |\n|---|---|"
+        + "---|" * len(options.sizes)
+    )
     for what, kind, cost in rows:
-        print(f"| {what} | {kind} | " + " | ".join(f"{cost(kind, size, options.count):.2f}" for size in options.sizes) + " |", flush=True)
+        print(
+            f"| {what} | {kind} | "
+            + " | ".join(f"{cost(kind, size, options.count):.2f}" for size in options.sizes)
+            + " |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

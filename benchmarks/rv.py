@@ -3,7 +3,8 @@
     python benchmarks/rv.py             # two to three minutes, with compilation
     python benchmarks/rv.py --quick     # seconds: small batch, no compilation; its ratios are not the reported ones
 
-Seconds differ between machines and between minutes; only ratios of cases that took turns in one run are printed.
+Seconds differ between machines and between minutes; only ratios of cases that took turns in one run are
+printed.
 """
 
 import argparse
@@ -47,7 +48,8 @@ class Settings:
     compiled: bool
 
 
-# ---- networks ---------------------------------------------------------------------------------------------------
+# ---- networks
+# ---------------------------------------------------------------------------------------------------
 
 
 def upsampling_decoder() -> nn.Sequential:
@@ -63,7 +65,11 @@ def transposed_decoder() -> nn.Sequential:
     """64 px decoder of transposed convolutions."""
     layers: list[nn.Module] = [nn.Linear(LATENT, WIDTHS[0] * 16), nn.Unflatten(1, (WIDTHS[0], 4, 4))]
     for inputs, outputs in zip(WIDTHS, (*WIDTHS[1:], WIDTHS[-1]), strict=True):
-        layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+        layers += [
+            nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.LeakyReLU(0.2),
+        ]
     return nn.Sequential(*layers, nn.Conv2d(WIDTHS[-1], 3, 3, padding=1))
 
 
@@ -79,7 +85,8 @@ def textbook_relu(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class TextbookDecoder(nn.Module):
-    """Straightforward moments for the upsampling decoder: one stacked tensor, sliced and joined again at every layer."""
+    """Straightforward moments for the upsampling decoder: one stacked tensor, sliced and joined again at
+    every layer."""
 
     def __init__(self, decoder: nn.Sequential) -> None:
         super().__init__()
@@ -101,8 +108,12 @@ class TextbookDecoder(nn.Module):
             case nn.GroupNorm():
                 groups = mean.view(mean.shape[0], layer.num_groups, -1)
                 spread = groups.var(2, correction=0) + var.view_as(groups).mean(2)
-                scale = ((spread + layer.eps) ** -0.5).repeat_interleave(mean.shape[1] // layer.num_groups, 1)[..., None, None]
-                centre = groups.mean(2).repeat_interleave(mean.shape[1] // layer.num_groups, 1)[..., None, None]
+                scale = ((spread + layer.eps) ** -0.5).repeat_interleave(
+                    mean.shape[1] // layer.num_groups, 1
+                )[..., None, None]
+                centre = groups.mean(2).repeat_interleave(mean.shape[1] // layer.num_groups, 1)[
+                    ..., None, None
+                ]
                 gain, bias = layer.weight[:, None, None], layer.bias[:, None, None]
                 return (mean - centre) * scale * gain + bias, var * scale**2 * gain**2
             case nn.LeakyReLU():
@@ -110,11 +121,13 @@ class TextbookDecoder(nn.Module):
         return layer(mean), layer(var)
 
 
-# ---- measuring --------------------------------------------------------------------------------------------------
+# ---- measuring
+# --------------------------------------------------------------------------------------------------
 
 
 def medians(cases: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Returns the median processor seconds of each case; they take turns, so that a busy minute hits all of them.
+    """Returns the median processor seconds of each case; they take turns, so that a busy minute hits all of
+    them.
 
     Processor time and not the clock's: on a shared machine a neighbour who takes the core does not count.
     """
@@ -151,7 +164,10 @@ def saved_bytes(forward: Callable[[], Any], known: nn.Module | None = None) -> i
 def step(network: Callable[..., Any], parameters: nn.Module, batch: int, random: bool) -> Callable[[], None]:
     """Returns a training step: plain decoders get a sample, the others mean and variance."""
     generator = torch.Generator().manual_seed(0)
-    mean, noise = torch.randn(batch, LATENT, generator=generator), torch.randn(batch, LATENT, generator=generator)
+    mean, noise = (
+        torch.randn(batch, LATENT, generator=generator),
+        torch.randn(batch, LATENT, generator=generator),
+    )
     picture = torch.rand(batch, *PICTURE, generator=generator)
     mean.requires_grad_()
     logvar = torch.full_like(mean, -2.0).requires_grad_()
@@ -169,7 +185,8 @@ def step(network: Callable[..., Any], parameters: nn.Module, batch: int, random:
     return run
 
 
-# ---- the report -------------------------------------------------------------------------------------------------
+# ---- the report
+# -------------------------------------------------------------------------------------------------
 
 
 def training(settings: Settings) -> list[Ratio]:
@@ -187,22 +204,41 @@ def training(settings: Settings) -> list[Ratio]:
     if settings.compiled:
         for name, make in (("upsampling", upsampling_decoder), ("transposed", transposed_decoder)):
             decoder = make().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-            cases[f"{name} compiled plain"] = step(torch.compile(decoder, fullgraph=True), decoder, batch, False)
-            cases[f"{name} compiled rv"] = step(torch.compile(rv.to_rv(decoder), fullgraph=True), decoder, batch, True)
+            cases[f"{name} compiled plain"] = step(
+                torch.compile(decoder, fullgraph=True), decoder, batch, False
+            )
+            cases[f"{name} compiled rv"] = step(
+                torch.compile(rv.to_rv(decoder), fullgraph=True), decoder, batch, True
+            )
     took = medians(cases, settings.rounds)
-    lines = [_at_most("RV step / plain step, eager, upsampling decoder", took["upsampling rv"] / took["upsampling plain"], 2.1)]
+    lines = [
+        _at_most(
+            "RV step / plain step, eager, upsampling decoder",
+            took["upsampling rv"] / took["upsampling plain"],
+            2.1,
+        )
+    ]
     for name in ("upsampling channels_last", "transposed", "transposed channels_last"):
-        lines.append(_no_target(f"RV step / plain step, eager, {name}", took[f"{name} rv"] / took[f"{name} plain"]))
+        lines.append(
+            _no_target(f"RV step / plain step, eager, {name}", took[f"{name} rv"] / took[f"{name} plain"])
+        )
     if settings.compiled:
         ratio = took["upsampling compiled rv"] / took["upsampling compiled plain"]
         lines.append(_at_most("RV step / plain step, both compiled, upsampling decoder", ratio, 1.8))
         ratio = took["transposed compiled rv"] / took["transposed compiled plain"]
         lines.append(_no_target("RV step / plain step, both compiled, transposed", ratio))
         lines.append(
-            _no_target("compiled RV step / eager plain step, transposed", took["transposed compiled rv"] / took["transposed plain"])
+            _no_target(
+                "compiled RV step / eager plain step, transposed",
+                took["transposed compiled rv"] / took["transposed plain"],
+            )
         )
-    lines.append(_at_most("fused / unfused upsampling, RV step", took["upsampling rv"] / took["unfused"], 1.0))
-    lines.append(_at_least("textbook RV modules / ours, RV step", took["textbook"] / took["upsampling rv"], 2.0))
+    lines.append(
+        _at_most("fused / unfused upsampling, RV step", took["upsampling rv"] / took["unfused"], 1.0)
+    )
+    lines.append(
+        _at_least("textbook RV modules / ours, RV step", took["textbook"] / took["upsampling rv"], 2.0)
+    )
     return lines
 
 
@@ -225,7 +261,9 @@ def generation(settings: Settings) -> list[Ratio]:
         cases = {"plain": partial(decoder, code), "dirac": partial(twin, rv.RandomVariable(code))}
         with torch.inference_mode():
             took = medians(cases, 3 * settings.rounds)
-        lines.append(_at_most(f"Dirac generation / plain, {name} decoder", took["dirac"] / took["plain"], 1.05))
+        lines.append(
+            _at_most(f"Dirac generation / plain, {name} decoder", took["dirac"] / took["plain"], 1.05)
+        )
     return lines
 
 
@@ -243,7 +281,10 @@ def honest(settings: Settings) -> list[Ratio]:
             "mirrored": lambda: mirrored_moments(decoder, variable, generator=generator),
         }
         took = medians(cases, settings.rounds)
-    return [_no_target(f"forward pass, {name} moments / plain", took[name] / took["plain"]) for name in ("diagonal", "tangent", "mirrored")]
+    return [
+        _no_target(f"forward pass, {name} moments / plain", took[name] / took["plain"])
+        for name in ("diagonal", "tangent", "mirrored")
+    ]
 
 
 def rectifier(settings: Settings) -> list[Ratio]:
@@ -297,7 +338,9 @@ def main() -> None:
     prepare_process()  # as every process that trains: denormals flushed, freed memory kept
     torch.manual_seed(0)
     settings = Settings(4, 2, False) if options.quick else Settings(options.batch, options.rounds, True)
-    print(f"batch {settings.batch}, {settings.rounds} rounds, {options.threads} threads, torch {torch.__version__}")
+    print(
+        f"batch {settings.batch}, {settings.rounds} rounds, {options.threads} threads, torch {torch.__version__}"
+    )
     report(settings)
 
 

@@ -1,9 +1,13 @@
 """Speed of a Soft-Intro-SRV-VAE step, as ratios taken in one run: python benchmarks/soft_intro.py [--quick]
 
-Ours, as it stands and with what makes random variables cheaper (moments of activations in one compiled loop each, variances in bfloat16,
-everything in bfloat16), against a plain port of the published step on the same networks: float64 ReLU moments, mean and variance in one
-tensor that every layer takes apart and joins again, normalisation in single operations, upsampling at full size, and the two further
-re-decodings of the decoder's half. And random variables against samples, both ours. Variants take turns; medians of processor seconds, so
+Ours, as it stands and with what makes random variables cheaper (moments of activations in one compiled loop
+each, variances in bfloat16,
+everything in bfloat16), against a plain port of the published step on the same networks: float64 ReLU
+moments, mean and variance in one
+tensor that every layer takes apart and joins again, normalisation in single operations, upsampling at full
+size, and the two further
+re-decodings of the decoder's half. And random variables against samples, both ours. Variants take turns;
+medians of processor seconds, so
 that a neighbour who takes the core does not count; ratios are taken within a round.
 """
 
@@ -43,7 +47,8 @@ VARIANTS = (
 SPEC = DataSpec("bench", 1000, 64, (), "right")
 
 
-# ---- the published step, ported plainly ------------------------------------------------------------------------
+# ---- the published step, ported plainly
+# ------------------------------------------------------------------------
 
 
 def relu_moments(x: Tensor) -> Tensor:
@@ -78,7 +83,9 @@ def norm_moments(x: Tensor, layer: nn.BatchNorm2d) -> Tensor:
 
 def doubled(x: Tensor) -> Tensor:
     """Nearest upsampling of both moments."""
-    return torch.stack([F.interpolate(x[:, 0], scale_factor=2.0), F.interpolate(x[:, 1], scale_factor=2.0)], 1)
+    return torch.stack(
+        [F.interpolate(x[:, 0], scale_factor=2.0), F.interpolate(x[:, 1], scale_factor=2.0)], 1
+    )
 
 
 def block_moments(x: Tensor, block: Residual) -> Tensor:
@@ -98,7 +105,9 @@ class PublishedStep:
         self.pose = system.standardise(system.joints_of(batch)).flatten(1)
         groups = {name: nn.ModuleList(modules) for name, modules in system.groups.items()}
         self.encoder, self.decoder = groups["encoder"], groups["decoder"]
-        self.optimisers = [torch.optim.Adam(group.parameters(), 2e-4) for group in (self.encoder, self.decoder)]
+        self.optimisers = [
+            torch.optim.Adam(group.parameters(), 2e-4) for group in (self.encoder, self.decoder)
+        ]
         self.scale = self.image.shape[0] / self.image.numel()
 
     def decode(self, code: Tensor) -> Tensor:
@@ -128,14 +137,18 @@ class PublishedStep:
         config, count = CONFIG, len(self.image)
         looks = torch.randn(count, config.appearance_dims)
         zeros = torch.zeros_like(self.pose)
-        fakes = torch.stack([torch.cat([self.pose.flip(0), looks], 1), torch.cat([zeros, torch.ones_like(looks)], 1)], 1)
+        fakes = torch.stack(
+            [torch.cat([self.pose.flip(0), looks], 1), torch.cat([zeros, torch.ones_like(looks)], 1)], 1
+        )
 
         self.encoder.requires_grad_(True)
         self.decoder.requires_grad_(False)
         fake = self.decode(fakes)[:, 0]
         z, pose, appearance = self.encode(self.image)
         rec = self.decode(z)
-        real = self.scale * (config.beta_rec * self.error(self.image, rec).mean() + config.beta_kl * appearance.kl().mean())
+        real = self.scale * (
+            config.beta_rec * self.error(self.image, rec).mean() + config.beta_kl * appearance.kl().mean()
+        )
         real = real + ((pose.mean - self.pose) ** 2 + pose.var_or_zeros() ** 2).sum(1).mean() / 21
         exponentials = []
         for picture in (rec[:, 0].detach(), fake.detach()):
@@ -150,8 +163,13 @@ class PublishedStep:
         z_rec, _, seen_rec = self.encode(rec[:, 0])
         z_fake, _, seen_fake = self.encode(fake[:, 0])
         again_rec, again_fake = self.decode(z_rec.detach()), self.decode(z_fake.detach())
-        loss = config.beta_rec * self.error(self.image, rec).mean() + 0.5 * config.beta_kl * (seen_rec.kl().mean() + seen_fake.kl().mean())
-        kept = self.error(rec[:, 0].detach(), again_rec).mean() + self.error(fake[:, 0].detach(), again_fake).mean()
+        loss = config.beta_rec * self.error(self.image, rec).mean() + 0.5 * config.beta_kl * (
+            seen_rec.kl().mean() + seen_fake.kl().mean()
+        )
+        kept = (
+            self.error(rec[:, 0].detach(), again_rec).mean()
+            + self.error(fake[:, 0].detach(), again_fake).mean()
+        )
         self.step(self.scale * (loss + 1e-8 * 0.5 * config.beta_rec * kept), 1)
 
     def step(self, loss: Tensor, player: int) -> None:
@@ -161,7 +179,8 @@ class PublishedStep:
         self.optimisers[player].step()
 
 
-# ---- measuring --------------------------------------------------------------------------------------------------
+# ---- measuring
+# --------------------------------------------------------------------------------------------------
 
 
 def a_system(latent: str) -> SoftIntroSrvVae:
@@ -174,7 +193,9 @@ def a_batch(count: int) -> Hands:
     """Random pictures and joints; speed does not depend on what they show."""
     noise = Noise(0)
     valid = torch.ones(count, 21, dtype=torch.bool)
-    return Hands(image=noise.uniform(count, 3, 64, 64), joints_2d=noise.uniform(count, 21, 2) * 64, joint_valid=valid)
+    return Hands(
+        image=noise.uniform(count, 3, 64, 64), joints_2d=noise.uniform(count, 21, 2) * 64, joint_valid=valid
+    )
 
 
 def ours(latent: str, batch: Hands, precision: str = "float32", fused: bool = False) -> Callable[[], object]:
@@ -182,7 +203,10 @@ def ours(latent: str, batch: Hands, precision: str = "float32", fused: bool = Fa
     system = a_system(latent).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     image = cast(Tensor, batch.image).contiguous(memory_format=torch.channels_last)
     batch = replace(batch, image=image)
-    groups = {name: [p for module in modules for p in module.parameters()] for name, modules in system.groups.items()}
+    groups = {
+        name: [p for module in modules for p in module.parameters()]
+        for name, modules in system.groups.items()
+    }
     optimisers = {name: torch.optim.Adam(group, 2e-4) for name, group in groups.items()}
 
     def step() -> None:
@@ -222,7 +246,9 @@ def ratio(times: list[float], reference: list[float]) -> float:
 
 def main() -> None:
     """Print the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="small batch, few rounds, nothing compiled")
     parser.add_argument("--batch", type=int, default=16)
     options = parser.parse_args()
@@ -236,10 +262,16 @@ def main() -> None:
             variants[name] = ours(latent, batch, precision, fused)
             beside |= {name: reference} if reference else {}
     times = measured(variants, rounds)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, 64 px, batch {count}, {rounds} rounds, processor seconds")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, 64 px, batch {count}, {rounds} rounds, processor seconds"
+    )
     for name, taken in times.items():
-        against = f"  this / {beside[name]} = {ratio(taken, times[beside[name]]):.2f}" if name in beside else ""
-        print(f"{name:26} {statistics.median(taken):7.2f} s  published / this = {ratio(times['published step'], taken):5.2f}{against}")
+        against = (
+            f"  this / {beside[name]} = {ratio(taken, times[beside[name]]):.2f}" if name in beside else ""
+        )
+        print(
+            f"{name:26} {statistics.median(taken):7.2f} s  published / this = {ratio(times['published step'], taken):5.2f}{against}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Speed of SRV-VAE, as ratios taken in one run: python benchmarks/srv_vae.py [--quick] [--data DIR]
 
-Training step of the random-variable decoder over the sampled one (eager and compiled), generation over a plain decoder of the same weights,
-pictures a second, and the loader against the step's appetite. Variants take turns, so that a busy machine slows all alike; medians.
+Training step of the random-variable decoder over the sampled one (eager and compiled), generation over a
+plain decoder of the same weights,
+pictures a second, and the loader against the step's appetite. Variants take turns, so that a busy machine
+slows all alike; medians.
 """
 
 import argparse
@@ -14,9 +16,9 @@ from typing import cast
 
 import torch
 
-from handvae.data.coco import CocoHands
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.loader import Loader
+from handvae.data.readers.coco import CocoHands
 from handvae.nets.decoder import ImageDecoder
 from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
@@ -46,7 +48,11 @@ def a_batch(count: int) -> Hands:
     """Random pictures and joints; speed does not depend on what they show."""
     noise = Noise(0)
     image = noise.uniform(count, 3, 64, 64).contiguous(memory_format=torch.channels_last)
-    return Hands(image=image, joints_2d=noise.uniform(count, 21, 2) * 64, joint_valid=torch.ones(count, 21, dtype=torch.bool))
+    return Hands(
+        image=image,
+        joints_2d=noise.uniform(count, 21, 2) * 64,
+        joint_valid=torch.ones(count, 21, dtype=torch.bool),
+    )
 
 
 def trainer(latent: str, batch: Hands, precision: str, compiled: bool) -> Callable[[], object]:
@@ -71,7 +77,8 @@ def trainer(latent: str, batch: Hands, precision: str, compiled: bool) -> Callab
 
 
 def generators(count: int) -> dict[str, Callable[[], object]]:
-    """Generation through the system's converted decoder, and through a plain decoder with the same weights."""
+    """Generation through the system's converted decoder, and through a plain decoder with the same
+    weights."""
     config = CONFIG
     system = SrvVae(config, DataSpec("bench", 1000, 64, (), "right"), PRESET.crop)
     system.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -98,13 +105,20 @@ def generators(count: int) -> dict[str, Callable[[], object]]:
 
         return under
 
-    runs = {"plain": with_plain, "system": with_system, "plain bf16": bf16(with_plain), "system bf16": bf16(with_system)}
+    runs = {
+        "plain": with_plain,
+        "system": with_system,
+        "plain bf16": bf16(with_plain),
+        "system bf16": bf16(with_system),
+    }
     return {name: torch.inference_mode()(run) for name, run in runs.items()}
 
 
 def main() -> None:
     """Print the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="eager only, few rounds")
     parser.add_argument("--data", type=Path, help="a COCO-keypoints folder, for the loader's speed")
     options = parser.parse_args()
@@ -115,7 +129,9 @@ def main() -> None:
     batch, appetite = a_batch(size), 0.0
     for precision in ("float32", "bf16"):
         for compiled in (False,) if options.quick else (False, True):
-            took = medians({latent: trainer(latent, batch, precision, compiled) for latent in ("sample", "rv")}, rounds)
+            took = medians(
+                {latent: trainer(latent, batch, precision, compiled) for latent in ("sample", "rv")}, rounds
+            )
             mode = f"{precision} {'compiled' if compiled else 'eager'}"
             speeds = ", ".join(f"{latent} {size / seconds:.0f}/s" for latent, seconds in took.items())
             print(f"training step, {mode}: rv / sample = {took['rv'] / took['sample']:.2f}  ({speeds})")
@@ -134,7 +150,9 @@ def main() -> None:
         start = time.perf_counter()
         list(loader.batches(0, count))
         speed = count * size / (time.perf_counter() - start)
-        print(f"loader: {speed:.0f} pictures/s = {speed / appetite:.1f} x the fastest sampled step's appetite ({appetite:.0f}/s)")
+        print(
+            f"loader: {speed:.0f} pictures/s = {speed / appetite:.1f} x the fastest sampled step's appetite ({appetite:.0f}/s)"
+        )
 
 
 if __name__ == "__main__":

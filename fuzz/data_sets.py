@@ -1,9 +1,12 @@
-"""Coverage-guided fuzzing of the readers: one file of a small data set is damaged, and the set opens, or says in a `UserError` why not.
+"""Coverage-guided fuzzing of the readers: one file of a small data set is damaged, and the set opens, or says
+in a `UserError` why not.
 
     python fuzz/data_sets.py [SECONDS]        # make fuzz: after readers.py, which needs no atheris
 
-Anything else - another exception, a crash of a library, more than 3 GB, more than 30 seconds - ends the run with an error and leaves the
-input in fuzz/crashes/, which `python fuzz/data_sets.py FILE` runs again. The data sets are those that the tests write.
+Anything else - another exception, a crash of a library, more than 3 GB, more than 30 seconds - ends the run
+with an error and leaves the
+input in fuzz/crashes/, which `python fuzz/data_sets.py FILE` runs again. The data sets are those that the
+tests write.
 """
 
 import importlib.util
@@ -18,7 +21,7 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["handvae.data"]):
-    from handvae.data.source import open_data
+    from handvae.data.open import open_data
 
 import torch
 
@@ -81,7 +84,11 @@ def make_seeds(folder: Path) -> list[Seed]:
         for path in sorted(root.rglob("*")):
             if path.is_file():
                 kinds.setdefault(
-                    (path.parent.name.rstrip("0123456789"), path.suffix if path.suffix in {".png", ".jpg", ".bin"} else path.name), path
+                    (
+                        path.parent.name.rstrip("0123456789"),
+                        path.suffix if path.suffix in {".png", ".jpg", ".bin"} else path.name,
+                    ),
+                    path,
                 )
         seeds += [Seed(root, path, path.read_bytes()) for path in kinds.values()]
     return seeds
@@ -106,7 +113,8 @@ def read(seed: Seed, content: bytes) -> None:
 
 
 def mutate(content: bytes, most: int, seed: int) -> bytes:
-    """Damage the file: libFuzzer's ways, words that readers must not trust, cuts, copies; the first byte says which file."""
+    """Damage the file: libFuzzer's ways, words that readers must not trust, cuts, copies; the first byte says
+    which file."""
     rng = random.Random(seed)
     which, body = content[:1], content[1:]
     at = rng.randrange(len(body) + 1)

@@ -1,8 +1,10 @@
-"""Feed damaged annotation and picture files to the readers: each is read, or refused as a `UserError`; anything else is a crash.
+"""Feed damaged annotation and picture files to the readers: each is read, or refused as a `UserError`;
+anything else is a crash.
 
     python fuzz/readers.py --seconds 60 [--seed 0] [--target pickle]
 
-`TARGETS` maps names to (a sound file's bytes, a function of bytes), for coverage-guided fuzzers too. A crash is written to fuzz/crashes.
+`TARGETS` maps names to (a sound file's bytes, a function of bytes), for coverage-guided fuzzers too. A crash
+is written to fuzz/crashes.
 """
 
 import argparse
@@ -21,15 +23,15 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from handvae.data.coco import CocoHands, check_coco
-from handvae.data.freihand import FreihandHands
-from handvae.data.icvl import IcvlHands
-from handvae.data.interhand import InterhandHands
-from handvae.data.matfiles import read_mat
-from handvae.data.mmpose import MmposeHands
-from handvae.data.msra import MsraHands
-from handvae.data.pickles import read_pickle
-from handvae.data.pictures import read_picture
+from handvae.data.files.mat import read_mat
+from handvae.data.files.pickle import read_pickle
+from handvae.data.files.pictures import read_picture
+from handvae.data.readers.coco import CocoHands, check_coco
+from handvae.data.readers.freihand import FreihandHands
+from handvae.data.readers.icvl import IcvlHands
+from handvae.data.readers.interhand import InterhandHands
+from handvae.data.readers.mmpose import MmposeHands
+from handvae.data.readers.msra import MsraHands
 from handvae.errors import UserError
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="fuzz"))
@@ -68,16 +70,30 @@ def of_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], None
 
 KEYPOINTS = [number for joint in range(21) for number in (3.0 + joint / 2, 4.0 + joint % 5, 2)]
 COCO = {
-    "images": [{"id": i, "file_name": f"{i}.png", "width": 32, "height": 24, "split": "train"} for i in range(2)],
-    "annotations": [{"id": i, "image_id": i, "keypoints": KEYPOINTS, "keypoints_3d": [[1.0, 2.0, 3.0]] * 21} for i in range(2)],
+    "images": [
+        {"id": i, "file_name": f"{i}.png", "width": 32, "height": 24, "split": "train"} for i in range(2)
+    ],
+    "annotations": [
+        {"id": i, "image_id": i, "keypoints": KEYPOINTS, "keypoints_3d": [[1.0, 2.0, 3.0]] * 21}
+        for i in range(2)
+    ],
 }
 FRAME = {"world_coord": [[float(i), 2.0, 900.0 + i] for i in range(42)], "joint_valid": [[1]] * 42}
 INTERHAND = {
     "data": {
-        "images": [{"id": 0, "file_name": "0.png", "capture": 0, "camera": "4", "frame_idx": 5, "subject": 1}],
+        "images": [
+            {"id": 0, "file_name": "0.png", "capture": 0, "camera": "4", "frame_idx": 5, "subject": 1}
+        ],
         "annotations": [{"id": 0, "image_id": 0, "joint_valid": [[1]] * 42, "hand_type": "interacting"}],
     },
-    "camera": {"0": {"campos": {"4": [0, 0, 0]}, "camrot": {"4": np.eye(3).tolist()}, "focal": {"4": [9, 9]}, "princpt": {"4": [1, 1]}}},
+    "camera": {
+        "0": {
+            "campos": {"4": [0, 0, 0]},
+            "camrot": {"4": np.eye(3).tolist()},
+            "focal": {"4": [9, 9]},
+            "princpt": {"4": [1, 1]},
+        }
+    },
     "joint_3d": {"0": {"5": FRAME}},
 }
 HAND = " ".join(f"{number:.2f}" for number in range(63))
@@ -120,7 +136,7 @@ def msra(content: bytes) -> None:
     """The first person's first gesture damaged."""
     path = SCRATCH / "msra" / "P0"
     if not path.exists():
-        from handvae.data.msra import GESTURES
+        from handvae.data.readers.msra import GESTURES
 
         for gesture in GESTURES:
             written(f"msra/P0/{gesture}/joint.txt", f"1\n{HAND}\n".encode())
@@ -151,7 +167,21 @@ TARGETS: dict[str, tuple[bytes, Callable[[bytes], None]]] = {
     "icvl": (("a.png " + " ".join(["100.5"] * 48) + "\n").encode(), icvl),
     "msra": (f"1\n{HAND}\n".encode(), msra),
 }
-INTERESTING = (b"", b"NaN", b"1e999", b"-1", b"null", b"[]", b"{}", b'"a"', b"\x00", b"\xff" * 4, b"99999999999999999999", b"../", b"true")
+INTERESTING = (
+    b"",
+    b"NaN",
+    b"1e999",
+    b"-1",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"a"',
+    b"\x00",
+    b"\xff" * 4,
+    b"99999999999999999999",
+    b"../",
+    b"true",
+)
 
 
 def damaged(sound: bytes, random: np.random.Generator) -> bytes:
@@ -176,7 +206,9 @@ def damaged(sound: bytes, random: np.random.Generator) -> bytes:
 
 def main() -> int:
     """Run; the exit code is 1 if anything crashed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", choices=TARGETS)

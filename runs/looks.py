@@ -1,4 +1,5 @@
-"""Choose and name the appearances of a shipped model: NAME.looks.json beside its weights, and a sheet of them.
+"""Choose and name the appearances of a shipped model: NAME.looks.json beside its weights, and a sheet of
+them.
 
 python runs/looks.py photos-64 --sheet out/looks.png
 """
@@ -8,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from handvae.apps.inputs import read_poses
+from handvae.inference.inputs import read_poses
 from handvae.apps.transfer import looks_sheet, pose_header
-from handvae.data.pictures import write_picture
-from handvae.evaluation.naming import named_looks
+from handvae.data.files.pictures import write_picture
+from handvae.upsampling.naming import named_looks
 from handvae.training.checkpoint import find_model, load_model
-from handvae.training.looks import read_looks, write_looks
+from handvae.training.appearances import read_looks, write_looks
 
 
 def main() -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from handvae.data.source import open_data
+from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.evaluation.metrics import Study
-from handvae.evaluation.naming import named_looks
+from handvae.upsampling.naming import named_looks
 from handvae.evaluation.reading import read
 from handvae.evaluation.spread_scales import fit_spread_scales
 from handvae.evaluation.study import report
@@ -25,7 +25,7 @@ from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import Generator, Reader
 from handvae.training.checkpoint import WEIGHTS, Model, keep_spread_scales, load_model, save_model
-from handvae.training.looks import read_looks, write_looks
+from handvae.training.appearances import read_looks, write_looks
 
 CARD = """# {name}
 

@@ -1,4 +1,5 @@
-"""What all tests share: one thread, the real data where it is, a small labelled set drawn here, small models, the command line."""
+"""What all tests share: one thread, the real data where it is, a small labelled set drawn here, small models,
+the command line."""
 
 import json
 import math
@@ -16,10 +17,10 @@ import pytest
 import torch
 
 from handvae.apps.cli import main
-from handvae.data.coco import CocoHands
+from handvae.data.crop import Crop, cut
+from handvae.data.files.pictures import write_picture
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.pictures import write_picture
-from handvae.data.view import Crop, cut
+from handvae.data.readers.coco import CocoHands
 from handvae.geometry import VIEWS, orthographic_view, rotation_z
 from handvae.hand import BONES, JOINT_NAMES, POSE_NAMES, HandShape, forward_kinematics, named_pose
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
@@ -54,14 +55,46 @@ TINY = SrvVaeConfig(
 """Our preset's structure at a size that steps in milliseconds."""
 
 TINY_FLAGS = [
-    *("--crop.size-px", "32", "--system.appearance-dims", "4", "--system.norm", "group", "--system.encoder-hidden", "0"),
-    *("--system.encoder-widths", "8", "16", "16", "16", "--system.decoder-widths", "16", "16", "8", "8", "--system.decoder-hidden", "0"),
-    *("--train.no-compile", "--train.precision", "float32", "--train.batch", "8", "--train.workers", "1", "--train.warmup-steps", "5"),
+    *(
+        "--crop.size-px",
+        "32",
+        "--system.appearance-dims",
+        "4",
+        "--system.norm",
+        "group",
+        "--system.encoder-hidden",
+        "0",
+    ),
+    *(
+        "--system.encoder-widths",
+        "8",
+        "16",
+        "16",
+        "16",
+        "--system.decoder-widths",
+        "16",
+        "16",
+        "8",
+        "8",
+        "--system.decoder-hidden",
+        "0",
+    ),
+    *(
+        "--train.no-compile",
+        "--train.precision",
+        "float32",
+        "--train.batch",
+        "8",
+        "--train.workers",
+        "1",
+        "--train.warmup-steps",
+        "5",
+    ),
 ]
 """Flags after `train photos-64` that make it as small."""
 
 
-# -------------------------------------------------------------------------------------------------------------- real data
+# ----------------------------------------------------------------------------------------------- -- real data
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +115,7 @@ def real_photos(data_root: Path) -> Path:
     return data_root / "photos"
 
 
-# ------------------------------------------------------------------------------------------------------------- drawn data
+# ----------------------------------------------------------------------------------------------- - drawn data
 
 
 def posed(index: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +133,9 @@ def draw(joints_px: np.ndarray, generator: torch.Generator) -> np.ndarray:
     dark, light = torch.rand(2, 3, generator=generator)
     ground, skin = (dark * 80 + 10).int().tolist(), (light * 120 + 130).int().tolist()
     canvas = np.full((TINY_SET_SIDE, TINY_SET_SIDE, 3), ground, np.uint8)
-    points = np.round((joints_px - 0.5) * 16).astype(int).tolist()  # OpenCV counts from the first pixel's centre, in sixteenths
+    points = (
+        np.round((joints_px - 0.5) * 16).astype(int).tolist()
+    )  # OpenCV counts from the first pixel's centre, in sixteenths
     for parent, child in BONES:
         cv2.line(canvas, points[parent], points[child], skin, 5, cv2.LINE_AA, 4)
     return canvas
@@ -108,7 +143,8 @@ def draw(joints_px: np.ndarray, generator: torch.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A COCO-keypoints folder of 48 drawn hands: persons 0 to 3 in train (32), 4 and 5 in test (16). Not to be changed."""
+    """A COCO-keypoints folder of 48 drawn hands: persons 0 to 3 in train (32), 4 and 5 in test (16). Not to
+    be changed."""
     folder = tmp_path_factory.mktemp("drawn") / "tiny"
     (folder / "images").mkdir(parents=True)
     generator = torch.Generator().manual_seed(7)
@@ -118,19 +154,37 @@ def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name, person = f"images/{index:03d}.png", index // 8
         write_picture(folder / name, draw(joints_px, generator))
         split = "train" if person < 4 else "test"
-        images.append({"id": index, "file_name": name, "width": TINY_SET_SIDE, "height": TINY_SET_SIDE, "split": split, "person": person})
+        images.append(
+            {
+                "id": index,
+                "file_name": name,
+                "width": TINY_SET_SIDE,
+                "height": TINY_SET_SIDE,
+                "split": split,
+                "person": person,
+            }
+        )
         keypoints = [round(float(value), 3) for joint in joints_px for value in (*joint, 2)]
         annotations.append(
-            {"id": index, "image_id": index, "keypoints": keypoints, "keypoints_3d": joints_mm.tolist(), "hand_side": "right"}
+            {
+                "id": index,
+                "image_id": index,
+                "keypoints": keypoints,
+                "keypoints_3d": joints_mm.tolist(),
+                "hand_side": "right",
+            }
         )
     categories = [{"id": 1, "name": "hand", "keypoints": list(JOINT_NAMES)}]
-    (folder / "annotations.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    (folder / "annotations.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
     return folder
 
 
 @pytest.fixture
 def small_set(tiny_set: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Makes a folder of the first three drawn hands whose annotation, already parsed, the given function has spoilt."""
+    """Makes a folder of the first three drawn hands whose annotation, already parsed, the given function has
+    spoilt."""
 
     def make(spoil: Callable[[dict[str, Any]], object] = lambda content: None) -> Path:
         folder = tmp_path / "set"
@@ -146,12 +200,18 @@ def small_set(tiny_set: Path, tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-# ------------------------------------------------------------------------------------------------------------ small models
+# ----------------------------------------------------------------------------------------------- small models
 
 
 @pytest.fixture(scope="session")
 def tiny_spec() -> DataSpec:
-    return DataSpec("tiny", TINY_SET_COUNT, 32, ("image", "joints_2d", "joints_3d", "joint_valid", "side", "subject"), "right")
+    return DataSpec(
+        "tiny",
+        TINY_SET_COUNT,
+        32,
+        ("image", "joints_2d", "joints_3d", "joint_valid", "side", "subject"),
+        "right",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -196,12 +256,13 @@ def tiny_flags() -> list[str]:
     return TINY_FLAGS
 
 
-# ------------------------------------------------------------------------------------------------------------ command line
+# ----------------------------------------------------------------------------------------------- command line
 
 
 @pytest.fixture
 def handvae(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command in this process; returns exit code, standard output and standard error, OpenCV's own included."""
+    """Runs a command in this process; returns exit code, standard output and standard error, OpenCV's own
+    included."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         capfd.readouterr()

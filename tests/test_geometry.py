@@ -67,16 +67,23 @@ def cameras(seed: int, count: int = 4) -> torch.Tensor:
 
 
 def affines(seed: int, count: int = 4) -> torch.Tensor:
-    return crop_affine(uniform(seed, 0, 300, count, 2), uniform(seed + 1, 40, 400, count), 128, uniform(seed + 2, -3, 3, count))
+    return crop_affine(
+        uniform(seed, 0, 300, count, 2),
+        uniform(seed + 1, 40, 400, count),
+        128,
+        uniform(seed + 2, -3, 3, count),
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------- rotations
+# ------------------------------------------------------------------------------------------------ - rotations
 
 
 @pytest.mark.parametrize(("rotation", "axis"), [(rotation_x, "x"), (rotation_y, "y"), (rotation_z, "z")])
 def test_rotations_about_the_axes_agree_with_scipy(rotation, axis: str):
     angle = torch.linspace(-4, 4, 9, dtype=torch.float64)
-    np.testing.assert_allclose(rotation(angle), Rotation.from_euler(axis, angle[:, None].numpy()).as_matrix(), atol=1e-15)
+    np.testing.assert_allclose(
+        rotation(angle), Rotation.from_euler(axis, angle[:, None].numpy()).as_matrix(), atol=1e-15
+    )
 
 
 def test_random_rotations_are_rotations_and_uniform():
@@ -92,7 +99,9 @@ def test_random_rotations_are_rotations_and_uniform():
 
 def test_random_rotations_repeat_with_their_seed():
     assert torch.equal(random_rotation(5, generator(1)), random_rotation(5, generator(1)))
-    assert torch.equal(random_rotation(5, generator(1)), random_rotation(5, generator(1), torch.float64).float())
+    assert torch.equal(
+        random_rotation(5, generator(1)), random_rotation(5, generator(1), torch.float64).float()
+    )
 
 
 @properties
@@ -102,7 +111,12 @@ def test_nearest_rotation_is_a_rotation_nearer_than_any_other(seed: int):
     nearest = nearest_rotation(matrix)
     close(nearest @ nearest.mT, EYE.expand(4, 3, 3))
     close(nearest.det(), torch.ones(4, dtype=torch.float64))
-    others = torch.cat([random_rotation(200, generator(seed), torch.float64), nearest @ rotation_x(uniform(seed, -0.01, 0.01, 4))])
+    others = torch.cat(
+        [
+            random_rotation(200, generator(seed), torch.float64),
+            nearest @ rotation_x(uniform(seed, -0.01, 0.01, 4)),
+        ]
+    )
     distance = (others[:, None] - matrix).norm(dim=(-2, -1)).amin(0)
     assert ((nearest - matrix).norm(dim=(-2, -1)) <= distance + 1e-12).all()
 
@@ -114,7 +128,7 @@ def test_nearest_rotation_keeps_a_rotation_and_mends_a_reflection():
     close(nearest_rotation(torch.diag(torch.tensor([3.0, 2.0, -1.0]))), torch.eye(3))
 
 
-# --------------------------------------------------------------------------------------------------------------- cameras
+# ------------------------------------------------------------------------------------------------ --- cameras
 
 
 @properties
@@ -125,25 +139,36 @@ def test_back_projection_inverts_projection(seed: int):
 
 
 def test_projection_is_the_pinhole_formula_and_takes_one_camera_for_a_batch():
-    joints, intrinsics = hands(0), torch.tensor([[600.0, 0, 320], [0, 500, 240], [0, 0, 1]], dtype=torch.float64)
-    expected = torch.stack([600 * joints[..., 0] / joints[..., 2] + 320, 500 * joints[..., 1] / joints[..., 2] + 240], -1)
+    joints, intrinsics = (
+        hands(0),
+        torch.tensor([[600.0, 0, 320], [0, 500, 240], [0, 0, 1]], dtype=torch.float64),
+    )
+    expected = torch.stack(
+        [600 * joints[..., 0] / joints[..., 2] + 320, 500 * joints[..., 1] / joints[..., 2] + 240], -1
+    )
     close(project(joints, intrinsics), expected)
     close(back_project(expected, joints[..., 2], intrinsics), joints)
 
 
-# ----------------------------------------------------------------------------------------------------------------- crops
+# ------------------------------------------------------------------------------------------------ ----- crops
 
 
 def test_crop_affine_maps_the_squares_corners_to_the_crops_corners():
     affine = crop_affine(torch.tensor([100.0, 60.0]), torch.tensor(40.0), 128)
     corners = torch.tensor([[80.0, 40.0], [120.0, 40.0], [120.0, 80.0], [80.0, 80.0], [100.0, 60.0]])
-    close(apply_affine(corners, affine), torch.tensor([[0.0, 0.0], [128.0, 0.0], [128.0, 128.0], [0.0, 128.0], [64.0, 64.0]]))
+    close(
+        apply_affine(corners, affine),
+        torch.tensor([[0.0, 0.0], [128.0, 0.0], [128.0, 128.0], [0.0, 128.0], [64.0, 64.0]]),
+    )
 
 
 def test_crop_affine_turns_the_square_from_right_to_down():
     affine = crop_affine(torch.tensor([100.0, 60.0]), torch.tensor(40.0), 128, math.pi / 2)
     # A quarter turn carries the square's top left corner to the top right and its right edge to the bottom.
-    close(apply_affine(torch.tensor([[120.0, 40.0], [100.0, 80.0]]), affine), torch.tensor([[0.0, 0.0], [128.0, 64.0]]))
+    close(
+        apply_affine(torch.tensor([[120.0, 40.0], [100.0, 80.0]]), affine),
+        torch.tensor([[0.0, 0.0], [128.0, 64.0]]),
+    )
 
 
 @properties
@@ -151,7 +176,9 @@ def test_crop_affine_turns_the_square_from_right_to_down():
 def test_affines_invert_and_compose(seed: int):
     first, second, points = affines(seed), affines(seed + 9), uniform(seed, -50, 400, 4, 7, 2)
     close(apply_affine(apply_affine(points, first), invert_affine(first)), points)
-    close(apply_affine(points, compose_affine(first, second)), apply_affine(apply_affine(points, first), second))
+    close(
+        apply_affine(points, compose_affine(first, second)), apply_affine(apply_affine(points, first), second)
+    )
     identity = torch.eye(2, 3, dtype=torch.float64).expand(4, 2, 3)
     close(compose_affine(first, invert_affine(first)), identity, atol=1e-9, rtol=0)
     close(compose_affine(invert_affine(first), first), identity, atol=1e-9, rtol=0)
@@ -170,9 +197,12 @@ def test_cropped_intrinsics_project_to_cropped_pixels(seed: int):
 def test_pixel_index_affine_warps_with_opencv_as_the_affine_maps_areas():
     cv2 = pytest.importorskip("cv2")
     picture = np.random.default_rng(0).random((12, 12)).astype(np.float32)
-    # Halving a picture puts each crop pixel's centre between four source pixels: the warp must give their mean.
+    # Halving a picture puts each crop pixel's centre between four source pixels: the warp must give their
+    # mean.
     half = crop_affine(torch.tensor([6.0, 6.0]), torch.tensor(12.0), 6)
-    warped = cv2.warpAffine(picture, pixel_index_affine(half).double().numpy(), (6, 6), flags=cv2.INTER_LINEAR)
+    warped = cv2.warpAffine(
+        picture, pixel_index_affine(half).double().numpy(), (6, 6), flags=cv2.INTER_LINEAR
+    )
     np.testing.assert_allclose(warped, picture.reshape(6, 2, 6, 2).mean((1, 3)), atol=1e-6)
     close(pixel_index_affine(torch.eye(2, 3)), torch.eye(2, 3))
 
@@ -222,7 +252,7 @@ def test_hand3d_crop_zooms_at_most_tenfold_and_takes_at_most_500_pixels():
     assert hand3d_crop(joints, visible, (2000, 2000), size_px=1000)[1] == 500
 
 
-# --------------------------------------------------------------------------------------------------------------- mirrors
+# ------------------------------------------------------------------------------------------------ --- mirrors
 
 
 @properties
@@ -243,7 +273,7 @@ def test_mirrored_pixels_lie_where_the_flipped_picture_has_them():
     close(mirror_2d(torch.tensor([[2.5, 1.5]]), 6), torch.tensor([[column + 0.5, row + 0.5]]))
 
 
-# ---------------------------------------------------------------------------------------------------- alignment
+# -------------------------------------------------------------------------------------------------- alignment
 
 
 @properties
@@ -264,14 +294,19 @@ def test_procrustes_leaves_no_better_similarity_nearby(seed: int):
     aligned = procrustes_align(prediction, target)
     best = (aligned - target).square().sum((-2, -1))
     assert (best <= (prediction - target).square().sum((-2, -1))).all()
-    assert (best <= (procrustes_align(prediction, target, scale=False) - target).square().sum((-2, -1)) + 1e-9).all()
+    assert (
+        best <= (procrustes_align(prediction, target, scale=False) - target).square().sum((-2, -1)) + 1e-9
+    ).all()
     centre = aligned.mean(-2, keepdim=True)
     for step in (-0.01, 0.01):
         angle = torch.full((4,), step, dtype=torch.float64)
         for other in (
             aligned + 100 * step,
             centre + (1 + step) * (aligned - centre),
-            *(centre + (aligned - centre) @ rotation(angle) for rotation in (rotation_x, rotation_y, rotation_z)),
+            *(
+                centre + (aligned - centre) @ rotation(angle)
+                for rotation in (rotation_x, rotation_y, rotation_z)
+            ),
         ):
             assert (best < (other - target).square().sum((-2, -1))).all()
 
@@ -292,7 +327,7 @@ def test_procrustes_of_coinciding_points_is_their_shift():
     close(aligned, target.mean(-2, keepdim=True).expand_as(target))
 
 
-# ----------------------------------------------------------------------------------------------------- batches and dtypes
+# ----------------------------------------------------------------------------------------- batches and dtypes
 
 
 def everything(joints: torch.Tensor, intrinsics: torch.Tensor, side: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -342,7 +377,10 @@ def test_leading_dimensions_do_not_change_results():
 
 def test_float32_stays_float32_and_near_float64():
     joints, intrinsics, side = hands(9), cameras(9), torch.arange(4) % 2
-    single, double = everything(joints.float(), intrinsics.float(), side), everything(joints, intrinsics, side)
+    single, double = (
+        everything(joints.float(), intrinsics.float(), side),
+        everything(joints, intrinsics, side),
+    )
     for name, values in single.items():
         assert values.dtype == torch.float32, name
         close(values.double(), double[name], atol=2e-2, rtol=1e-4, msg=name)

@@ -20,7 +20,17 @@ from handvae.geometry import (
     undo_view_normalise,
     view_normalise,
 )
-from handvae.hand import ANGLE_LIMITS, LEFT, RIGHT, HandShape, forward_kinematics, named_pose, sample_shape, scale_bone, to_internal
+from handvae.hand import (
+    ANGLE_LIMITS,
+    LEFT,
+    RIGHT,
+    HandShape,
+    forward_kinematics,
+    named_pose,
+    sample_shape,
+    scale_bone,
+    to_internal,
+)
 
 close = torch.testing.assert_close
 seeds = st.integers(0, 2**31)
@@ -49,7 +59,8 @@ def sides(side: int, count: int = 4) -> torch.Tensor:
     return torch.full((count,), side)
 
 
-# -------------------------------------------------------------------------------------------- canonical frame and views
+# -------------------------------------------------------------------------------------------- canonical frame
+# and views
 
 
 @properties
@@ -127,16 +138,23 @@ def test_view_normalisation_puts_the_centre_on_the_axis_and_comes_back(seed: int
     centre = joints[:, 9]
     turned, rotation = view_normalise(joints, centre)
     distance = centre.norm(dim=-1)
-    close(turned[:, 9], torch.stack([torch.zeros_like(distance), torch.zeros_like(distance), distance], -1), atol=1e-9, rtol=0)
+    close(
+        turned[:, 9],
+        torch.stack([torch.zeros_like(distance), torch.zeros_like(distance), distance], -1),
+        atol=1e-9,
+        rtol=0,
+    )
     close(rotation @ rotation.mT, EYE.expand(4, 3, 3))
     close(rotation.det(), torch.ones(4, dtype=torch.float64))
     close(undo_view_normalise(turned, rotation), joints)
     about_y = Rotation.from_euler("y", -torch.atan2(centre[:, :1], centre[:, 2:]).numpy())
-    about_x = Rotation.from_euler("x", torch.atan2(centre[:, 1:2], centre[:, [0, 2]].norm(dim=-1, keepdim=True)).numpy())
+    about_x = Rotation.from_euler(
+        "x", torch.atan2(centre[:, 1:2], centre[:, [0, 2]].norm(dim=-1, keepdim=True)).numpy()
+    )
     close(rotation, torch.from_numpy((about_x * about_y).as_matrix()))
 
 
-# ---------------------------------------------------------------------------------------------------------------- plain views
+# ------------------------------------------------------------------------------------------- ---- plain views
 
 
 def test_palm_view_shows_fingers_up_thumb_right_and_the_palm_in_front():
@@ -145,15 +163,25 @@ def test_palm_view_shows_fingers_up_thumb_right_and_the_palm_in_front():
     close(view.joints_mm, torch.stack([joints[:, 1], -joints[:, 0], joints[:, 2]], -1))
     assert (view.joints_2d[[8, 12, 16, 20], 1] < view.joints_2d[0, 1]).all()
     assert view.joints_2d[4, 0] > view.joints_2d[20, 0]
-    assert (view.joints_mm[[8, 12, 16, 20], 2] < view.joints_mm[9, 2]).all()  # flexed fingertips come towards the camera
+    assert (
+        view.joints_mm[[8, 12, 16, 20], 2] < view.joints_mm[9, 2]
+    ).all()  # flexed fingertips come towards the camera
 
 
 def test_named_views_show_what_they_name():
-    towards_camera = {"palm": (0, 0, -1), "back": (0, 0, 1), "side_thumb": (0, 1, 0), "side_pinky": (0, -1, 0)}  # hand axes
+    towards_camera = {
+        "palm": (0, 0, -1),
+        "back": (0, 0, 1),
+        "side_thumb": (0, 1, 0),
+        "side_pinky": (0, -1, 0),
+    }  # hand axes
     assert set(VIEWS) == set(towards_camera)
     for name, axis in towards_camera.items():
         rotation = VIEWS[name] @ PALM_TO_CAMERA
-        close(rotation @ torch.tensor(axis, dtype=torch.float64), torch.tensor([0.0, 0, -1], dtype=torch.float64))
+        close(
+            rotation @ torch.tensor(axis, dtype=torch.float64),
+            torch.tensor([0.0, 0, -1], dtype=torch.float64),
+        )
         close(rotation @ EYE[0], torch.tensor([0.0, -1, 0], dtype=torch.float64))  # fingers up
         close(rotation.det(), torch.tensor(1.0, dtype=torch.float64))
 
@@ -167,13 +195,13 @@ def test_orthographic_view_centres_and_fits_the_hand(seed: int, margin: float):
     close(low, -high)
     close(high.amax(-1), torch.full((4,), 1 / margin, dtype=torch.float64))
     # One scale for both axes: the 2D hand is similar to the turned one.
-    scale = (view.joints_2d[:, 1:] - view.joints_2d[:, :1]).norm(dim=-1) / (view.joints_mm[:, 1:] - view.joints_mm[:, :1])[..., :2].norm(
-        dim=-1
-    )
+    scale = (view.joints_2d[:, 1:] - view.joints_2d[:, :1]).norm(dim=-1) / (
+        view.joints_mm[:, 1:] - view.joints_mm[:, :1]
+    )[..., :2].norm(dim=-1)
     close(scale, scale[:, :1].expand_as(scale))
 
 
-# ------------------------------------------------------------------------------------------------------------- real data
+# ------------------------------------------------------------------------------------------------ - real data
 
 
 def read(*path: str):
@@ -193,22 +221,31 @@ def real_rhd() -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]]:
         intrinsics = torch.eye(3, dtype=torch.float64)
         intrinsics[[0, 1], [0, 1]] = torch.tensor(camera["focal"], dtype=torch.float64)
         intrinsics[:2, 2] = torch.tensor(camera["princpt"], dtype=torch.float64)
-        joints, pixels = (to_internal(torch.tensor(label[key], dtype=torch.float64), "rhd") for key in ("joint_cam", "keypoints"))
+        joints, pixels = (
+            to_internal(torch.tensor(label[key], dtype=torch.float64), "rhd")
+            for key in ("joint_cam", "keypoints")
+        )
         found.append((joints, pixels[:, :2], intrinsics, LEFT if label["hand_type"] == "left" else RIGHT))
     return found
 
 
 def real_interhand() -> list[tuple[torch.Tensor, torch.Tensor, list[float], int]]:
     """3D joints in mm in the camera frame, camera and box of each hand whose joints are all valid."""
-    labels, cameras_of, joints_of = (read("interhand2.6m", f"test_interhand2.6m_{part}.json") for part in ("data", "camera", "joint_3d"))
+    labels, cameras_of, joints_of = (
+        read("interhand2.6m", f"test_interhand2.6m_{part}.json") for part in ("data", "camera", "joint_3d")
+    )
     pictures, found = {picture["id"]: picture for picture in labels["images"]}, []
     for label in labels["annotations"]:
         picture = pictures[label["image_id"]]
         camera, name = cameras_of[str(picture["capture"])], picture["camera"]
-        place, turn, focal, centre = (torch.tensor(camera[key][name]).double() for key in ("campos", "camrot", "focal", "princpt"))
+        place, turn, focal, centre = (
+            torch.tensor(camera[key][name]).double() for key in ("campos", "camrot", "focal", "princpt")
+        )
         intrinsics = torch.eye(3, dtype=torch.float64)
         intrinsics[[0, 1], [0, 1]], intrinsics[:2, 2] = focal, centre
-        world = torch.tensor(joints_of[str(picture["capture"])][str(picture["frame_idx"])]["world_coord"]).double()
+        world = torch.tensor(
+            joints_of[str(picture["capture"])][str(picture["frame_idx"])]["world_coord"]
+        ).double()
         valid = torch.tensor(label["joint_valid"]).flatten().bool()
         for side, first in ((RIGHT, 0), (LEFT, 21)):
             if valid[first : first + 21].all():

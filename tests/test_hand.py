@@ -50,7 +50,7 @@ def random_joints(seed: int, *batch: int) -> torch.Tensor:
     return 100 * torch.randn(*batch, 21, 3, generator=generator(seed), dtype=torch.float64)
 
 
-# ------------------------------------------------------------------------------------------------------------- the tree
+# ------------------------------------------------------------------------------------------------- - the tree
 
 
 def test_joints_run_from_base_to_tip_finger_by_finger():
@@ -70,7 +70,7 @@ def test_every_bone_stays_within_its_finger_or_starts_at_the_wrist():
     assert sum(parent == 0 for parent, _ in BONES) == 5
 
 
-# --------------------------------------------------------------------------------------------------------------- orders
+# ------------------------------------------------------------------------------------------------- --- orders
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -111,7 +111,8 @@ def test_an_unknown_order_names_the_near_ones(convert):
         convert(torch.zeros(21, 3), "interhands")
 
 
-# ------------------------------------------------------------------------------------------------- roots and bone units
+# ------------------------------------------------------------------------------------------------- roots and
+# bone units
 
 
 def test_roots_are_the_joints_they_are_named_for():
@@ -128,7 +129,9 @@ def test_roots_are_the_joints_they_are_named_for():
 )  # fmt: skip
 def test_wrist_from_palm_extrapolates_away_from_its_knuckles(rule, weight: dict[int, float]):
     joints = random_joints(2, 3)
-    expected = (1 - sum(weight.values())) * joints[:, 0] + sum(factor * joints[:, joint] for joint, factor in weight.items())
+    expected = (1 - sum(weight.values())) * joints[:, 0] + sum(
+        factor * joints[:, joint] for joint, factor in weight.items()
+    )
     torch.testing.assert_close(wrist_from_palm(joints, rule), expected)
 
 
@@ -145,10 +148,12 @@ def test_bone_units_put_the_root_at_zero_and_give_the_scale_bone_length_one():
         units = to_bone_units(joints, kind)
         torch.testing.assert_close(scale_bone(units), torch.ones(2, 3, dtype=torch.float64))
         torch.testing.assert_close(root(units, kind), torch.zeros(2, 3, 3, dtype=torch.float64))
-        torch.testing.assert_close(units * scale_bone(joints)[..., None, None] + root(joints, kind)[..., None, :], joints)
+        torch.testing.assert_close(
+            units * scale_bone(joints)[..., None, None] + root(joints, kind)[..., None, :], joints
+        )
 
 
-# ----------------------------------------------------------------------------------------------------------------- shape
+# ------------------------------------------------------------------------------------------------ ----- shape
 
 
 def test_mean_shape_is_the_sample_without_variation():
@@ -182,7 +187,9 @@ def test_sampled_millimetres_follow_the_factors():
     torch.testing.assert_close(radii, radii[..., :1].expand_as(radii))
     assert radii[..., 0].std(0).numpy() == pytest.approx(cut * 0.025, rel=0.02)
     bones = (shape.lengths_mm / MEAN.lengths_mm / size).log()  # shared by a hand, by a finger, by a bone
-    assert bones.mean((-2, -1)).std() == pytest.approx(cut * (0.03**2 + 0.04**2 / 5 + 0.025**2 / 15) ** 0.5, rel=0.02)
+    assert bones.mean((-2, -1)).std() == pytest.approx(
+        cut * (0.03**2 + 0.04**2 / 5 + 0.025**2 / 15) ** 0.5, rel=0.02
+    )
     assert bones.std(0).numpy() == pytest.approx(cut * (0.03**2 + 0.04**2 + 0.025**2) ** 0.5, rel=0.03)
 
 
@@ -196,13 +203,15 @@ def test_open_hands_have_human_lengths():
     assert length.max() < 235
 
 
-# ------------------------------------------------------------------------------------------------------------ kinematics
+# ------------------------------------------------------------------------------------------------- kinematics
 
 
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
 def test_axis_rotation_agrees_with_scipy(axis):
     angle = torch.linspace(-4, 4, 9, dtype=torch.float64)
-    np.testing.assert_allclose(axis_rotation(axis, angle), Rotation.from_euler(axis, angle[:, None].numpy()).as_matrix(), atol=1e-15)
+    np.testing.assert_allclose(
+        axis_rotation(axis, angle), Rotation.from_euler(axis, angle[:, None].numpy()).as_matrix(), atol=1e-15
+    )
 
 
 def reference_finger(finger: int, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -263,7 +272,10 @@ def test_flexion_goes_to_the_palm_and_abduction_to_the_thumbs_side():
         assert (sign * moved[:, axis] > 1).all()
 
 
-@pytest.mark.parametrize(("angle_batch", "shape_batch"), [((), ()), ((3,), ()), ((), (3,)), ((3,), (3,)), ((2, 3), (3,)), ((2, 1), (3,))])
+@pytest.mark.parametrize(
+    ("angle_batch", "shape_batch"),
+    [((), ()), ((3,), ()), ((), (3,)), ((3,), (3,)), ((2, 3), (3,)), ((2, 1), (3,))],
+)
 def test_angles_and_shapes_broadcast(angle_batch: tuple[int, ...], shape_batch: tuple[int, ...]):
     shape = sample_shape(3, generator(), dtype=torch.float64) if shape_batch else MEAN
     angles = random_angles(0, *angle_batch)
@@ -282,7 +294,8 @@ def test_kinematics_keep_the_dtype_of_the_angles_and_pass_gradients():
     assert torch.autograd.gradcheck(lambda values: forward_kinematics(values, MEAN).joints, angles)
 
 
-# ----------------------------------------------------------------------------------------------------- limits and poses
+# ----------------------------------------------------------------------------------------------------- limits
+# and poses
 
 
 @settings(max_examples=20, deadline=None)
@@ -325,7 +338,9 @@ def test_there_are_ten_poses_and_no_two_are_alike():
 def test_named_poses_straighten_the_fingers_they_are_known_for(name: str, straight: str):
     joints = forward_kinematics(named_pose(name, torch.float64), MEAN).joints
     reach = (joints[list(FINGERTIPS[1:])] - joints[5::4]).norm(dim=-1) / MEAN.lengths_mm[1:].sum(-1)
-    assert [finger for finger, share in zip(FINGERS[1:], reach, strict=True) if share > 0.9] == straight.split()
+    assert [
+        finger for finger, share in zip(FINGERS[1:], reach, strict=True) if share > 0.9
+    ] == straight.split()
 
 
 def test_fists_fingertips_lie_at_the_palm_and_open_hands_do_not():

@@ -15,9 +15,14 @@ def picture(value: float) -> torch.Tensor:
     return torch.full((1, 3, 2, 2), value)
 
 
-@pytest.mark.parametrize(("variance", "expected"), [("squared", 0.25 + 50 * 0.2**2), ("expected", 0.45), ("none", 0.25)])
+@pytest.mark.parametrize(
+    ("variance", "expected"), [("squared", 0.25 + 50 * 0.2**2), ("expected", 0.45), ("none", 0.25)]
+)
 def test_the_image_loss_of_residual_one_half_and_variance_one_fifth(variance, expected):
-    close(image_loss(picture(0.5), RandomVariable(picture(0.0), picture(0.2)), variance), torch.tensor([expected]))
+    close(
+        image_loss(picture(0.5), RandomVariable(picture(0.0), picture(0.2)), variance),
+        torch.tensor([expected]),
+    )
 
 
 @pytest.mark.parametrize("variance", ["squared", "expected", "none"])
@@ -30,7 +35,12 @@ def test_the_expected_image_loss_is_the_expectation_of_the_squared_error():
     generator = torch.Generator().manual_seed(0)
     target, mean, variance = torch.rand(3, 1, 3, 4, 4, generator=generator)
     drawn = mean + variance.sqrt() * torch.randn(20_000, 3, 4, 4, generator=generator)
-    close(image_loss(target, RandomVariable(mean, variance), "expected")[0], (drawn - target).square().mean(), atol=5e-3, rtol=0)
+    close(
+        image_loss(target, RandomVariable(mean, variance), "expected")[0],
+        (drawn - target).square().mean(),
+        atol=5e-3,
+        rtol=0,
+    )
 
 
 def test_the_image_loss_is_per_sample():
@@ -52,11 +62,16 @@ def test_the_pose_loss_of_errors_of_one_and_variance_one_half(variance, expected
 def test_the_pose_loss_sums_over_axes_and_averages_over_labelled_joints():
     target = torch.tensor([[[3.0, 4.0], [1.0, 0.0], [100.0, 100.0]]])
     valid = torch.tensor([[True, True, False]])
-    close(point_error(target, RandomVariable(torch.zeros(1, 3, 2)), valid=valid), torch.tensor([(25.0 + 1.0) / 2]))
+    close(
+        point_error(target, RandomVariable(torch.zeros(1, 3, 2)), valid=valid),
+        torch.tensor([(25.0 + 1.0) / 2]),
+    )
 
 
 def test_a_hand_without_any_label_costs_nothing():
-    loss = point_error(torch.ones(1, 2, 2), RandomVariable(torch.zeros(1, 2, 2)), valid=torch.zeros(1, 2, dtype=torch.bool))
+    loss = point_error(
+        torch.ones(1, 2, 2), RandomVariable(torch.zeros(1, 2, 2)), valid=torch.zeros(1, 2, dtype=torch.bool)
+    )
     assert loss.item() == 0
 
 
@@ -76,7 +91,7 @@ def test_the_gaussian_likelihood_is_least_where_the_variance_is_the_squared_erro
     assert min(costs, key=costs.__getitem__) == 0.09
 
 
-# ------------------------------------------------------------------------------------------------------- Chamfer distance
+# ------------------------------------------------------------------------------------------- Chamfer distance
 
 
 def clouds(*sizes: int) -> list[torch.Tensor]:
@@ -88,7 +103,10 @@ def brute_force(first: torch.Tensor, second: torch.Tensor) -> list[torch.Tensor]
     """Both ways, in loops."""
     ways = []
     for a, b in ((first, second), (second, first)):
-        each = [torch.stack([(point - others).norm(dim=1).min() for point in cloud]).mean() for cloud, others in zip(a, b, strict=True)]
+        each = [
+            torch.stack([(point - others).norm(dim=1).min() for point in cloud]).mean()
+            for cloud, others in zip(a, b, strict=True)
+        ]
         ways.append(torch.stack(each))
     return ways
 
@@ -147,9 +165,13 @@ def test_the_chamfer_distance_never_holds_all_pairs(monkeypatch):
     """2,000 x 2,000 points, 16,000 pairs at a time, in one and the same table."""
     tables = []
     real = torch.baddbmm
-    monkeypatch.setattr(torch, "baddbmm", lambda *given, **named: tables.append(named["out"]) or real(*given, **named))
+    monkeypatch.setattr(
+        torch, "baddbmm", lambda *given, **named: tables.append(named["out"]) or real(*given, **named)
+    )
     monkeypatch.setattr(losses, "DISTANCES_AT_ONCE", 16_000)
-    first, second = (torch.randn(1, 2000, 3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    first, second = (
+        torch.randn(1, 2000, 3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)
+    )
     chamfer(first, second)
     assert max(table.numel() for table in tables) == 16_000
     assert sum(table.numel() for table in tables) == 2 * 2000 * 2000

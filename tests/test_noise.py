@@ -6,7 +6,12 @@ from handvae.noise import Noise
 
 def draws(noise: Noise, count: int) -> list[torch.Tensor]:
     """A mixed sequence of draws, as a training step makes it."""
-    return [noise.normal(count, 3), noise.uniform(count, low=-2, high=5), noise.normal(count), noise.uniform(count, 2, 2)]
+    return [
+        noise.normal(count, 3),
+        noise.uniform(count, low=-2, high=5),
+        noise.normal(count),
+        noise.uniform(count, 2, 2),
+    ]
 
 
 @pytest.mark.parametrize("ranks", [2, 3])

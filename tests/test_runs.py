@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handvae.apps.cli import COMMANDS
-from handvae.evaluation.paper_tables import TABLES
+from handvae.reproduction.papers import TABLES
 from handvae.training.presets import PRESETS
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "runs").glob("*.sh"))
@@ -20,11 +20,15 @@ def called(tmp_path):
 
     def run(script: Path, *words: object) -> list[list[str]]:
         (tmp_path / "bin").mkdir()
-        (tmp_path / "bin" / "handvae").write_text('#!/bin/sh\nprintf "%s\\t" "$@" >> "$CALLS"; echo >> "$CALLS"\n')
+        (tmp_path / "bin" / "handvae").write_text(
+            '#!/bin/sh\nprintf "%s\\t" "$@" >> "$CALLS"; echo >> "$CALLS"\n'
+        )
         (tmp_path / "bin" / "handvae").chmod(0o755)
         calls = tmp_path / "calls"
         environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "CALLS": str(calls)}
-        subprocess.run(["bash", str(script), *map(str, words)], env=environment, check=True, capture_output=True)
+        subprocess.run(
+            ["bash", str(script), *map(str, words)], env=environment, check=True, capture_output=True
+        )
         return [line.rstrip("\t").split("\t") for line in calls.read_text().splitlines()]
 
     return run

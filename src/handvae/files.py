@@ -1,4 +1,5 @@
-"""Files that are there whole or not at all: written beside their final name, flushed, renamed; and locks between processes."""
+"""Files that are there whole or not at all: written beside their final name, flushed, renamed; and locks
+between processes."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process of this machine is inside for the same folder; the system lets go when a process dies."""
+    """Wait until no other process of this machine is inside for the same folder; the system lets go when a
+    process dies."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         yield

@@ -1,6 +1,8 @@
-"""Rotations, pinhole cameras, crops, the canonical frame, view normalisation, mirrors, Procrustes, plain orthographic views.
+"""Rotations, pinhole cameras, crops, the canonical frame, view normalisation, mirrors, Procrustes, plain
+orthographic views.
 
-Camera frame: x right, y down, z forward, in mm. Pictures: pixel (0, 0) covers [0, 1) x [0, 1), so its centre is at (0.5, 0.5)
+Camera frame: x right, y down, z forward, in mm. Pictures: pixel (0, 0) covers [0, 1) x [0, 1), so its centre
+is at (0.5, 0.5)
 and a picture W pixels wide spans 0..W; pictures, points and intrinsics all speak this one convention.
 Matrices act on column vectors. Functions take any leading batch dimensions and keep dtype and device.
 """
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from handvae.hand import RIGHT, axis_rotation, root, scale_bone
 
-# ------------------------------------------------------------------------------------------------------------- rotations
+# ------------------------------------------------------------------------------------------------ - rotations
 
 
 def rotation_x(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
@@ -34,8 +36,11 @@ def rotation_z(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
     return axis_rotation("z", angle)
 
 
-def random_rotation(count: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Float[Tensor, "{count} 3 3"]:
-    """Draw rotations uniformly from SO(3), on the generator's device: matrices of normal quaternions brought to unit length."""
+def random_rotation(
+    count: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "{count} 3 3"]:
+    """Draw rotations uniformly from SO(3), on the generator's device: matrices of normal quaternions brought
+    to unit length."""
     quaternion = torch.randn(count, 4, generator=generator, dtype=torch.float64, device=generator.device)
     w, x, y, z = (quaternion / quaternion.norm(dim=-1, keepdim=True)).unbind(-1)
     rows = [
@@ -47,36 +52,44 @@ def random_rotation(count: int, generator: torch.Generator, dtype: torch.dtype =
 
 
 def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """The rotation, determinant +1, that is nearest to a matrix in the Frobenius norm, by its singular vectors."""
+    """The rotation, determinant +1, that is nearest to a matrix in the Frobenius norm, by its singular
+    vectors."""
     left, _, right = torch.linalg.svd(matrix)
     sign = torch.det(left @ right).sign()
     # The axis of the smallest singular value is the cheapest one to reverse.
     return torch.cat([left[..., :2], left[..., 2:] * sign[..., None, None]], -1) @ right
 
 
-# --------------------------------------------------------------------------------------------------------------- cameras
+# ------------------------------------------------------------------------------------------------ --- cameras
 
 
-def project(points: Float[Tensor, "*batch joint 3"], intrinsics: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch joint 2"]:
-    """Pixels of points in the camera frame, any unit; a point with z <= 0 is behind the camera and its pixel means nothing."""
+def project(
+    points: Float[Tensor, "*batch joint 3"], intrinsics: Float[Tensor, "*#batch 3 3"]
+) -> Float[Tensor, "*batch joint 2"]:
+    """Pixels of points in the camera frame, any unit; a point with z <= 0 is behind the camera and its pixel
+    means nothing."""
     rays = points @ intrinsics.mT
     return rays[..., :2] / rays[..., 2:]
 
 
 def back_project(
-    pixels: Float[Tensor, "*batch joint 2"], depth: Float[Tensor, "*batch joint"], intrinsics: Float[Tensor, "*#batch 3 3"]
+    pixels: Float[Tensor, "*batch joint 2"],
+    depth: Float[Tensor, "*batch joint"],
+    intrinsics: Float[Tensor, "*#batch 3 3"],
 ) -> Float[Tensor, "*batch joint 3"]:
-    """Points in the camera frame, in the unit of `depth`, that lie at depth z under the given pixels: the inverse of `project`."""
+    """Points in the camera frame, in the unit of `depth`, that lie at depth z under the given pixels: the
+    inverse of `project`."""
     homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
     return homogeneous @ torch.linalg.inv(intrinsics).mT * depth[..., None]
 
 
-# ----------------------------------------------------------------------------------------------------------------- crops
+# ------------------------------------------------------------------------------------------------ ----- crops
 
 Affine = Float[Tensor, "*#batch 2 3"]
 """Maps source pixels to crop pixels: A = [M | t] takes p to M p + t.
 
-Pixel centres are at halves on both sides. A warp that counts from the centre of the first pixel, as OpenCV's does, wants
+Pixel centres are at halves on both sides. A warp that counts from the centre of the first pixel, as OpenCV's
+does, wants
 `pixel_index_affine` of it.
 """
 
@@ -93,7 +106,8 @@ def crop_affine(
         centre: of the square, source px.
         side_px: of the square, source px, above zero.
         size_px: side of the crop.
-        rotation_rad: turns the square about its centre from x (right) towards y (down), so the content turns the other way in the crop.
+        rotation_rad: turns the square about its centre from x (right) towards y (down), so the content
+            turns the other way in the crop.
     """
     angle = torch.as_tensor(rotation_rad, dtype=centre.dtype, device=centre.device).expand(side_px.shape)
     linear = rotation_z(-angle)[..., :2, :2] * (size_px / side_px)[..., None, None]
@@ -123,13 +137,15 @@ def compose_affine(first: Affine, second: Affine) -> Affine:
 
 
 def pixel_index_affine(affine: Affine) -> Affine:
-    """The same map for warps that put the centre of the first pixel at (0, 0) instead of (0.5, 0.5), as OpenCV's warpAffine does."""
+    """The same map for warps that put the centre of the first pixel at (0, 0) instead of (0.5, 0.5), as
+    OpenCV's warpAffine does."""
     shift = affine[..., :2].sum(-1) * 0.5 - 0.5
     return torch.cat([affine[..., :2], (affine[..., 2] + shift)[..., None]], -1)
 
 
 def crop_intrinsics(intrinsics: Float[Tensor, "*batch 3 3"], affine: Affine) -> Float[Tensor, "*batch 3 3"]:
-    """Intrinsics of the cropped picture: `project` with them equals `apply_affine` after `project` with the old ones.
+    """Intrinsics of the cropped picture: `project` with them equals `apply_affine` after `project` with the
+    old ones.
 
     A rotated crop leaves a full upper 2 x 2 block, so read no focal length off its diagonal.
     """
@@ -137,9 +153,12 @@ def crop_intrinsics(intrinsics: Float[Tensor, "*batch 3 3"], affine: Affine) -> 
 
 
 def joints_box(
-    joints_2d: Float[Tensor, "*batch joint 2"], valid: Bool[Tensor, "*batch joint"] | None = None, margin: int | float = 1.0
+    joints_2d: Float[Tensor, "*batch joint 2"],
+    valid: Bool[Tensor, "*batch joint"] | None = None,
+    margin: int | float = 1.0,
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-    """Centre and side in px of the square round the valid joints' bounding box: its larger side times `margin`.
+    """Centre and side in px of the square round the valid joints' bounding box: its larger side times
+    `margin`.
 
     A hand without a valid joint gives centre 0 and side 0.
     """
@@ -158,12 +177,17 @@ def _bounds(joints_2d: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def hand3d_crop(
-    joints_2d: Float[Tensor, "*batch 21 2"], visible: Bool[Tensor, "*batch 21"], image_size: tuple[int, int], size_px: int = 256
+    joints_2d: Float[Tensor, "*batch 21 2"],
+    visible: Bool[Tensor, "*batch 21"],
+    image_size: tuple[int, int],
+    size_px: int = 256,
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
     """Centre and side in source px of the square crop of Zimmermann & Brox (2017), for `crop_affine`.
 
-    The centre is joint 9, the middle MCP. The side is twice the largest distance along an axis from there to the box of the visible
-    joints, clipped to the picture, and is clamped to 50..500 px; the zoom size_px / side is then clamped to 1..10, so that the crop takes
+    The centre is joint 9, the middle MCP. The side is twice the largest distance along an axis from there to
+    the box of the visible
+    joints, clipped to the picture, and is clamped to 50..500 px; the zoom size_px / side is then clamped to
+    1..10, so that the crop takes
     at most `size_px` source pixels. A hand without a visible joint gets 200 px, as their code has it.
 
     Args:
@@ -180,7 +204,8 @@ def hand3d_crop(
     return centre, size_px / (size_px / side).clamp(1, 10)
 
 
-# -------------------------------------------------------------------------------------------- canonical frame and views
+# -------------------------------------------------------------------------------------------- canonical frame
+# and views
 
 _DEGENERATE = 1e-4  # relative; below it float32 joints half a metre from the camera are noise
 
@@ -190,7 +215,8 @@ class CanonicalPose:
     """A hand without its viewpoint, place, size and side, and what brings those back."""
 
     pose: Float[Tensor, "*batch 21 3"]
-    """Joints in the canonical frame, bone units, as a left hand: joint 9 on -y, joint 17 at z = 0 with x > 0."""
+    """Joints in the canonical frame, bone units, as a left hand: joint 9 on -y, joint 17 at z = 0 with x >
+    0."""
     viewpoint: Float[Tensor, "*batch 3 3"]
     """Rotation from the canonical frame to the camera frame."""
     root: Float[Tensor, "*batch 3"]
@@ -202,15 +228,21 @@ class CanonicalPose:
 
 
 def canonical_pose(
-    joints_3d: Float[Tensor, "*batch 21 3"], side: Integer[Tensor, "*batch"], root_kind: Literal["palm", "wrist"] = "palm"
+    joints_3d: Float[Tensor, "*batch 21 3"],
+    side: Integer[Tensor, "*batch"],
+    root_kind: Literal["palm", "wrist"] = "palm",
 ) -> CanonicalPose:
-    """Split a 3D hand into canonical pose, viewpoint, root and scale; the canonical frame of Zimmermann & Brox (2017).
+    """Split a 3D hand into canonical pose, viewpoint, root and scale; the canonical frame of Zimmermann &
+    Brox (2017).
 
-    With P the root-relative joints in bone units: y' = -P9 / |P9|, x' is the part of P17 orthogonal to y', brought to unit length,
-    z' = x' x y'. The pose is (x' y' z') P, the viewpoint the transpose of that matrix; right hands then have their canonical z negated,
+    With P the root-relative joints in bone units: y' = -P9 / |P9|, x' is the part of P17 orthogonal to y',
+    brought to unit length,
+    z' = x' x y'. The pose is (x' y' z') P, the viewpoint the transpose of that matrix; right hands then have
+    their canonical z negated,
     so that both sides share one frame.
 
-    A hand whose scale bone has no length gets scale 1, one whose joints 9 and 17 lie on a line with the root gets the identity as its
+    A hand whose scale bone has no length gets scale 1, one whose joints 9 and 17 lie on a line with the root
+    gets the identity as its
     viewpoint; both are marked by `valid`, hold no NaN and still come back through `from_canonical`.
 
     Args:
@@ -244,7 +276,8 @@ def from_canonical(canonical: CanonicalPose, side: Integer[Tensor, "*batch"]) ->
 
 
 def _unit(vector: Tensor, usable: Tensor) -> Tensor:
-    """Unit vectors where `usable`, else any finite vector; the gradient is finite too, as no norm of zero is taken."""
+    """Unit vectors where `usable`, else any finite vector; the gradient is finite too, as no norm of zero is
+    taken."""
     safe = torch.where(usable[..., None], vector, 1.0)
     return safe / safe.norm(dim=-1, keepdim=True)
 
@@ -257,9 +290,11 @@ def _flip_z(pose: Tensor, side: Tensor) -> Tensor:
 def view_normalise(
     joints: Float[Tensor, "*batch joint 3"], centre: Float[Tensor, "*batch 3"]
 ) -> tuple[Float[Tensor, "*batch joint 3"], Float[Tensor, "*batch 3 3"]]:
-    """Turn the camera about its own centre until the hand's centre c lies on its axis; returns the turned points and the rotation R.
+    """Turn the camera about its own centre until the hand's centre c lies on its axis; returns the turned
+    points and the rotation R.
 
-    theta = atan2(c_x, c_z), phi = atan2(c_y, sqrt(c_x^2 + c_z^2)), R = Rx(phi) Ry(-theta), so that R c = (0, 0, |c|). Distances
+    theta = atan2(c_x, c_z), phi = atan2(c_y, sqrt(c_x^2 + c_z^2)), R = Rx(phi) Ry(-theta), so that R c = (0,
+    0, |c|). Distances
     between points, hence errors, stay what they were. Also for point clouds.
     """
     x, y, z = centre.unbind(-1)
@@ -268,17 +303,23 @@ def view_normalise(
     return joints @ rotation.mT, rotation
 
 
-def undo_view_normalise(joints: Float[Tensor, "*batch joint 3"], rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch joint 3"]:
+def undo_view_normalise(
+    joints: Float[Tensor, "*batch joint 3"], rotation: Float[Tensor, "*batch 3 3"]
+) -> Float[Tensor, "*batch joint 3"]:
     """Points in the true camera's frame again: the inverse of `view_normalise`."""
     return joints @ rotation
 
 
 def turn_picture(
-    image: Float[Tensor, "batch channel size size"], rotation: Float[Tensor, "batch 3 3"], intrinsics: Float[Tensor, "batch 3 3"]
+    image: Float[Tensor, "batch channel size size"],
+    rotation: Float[Tensor, "batch 3 3"],
+    intrinsics: Float[Tensor, "batch 3 3"],
 ) -> Float[Tensor, "batch channel size size"]:
-    """Pictures as the camera sees them after it was turned about its own centre, the place that it then looks at in the middle.
+    """Pictures as the camera sees them after it was turned about its own centre, the place that it then looks
+    at in the middle.
 
-    A place x of the turned picture shows K R^T K'^-1 x of the one given; K' has the middle as its principal point, and a focal length
+    A place x of the turned picture shows K R^T K'^-1 x of the one given; K' has the middle as its principal
+    point, and a focal length
     that keeps what is there at its size. Beyond the picture given the edge goes on.
 
     Args:
@@ -287,21 +328,32 @@ def turn_picture(
         intrinsics: K of the pictures given.
     """
     size = image.shape[-1]
-    ray = (intrinsics @ rotation.mT)[:, :, 2]  # of the new axis: where it meets the picture given, times its depth
+    ray = (intrinsics @ rotation.mT)[
+        :, :, 2
+    ]  # of the new axis: where it meets the picture given, times its depth
     turned = intrinsics / ray[:, 2, None, None].clamp_min(1e-3)
-    turned = torch.cat([torch.cat([turned[:, :2, :2], turned.new_full((len(image), 2, 1), size / 2)], 2), intrinsics[:, 2:]], 1)
+    turned = torch.cat(
+        [torch.cat([turned[:, :2, :2], turned.new_full((len(image), 2, 1), size / 2)], 2), intrinsics[:, 2:]],
+        1,
+    )
     centres = torch.arange(size, device=image.device, dtype=intrinsics.dtype) + 0.5
-    places = torch.stack([*torch.meshgrid(centres, centres, indexing="xy"), torch.ones_like(centres).expand(size, size)], -1)
+    places = torch.stack(
+        [*torch.meshgrid(centres, centres, indexing="xy"), torch.ones_like(centres).expand(size, size)], -1
+    )
     homography = intrinsics @ rotation.mT @ torch.linalg.inv(turned)
     seen = places.flatten(0, 1) @ homography.mT
     grid = seen[..., :2] / seen[..., 2:].clamp_min(1e-6) * (2 / size) - 1
-    return F.grid_sample(image, grid.unflatten(1, (size, size)).to(image.dtype), padding_mode="border", align_corners=False)
+    return F.grid_sample(
+        image, grid.unflatten(1, (size, size)).to(image.dtype), padding_mode="border", align_corners=False
+    )
 
 
-# --------------------------------------------------------------------------------------------------------------- mirrors
+# ------------------------------------------------------------------------------------------------ --- mirrors
 
 
-def mirror_2d(joints: Float[Tensor, "*batch joint 2"], width_px: int | float) -> Float[Tensor, "*batch joint 2"]:
+def mirror_2d(
+    joints: Float[Tensor, "*batch joint 2"], width_px: int | float
+) -> Float[Tensor, "*batch joint 2"]:
     """Pixels after the picture, `width_px` wide, was flipped left to right: u -> width - u."""
     return torch.stack([width_px - joints[..., 0], joints[..., 1]], -1)
 
@@ -311,19 +363,23 @@ def mirror_3d(joints: Float[Tensor, "*batch joint 3"]) -> Float[Tensor, "*batch 
     return joints * joints.new_tensor([-1, 1, 1])
 
 
-def mirror_intrinsics(intrinsics: Float[Tensor, "*batch 3 3"], width_px: int | float) -> Float[Tensor, "*batch 3 3"]:
-    """Intrinsics that project `mirror_3d` points to `mirror_2d` pixels: c_x -> width - c_x, and skew or a crop's rotation turn round."""
+def mirror_intrinsics(
+    intrinsics: Float[Tensor, "*batch 3 3"], width_px: int | float
+) -> Float[Tensor, "*batch 3 3"]:
+    """Intrinsics that project `mirror_3d` points to `mirror_2d` pixels: c_x -> width - c_x, and skew or a
+    crop's rotation turn round."""
     flip = intrinsics.new_tensor([[-1, 0, width_px], [0, 1, 0], [0, 0, 1]])
     return flip @ intrinsics * intrinsics.new_tensor([-1, 1, 1])
 
 
-# ---------------------------------------------------------------------------------------------------- alignment and views
+# ---------------------------------------------------------------------------------------- alignment and views
 
 
 def procrustes_align(
     prediction: Float[Tensor, "*batch joint 3"], target: Float[Tensor, "*batch joint 3"], scale: bool = True
 ) -> Float[Tensor, "*batch joint 3"]:
-    """Each prediction moved onto its target by the least-squares similarity: rotation with determinant +1, shift and, if asked, scale.
+    """Each prediction moved onto its target by the least-squares similarity: rotation with determinant +1,
+    shift and, if asked, scale.
 
     Umeyama (1991). A prediction whose points all coincide can only be shifted.
     """
@@ -339,7 +395,8 @@ def procrustes_align(
 
 
 PALM_TO_CAMERA = torch.tensor([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], dtype=torch.float64)
-"""Hand frame to camera frame of the palm view: fingers up, palm to the camera, the thumb of a right hand to the right."""
+"""Hand frame to camera frame of the palm view: fingers up, palm to the camera, the thumb of a right hand to
+the right."""
 
 _QUARTER = torch.tensor(math.pi / 2, dtype=torch.float64)
 VIEWS: dict[str, Float[Tensor, "3 3"]] = {

@@ -1,6 +1,8 @@
-"""The hand itself: 21 joints, every data set's joint order, roots and bone units, shape, forward kinematics, limits, named poses.
+"""The hand itself: 21 joints, every data set's joint order, roots and bone units, shape, forward kinematics,
+limits, named poses.
 
-Internal order: 0 wrist, then thumb 1-4, index 5-8, middle 9-12, ring 13-16, pinky 17-20, each from base to tip.
+Internal order: 0 wrist, then thumb 1-4, index 5-8, middle 9-12, ring 13-16, pinky 17-20, each from base to
+tip.
 Hand frame: a right hand, origin at the wrist, x distal, y radial (to the thumb), z dorsal, in millimetres.
 """
 
@@ -21,16 +23,25 @@ JOINT_NAMES = (
     *(f"thumb_{part}" for part in ("cmc", "mcp", "ip", "tip")),
     *(f"{finger}_{part}" for finger in FINGERS[1:] for part in ("mcp", "pip", "dip", "tip")),
 )
-PARENTS = (0, *(0 if (joint - 1) % 4 == 0 else joint - 1 for joint in range(1, 21)))  # the wrist is its own parent
+PARENTS = (
+    0,
+    *(0 if (joint - 1) % 4 == 0 else joint - 1 for joint in range(1, 21)),
+)  # the wrist is its own parent
 BONES = tuple((PARENTS[child], child) for child in range(1, 21))
 FINGERTIPS = (4, 8, 12, 16, 20)
-PARTS = ("background", "forearm", "palm", *FINGERS)  # what a pixel of a part picture may show; the hand is the palm and all after it
+PARTS = (
+    "background",
+    "forearm",
+    "palm",
+    *FINGERS,
+)  # what a pixel of a part picture may show; the hand is the palm and all after it
 LEFT, RIGHT = 0, 1  # the index into cm-VAE's one-hot side: left = [1, 0]
 
 Root = Literal["palm", "wrist", "middle_mcp"]
 WristRule = Literal["ring_mcp", "middle_mcp", "middle_mcp_2.2", "fingers_2.25"]
 
-# internal[i] = source[ORDERS[name][i]]; each is one hand's 21 joints, so take RHD's right hand as [21:] and InterHand's left as [21:].
+# internal[i] = source[ORDERS[name][i]]; each is one hand's 21 joints, so take RHD's right hand as [21:] and
+# InterHand's left as [21:].
 _TIP_TO_BASE = (4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17)
 _SAME = tuple(range(21))
 ORDERS: dict[str, tuple[int, ...]] = {
@@ -59,7 +70,9 @@ def _order(name: str) -> tuple[int, ...]:
     return ORDERS[name]
 
 
-def to_internal(joints: Shaped[Tensor, "*batch 21 coordinate"], order: str) -> Shaped[Tensor, "*batch 21 coordinate"]:
+def to_internal(
+    joints: Shaped[Tensor, "*batch 21 coordinate"], order: str
+) -> Shaped[Tensor, "*batch 21 coordinate"]:
     """Put one hand's joints, listed as a data set lists them, into the internal order.
 
     Only the order changes: STB's joint 0 stays the palm centre, and units stay what they were.
@@ -70,7 +83,9 @@ def to_internal(joints: Shaped[Tensor, "*batch 21 coordinate"], order: str) -> S
     return joints[..., list(_order(order)), :]
 
 
-def from_internal(joints: Shaped[Tensor, "*batch 21 coordinate"], order: str) -> Shaped[Tensor, "*batch 21 coordinate"]:
+def from_internal(
+    joints: Shaped[Tensor, "*batch 21 coordinate"], order: str
+) -> Shaped[Tensor, "*batch 21 coordinate"]:
     """List joints of the internal order as a data set lists them: the inverse of `to_internal`.
 
     Raises:
@@ -80,15 +95,18 @@ def from_internal(joints: Shaped[Tensor, "*batch 21 coordinate"], order: str) ->
     return joints[..., sorted(range(21), key=source.__getitem__), :]
 
 
-# ------------------------------------------------------------------------------------------------ roots and bone units
+# ------------------------------------------------------------------------------------------------ roots and
+# bone units
 
 
 def palm_centre(joints: Float[Tensor, "*batch 21 dim"]) -> Float[Tensor, "*batch dim"]:
-    """Palm centre of hands whose joint 0 is the wrist: half way to the middle MCP, as RHD's protocol has it (any unit)."""
+    """Palm centre of hands whose joint 0 is the wrist: half way to the middle MCP, as RHD's protocol has it
+    (any unit)."""
     return 0.5 * (joints[..., 0, :] + joints[..., 9, :])
 
 
-_WRIST_RULES: dict[WristRule, tuple[tuple[int, ...], float]] = {  # from these MCPs, this many times the way to the palm
+# from these MCPs, this many times the way to the palm
+_WRIST_RULES: dict[WristRule, tuple[tuple[int, ...], float]] = {
     "ring_mcp":       ((13,), 2.0),
     "middle_mcp":     ((9,), 2.0),
     "middle_mcp_2.2": ((9,), 2.2),
@@ -96,15 +114,19 @@ _WRIST_RULES: dict[WristRule, tuple[tuple[int, ...], float]] = {  # from these M
 }  # fmt: skip
 
 
-def wrist_from_palm(joints: Float[Tensor, "*batch 21 dim"], rule: WristRule = "ring_mcp") -> Float[Tensor, "*batch dim"]:
+def wrist_from_palm(
+    joints: Float[Tensor, "*batch 21 dim"], rule: WristRule = "ring_mcp"
+) -> Float[Tensor, "*batch dim"]:
     """Extrapolate the wrist of hands whose joint 0 is the palm centre, as STB's is (any unit).
 
     Published loaders disagree and their results must not be mixed.
 
     Args:
         joints: internal order, the palm centre at joint 0.
-        rule: "ring_mcp" is 2 palm - ring MCP, as Zimmermann & Brox (2017) and hand-graph-cnn have it; "middle_mcp" is the exact inverse
-            of `palm_centre`; "middle_mcp_2.2" and "fingers_2.25" (the mean over four fingers) are the two that BiHand offers.
+        rule: "ring_mcp" is 2 palm - ring MCP, as Zimmermann & Brox (2017) and hand-graph-cnn have it;
+            "middle_mcp" is the exact inverse
+            of `palm_centre`; "middle_mcp_2.2" and "fingers_2.25" (the mean over four fingers) are the two
+            that BiHand offers.
     """
     knuckles, factor = _WRIST_RULES[rule]
     knuckle = joints[..., list(knuckles), :].mean(-2)
@@ -114,7 +136,8 @@ def wrist_from_palm(joints: Float[Tensor, "*batch 21 dim"], rule: WristRule = "r
 def root(joints: Float[Tensor, "*batch 21 dim"], kind: Root) -> Float[Tensor, "*batch dim"]:
     """The point that a protocol subtracts from every joint (any unit).
 
-    "wrist" is joint 0, whatever the data set keeps there: it is also the root of data whose joint 0 is the palm already, as STB's.
+    "wrist" is joint 0, whatever the data set keeps there: it is also the root of data whose joint 0 is the
+    palm already, as STB's.
     """
     match kind:
         case "palm":
@@ -126,11 +149,14 @@ def root(joints: Float[Tensor, "*batch 21 dim"], kind: Root) -> Float[Tensor, "*
 
 
 def scale_bone(joints: Float[Tensor, "*batch 21 dim"]) -> Float[Tensor, "*batch"]:
-    """Length of the middle finger's proximal phalanx, |X10 - X9|, in the joints' unit: the length of one bone unit."""
+    """Length of the middle finger's proximal phalanx, |X10 - X9|, in the joints' unit: the length of one bone
+    unit."""
     return (joints[..., 10, :] - joints[..., 9, :]).norm(dim=-1)
 
 
-def to_bone_units(joints: Float[Tensor, "*batch 21 dim"], kind: Root = "palm") -> Float[Tensor, "*batch 21 dim"]:
+def to_bone_units(
+    joints: Float[Tensor, "*batch 21 dim"], kind: Root = "palm"
+) -> Float[Tensor, "*batch 21 dim"]:
     """Root-relative joints in bone units, (X - root) / |X10 - X9|.
 
     A hand whose scale bone has no length gives values that are not finite.
@@ -143,11 +169,24 @@ def bone_lengths(joints: Float[Tensor, "*batch 21 dim"]) -> Float[Tensor, "*batc
     return (joints[..., 1:, :] - joints[..., list(PARENTS[1:]), :]).norm(dim=-1)
 
 
-# -------------------------------------------------------------------------------------------- shape, of a mean right hand
+# -------------------------------------------------------------------------------------------- shape, of a
+# mean right hand
 
 _BASE_MM = ((17.0, 19.0, -7.0), (86.0, 24.0, 1.0), (88.0, 3.0, 3.0), (82.0, -16.0, 1.0), (73.0, -33.0, -4.0))
-_LENGTH_MM = ((44.0, 33.0, 26.0), (43.0, 26.0, 22.0), (47.0, 30.0, 23.5), (43.0, 28.5, 23.5), (34.0, 20.5, 20.5))
-_RADIUS_MM = ((9.5, 9.3, 8.6, 6.4), (8.9, 7.9, 6.8, 5.3), (9.2, 8.1, 7.0, 5.5), (8.6, 7.6, 6.6, 5.2), (7.5, 6.5, 5.7, 4.5))
+_LENGTH_MM = (
+    (44.0, 33.0, 26.0),
+    (43.0, 26.0, 22.0),
+    (47.0, 30.0, 23.5),
+    (43.0, 28.5, 23.5),
+    (34.0, 20.5, 20.5),
+)
+_RADIUS_MM = (
+    (9.5, 9.3, 8.6, 6.4),
+    (8.9, 7.9, 6.8, 5.3),
+    (9.2, 8.1, 7.0, 5.5),
+    (8.6, 7.6, 6.6, 5.2),
+    (7.5, 6.5, 5.7, 4.5),
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +200,8 @@ class HandShape:
     radii_mm: Float[Tensor, "*batch 5 4"]
     """Half thickness of each finger at its four joints, base to tip."""
     size: Float[Tensor, "*batch"]
-    """Factor on everything, 1 for the mean hand; already within the millimetres above, as are the next two."""
+    """Factor on everything, 1 for the mean hand; already within the millimetres above, as are the next
+    two."""
     width: Float[Tensor, "*batch"]
     """Factor on the palm across the fingers."""
     thickness: Float[Tensor, "*batch"]
@@ -170,7 +210,9 @@ class HandShape:
     @classmethod
     def mean(cls, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> "HandShape":
         """The mean hand, without a batch dimension: 188 mm from wrist to middle fingertip when flat."""
-        tables = [torch.tensor(table, dtype=dtype, device=device) for table in (_BASE_MM, _LENGTH_MM, _RADIUS_MM)]
+        tables = [
+            torch.tensor(table, dtype=dtype, device=device) for table in (_BASE_MM, _LENGTH_MM, _RADIUS_MM)
+        ]
         return cls(*tables, *torch.ones(3, dtype=dtype, device=device).unbind())
 
     def to(self, target: Tensor | torch.dtype | torch.device | str) -> "HandShape":
@@ -178,10 +220,14 @@ class HandShape:
         return type(self)(**{field.name: getattr(self, field.name).to(target) for field in fields(self)})
 
 
-def sample_shape(count: int, generator: torch.Generator, amount: int | float = 1.0, dtype: torch.dtype = torch.float32) -> HandShape:
-    """Draw `count` hands on the generator's device; every factor is normal about 1, cut at two standard deviations.
+def sample_shape(
+    count: int, generator: torch.Generator, amount: int | float = 1.0, dtype: torch.dtype = torch.float32
+) -> HandShape:
+    """Draw `count` hands on the generator's device; every factor is normal about 1, cut at two standard
+    deviations.
 
-    Standard deviations: size 6 %, palm width 5 %, thickness 7 %, all bones 3 %, each finger's length 4 %, each bone 2.5 %,
+    Standard deviations: size 6 %, palm width 5 %, thickness 7 %, all bones 3 %, each finger's length 4 %,
+    each bone 2.5 %,
     each finger's radius 2.5 %. Drawn in float64 whatever `dtype`, so that a seed means one hand.
 
     Args:
@@ -199,13 +245,17 @@ def sample_shape(count: int, generator: torch.Generator, amount: int | float = 1
     mean = HandShape.mean(torch.float64, device)
     size, width, thickness = factor(0.06), factor(0.05), factor(0.07)
     overall = size[:, None, None]
-    base = mean.base_mm * overall * torch.stack([torch.ones_like(width), width, torch.ones_like(width)], -1)[:, None]
+    base = (
+        mean.base_mm
+        * overall
+        * torch.stack([torch.ones_like(width), width, torch.ones_like(width)], -1)[:, None]
+    )
     lengths = mean.lengths_mm * overall * factor(0.03, 1, 1) * factor(0.04, 5, 1) * factor(0.025, 5, 3)
     radii = mean.radii_mm * overall * thickness[:, None, None] * factor(0.025, 5, 1)
     return HandShape(base, lengths, radii, size, width, thickness).to(dtype)
 
 
-# ------------------------------------------------------------------------------------------------------------ kinematics
+# ------------------------------------------------------------------------------------------------- kinematics
 
 _YAW_DEGREES = (0.0, 3.0, 0.0, -4.0, -9.0)  # the fingers' fan at rest
 _ROLL_DEGREES = (0.0, -5.0, 0.0, 7.0, 14.0)  # makes flexed fingers converge on the scaphoid
@@ -218,12 +268,15 @@ class Kinematics:
     """A posed right hand in the hand frame."""
 
     rotations: Float[Tensor, "*batch 5 3 3 3"]
-    """Bone frame to hand frame for each finger's three bones, base to tip; columns are the bone's distal, radial and dorsal axes."""
+    """Bone frame to hand frame for each finger's three bones, base to tip; columns are the bone's distal,
+    radial and dorsal axes."""
     joints: Float[Tensor, "*batch 21 3"]
     """Joints in mm, internal order, the wrist at the origin."""
 
 
-def axis_rotation(axis: Literal["x", "y", "z"], angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
+def axis_rotation(
+    axis: Literal["x", "y", "z"], angle: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch 3 3"]:
     """Matrix that turns column vectors about one axis by `angle` radians, right-handed."""
     cosine, sine, one, zero = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
     match axis:
@@ -237,7 +290,9 @@ def axis_rotation(axis: Literal["x", "y", "z"], angle: Float[Tensor, "*batch"]) 
 
 
 def _rest_frames() -> Float[Tensor, "5 3 3"]:
-    yaw, roll = (torch.tensor(degrees, dtype=torch.float64).deg2rad() for degrees in (_YAW_DEGREES, _ROLL_DEGREES))
+    yaw, roll = (
+        torch.tensor(degrees, dtype=torch.float64).deg2rad() for degrees in (_YAW_DEGREES, _ROLL_DEGREES)
+    )
     frames = axis_rotation("z", yaw) @ axis_rotation("x", roll)
     distal, nail = (torch.tensor(axis, dtype=torch.float64) for axis in (_THUMB_DISTAL, _THUMB_NAIL))
     distal = distal / distal.norm()
@@ -251,20 +306,29 @@ REST_FRAMES = _rest_frames()
 
 
 def forward_kinematics(angles: Float[Tensor, "*batch 5 4"], shape: HandShape) -> Kinematics:
-    """Pose a hand: joints in mm and bone rotations in the hand frame; differentiable in the angles and the shape.
+    """Pose a hand: joints in mm and bone rotations in the hand frame; differentiable in the angles and the
+    shape.
 
-    A finger's frames are R1 = rest Rz(abduction) Ry(flexion), R2 = R1 Ry(PIP), R3 = R2 Ry(DIP), and each bone lies along its frame's x.
-    Positive flexion goes to the palm, positive abduction to the thumb's side. The thumb also pronates as its CMC flexes.
+    A finger's frames are R1 = rest Rz(abduction) Ry(flexion), R2 = R1 Ry(PIP), R3 = R2 Ry(DIP), and each bone
+    lies along its frame's x.
+    Positive flexion goes to the palm, positive abduction to the thumb's side. The thumb also pronates as its
+    CMC flexes.
 
     Args:
-        angles: radians; fingers have MCP flexion, MCP abduction, PIP, DIP; the thumb has CMC flexion, CMC abduction, MCP, IP.
+        angles: radians; fingers have MCP flexion, MCP abduction, PIP, DIP; the thumb has CMC flexion, CMC
+            abduction, MCP, IP.
         shape: its batch broadcasts with that of the angles; cast to their dtype and device.
     """
     shape = shape.to(angles)
     batch = torch.broadcast_shapes(angles.shape[:-2], shape.size.shape)
     flexion, abduction, middle, end = angles.expand(*batch, 5, 4).unbind(-1)
     pronation = flexion * flexion.new_tensor([THUMB_PRONATION, 0, 0, 0, 0])
-    first = REST_FRAMES.to(angles) @ axis_rotation("z", abduction) @ axis_rotation("y", flexion) @ axis_rotation("x", pronation)
+    first = (
+        REST_FRAMES.to(angles)
+        @ axis_rotation("z", abduction)
+        @ axis_rotation("y", flexion)
+        @ axis_rotation("x", pronation)
+    )
     second = first @ axis_rotation("y", middle)
     third = second @ axis_rotation("y", end)
     rotations = torch.stack([first, second, third], -3)
@@ -274,7 +338,13 @@ def forward_kinematics(angles: Float[Tensor, "*batch 5 4"], shape: HandShape) ->
     return Kinematics(rotations, torch.cat([torch.zeros_like(chain[..., :1, :]), chain], -2))
 
 
-_LOWER_DEGREES = ((-20, -26, -8, -15), (-18, -10, -3, -3), (-18, -10, -3, -3), (-18, -12, -3, -3), (-18, -16, -3, -3))
+_LOWER_DEGREES = (
+    (-20, -26, -8, -15),
+    (-18, -10, -3, -3),
+    (-18, -10, -3, -3),
+    (-18, -12, -3, -3),
+    (-18, -16, -3, -3),
+)
 _UPPER_DEGREES = ((45, 22, 55, 75), (88, 16, 105, 70), (90, 9, 107, 70), (90, 9, 105, 70), (90, 10, 100, 70))
 ANGLE_LIMITS = (
     torch.tensor(_LOWER_DEGREES, dtype=torch.float64).deg2rad(),
@@ -288,7 +358,7 @@ def clamp_to_limits(angles: Float[Tensor, "*batch 5 4"]) -> Float[Tensor, "*batc
     return angles.clamp(*(limit.to(angles) for limit in ANGLE_LIMITS))
 
 
-# ----------------------------------------------------------------------------------------------------------- named poses
+# ------------------------------------------------------------------------------------------------ named poses
 
 _POSES_DEGREES: dict[str, tuple[tuple[int, int, int, int], ...]] = {  # thumb, index, middle, ring, pinky
     "open":    ((-6, 14, 4, -4),   (2, 7, 5, 3),     (2, 0, 5, 3),     (3, -5, 6, 4),    (3, -9, 7, 5)),
@@ -306,7 +376,8 @@ POSE_NAMES = tuple(_POSES_DEGREES)
 
 
 def named_pose(name: str, dtype: torch.dtype = torch.float32) -> Float[Tensor, "5 4"]:
-    """Angles in radians of one of `POSE_NAMES`, within `ANGLE_LIMITS` (the fist as drawn asks for a little more than they allow).
+    """Angles in radians of one of `POSE_NAMES`, within `ANGLE_LIMITS` (the fist as drawn asks for a little
+    more than they allow).
 
     Raises:
         UserError: there is no pose of that name.

@@ -12,9 +12,11 @@ from handvae.errors import UserError
 
 @dataclass(frozen=True)
 class Noise:
-    """The random numbers of one training step (or of one batch of the loader), for one rank's share of the global batch.
+    """The random numbers of one training step (or of one batch of the loader), for one rank's share of the
+    global batch.
 
-    Each draw is made for the whole global batch and cut to this rank's rows, so that two ranks with half a batch each see what one rank
+    Each draw is made for the whole global batch and cut to this rank's rows, so that two ranks with half a
+    batch each see what one rank
     with the whole batch sees. Drawn on the CPU: the same numbers on every device.
     """
 
@@ -39,9 +41,13 @@ class Noise:
         """Standard normal numbers for `count` samples of this rank."""
         return self._own(torch.randn(count * self.ranks, *shape, generator=self.generator), count)
 
-    def uniform(self, count: int, *shape: int, low: int | float = 0, high: int | float = 1) -> Float[Tensor, "count *shape"]:
+    def uniform(
+        self, count: int, *shape: int, low: int | float = 0, high: int | float = 1
+    ) -> Float[Tensor, "count *shape"]:
         """Uniform numbers in [low, high) for `count` samples of this rank."""
-        return self._own(torch.rand(count * self.ranks, *shape, generator=self.generator) * (high - low) + low, count)
+        return self._own(
+            torch.rand(count * self.ranks, *shape, generator=self.generator) * (high - low) + low, count
+        )
 
     def permutation(self, count: int) -> Int[Tensor, " count"]:
         """A shuffle of this rank's `count` samples among themselves (each rank its own)."""
@@ -50,6 +56,7 @@ class Noise:
 
 
 def foreign(count: int, noise: Noise) -> Tensor:
-    """For each of `count` samples another one: neighbours in a random circle, so never the own where there are two."""
+    """For each of `count` samples another one: neighbours in a random circle, so never the own where there
+    are two."""
     order = noise.permutation(count)
     return order.roll(1)[order.argsort()]

@@ -1,4 +1,5 @@
-"""Every fault of an annotation file ends in one line that names file, field and remedy, before anything is written."""
+"""Every fault of an annotation file ends in one line that names file, field and remedy, before anything is
+written."""
 
 import json
 import math
@@ -57,7 +58,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_the_labels_is_named_and_nothing_is_written(fault, small_set, refused, tiny_model, tmp_path):
+def test_a_fault_in_the_labels_is_named_and_nothing_is_written(
+    fault, small_set, refused, tiny_model, tmp_path
+):
     spoil, words = FAULTS[fault]
     root = small_set(spoil)
     line = refused("synthesize", "--model", tiny_model, "--pose", root, "--out", tmp_path / "out")
@@ -66,10 +69,22 @@ def test_a_fault_in_the_labels_is_named_and_nothing_is_written(fault, small_set,
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-@pytest.mark.parametrize("fault", ["NaN keypoint", "annotation of an unknown picture", "name that climbs out"])
+@pytest.mark.parametrize(
+    "fault", ["NaN keypoint", "annotation of an unknown picture", "name that climbs out"]
+)
 def test_training_refuses_the_same_faults_and_leaves_no_run(fault, small_set, refused, tiny_flags, tmp_path):
     root = small_set(FAULTS[fault][0])
-    line = refused("train", "photos-64", "--data.root", root, "--data.split", "train", "--out", tmp_path / "run", *tiny_flags)
+    line = refused(
+        "train",
+        "photos-64",
+        "--data.root",
+        root,
+        "--data.split",
+        "train",
+        "--out",
+        tmp_path / "run",
+        *tiny_flags,
+    )
     assert FAULTS[fault][1][0] in line
     assert not (tmp_path / "run").exists()
 

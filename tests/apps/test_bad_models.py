@@ -22,7 +22,9 @@ def refused_model(refused, tiny_set, tmp_path):
     """Asks the model at this path for an estimate, which must be refused; returns the line."""
 
     def run(path: Path) -> str:
-        line = refused("estimate", tiny_set / "images" / "000.png", "--model", path, "--out", tmp_path / "out")
+        line = refused(
+            "estimate", tiny_set / "images" / "000.png", "--model", path, "--out", tmp_path / "out"
+        )
         assert str(path) in line
         assert not (tmp_path / "out").exists()
         return line
@@ -45,11 +47,13 @@ def altered(tiny_model, header, tmp_path):
 
 def test_the_unaltered_copy_is_read(altered, handvae, tiny_set, tmp_path):
     """Else every refusal below could have another cause."""
-    code, _, error = handvae("estimate", tiny_set / "images" / "000.png", "--model", altered(), "--out", tmp_path / "out")
+    code, _, error = handvae(
+        "estimate", tiny_set / "images" / "000.png", "--model", altered(), "--out", tmp_path / "out"
+    )
     assert code == 0, error
 
 
-# ----------------------------------------------------------------------------------------------------------- files, as such
+# --------------------------------------------------------------------------------------------- files, as such
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.99])
@@ -100,7 +104,9 @@ def test_a_torch_checkpoint_is_refused_and_never_called(refused_model, tmp_path)
 
 
 def test_a_name_that_is_no_model_lists_the_shipped_ones(refused, tiny_set, tmp_path):
-    line = refused("estimate", tiny_set / "images" / "000.png", "--model", "photos-46", "--out", tmp_path / "out")
+    line = refused(
+        "estimate", tiny_set / "images" / "000.png", "--model", "photos-46", "--out", tmp_path / "out"
+    )
     assert "photos-46: no such model" in line
     assert "shipped" in line
 
@@ -110,7 +116,7 @@ def test_a_folder_without_a_model_is_refused(refused_model, tmp_path):
     assert "no such model" in refused_model(tmp_path / "run")
 
 
-# ------------------------------------------------------------------------------------------------------------------- headers
+# -------------------------------------------------------------------------------------------- ------- headers
 
 HEADERS = {
     "unknown system": (lambda h: h.update(system="gan"), ["system 'gan'", "srv_vae"]),
@@ -163,7 +169,11 @@ def test_a_scale_of_spread_that_cannot_be_one_is_named(fault, header, altered, r
     assert words in line
 
 
-@pytest.mark.parametrize("kept", [[], {"image": [1.0, 1.0]}, {"image": scale(factor=[float("nan"), 1.0])}], ids=["list", "numbers", "NaN"])
+@pytest.mark.parametrize(
+    "kept",
+    [[], {"image": [1.0, 1.0]}, {"image": scale(factor=[float("nan"), 1.0])}],
+    ids=["list", "numbers", "NaN"],
+)
 def test_scales_of_spread_of_another_form_are_a_damaged_header(kept, header, altered, refused_model):
     header["spread_scales"] = kept
     assert "header is damaged" in refused_model(altered(header))
@@ -171,7 +181,9 @@ def test_scales_of_spread_of_another_form_are_a_damaged_header(kept, header, alt
 
 def test_a_model_from_before_scales_of_spread_were_kept_is_read(header, altered, handvae, tiny_set, tmp_path):
     assert header.pop("spread_scales") == {}
-    code, _, error = handvae("estimate", tiny_set / "images" / "000.png", "--model", altered(header), "--out", tmp_path / "out")
+    code, _, error = handvae(
+        "estimate", tiny_set / "images" / "000.png", "--model", altered(header), "--out", tmp_path / "out"
+    )
     assert code == 0, error
     assert "not calibrated" in (tmp_path / "out" / "estimate.json").read_text()
 
@@ -186,14 +198,21 @@ def test_a_header_that_cannot_be_followed_is_named(fault, header, altered, refus
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[1]", "null", '"srv_vae"', '{"system": ' * 200_000, '{"system": "x", "config": {"a": NaN}, "spec": {}, "crop": {}}'],
+    [
+        "{",
+        "[1]",
+        "null",
+        '"srv_vae"',
+        '{"system": ' * 200_000,
+        '{"system": "x", "config": {"a": NaN}, "spec": {}, "crop": {}}',
+    ],
     ids=["cut off", "list", "null", "string", "nested without end", "NaN"],
 )
 def test_a_damaged_header_is_refused(text, altered, refused_model):
     assert "header is damaged" in refused_model(altered(text=text))
 
 
-# ------------------------------------------------------------------------------------------------------------------- tensors
+# -------------------------------------------------------------------------------------------- ------- tensors
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -22,10 +22,12 @@ def synthesize(refused, tiny_model, tmp_path):
     return run
 
 
-# ------------------------------------------------------------------------------------------------------------- mistyped words
+# ------------------------------------------------------------------------------------------- - mistyped words
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("synthesise", "synthesize"), ("tarin", "train"), ("evalute", "evaluate")])
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("synthesise", "synthesize"), ("tarin", "train"), ("evalute", "evaluate")]
+)
 def test_a_mistyped_command_is_answered_with_the_nearest(typed, meant, refused):
     assert f"did you mean `handvae {meant}`?" in refused(typed)
 
@@ -75,8 +77,21 @@ def test_training_without_a_preset_lists_them(arguments, handvae):
         (["--data.split", "validation"], ["'validation'", "test, train"]),
     ],
 )
-def test_a_wrong_training_option_is_named_and_no_run_begins(options, words, refused, tiny_set, tiny_flags, tmp_path):
-    line = refused("train", "photos-64", "--data.root", tiny_set, "--out", tmp_path / "run", *tiny_flags, "--train.steps", "1", *options)
+def test_a_wrong_training_option_is_named_and_no_run_begins(
+    options, words, refused, tiny_set, tiny_flags, tmp_path
+):
+    line = refused(
+        "train",
+        "photos-64",
+        "--data.root",
+        tiny_set,
+        "--out",
+        tmp_path / "run",
+        *tiny_flags,
+        "--train.steps",
+        "1",
+        *options,
+    )
     assert [word for word in words if word not in line] == []
     assert "handvae train photos-64 --help" in line or ";" in line
     assert not (tmp_path / "run").exists()
@@ -91,7 +106,14 @@ def test_a_required_option_that_is_absent_is_named(command, refused):
 @pytest.mark.parametrize(
     "command",
     [
-        *("demo", "synthesize --pose open --out x", "transfer a.jpg open", "walk open fist", "estimate a.jpg", "data info x"),
+        *(
+            "demo",
+            "synthesize --pose open --out x",
+            "transfer a.jpg open",
+            "walk open fist",
+            "estimate a.jpg",
+            "data info x",
+        ),
         *("train photos-64 --data.root x --out y", "evaluate photos-64 x"),
     ],
 )
@@ -99,7 +121,7 @@ def test_an_unknown_option_is_named_by_every_command(command, refused):
     assert "--no-such-option" in refused(*command.split(), "--no-such-option")
 
 
-# -------------------------------------------------------------------------------------------------------------------- poses
+# --------------------------------------------------------------------------------------------- -------- poses
 
 
 def test_an_unknown_pose_lists_the_named_ones(synthesize):
@@ -113,7 +135,10 @@ def pose(**changes: object) -> object:
 
 
 POSES = {
-    "twenty joints": ([[1.0, 2.0]] * 20, "pose 0: list should have at least 21 items after validation, not 20"),
+    "twenty joints": (
+        [[1.0, 2.0]] * 20,
+        "pose 0: list should have at least 21 items after validation, not 20",
+    ),
     "one number a joint": ([[float(joint)] for joint in range(21)], "21"),
     "joints of mixed length": ([[1.0, 2.0]] * 20 + [[1.0, 2.0, 3.0]], "21"),
     "no pose": ([], "no pose"),
@@ -145,7 +170,9 @@ def test_a_pose_file_with_a_number_that_is_not_finite_is_refused(number, synthes
     assert "pose 0, joint 7, number 0" in line
 
 
-@pytest.mark.parametrize("content", [b"", b"victory", b"[" * 300_000, bytes(range(256))], ids=["empty", "text", "nested", "bytes"])
+@pytest.mark.parametrize(
+    "content", [b"", b"victory", b"[" * 300_000, bytes(range(256))], ids=["empty", "text", "nested", "bytes"]
+)
 def test_a_pose_file_that_is_no_json_is_refused(content, synthesize, tmp_path):
     path = tmp_path / "pose.json"
     path.write_bytes(content)
@@ -166,7 +193,7 @@ def test_a_data_set_in_which_no_hand_is_whole_gives_no_pose(synthesize, small_se
     assert "all 21 keypoints" in synthesize("--pose", small_set(hide))
 
 
-# ------------------------------------------------------------------------------------------------------ numbers and folders
+# ---------------------------------------------------------------------------------------- numbers and folders
 
 
 @pytest.mark.parametrize("count", ["0", "-3", "few", "99999999999999"])
@@ -210,7 +237,16 @@ def test_a_box_that_is_not_four_numbers_is_refused(text, refused, tiny_model, ti
 
 @pytest.mark.parametrize(
     "box",
-    ["100,0,20,20", "0,-30,20,20", "10,10,0,20", "10,10,20,-5", "nan,0,10,10", "0,0,inf,10", "0,0,1e30,1e30", "5,5,1e-30,1e-30"],
+    [
+        "100,0,20,20",
+        "0,-30,20,20",
+        "10,10,0,20",
+        "10,10,20,-5",
+        "nan,0,10,10",
+        "0,0,inf,10",
+        "0,0,1e30,1e30",
+        "5,5,1e-30,1e-30",
+    ],
 )
 def test_a_box_that_does_not_lie_in_the_picture_is_refused(box, refused, tiny_model, tiny_set, tmp_path):
     photo = tiny_set / "images" / "000.png"
@@ -221,7 +257,16 @@ def test_a_box_that_does_not_lie_in_the_picture_is_refused(box, refused, tiny_mo
 
 
 def test_a_side_that_is_neither_is_refused(refused, tiny_model, tiny_set, tmp_path):
-    line = refused("estimate", tiny_set / "images" / "000.png", "--model", tiny_model, "--out", tmp_path / "out", "--side", "both")
+    line = refused(
+        "estimate",
+        tiny_set / "images" / "000.png",
+        "--model",
+        tiny_model,
+        "--out",
+        tmp_path / "out",
+        "--side",
+        "both",
+    )
     assert "left" in line
     assert not (tmp_path / "out").exists()
 
@@ -242,7 +287,9 @@ def test_a_sheet_in_no_picture_format_is_refused(name, refused, tiny_model, tiny
 @pytest.mark.parametrize("most", ["0", "-1"])
 def test_a_sheet_of_no_pose_is_refused(most, refused, tiny_model, tiny_set, tmp_path):
     photo = tiny_set / "images" / "000.png"
-    assert "--most" in refused("transfer", photo, "open", "--model", tiny_model, "--out", tmp_path / "a.png", "--most", most)
+    assert "--most" in refused(
+        "transfer", photo, "open", "--model", tiny_model, "--out", tmp_path / "a.png", "--most", most
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -253,8 +300,12 @@ def test_a_demo_of_photos_that_are_not_there_begins_nothing(refused, tiny_model,
 
 
 @pytest.mark.parametrize("frames", ["1", "0", "-4", "100000000"])
-def test_a_walk_of_less_than_two_frames_or_of_more_than_memory_holds_is_refused(frames, refused, tiny_model, tmp_path):
-    line = refused("walk", "open", "fist", "--model", tiny_model, "--out", tmp_path / "walk.gif", "--frames", frames)
+def test_a_walk_of_less_than_two_frames_or_of_more_than_memory_holds_is_refused(
+    frames, refused, tiny_model, tmp_path
+):
+    line = refused(
+        "walk", "open", "fist", "--model", tiny_model, "--out", tmp_path / "walk.gif", "--frames", frames
+    )
     assert "--frames" in line
     assert list(tmp_path.iterdir()) == []
 
@@ -268,12 +319,15 @@ def test_a_walk_is_written_as_what_its_name_says_or_not_at_all(name, refused, ti
 def test_a_file_that_cannot_get_its_name_is_called_by_it(refused, tiny_model, tmp_path):
     """It is written beside it first, under a name that means nothing to the user."""
     (tmp_path / "walk.gif").mkdir()
-    line = refused("walk", "open", "fist", "--model", tiny_model, "--out", tmp_path / "walk.gif", "--frames", 2)
+    line = refused(
+        "walk", "open", "fist", "--model", tiny_model, "--out", tmp_path / "walk.gif", "--frames", 2
+    )
     assert f"{tmp_path / 'walk.gif'}: " in line
     assert [path.name for path in tmp_path.iterdir()] == ["walk.gif"]
 
 
-# ------------------------------------------------------------------------------------------------- 3D models, data without 3D
+# ------------------------------------------------------------------------------------------------- 3D models,
+# data without 3D
 
 
 @pytest.fixture
@@ -290,13 +344,19 @@ def flat_set(small_set):
 @pytest.fixture
 def solid_model(build, tmp_path):
     """A model of 3D poses."""
-    config = SrvVaeConfig(pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8))
+    config = SrvVaeConfig(
+        pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8)
+    )
     save_model(tmp_path / "solid.safetensors", build(config))
     return tmp_path / "solid.safetensors"
 
 
 @pytest.mark.parametrize(
-    "command", [("evaluate", "MODEL", "SET", "--split", "train", "--report"), ("synthesize", "--pose", "SET", "--model", "MODEL", "--out")]
+    "command",
+    [
+        ("evaluate", "MODEL", "SET", "--split", "train", "--report"),
+        ("synthesize", "--pose", "SET", "--model", "MODEL", "--out"),
+    ],
 )
 def test_a_3d_model_refuses_a_set_without_joints_in_space(command, refused, solid_model, flat_set, tmp_path):
     words = {"MODEL": solid_model, "SET": flat_set}
@@ -307,6 +367,8 @@ def test_a_3d_model_refuses_a_set_without_joints_in_space(command, refused, soli
 
 
 def test_a_3d_preset_is_not_trained_on_a_set_without_joints_in_space(refused, flat_set, tmp_path):
-    line = refused("train", "srv-vae-3d", "--data.root", flat_set, "--out", tmp_path / "run", "--train.no-compile")
+    line = refused(
+        "train", "srv-vae-3d", "--data.root", flat_set, "--out", tmp_path / "run", "--train.no-compile"
+    )
     assert "keypoints_3d" in line
     assert not (tmp_path / "run").exists()

@@ -15,7 +15,12 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 def png_that_claims(width: int, height: int) -> bytes:
     """A valid PNG header of that size with a few bytes of picture."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.fixture
@@ -55,7 +60,11 @@ def test_a_truncated_picture_is_refused(suffix, share, sound, refused_photo):
     refused_photo(f"cut{suffix}", content[: int(len(content) * share)])
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", bytes(1000), b"\xff\xd8\xff"], ids=["empty", "text", "zeros", "a start only"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no picture", bytes(1000), b"\xff\xd8\xff"],
+    ids=["empty", "text", "zeros", "a start only"],
+)
 def test_bytes_that_are_no_picture_are_refused(content, refused_photo):
     assert "not a picture" in refused_photo("photo.jpg", content)
 
@@ -66,7 +75,9 @@ def test_a_picture_with_wrong_bytes_inside_is_refused(sound, refused_photo):
     assert "damaged" in refused_photo("photo.png", bytes(content))
 
 
-@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (10_000, 12_000), (9_000, 8_000), (2_000_000_000, 1)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(60_000, 60_000), (10_000, 12_000), (9_000, 8_000), (2_000_000_000, 1)]
+)
 def test_a_decompression_bomb_is_refused_by_its_header(width, height, refused_photo):
     line = refused_photo("bomb.png", png_that_claims(width, height))
     assert "64,000,000" in line
@@ -93,7 +104,8 @@ def test_one_bad_photo_among_good_ones_leaves_no_overlay(refused, tiny_model, ti
     assert not (tmp_path / "out").exists()
 
 
-# -------------------------------------------------------------------------------------------------- pictures of a data set
+# -------------------------------------------------------------------------------------------------- pictures
+# of a data set
 
 
 def lose(folder):
@@ -127,11 +139,23 @@ def test_training_on_a_set_with_a_missing_picture_leaves_no_run(small_set, refus
     assert not (tmp_path / "run").exists()
 
 
-def test_training_can_start_again_once_a_damaged_picture_is_mended(small_set, refused, handvae, tiny_flags, tmp_path):
+def test_training_can_start_again_once_a_damaged_picture_is_mended(
+    small_set, refused, handvae, tiny_flags, tmp_path
+):
     folder = small_set()
     sound = (folder / "images" / "001.png").read_bytes()
     truncate(folder)
-    command = ["train", "photos-64", "--data.root", folder, "--out", tmp_path / "run", *tiny_flags, "--train.steps", "1"]
+    command = [
+        "train",
+        "photos-64",
+        "--data.root",
+        folder,
+        "--out",
+        tmp_path / "run",
+        *tiny_flags,
+        "--train.steps",
+        "1",
+    ]
     assert "001.png" in refused(*command)
     (folder / "images" / "001.png").write_bytes(sound)
     assert handvae(*command)[0] == 0

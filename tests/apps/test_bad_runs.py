@@ -12,7 +12,17 @@ from handvae.training.distributed import Ranks
 @pytest.fixture
 def training(tiny_set, tiny_flags, tmp_path):
     """The words of a two-step training run into tmp_path / run."""
-    return ["train", "photos-64", "--data.root", tiny_set, "--out", tmp_path / "run", *tiny_flags, "--train.steps", "2"]
+    return [
+        "train",
+        "photos-64",
+        "--data.root",
+        tiny_set,
+        "--out",
+        tmp_path / "run",
+        *tiny_flags,
+        "--train.steps",
+        "2",
+    ]
 
 
 @pytest.fixture

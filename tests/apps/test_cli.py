@@ -20,7 +20,9 @@ def test_the_version_is_the_packages(handvae):
     assert handvae("--version")[:2] == (0, f"{__version__}\n")
 
 
-@pytest.mark.parametrize("command", [*(name for name in COMMANDS if name != "data"), *(f"data {name}" for name in SUBCOMMANDS)])
+@pytest.mark.parametrize(
+    "command", [*(name for name in COMMANDS if name != "data"), *(f"data {name}" for name in SUBCOMMANDS)]
+)
 def test_every_command_explains_its_options(command, capsys):
     from handvae.apps.cli import main
 
@@ -62,7 +64,9 @@ def test_a_stopped_command_says_so_and_ends_with_130(handvae, monkeypatch):
     assert error == "handvae data: stopped\n"
 
 
-@pytest.mark.parametrize(("command", "way"), [("train", "--resume"), ("render", "same command"), ("upsample", "same command")])
+@pytest.mark.parametrize(
+    ("command", "way"), [("train", "--resume"), ("render", "same command"), ("upsample", "same command")]
+)
 def test_a_stopped_command_that_can_go_on_says_how(command, way, handvae, monkeypatch):
     def interrupted(arguments):
         raise KeyboardInterrupt

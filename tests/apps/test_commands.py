@@ -9,8 +9,8 @@ from PIL import Image
 
 from handvae.apps import demo
 from handvae.apps.estimate import estimate
-from handvae.apps.inputs import read_photo
-from handvae.data.pictures import read_picture, write_picture
+from handvae.data.files.pictures import read_picture, write_picture
+from handvae.inference.inputs import read_photo
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def run(handvae):
     return call
 
 
-def test_estimate_writes_joints_inside_an_overlay_and_says_which_crop_it_took(run, tiny_model, tiny_set, tmp_path):
+def test_estimate_writes_joints_inside_an_overlay_and_says_which_crop_it_took(
+    run, tiny_model, tiny_set, tmp_path
+):
     photo = tiny_set / "images" / "001.png"
     said = run("estimate", photo, "--model", tiny_model, "--out", tmp_path)
     assert "annotations.json" in said
@@ -57,13 +59,32 @@ def test_a_box_outranks_the_labels_and_no_box_takes_the_whole_picture(run, tiny_
     alone = tmp_path / "alone.png"
     write_picture(alone, read_picture(tiny_set / "images" / "001.png"))
     assert "the whole picture" in run("estimate", alone, "--model", tiny_model, "--out", tmp_path / "a")
-    said = run("estimate", tiny_set / "images" / "001.png", "--box", "20,20,40,50", "--model", tiny_model, "--out", tmp_path / "b")
+    said = run(
+        "estimate",
+        tiny_set / "images" / "001.png",
+        "--box",
+        "20,20,40,50",
+        "--model",
+        tiny_model,
+        "--out",
+        tmp_path / "b",
+    )
     assert "--box" in said
 
 
 def test_what_estimate_writes_is_a_pose_file(run, tiny_model, tiny_set, tmp_path):
-    run("estimate", tiny_set / "images" / "001.png", tiny_set / "images" / "002.png", "--model", tiny_model, "--out", tmp_path)
-    said = run("synthesize", "--pose", tmp_path / "estimate.json", "--model", tiny_model, "--out", tmp_path / "made")
+    run(
+        "estimate",
+        tiny_set / "images" / "001.png",
+        tiny_set / "images" / "002.png",
+        "--model",
+        tiny_model,
+        "--out",
+        tmp_path,
+    )
+    said = run(
+        "synthesize", "--pose", tmp_path / "estimate.json", "--model", tiny_model, "--out", tmp_path / "made"
+    )
     assert said.startswith("2 pictures")
 
 
@@ -71,8 +92,22 @@ def test_the_other_hand_is_read_through_a_mirror(run, tiny_model, tiny_set, tmp_
     pixels = read_picture(tiny_set / "images" / "004.png")
     for name, picture in (("right", pixels), ("left", np.ascontiguousarray(pixels[:, ::-1]))):
         write_picture(tmp_path / f"{name}.png", picture)
-        run("estimate", tmp_path / f"{name}.png", "--side", name, "--box", "8,8,80,80", "--model", tiny_model, "--out", tmp_path / name)
-    right, left = (np.array(json.loads((tmp_path / n / "estimate.json").read_text())["hands"][0]["keypoints"]) for n in ("right", "left"))
+        run(
+            "estimate",
+            tmp_path / f"{name}.png",
+            "--side",
+            name,
+            "--box",
+            "8,8,80,80",
+            "--model",
+            tiny_model,
+            "--out",
+            tmp_path / name,
+        )
+    right, left = (
+        np.array(json.loads((tmp_path / n / "estimate.json").read_text())["hands"][0]["keypoints"])
+        for n in ("right", "left")
+    )
     np.testing.assert_allclose(left[:, 0], 96 - right[:, 0], atol=0.05)
     np.testing.assert_allclose(left[:, 1], right[:, 1], atol=0.05)
 
@@ -82,7 +117,15 @@ def test_transfer_draws_an_appearance_a_row(run, tiny_model, tiny_set, tmp_path)
     looks.mkdir()
     for name in ("001.png", "009.png"):
         write_picture(looks / name, read_picture(tiny_set / "images" / name))
-    run("transfer", looks, tiny_set / "images" / "005.png", "--model", tiny_model, "--out", tmp_path / "one.png")
+    run(
+        "transfer",
+        looks,
+        tiny_set / "images" / "005.png",
+        "--model",
+        tiny_model,
+        "--out",
+        tmp_path / "one.png",
+    )
     run("transfer", looks, "victory", "--model", tiny_model, "--out", tmp_path / "two.png")
     one, two = read_picture(tmp_path / "one.png"), read_picture(tmp_path / "two.png")
     assert one.shape == two.shape == (3 * 194 - 2, 3 * 194 - 2, 3)
@@ -96,8 +139,22 @@ def test_a_mean_of_looks_is_of_the_box_and_the_side_that_are_given(run, tiny_mod
         write_picture(tmp_path / f"{name}.png", picture)
         for kind, words in (("whole", ()), ("boxed", ("--box", "8,8,80,80"))):
             out = tmp_path / f"{name}-{kind}.png"
-            run("transfer", tmp_path / f"{name}.png", "open", "--mean", "--side", name, *words, "--model", tiny_model, "--out", out)
-    sheets = {path.stem: read_picture(path)[:, 200:] for path in tmp_path.glob("*-*.png")}  # without the names of the files
+            run(
+                "transfer",
+                tmp_path / f"{name}.png",
+                "open",
+                "--mean",
+                "--side",
+                name,
+                *words,
+                "--model",
+                tiny_model,
+                "--out",
+                out,
+            )
+    sheets = {
+        path.stem: read_picture(path)[:, 200:] for path in tmp_path.glob("*-*.png")
+    }  # without the names of the files
     np.testing.assert_allclose(sheets["left-whole"].astype(int), sheets["right-whole"].astype(int), atol=1)
     np.testing.assert_allclose(sheets["left-boxed"].astype(int), sheets["right-boxed"].astype(int), atol=1)
     assert (sheets["right-boxed"] != sheets["right-whole"]).any()
@@ -105,9 +162,29 @@ def test_a_mean_of_looks_is_of_the_box_and_the_side_that_are_given(run, tiny_mod
 
 def test_a_box_for_no_photo_is_refused(refused, tiny_model, tiny_set, tmp_path):
     photo = tiny_set / "images" / "004.png"
-    line = refused("transfer", photo, "open", "--pose-box", "8,8,80,80", "--model", tiny_model, "--out", tmp_path / "a.png")
+    line = refused(
+        "transfer",
+        photo,
+        "open",
+        "--pose-box",
+        "8,8,80,80",
+        "--model",
+        tiny_model,
+        "--out",
+        tmp_path / "a.png",
+    )
     assert "--pose-box: open is no photo" in line
-    line = refused("transfer", "light-on-dark", "open", "--box", "8,8,80,80", "--model", tiny_model, "--out", tmp_path / "a.png")
+    line = refused(
+        "transfer",
+        "light-on-dark",
+        "open",
+        "--box",
+        "8,8,80,80",
+        "--model",
+        tiny_model,
+        "--out",
+        tmp_path / "a.png",
+    )
     assert "--box: light-on-dark is no photo" in line
     assert list(tmp_path.iterdir()) == []
 
@@ -140,14 +217,20 @@ def test_demo_writes_its_four_pictures(run, tiny_model, tiny_set, tmp_path):
             assert min(picture.size) > 100
             assert np.asarray(picture.convert("L"), float).std() > 1
     run("demo", "--model", tiny_model, "--photos", tiny_set / "images", "--out", tmp_path / "own")
-    assert (tmp_path / "own" / "transfer.png").read_bytes() != (tmp_path / "demo" / "transfer.png").read_bytes()
+    assert (tmp_path / "own" / "transfer.png").read_bytes() != (
+        tmp_path / "demo" / "transfer.png"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_demo_cuts_photos_for_the_detector_as_the_detector_reads_them(own, run, tiny_model, tiny_set, tmp_path, monkeypatch):
+def test_demo_cuts_photos_for_the_detector_as_the_detector_reads_them(
+    own, run, tiny_model, tiny_set, tmp_path, monkeypatch
+):
     """The generator here makes pictures of 32 px, the detector reads 64."""
     sizes = []
-    monkeypatch.setattr(demo, "estimate", lambda system, photo: sizes.append(photo.crop.shape[-1]) or estimate(system, photo))
+    monkeypatch.setattr(
+        demo, "estimate", lambda system, photo: sizes.append(photo.crop.shape[-1]) or estimate(system, photo)
+    )
     photos = ["--photos", tiny_set / "images"] if own else []
     run("demo", "--model", tiny_model, *photos, "--out", tmp_path / "demo")
     assert sizes == [64] * 4

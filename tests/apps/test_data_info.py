@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from handvae.apps.data_info import MARGIN, TILE, sheet
-from handvae.data.pictures import read_picture
-from handvae.data.source import open_data
-from handvae.data.view import Crop, cut
+from handvae.data.crop import Crop, cut
+from handvae.data.files.pictures import read_picture
+from handvae.data.open import open_data
 
 
 def test_the_info_of_the_photos_names_splits_people_and_ranges(handvae, real_photos):
@@ -24,7 +24,14 @@ def test_the_info_of_the_photos_names_splits_people_and_ranges(handvae, real_pho
     [
         (
             "rhd",
-            ["104 (", "layout rhd", "image, parts, mask", "320 x 320", "2,728 frames are annotated", "no commercial use"],
+            [
+                "104 (",
+                "layout rhd",
+                "image, parts, mask",
+                "320 x 320",
+                "2,728 frames are annotated",
+                "no commercial use",
+            ],
         ),
         ("formats/coco", ["10 (5 left, 5 right)", "layout mmpose", "non-commercial"]),
         ("formats/freihand", ["8 (0 left, 8 right)", "224 x 224"]),
@@ -34,7 +41,9 @@ def test_the_info_of_the_photos_names_splits_people_and_ranges(handvae, real_pho
         ("formats/rhd", ["3 (2 left, 1 right)", "intrinsics"]),
     ],
 )
-def test_the_info_of_every_real_sample_is_printed_and_its_sheet_drawn(name, words, handvae, data_root, tmp_path):
+def test_the_info_of_every_real_sample_is_printed_and_its_sheet_drawn(
+    name, words, handvae, data_root, tmp_path
+):
     if not (data_root / name).is_dir():
         pytest.skip(f"no {name} under {data_root}")
     code, said, error = handvae("data", "info", data_root / name, "--out", tmp_path / "sheet.png")

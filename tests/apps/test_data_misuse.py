@@ -10,13 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from handvae.data.pictures import read_picture
+from handvae.data.files.pictures import read_picture
 
 
 def test_a_jpeg_that_is_cut_off_is_named_and_leaves_no_set(handvae, refused, small_set, tmp_path):
     def cut(content):
         picture = tmp_path / "set" / "images" / "cut.jpg"
-        whole = cv2.imencode(".jpg", read_picture(tmp_path / "set" / content["images"][1]["file_name"]))[1].tobytes()
+        whole = cv2.imencode(".jpg", read_picture(tmp_path / "set" / content["images"][1]["file_name"]))[
+            1
+        ].tobytes()
         picture.write_bytes(whole[: len(whole) * 9 // 10])
         content["images"][1]["file_name"] = "images/cut.jpg"
 
@@ -54,7 +56,17 @@ def test_a_folder_that_may_not_be_written_is_one_line(refused, small_set, tmp_pa
 
 def test_an_option_of_the_wrong_kind_is_one_line_where_the_terminal_knows_no_frames(small_set):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
-    words = [sys.executable, "-m", "handvae.apps.cli", "data", "convert", str(small_set()), "out", "--formt", "coco"]
+    words = [
+        sys.executable,
+        "-m",
+        "handvae.apps.cli",
+        "data",
+        "convert",
+        str(small_set()),
+        "out",
+        "--formt",
+        "coco",
+    ]
     run = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     assert run.returncode == 2
     assert run.stderr.splitlines() == [
@@ -72,8 +84,15 @@ def test_a_conversion_that_is_stopped_leaves_no_set_and_the_next_one_works(handv
             picture.update(width=side, height=side)
 
     words = ["data", "convert", str(small_set(large)), str(tmp_path / "out"), "--format", "parquet"]
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so would the command
-    run = subprocess.Popen([sys.executable, "-m", "handvae.apps.cli", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a job in the background ignores it, and so would the command
+    run = subprocess.Popen(
+        [sys.executable, "-m", "handvae.apps.cli", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     until = time.monotonic() + 60
     while not (tmp_path / ".out.partial").exists() and run.poll() is None and time.monotonic() < until:
         time.sleep(0.005)

@@ -1,4 +1,5 @@
-"""Where joints read from a crop lie in the whole picture, whatever crop was taken; a stand-in for the model finds a bright dot."""
+"""Where joints read from a crop lie in the whole picture, whatever crop was taken; a stand-in for the model
+finds a bright dot."""
 
 import math
 
@@ -7,17 +8,19 @@ import pytest
 import torch
 
 from handvae.apps.estimate import Estimate, estimate, overlay
-from handvae.apps.inputs import read_photo
-from handvae.data.coco import CocoHands
-from handvae.data.pictures import write_picture
-from handvae.data.view import Crop, place
+from handvae.data.crop import Crop, place
+from handvae.data.files.pictures import write_picture
+from handvae.data.readers.coco import CocoHands
 from handvae.geometry import apply_affine
+from handvae.inference.inputs import read_photo
 from handvae.noise import Noise
 from handvae.systems.srv_vae import SrvVae
 from handvae.systems.system import Prediction
 
 DOT = (131.3, 62.8)
-CIRCLE = torch.tensor([[math.cos(turn), math.sin(turn)] for turn in np.linspace(0, 2 * math.pi, 21, endpoint=False)]).float()
+CIRCLE = torch.tensor(
+    [[math.cos(turn), math.sin(turn)] for turn in np.linspace(0, 2 * math.pi, 21, endpoint=False)]
+).float()
 
 
 @pytest.fixture
@@ -44,7 +47,9 @@ def finder(build, monkeypatch):
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-@pytest.mark.parametrize("box", [None, (100.0, 40.0, 60.0, 50.0), (120.0, 20.0, 30.0, 80.0)], ids=["whole", "wide", "tall"])
+@pytest.mark.parametrize(
+    "box", [None, (100.0, 40.0, 60.0, 50.0), (120.0, 20.0, 30.0, 80.0)], ids=["whole", "wide", "tall"]
+)
 def test_a_joint_is_reported_where_it_is_in_the_picture(box, mirror, photo, finder):
     found = estimate(finder, read_photo(photo, box, Crop(32), mirror))
     assert np.abs(found.joints_px.mean(0) - DOT).max() < 0.6

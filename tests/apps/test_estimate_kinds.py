@@ -1,4 +1,5 @@
-"""`handvae estimate` of depth pictures and 2D joints: every form that is understood, what is refused, what is written."""
+"""`handvae estimate` of depth pictures and 2D joints: every form that is understood, what is refused, what is
+written."""
 
 import json
 import math
@@ -9,23 +10,31 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.depth_input import see_depth
 from handvae.apps.estimate import DEPTH_PRESET, estimate
-from handvae.apps.joints_input import read_flat_hands, see_joints
-from handvae.apps.plot_3d import plot_joints
-from handvae.data.coco import CocoHands
-from handvae.data.depth_files import from_nyu, from_rhd, from_stb, read_depth
+from handvae.data.crop import Crop, cut
+from handvae.data.files.depth import from_nyu, from_rhd, from_stb, read_depth
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop, cut
+from handvae.data.readers.coco import CocoHands
 from handvae.geometry import apply_affine
 from handvae.hand import RIGHT, HandShape, forward_kinematics, named_pose, root
+from handvae.inference.depth_input import see_depth
+from handvae.inference.joints_input import read_flat_hands, see_joints
+from handvae.inference.plot_3d import plot_joints
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.system import Prediction
 from handvae.training.checkpoint import load_model, save_model
 from handvae.training.presets import find_preset
 
-SPEC = DataSpec("drawn", 8, 32, ("image", "depth", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "intrinsics", "side"), "both")
-SMALL = CmVaeConfig(variant=1, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4)
+SPEC = DataSpec(
+    "drawn",
+    8,
+    32,
+    ("image", "depth", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "intrinsics", "side"),
+    "both",
+)
+SMALL = CmVaeConfig(
+    variant=1, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4
+)
 FOCAL, NEAR, WALL = 200.0, 500.0, 1500.0
 close = torch.testing.assert_close
 
@@ -69,7 +78,8 @@ def written(tmp_path):
 
 @pytest.fixture
 def scene(tmp_path):
-    """Writes a depth picture of a square thing at (140, 80) before a wall, mm; returns its path and the depth."""
+    """Writes a depth picture of a square thing at (140, 80) before a wall, mm; returns its path and the
+    depth."""
 
     def write(name="depth.png", pack=lambda depth: depth.astype(np.uint16)):
         depth = np.full((160, 240), WALL, np.float32)
@@ -85,7 +95,7 @@ def hands_of(folder):
     return json.loads((folder / "estimate.json").read_text())["hands"]
 
 
-# ------------------------------------------------------------------------------------------------------------------ joints
+# ---------------------------------------------------------------------------------------------- ------ joints
 
 
 def forms(joints):
@@ -101,9 +111,15 @@ def forms(joints):
     }
 
 
-@pytest.mark.parametrize("form", ["pairs", "a list of poses", "keypoints", "an estimate", "COCO", "COCO results"])
-def test_every_form_of_joints_gives_what_the_model_reads_in_them(form, handvae, models, joints, written, tiny_set, tmp_path):
-    code, _, error = handvae("estimate", written(forms(joints)[form]), "--model", models["joints"], "--out", tmp_path / "out")
+@pytest.mark.parametrize(
+    "form", ["pairs", "a list of poses", "keypoints", "an estimate", "COCO", "COCO results"]
+)
+def test_every_form_of_joints_gives_what_the_model_reads_in_them(
+    form, handvae, models, joints, written, tiny_set, tmp_path
+):
+    code, _, error = handvae(
+        "estimate", written(forms(joints)[form]), "--model", models["joints"], "--out", tmp_path / "out"
+    )
     assert code == 0, error
     (hand,) = hands_of(tmp_path / "out")
     system = load_model(models["joints"]).reader
@@ -121,7 +137,11 @@ def test_a_joint_that_is_not_known_has_no_say(unknown, models, joints, written):
         if unknown == "null":
             return [*pairs[:8], None, *pairs[9:]]
         pairs[8] = [at, at]
-        return {"keypoints": [number for joint, (x, y) in enumerate(pairs) for number in (x, y, 0 if joint == 8 else 2)]}
+        return {
+            "keypoints": [
+                number for joint, (x, y) in enumerate(pairs) for number in (x, y, 0 if joint == 8 else 2)
+            ]
+        }
 
     def reading(given):
         (hand,) = read_flat_hands(written(given))
@@ -148,7 +168,9 @@ def test_a_right_reading_lies_on_the_joints_it_was_read_from(models, written, mo
     system = load_model(models["joints"]).reader
     solid = forward_kinematics(named_pose("victory")[None], HandShape.mean()).joints
     solid = (solid - root(solid, "palm")[:, None]) / 47
-    monkeypatch.setattr(type(system), "estimate", lambda self, hands, inputs: Prediction(solid, torch.full_like(solid, 0.1)))
+    monkeypatch.setattr(
+        type(system), "estimate", lambda self, hands, inputs: Prediction(solid, torch.full_like(solid, 0.1))
+    )
     given = solid[0, :, :2] * 60 + torch.tensor([300.0, 200.0])
     path = written(given.tolist())
     (hand,) = read_flat_hands(path)
@@ -158,8 +180,15 @@ def test_a_right_reading_lies_on_the_joints_it_was_read_from(models, written, mo
 
 
 def test_the_file_says_which_hand_it_is_and_else_the_option(handvae, models, joints, written, tmp_path):
-    path = written({"annotations": [{"keypoints": joints.tolist(), "hand_side": "left"}, {"keypoints": joints.tolist()}]})
-    assert handvae("estimate", path, "--model", models["joints"], "--out", tmp_path / "out", "--side", "right")[0] == 0
+    path = written(
+        {"annotations": [{"keypoints": joints.tolist(), "hand_side": "left"}, {"keypoints": joints.tolist()}]}
+    )
+    assert (
+        handvae("estimate", path, "--model", models["joints"], "--out", tmp_path / "out", "--side", "right")[
+            0
+        ]
+        == 0
+    )
     hands = hands_of(tmp_path / "out")
     assert [hand["hand_side"] for hand in hands] == ["left", "right"]
     assert hands[0]["keypoints_3d_bone_units"] != hands[1]["keypoints_3d_bone_units"]
@@ -186,7 +215,10 @@ BAD_JOINTS = {
     "nothing": (lambda pairs: [], ["holds no hand"]),
     "no keypoints": (lambda pairs: {"joints": pairs}, ["holds no hand"]),
     "keypoints of text": (lambda pairs: {"keypoints": "many"}, ["keypoints is no list"]),
-    "a side of its own": (lambda pairs: {"keypoints": pairs, "hand_side": "middle"}, ["hand_side is 'middle'"]),
+    "a side of its own": (
+        lambda pairs: {"keypoints": pairs, "hand_side": "middle"},
+        ["hand_side is 'middle'"],
+    ),
     "the second hand": (lambda pairs: [pairs, pairs[:4]], ["hand 1", "4 joints"]),
     "no JSON": (lambda pairs: "{not json", ["Invalid JSON"]),
     "cut off": (lambda pairs: json.dumps(pairs)[:-40], ["Invalid JSON"]),
@@ -196,15 +228,19 @@ BAD_JOINTS = {
 
 
 @pytest.mark.parametrize("fault", BAD_JOINTS)
-def test_joints_with_a_fault_are_refused_before_anything_is_written(fault, refused, models, joints, written, tmp_path):
+def test_joints_with_a_fault_are_refused_before_anything_is_written(
+    fault, refused, models, joints, written, tmp_path
+):
     spoil, said = BAD_JOINTS[fault]
-    line = refused("estimate", written(spoil(joints.tolist())), "--model", models["joints"], "--out", tmp_path / "out")
+    line = refused(
+        "estimate", written(spoil(joints.tolist())), "--model", models["joints"], "--out", tmp_path / "out"
+    )
     assert all(part in line for part in said), line
     assert "keypoints.json" in line
     assert not (tmp_path / "out").exists()
 
 
-# ------------------------------------------------------------------------------------------------------------------- depth
+# ---------------------------------------------------------------------------------------------- ------- depth
 
 
 def packed(depth, low, high):
@@ -232,7 +268,9 @@ def test_each_data_sets_packing_comes_back_in_millimetres(encoding, unpack, pack
     assert np.abs(unpack(pack(depth)[..., ::-1]) - depth).max() < 0.05
 
 
-def test_a_depth_picture_without_a_model_for_it_names_the_preset_to_train(scene, refused, tiny_model, tmp_path):
+def test_a_depth_picture_without_a_model_for_it_names_the_preset_to_train(
+    scene, refused, tiny_model, tmp_path
+):
     path, _ = scene()
     line = refused("estimate", path, "--model", tiny_model, "--out", tmp_path / "out")
     assert f"train {DEPTH_PRESET} " in line
@@ -242,7 +280,12 @@ def test_a_depth_picture_without_a_model_for_it_names_the_preset_to_train(scene,
 def test_the_nearest_thing_is_cut_with_its_cube(scene):
     path, _ = scene()
     seen = see_depth(path, Crop(32, box="cube"), False, focal_px=FOCAL)
-    close(apply_affine(torch.tensor([[140.0, 80.0]]), seen.affine)[0], torch.tensor([16.0, 16.0]), atol=0.02, rtol=0)
+    close(
+        apply_affine(torch.tensor([[140.0, 80.0]]), seen.affine)[0],
+        torch.tensor([16.0, 16.0]),
+        atol=0.02,
+        rtol=0,
+    )
     assert float(seen.affine[0, 0]) == pytest.approx(32 / (300 * FOCAL / NEAR), rel=1e-3)  # 300 mm across
     (depth,) = seen.hands.need("depth")
     assert set(depth.unique().tolist()) == {0.0, NEAR}  # the wall is beyond the cube
@@ -271,7 +314,18 @@ def test_a_box_says_where_the_hand_is(scene):
 @pytest.mark.parametrize("unit", [1.0, 0.125])
 def test_depth_pictures_are_read_in_their_unit(unit, handvae, models, scene, tmp_path):
     path, _ = scene(pack=lambda depth: np.round(depth / unit).astype(np.uint16))
-    words = ("--model", models["depth"], "--focal", FOCAL, "--depth-unit-mm", unit, "--bone-mm", 40, "--out", tmp_path / "out")
+    words = (
+        "--model",
+        models["depth"],
+        "--focal",
+        FOCAL,
+        "--depth-unit-mm",
+        unit,
+        "--bone-mm",
+        40,
+        "--out",
+        tmp_path / "out",
+    )
     code, said, error = handvae("estimate", path, *words)
     assert code == 0, error
     assert "nearest to the camera" in said
@@ -281,7 +335,12 @@ def test_depth_pictures_are_read_in_their_unit(unit, handvae, models, scene, tmp
     read = system.estimate(replace(seen.hands, side=torch.tensor([RIGHT])))
     close(torch.tensor(hand["keypoints_3d_bone_units"]), read.joints[0], atol=1e-3, rtol=0)
     close(torch.tensor(hand["keypoints_3d_mm"]), 40 * read.joints[0], atol=2e-3, rtol=1e-3)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"depth.png", "depth_3d.png", "depth_hand.png", "estimate.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "depth.png",
+        "depth_3d.png",
+        "depth_hand.png",
+        "estimate.json",
+    }
 
 
 def eight_bits(depth):
@@ -317,10 +376,12 @@ def test_a_truncated_depth_picture_is_refused(kept, refused, models, scene, tmp_
     assert not (tmp_path / "out").exists()
 
 
-# ------------------------------------------------------------------------------------------------------- kinds of input
+# --------------------------------------------------------------------------------------------- kinds of input
 
 
-def test_a_model_refuses_what_it_does_not_read(refused, models, tiny_model, tiny_set, scene, joints, written, tmp_path):
+def test_a_model_refuses_what_it_does_not_read(
+    refused, models, tiny_model, tiny_set, scene, joints, written, tmp_path
+):
     photo, (depth, _), flat = tiny_set / "images" / "000.png", scene(), written(joints.tolist())
     wrong = [(photo, "joints"), (depth, "joints"), (flat, "depth"), (depth, tiny_model), (flat, tiny_model)]
     for path, name in wrong:
@@ -338,22 +399,31 @@ def test_what_shows_one_hand_is_fused(handvae, models, tiny_set, joints, written
     (hand,) = hands_of(tmp_path / "out")
     system = load_model(models["all"]).reader
     hands = cut(CocoHands(tiny_set), torch.tensor([3]), system.crop)
-    close(torch.tensor(hand["keypoints_3d_bone_units"]), system.estimate(hands, ["image", "joints_2d"]).joints[0], atol=1e-3, rtol=0)
+    close(
+        torch.tensor(hand["keypoints_3d_bone_units"]),
+        system.estimate(hands, ["image", "joints_2d"]).joints[0],
+        atol=1e-3,
+        rtol=0,
+    )
     assert hand["overlay"] == "003.png"
 
 
 def test_two_hands_are_not_fused(refused, models, joints, written, tmp_path):
     first, second = written(joints.tolist()), written(joints.tolist(), "second.json")
-    line = refused("estimate", first, second, "--model", models["all"], "--together", "--out", tmp_path / "out")
+    line = refused(
+        "estimate", first, second, "--model", models["all"], "--together", "--out", tmp_path / "out"
+    )
     assert "several hands" in line
 
 
-# ------------------------------------------------------------------------------------------------------------------- plots
+# ---------------------------------------------------------------------------------------------- ------- plots
 
 
 def test_the_plot_shows_every_finger_and_wider_bars_for_a_wider_spread():
     joints = forward_kinematics(named_pose("open"), HandShape.mean()).joints.numpy() / 47
-    narrow, wide = (plot_joints(joints, np.full((21, 3), spread, np.float32), "bone units") for spread in (0.001, 0.4))
+    narrow, wide = (
+        plot_joints(joints, np.full((21, 3), spread, np.float32), "bone units") for spread in (0.001, 0.4)
+    )
     assert narrow.shape == wide.shape == (500, 1000, 3)
 
     def inked(picture):

@@ -49,7 +49,11 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.asked += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "poster", "xlink:href"}]
+        self.asked += [
+            value or ""
+            for name, value in attrs
+            if name in {"src", "href", "srcset", "data", "poster", "xlink:href"}
+        ]
         self.styles += [value or "" for name, value in attrs if name == "style"]
 
 
@@ -77,7 +81,9 @@ def test_evaluate_compares_modelled_with_true_variance(evaluate, tiny_model, tin
     assert values["tangent_8_variance_map_correlation"] > values["tangent_1_variance_map_correlation"] > 0
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_shows_every_number_with_its_protocol(evaluate, tiny_model, tiny_set):
+def test_the_page_loads_nothing_from_elsewhere_and_shows_every_number_with_its_protocol(
+    evaluate, tiny_model, tiny_set
+):
     _, content, text = evaluate(tiny_model, tiny_set, "--metrics", "pose,picture,spread")
     page = Page(text)
     assert page.asked  # pictures are there ...
@@ -94,13 +100,18 @@ def test_the_page_loads_nothing_from_elsewhere_and_shows_every_number_with_its_p
 
 def test_the_pictures_in_the_page_are_whole_and_not_blank(evaluate, tiny_model, tiny_set):
     _, _, text = evaluate(tiny_model, tiny_set, "--metrics", "pose")
-    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))) for url in Page(text).asked]
+    pictures = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))) for url in Page(text).asked
+    ]
     assert len(pictures) == 3  # worst, best, sheet
     assert all(picture.std() > 5 for picture in pictures)
 
 
 def test_the_same_seed_gives_the_same_page(evaluate, tiny_model, tiny_set):
-    first, second = evaluate(tiny_model, tiny_set, "--metrics", "pose"), evaluate(tiny_model, tiny_set, "--metrics", "pose")
+    first, second = (
+        evaluate(tiny_model, tiny_set, "--metrics", "pose"),
+        evaluate(tiny_model, tiny_set, "--metrics", "pose"),
+    )
     assert first == second
     assert evaluate(tiny_model, tiny_set, "--metrics", "pose", "--seed", "1")[1] != first[1]
 
@@ -140,7 +151,9 @@ def test_a_model_without_a_data_set_says_what_is_missing(refused, tiny_model):
 @pytest.fixture
 def solid_model(build, tmp_path):
     """A model of 3D poses."""
-    config = SrvVaeConfig(pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8))
+    config = SrvVaeConfig(
+        pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8)
+    )
     save_model(tmp_path / "solid.safetensors", build(config))
     return tmp_path / "solid.safetensors"
 
@@ -166,7 +179,17 @@ def test_published_curves_stand_beside_those_of_a_3d_model(evaluate, solid_model
 def test_a_file_of_other_curves_is_refused(content, words, refused, solid_model, tiny_set, tmp_path):
     curves = tmp_path / "curves.json"
     curves.write_text(content)
-    line = refused("evaluate", solid_model, tiny_set, "--metrics", "pose", "--curves", curves, "--report", tmp_path / "report")
+    line = refused(
+        "evaluate",
+        solid_model,
+        tiny_set,
+        "--metrics",
+        "pose",
+        "--curves",
+        curves,
+        "--report",
+        tmp_path / "report",
+    )
     assert str(curves) in line
     assert words in line
     assert not (tmp_path / "report").exists()
@@ -187,7 +210,12 @@ def test_another_program_reads_the_pictures(evaluate, tiny_model, tiny_set, tmp_
         "print(json.dumps({n: [[16.0, 16.0]] * 21 if i % 2 else None for i, n in enumerate(names)}))\n"
     )
     _, content, text = evaluate(
-        tiny_model, tiny_set, "--metrics", "consistency,leakage", "--detector-command", f"{sys.executable} {script}"
+        tiny_model,
+        tiny_set,
+        "--metrics",
+        "consistency,leakage",
+        "--detector-command",
+        f"{sys.executable} {script}",
     )
     values = {m["name"]: m["value"] for m in content["models"][0]["measures"]}
     assert values["consistency_random_found"] == values["consistency_real_found"] == 50

@@ -11,8 +11,8 @@ import torch
 
 from handvae.apps import export_graphs
 from handvae.apps.cli import main
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.view import Crop
 from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
@@ -52,7 +52,10 @@ def run_pt2(path: Path, *inputs: torch.Tensor):
 
 def run_onnx(path: Path, **inputs: torch.Tensor) -> list[torch.Tensor]:
     session = pytest.importorskip("onnxruntime").InferenceSession(path)
-    return [torch.as_tensor(value) for value in session.run(None, {name: value.numpy() for name, value in inputs.items()})]
+    return [
+        torch.as_tensor(value)
+        for value in session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    ]
 
 
 def test_a_generators_files_read_and_make_what_the_model_does(files, tiny_model):
@@ -71,7 +74,10 @@ def lifter(tmp_path) -> Path:
     """A cm-VAE that reads 2D joints, is told the side, and draws samples for the spread."""
     spec = DataSpec("any", 1, 32, ("joints_2d", "joints_3d", "joint_valid", "side"), "both")
     torch.manual_seed(0)
-    save_model(tmp_path / "lifter.safetensors", CmVae(CmVaeConfig(variant=1, input="2d", latent_dims=6, hidden=32), spec, Crop(32)))
+    save_model(
+        tmp_path / "lifter.safetensors",
+        CmVae(CmVaeConfig(variant=1, input="2d", latent_dims=6, hidden=32), spec, Crop(32)),
+    )
     return tmp_path / "lifter.safetensors"
 
 
@@ -91,10 +97,15 @@ def test_a_model_has_a_part_for_each_of_its_inputs():
     parts = {part.name: part for part in export_graphs.parts_of(CmVae(config, spec, Crop(32)).eval(), 2)}
     assert set(parts) == {"read_image", "read_depth", "read_joints_2d"}
     assert list(parts["read_joints_2d"].inputs) == ["joints_2d", "known", "side"]
-    assert all([tuple(answer.shape) for answer in part.module(*part.example)] == [(2, 21, 3)] * 2 for part in parts.values())
+    assert all(
+        [tuple(answer.shape) for answer in part.module(*part.example)] == [(2, 21, 3)] * 2
+        for part in parts.values()
+    )
 
 
-def test_an_onnx_file_makes_the_models_pictures_from_the_appearances_written_beside_it(onnx_files, tiny_model):
+def test_an_onnx_file_makes_the_models_pictures_from_the_appearances_written_beside_it(
+    onnx_files, tiny_model
+):
     system = load_model(tiny_model).generator
     about = json.loads((onnx_files / "export.json").read_text())
     joints, looks = Noise(6).uniform(1, 21, 2, low=-1), torch.tensor(about["random_appearances"][:1])
@@ -107,16 +118,24 @@ def test_the_description_names_files_shapes_and_units(files):
     about = json.loads((files / "export.json").read_text())
     assert set(about["files"]) == {"read_image.pt2", "read_appearance.pt2", "synthesize.pt2"}
     reading = about["files"]["read_image.pt2"]
-    assert reading["inputs"]["image"] == {"shape": [2, 3, 32, 32], "type": "float32", "is": "RGB crops in [0, 1]"}
+    assert reading["inputs"]["image"] == {
+        "shape": [2, 3, 32, 32],
+        "type": "float32",
+        "is": "RGB crops in [0, 1]",
+    }
     assert "crop units" in reading["outputs"]["joints"]
     assert reading["largest_difference"] < 1e-4
     assert about["crop"]["margin"] == 1.35
     assert about["joint_names"][0] == "wrist"
 
 
-def test_a_file_that_answers_otherwise_is_refused_and_nothing_is_left(refused, tiny_model, tmp_path, monkeypatch):
+def test_a_file_that_answers_otherwise_is_refused_and_nothing_is_left(
+    refused, tiny_model, tmp_path, monkeypatch
+):
     honest = export_graphs._as_pt2
-    monkeypatch.setattr(export_graphs, "_as_pt2", lambda *given: tuple(value + 0.01 for value in honest(*given)))
+    monkeypatch.setattr(
+        export_graphs, "_as_pt2", lambda *given: tuple(value + 0.01 for value in honest(*given))
+    )
     line = refused("export", tiny_model, "--to", "pt2", "--out", tmp_path / "out")
     assert "read_image.pt2" in line
     assert "0.01 apart" in line
@@ -125,7 +144,9 @@ def test_a_file_that_answers_otherwise_is_refused_and_nothing_is_left(refused, t
 
 @pytest.mark.parametrize("batch", ["0", "-1", "many"])
 def test_a_batch_that_is_none_is_refused(batch, refused, tiny_model, tmp_path):
-    assert "--batch" in refused("export", tiny_model, "--to", "pt2", "--out", tmp_path / "out", "--batch", batch)
+    assert "--batch" in refused(
+        "export", tiny_model, "--to", "pt2", "--out", tmp_path / "out", "--batch", batch
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -146,7 +167,9 @@ def test_onnx_without_its_packages_says_how_to_get_them(missing, refused, tiny_m
 
 def test_the_program_of_the_page_makes_a_picture(onnx_files, project, monkeypatch):
     monkeypatch.chdir(onnx_files)
-    (block,) = re.findall(r"```python\n(.*?)```", (project / "docs" / "export.md").read_text(), flags=re.DOTALL)
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (project / "docs" / "export.md").read_text(), flags=re.DOTALL
+    )
     names: dict[str, object] = {}
     exec(compile(block, "docs/export.md", "exec"), names)
     picture = names["picture"]

@@ -1,4 +1,5 @@
-"""`handvae evaluate --keep-spread`: a spread is fitted once, kept with the model, and told by every command from then on."""
+"""`handvae evaluate --keep-spread`: a spread is fitted once, kept with the model, and told by every command
+from then on."""
 
 import json
 from dataclasses import replace
@@ -8,9 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from handvae.data.coco import CocoHands
+from handvae.data.crop import Crop, cut
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop, cut
+from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
 from handvae.evaluation.reading import read
 from handvae.evaluation.spread import ONE_SIGMA, coverage
@@ -22,7 +23,14 @@ from handvae.training.checkpoint import WEIGHTS, keep_spread_scales, load_model,
 
 SPEC = DataSpec("drawn", 48, 32, ("image", "joints_2d", "joints_3d", "joint_valid", "side"), "right")
 SMALL = CmVaeConfig(
-    variant=1, latent_dims=6, trunk_width=8, hidden=32, norm="group", posterior_samples=4, stem="half", more_pairs=("2d-3d",)
+    variant=1,
+    latent_dims=6,
+    trunk_width=8,
+    hidden=32,
+    norm="group",
+    posterior_samples=4,
+    stem="half",
+    more_pairs=("2d-3d",),
 )
 close = torch.testing.assert_close
 
@@ -31,7 +39,9 @@ close = torch.testing.assert_close
 def both(tmp_path):
     """An untrained model that reads pictures, 2D joints, or both together."""
     torch.manual_seed(0)
-    save_model(tmp_path / "both.safetensors", CmVae(SMALL, SPEC, Crop(32)), preset="drawn", dtype=torch.float16)
+    save_model(
+        tmp_path / "both.safetensors", CmVae(SMALL, SPEC, Crop(32)), preset="drawn", dtype=torch.float16
+    )
     return tmp_path / "both.safetensors"
 
 
@@ -43,9 +53,12 @@ def hands(tiny_set):
 
 @pytest.fixture
 def kept(both, tiny_set, handvae):
-    """The same model after its spread was fitted on the drawn hands; what was said, and what its file held before."""
+    """The same model after its spread was fitted on the drawn hands; what was said, and what its file held
+    before."""
     before = load_file(both)
-    code, said, error = handvae("evaluate", both, tiny_set, "--split", "None", "--metrics", "spread", "--keep-spread")
+    code, said, error = handvae(
+        "evaluate", both, tiny_set, "--split", "None", "--metrics", "spread", "--keep-spread"
+    )
     assert code == 0, error
     return both, said, before
 
@@ -62,14 +75,16 @@ def told(handvae, tmp_path, *words):
     return hand
 
 
-# ---------------------------------------------------------------------------------------------------------------- what is kept
+# ------------------------------------------------------------------------------------------ ---- what is kept
 
 
 def test_what_was_fitted_is_read_again_and_the_weights_are_the_same_bits(kept, hands):
     path, said, before = kept
     after = load_file(path)
     assert after.keys() == before.keys()
-    assert all(torch.equal(value, after[name]) and value.dtype == after[name].dtype for name, value in before.items())
+    assert all(
+        torch.equal(value, after[name]) and value.dtype == after[name].dtype for name, value in before.items()
+    )
     model = load_model(path)
     scales = model.reader.spread_scales
     assert scales.keys() == {"image", "joints_2d", "image+joints_2d"}
@@ -94,14 +109,19 @@ def test_a_run_folders_model_keeps_it(both, tiny_set, handvae):
     folder = both.parent / "run"
     folder.mkdir()
     both.rename(folder / "model.safetensors")
-    assert handvae("evaluate", folder, tiny_set, "--split", "None", "--metrics", "spread", "--keep-spread")[0] == 0
+    assert (
+        handvae("evaluate", folder, tiny_set, "--split", "None", "--metrics", "spread", "--keep-spread")[0]
+        == 0
+    )
     assert header(folder / "model.safetensors")["spread_scales"]
 
 
 def test_a_second_fit_is_of_the_claims_and_not_of_the_calibrated_spread(kept, tiny_set, handvae):
     path, _, _ = kept
     once = header(path)
-    assert handvae("evaluate", path, tiny_set, "--split", "None", "--metrics", "spread", "--keep-spread")[0] == 0
+    assert (
+        handvae("evaluate", path, tiny_set, "--split", "None", "--metrics", "spread", "--keep-spread")[0] == 0
+    )
     assert header(path) == once
 
 
@@ -116,17 +136,22 @@ def test_a_model_saved_again_keeps_its_scale_and_other_weights_do_not(kept, tmp_
 def test_a_new_scale_replaces_all_old_ones(kept):
     model = load_model(kept[0])
     keep_spread_scales(model, {"image": SpreadScale((1.0,) * 3, (0.5,) * 3, "others")})
-    assert load_model(kept[0]).reader.spread_scales == {"image": SpreadScale((1.0,) * 3, (0.5,) * 3, "others")}
+    assert load_model(kept[0]).reader.spread_scales == {
+        "image": SpreadScale((1.0,) * 3, (0.5,) * 3, "others")
+    }
 
 
-# -------------------------------------------------------------------------------------------------------------- where it is told
+# ---------------------------------------------------------------------------------------- -- where it is told
 
 
 @pytest.fixture
 def marked(both):
-    """The model with scales that are easily told apart: a floor of 1, 2 or 3 bones and nothing of the claim."""
+    """The model with scales that are easily told apart: a floor of 1, 2 or 3 bones and nothing of the
+    claim."""
     floors = {"image": 1.0, "joints_2d": 2.0, "image+joints_2d": 3.0}
-    scales = {name: SpreadScale((0.0,) * 3, (floor,) * 3, f"hands of {name}") for name, floor in floors.items()}
+    scales = {
+        name: SpreadScale((0.0,) * 3, (floor,) * 3, f"hands of {name}") for name, floor in floors.items()
+    }
     keep_spread_scales(load_model(both), scales)
     return both
 
@@ -159,7 +184,9 @@ def test_a_scale_is_applied_once(both, hands):
     keep_spread_scales(load_model(both), {"image": SpreadScale((2.0, 3.0, 4.0), (0.1,) * 3, "hands")})
     model = load_model(both).reader
     batch = cut(hands, torch.arange(48), model.crop)
-    expected = ((model.predict(batch.need("image")[0]).spread * torch.tensor([2.0, 3.0, 4.0])).square() + 0.01).sqrt()
+    expected = (
+        (model.predict(batch.need("image")[0]).spread * torch.tensor([2.0, 3.0, 4.0])).square() + 0.01
+    ).sqrt()
     close(model.estimate(batch).spread, expected)
     close(model.estimate(batch, ["image"]).spread, expected)
     reading = read(model, hands)
@@ -183,7 +210,8 @@ def test_a_2d_models_spread_is_scaled_in_the_unit_of_the_picture(tiny_set, handv
 
 
 def test_the_joint_that_others_are_relative_to_is_left_as_claimed_and_has_no_say(hands):
-    """Its label is 0 whatever the hand does; a model that read nonsense there would else be told to be unsure of all joints."""
+    """Its label is 0 whatever the hand does; a model that read nonsense there would else be told to be unsure
+    of all joints."""
     torch.manual_seed(0)
     model = CmVae(replace(SMALL, root="wrist"), SPEC, Crop(32)).eval().requires_grad_(False)
     fitted = {name: found.scale for name, found in fit_spread_scales(model, hands, "drawn").items()}
@@ -201,12 +229,17 @@ def test_the_joint_that_others_are_relative_to_is_left_as_claimed_and_has_no_say
 def test_lifted_joints_are_told_with_the_lifting_models_scale(tiny_set, handvae, tmp_path):
     hand = told(handvae, tmp_path, tiny_set / "images" / "001.png")
     scale = load_model("lifting").reader.spread_scales["joints_2d"]
-    assert hand["spread_3d_is"] == f"standard deviation, calibrated on {scale.fitted_on}; what the 2D joints are unsure of is added"
-    assert torch.tensor(hand["spread_3d_bone_units"]).amin(0).tolist() >= [0.99 * floor for floor in scale.floor]
+    assert (
+        hand["spread_3d_is"]
+        == f"standard deviation, calibrated on {scale.fitted_on}; what the 2D joints are unsure of is added"
+    )
+    assert torch.tensor(hand["spread_3d_bone_units"]).amin(0).tolist() >= [
+        0.99 * floor for floor in scale.floor
+    ]
     assert hand["spread_is"] == "standard deviation claimed by the model, not calibrated"
 
 
-# -------------------------------------------------------------------------------------------------------------- what is refused
+# ----------------------------------------------------------------------------------------- -- what is refused
 
 
 def test_a_fit_that_fails_leaves_the_file(both, tiny_set, small_set, refused, tmp_path):
@@ -232,7 +265,9 @@ def test_a_disk_that_is_full_leaves_the_file(both, tiny_set, refused, monkeypatc
     assert [one.name for one in both.parent.iterdir()] == [both.name]
 
 
-def test_a_file_that_may_not_be_written_is_refused_before_anything_is_read(both, tiny_set, refused, monkeypatch):
+def test_a_file_that_may_not_be_written_is_refused_before_anything_is_read(
+    both, tiny_set, refused, monkeypatch
+):
     monkeypatch.setattr("handvae.apps.evaluate.os.access", lambda path, how: False)
     monkeypatch.setattr("handvae.apps.evaluate.read", lambda *_: pytest.fail("was read"))
     assert "may not be written" in refused("evaluate", both, tiny_set, "--split", "None", "--keep-spread")
@@ -243,7 +278,12 @@ def test_a_shipped_model_stays_as_it_is(named, tiny_set, refused, tmp_path):
     shipped = WEIGHTS / "detector-64.safetensors"
     (tmp_path / "link.safetensors").symlink_to(shipped)
     before = shipped.read_bytes()
-    line = refused("evaluate", "detector-64" if named == "by name" else tmp_path / "link.safetensors", tiny_set, "--keep-spread")
+    line = refused(
+        "evaluate",
+        "detector-64" if named == "by name" else tmp_path / "link.safetensors",
+        tiny_set,
+        "--keep-spread",
+    )
     assert "copy" in line
     assert shipped.read_bytes() == before
 
@@ -254,7 +294,9 @@ def test_a_model_that_claims_no_spread_is_refused(tiny_set, refused, tmp_path):
     system.decoders["3d"][0][-1].weight.zero_()  # whatever z is, the same hand
     path = tmp_path / "certain.safetensors"
     save_model(path, system)
-    assert "claims no spread" in refused("evaluate", path, tiny_set, "--split", "None", "--metrics", "spread", "--keep-spread")
+    assert "claims no spread" in refused(
+        "evaluate", path, tiny_set, "--split", "None", "--metrics", "spread", "--keep-spread"
+    )
     assert header(path)["spread_scales"] == {}
 
 

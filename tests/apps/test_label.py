@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data import labelling
-from handvae.data.coco import CocoHands
-from handvae.data.pictures import read_picture
+from handvae.data.files.pictures import read_picture
+from handvae.data.labelling import label as labelling
+from handvae.data.readers.coco import CocoHands
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,9 @@ def photos(tiny_set, tmp_path):
     return tmp_path / "photos"
 
 
-def test_photos_become_a_set_with_spread_a_sheet_and_a_list_of_what_is_left_out(handvae, photos, tiny_model, tmp_path):
+def test_photos_become_a_set_with_spread_a_sheet_and_a_list_of_what_is_left_out(
+    handvae, photos, tiny_model, tmp_path
+):
     words = ("data", "label", photos, "--out", tmp_path / "set", "--model", tiny_model, "--most-spread", "9")
     code, said, error = handvae(*words)
     assert code == 0, error
@@ -40,7 +42,9 @@ def test_photos_become_a_set_with_spread_a_sheet_and_a_list_of_what_is_left_out(
     assert float(labels.joint_spread.min()) > 0
     assert json.loads(data.provenance_of(2))["file"] == "002.png"
     assert np.array_equal(data.picture(2), read_picture(photos / "002.png"))
-    assert (tmp_path / "set" / "left_out.txt").read_text() == "broken.jpg\tunreadable: is not a picture that can be read\n"
+    assert (
+        tmp_path / "set" / "left_out.txt"
+    ).read_text() == "broken.jpg\tunreadable: is not a picture that can be read\n"
     assert read_picture(tmp_path / "set" / "review.png").shape[0] == 160
 
 
@@ -59,18 +63,35 @@ def test_the_other_hand_is_read_through_a_mirror(handvae, photos, tiny_model, tm
 
 
 def test_pictures_without_a_sure_label_leave_no_set(refused, photos, tiny_model, tmp_path):
-    line = refused("data", "label", photos, "--out", tmp_path / "set", "--model", tiny_model, "--most-spread", "1e-6")
+    line = refused(
+        "data", "label", photos, "--out", tmp_path / "set", "--model", tiny_model, "--most-spread", "1e-6"
+    )
     assert "no picture gave a label, such as 000.png: unsure" in line
     assert not (tmp_path / "set").exists()
 
 
 def test_mediapipe_that_is_not_there_is_a_users_error(refused, photos, tmp_path):
-    line = refused("data", "label", photos, "--out", tmp_path / "set", "--labeller", "mediapipe", "--python", tmp_path / "python")
+    line = refused(
+        "data",
+        "label",
+        photos,
+        "--out",
+        tmp_path / "set",
+        "--labeller",
+        "mediapipe",
+        "--python",
+        tmp_path / "python",
+    )
     assert "pip install mediapipe" in line
 
 
 def test_what_label_writes_is_a_set_that_check_accepts(handvae, photos, tiny_model, tmp_path):
-    assert handvae("data", "label", photos, "--out", tmp_path / "set", "--model", tiny_model, "--most-spread", "9")[0] == 0
+    assert (
+        handvae(
+            "data", "label", photos, "--out", tmp_path / "set", "--model", tiny_model, "--most-spread", "9"
+        )[0]
+        == 0
+    )
     code, said, error = handvae("data", "check", tmp_path / "set")
     assert (code, "no fault" in said) == (0, True), error
 
@@ -87,6 +108,8 @@ def test_check_names_what_is_odd_and_still_ends_well(handvae, small_set):
 
 
 def test_check_reads_every_layout(handvae, tiny_set, tmp_path):
-    assert handvae("data", "convert", tiny_set, tmp_path / "set", "--format", "parquet", "--limit", "4")[0] == 0
+    assert (
+        handvae("data", "convert", tiny_set, tmp_path / "set", "--format", "parquet", "--limit", "4")[0] == 0
+    )
     code, said, _ = handvae("data", "check", tmp_path / "set")
     assert (code, "no fault" in said) == (0, True)

@@ -1,4 +1,5 @@
-"""`handvae estimate` with the shipped models: 2D joints read in photos, lifted to 3D, and files of joints without a model's name."""
+"""`handvae estimate` with the shipped models: 2D joints read in photos, lifted to 3D, and files of joints
+without a model's name."""
 
 import json
 from dataclasses import replace
@@ -8,15 +9,16 @@ import pytest
 import torch
 
 from handvae.apps.estimate import estimate, lifted
-from handvae.apps.inputs import read_photo
-from handvae.apps.joints_input import FlatHand, see_joints
 from handvae.hand import HandShape, forward_kinematics, named_pose, scale_bone
+from handvae.inference.inputs import read_photo
+from handvae.inference.joints_input import FlatHand, see_joints
 from handvae.training.checkpoint import load_model
 
 
 @pytest.fixture(params=["victory", "point", "relaxed"])
 def hand(request, tmp_path):
-    """A file of the 2D joints of a right hand, its palm towards a far camera; the joints in space, mm from the palm; its scale bone."""
+    """A file of the 2D joints of a right hand, its palm towards a far camera; the joints in space, mm from
+    the palm; its scale bone."""
     joints = forward_kinematics(named_pose(request.param), HandShape.mean()).joints
     along, across, up = joints.double().numpy().T
     solid = np.stack([across, -along, up], 1)  # x right, y down, z away from the camera
@@ -59,19 +61,32 @@ def test_what_the_2d_joints_are_unsure_of_widens_the_3d_spread_and_moves_no_join
     """A finger read without doubt beside one that may lie anywhere: the second one is the less sure."""
     detector, lifter = (load_model(name).reader for name in ("detector-64", "lifting"))
     found = estimate(detector, read_photo(tiny_set / "images" / "001.png", None, detector.crop, False))
-    known, vague = replace(found, spread_px=np.zeros(21, np.float32)), replace(found, spread_px=np.zeros(21, np.float32))
+    known, vague = (
+        replace(found, spread_px=np.zeros(21, np.float32)),
+        replace(found, spread_px=np.zeros(21, np.float32)),
+    )
     vague.spread_px[17:] = 8.0
     sure, unsure = (lifted(one, lifter, "right") for one in (known, vague))
     alone = estimate(
         lifter,
-        see_joints(found.photo.path, FlatHand(torch.from_numpy(found.joints_px), torch.ones(21).bool(), "right"), None, lifter.crop, False),
+        see_joints(
+            found.photo.path,
+            FlatHand(torch.from_numpy(found.joints_px), torch.ones(21).bool(), "right"),
+            None,
+            lifter.crop,
+            False,
+        ),
     )
     assert np.allclose(sure.spread_bones, alone.spread_bones, atol=1e-6)
     assert np.allclose(sure.joints_bones, unsure.joints_bones)
     wider = unsure.spread_bones / sure.spread_bones
     assert wider.min() >= 1
-    assert wider[17:, 0].mean() > 1.5 * wider[5:9, 0].mean()  # across; the crop, and so depth, is every joint's
-    assert np.array_equal(lifted(vague, lifter, "right").spread_bones, unsure.spread_bones)  # the same draws each time
+    assert (
+        wider[17:, 0].mean() > 1.5 * wider[5:9, 0].mean()
+    )  # across; the crop, and so depth, is every joint's
+    assert np.array_equal(
+        lifted(vague, lifter, "right").spread_bones, unsure.spread_bones
+    )  # the same draws each time
 
 
 def test_a_left_hand_is_lifted_as_the_mirrored_right_one(hand, handvae, tmp_path):
@@ -80,16 +95,23 @@ def test_a_left_hand_is_lifted_as_the_mirrored_right_one(hand, handvae, tmp_path
     mirrored.write_text(json.dumps([[600 - x, y] for x, y in json.loads(path.read_text())]))
     for name, side in ((path, "right"), (mirrored, "left")):
         assert handvae("estimate", name, "--side", side, "--out", tmp_path / side)[0] == 0
-    right, left = (np.array(hands_of(tmp_path / side)["hands"][0]["keypoints_3d_bone_units"]) for side in ("right", "left"))
+    right, left = (
+        np.array(hands_of(tmp_path / side)["hands"][0]["keypoints_3d_bone_units"])
+        for side in ("right", "left")
+    )
     assert np.abs(left * [-1, 1, 1] - right).mean() < 0.25 * np.abs(right).mean()
 
 
-def test_the_shipped_cm_vae_reads_photos_and_joints_each_alone_and_together(hand, tiny_set, handvae, tmp_path):
+def test_the_shipped_cm_vae_reads_photos_and_joints_each_alone_and_together(
+    hand, tiny_set, handvae, tmp_path
+):
     path, solid, bone = hand
     photo = tiny_set / "images" / "001.png"
     read, said = {}, {}
     for name, files in (("photo", [photo]), ("joints", [path]), ("both", [photo, path, "--together"])):
-        code, _, error = handvae("estimate", *files, "--model", "cmvae-64", "--bone-mm", bone, "--out", tmp_path / name)
+        code, _, error = handvae(
+            "estimate", *files, "--model", "cmvae-64", "--bone-mm", bone, "--out", tmp_path / name
+        )
         assert code == 0, error
         (found,) = hands_of(tmp_path / name)["hands"]
         assert (tmp_path / name / found["plot_3d"]).is_file()
@@ -106,7 +128,9 @@ def test_the_shipped_cm_vae_reads_photos_and_joints_each_alone_and_together(hand
     )  # the posterior of joints is the sharper
 
 
-def test_the_shipped_da_vae_gives_joints_a_calibrated_spread_the_surface_and_a_fitted_hand(tiny_set, handvae, tmp_path):
+def test_the_shipped_da_vae_gives_joints_a_calibrated_spread_the_surface_and_a_fitted_hand(
+    tiny_set, handvae, tmp_path
+):
     photo = tiny_set / "images" / "001.png"
     code, _, error = handvae("estimate", photo, "--model", "davae-64", "--out", tmp_path / "out")
     assert code == 0, error
@@ -118,6 +142,8 @@ def test_the_shipped_da_vae_gives_joints_a_calibrated_spread_the_surface_and_a_f
     body = (tmp_path / "out" / found["cloud"]).read_bytes().split(b"end_header\n", 1)[1]
     cloud = np.frombuffer(body, "<f4").reshape(1024, 3)
     near = np.linalg.norm(cloud[:, None] - joints, axis=2).min(1)
-    assert near.mean() < 1.0  # bones: the surface lies about the joints, even of a drawn hand, which it has never seen
+    assert (
+        near.mean() < 1.0
+    )  # bones: the surface lies about the joints, even of a drawn hand, which it has never seen
     assert (tmp_path / "out" / found["fitted_hand"]).is_file()
     assert found["fitted_error_mm"] < 15

@@ -7,17 +7,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from handvae.apps.inputs import read_look
-from handvae.data.pictures import read_picture
+from handvae.data.files.pictures import read_picture
+from handvae.inference.inputs import read_look
+from handvae.training.appearances import NamedLook, write_looks
 from handvae.training.checkpoint import load_model
-from handvae.training.looks import NamedLook, write_looks
 
 
 @pytest.fixture
 def model(tiny_model: Path, tmp_path: Path) -> Path:
     """The tiny model with two named appearances."""
     path = Path(shutil.copy(tiny_model, tmp_path / "m.safetensors"))
-    write_looks(path, {"one": NamedLook(torch.tensor([2.0, 0, 0, 0]), ""), "two": NamedLook(torch.tensor([0, -2.0, 1, 0]), "")})
+    write_looks(
+        path,
+        {
+            "one": NamedLook(torch.tensor([2.0, 0, 0, 0]), ""),
+            "two": NamedLook(torch.tensor([0, -2.0, 1, 0]), ""),
+        },
+    )
     return path
 
 
@@ -34,11 +40,15 @@ def run(handvae, model):
 def test_a_name_gives_its_looks_to_all_pictures(run, tmp_path):
     for name in ("one", "two"):
         run("synthesize", "--pose", "open", "-n", 2, "--appearance", name, "--out", tmp_path / name)
-    pictures = [read_picture(tmp_path / name / "images" / f"00000{n}.png") for name in ("one", "two") for n in (1, 2)]
+    pictures = [
+        read_picture(tmp_path / name / "images" / f"00000{n}.png") for name in ("one", "two") for n in (1, 2)
+    ]
     assert (pictures[0] == pictures[1]).all()
     assert (pictures[2] == pictures[3]).all()
     assert (pictures[0] != pictures[2]).any()
-    noted = json.loads((tmp_path / "two" / "annotations.json").read_text())["images"][0]["provenance"]["appearance"]
+    noted = json.loads((tmp_path / "two" / "annotations.json").read_text())["images"][0]["provenance"][
+        "appearance"
+    ]
     assert noted == "two"
 
 
@@ -71,7 +81,11 @@ def test_transfer_takes_a_name_or_the_mean_of_a_folder_as_one_row(run, tiny_set,
     for name in ("001.png", "020.png"):
         shutil.copy(tiny_set / "images" / name, tmp_path / "photos" / name)
     heights = []
-    for name, words in (("name", ["one"]), ("mean", [tmp_path / "photos", "--mean"]), ("each", [tmp_path / "photos"])):
+    for name, words in (
+        ("name", ["one"]),
+        ("mean", [tmp_path / "photos", "--mean"]),
+        ("each", [tmp_path / "photos"]),
+    ):
         run("transfer", words[0], "open", *words[1:], "--out", tmp_path / f"{name}.png")
         heights.append(read_picture(tmp_path / f"{name}.png").shape[0])
     assert heights[0] == heights[1] < heights[2]
@@ -89,5 +103,15 @@ def test_an_unknown_name_lists_the_named_ones(refused, model, tmp_path):
 
 
 def test_a_model_without_names_says_so(refused, tiny_model, tmp_path):
-    line = refused("synthesize", "--pose", "open", "--appearance", "library", "--model", tiny_model, "--out", tmp_path / "out")
+    line = refused(
+        "synthesize",
+        "--pose",
+        "open",
+        "--appearance",
+        "library",
+        "--model",
+        tiny_model,
+        "--out",
+        tmp_path / "out",
+    )
     assert "no named appearances" in line

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from handvae.data import labelling
-from handvae.data.source import open_data
+from handvae.data.labelling import label as labelling
+from handvae.data.open import open_data
 from handvae.training.checkpoint import load_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_photos.md"
@@ -22,7 +22,9 @@ def commands() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in block[1].splitlines()]
 
 
-def test_the_three_commands_label_check_and_train(handvae, commands, tiny_set, tiny_model, tiny_flags, tmp_path, monkeypatch):
+def test_the_three_commands_label_check_and_train(
+    handvae, commands, tiny_set, tiny_model, tiny_flags, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(labelling, "SAME_HAND", 99.0)  # a model without training disagrees with itself
     Path("my_photos").mkdir()
@@ -37,7 +39,17 @@ def test_the_three_commands_label_check_and_train(handvae, commands, tiny_set, t
     code, said, error = handvae(*check)
     assert code == 0, error
     assert "no fault" in said
-    first = ["train", "photos-64", "--data.root", tiny_set, "--out", "first", *tiny_flags, "--train.steps", "1"]
+    first = [
+        "train",
+        "photos-64",
+        "--data.root",
+        tiny_set,
+        "--out",
+        "first",
+        *tiny_flags,
+        "--train.steps",
+        "1",
+    ]
     assert handvae(*first)[0] == 0
     train[train.index("--init") + 1] = "first"
     code, said, error = handvae(*train, *tiny_flags, "--train.steps", "2")

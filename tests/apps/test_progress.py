@@ -26,7 +26,9 @@ def test_counted_items_are_the_items_and_an_unknown_total_is_left_out(capfd, mon
 
 def test_a_terminal_sees_a_bar_on_standard_error_and_no_lines(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(module, "Console", lambda stderr: Console(stderr=stderr, force_terminal=True, width=80))
+    monkeypatch.setattr(
+        module, "Console", lambda stderr: Console(stderr=stderr, force_terminal=True, width=80)
+    )
     assert list(counted(range(3), "pictures", 3)) == [0, 1, 2]
     said = capsys.readouterr()
     assert "3/3" in said.err
@@ -44,8 +46,14 @@ def test_a_terminal_sees_a_bar_on_standard_error_and_no_lines(capsys, monkeypatc
         ("data label PICTURES --model MODEL --most-spread 100 --out OUT", "40 pictures"),
     ],
 )
-def test_long_commands_say_how_far_they_are(command, line, handvae, tiny_set, tiny_model, tmp_path, monkeypatch):
-    for name in ("handvae.apps.progress.EVERY", "handvae.apps.data_check.EVERY", "handvae.apps.evaluate.EVERY"):
+def test_long_commands_say_how_far_they_are(
+    command, line, handvae, tiny_set, tiny_model, tmp_path, monkeypatch
+):
+    for name in (
+        "handvae.apps.progress.EVERY",
+        "handvae.apps.data_check.EVERY",
+        "handvae.apps.evaluate.EVERY",
+    ):
         monkeypatch.setattr(name, 20)
     words = {"SET": tiny_set, "OUT": tmp_path / "out", "MODEL": tiny_model, "PICTURES": tiny_set / "images"}
     code, said, error = handvae(*(words.get(word, word) for word in command.split()))

@@ -5,12 +5,26 @@ import pytest
 import torch
 from PIL import Image
 
-from handvae.data.source import open_data
+from handvae.data.open import open_data
 
 
 def test_a_data_set_and_its_sheet(handvae, tmp_path):
     out = tmp_path / "set"
-    handvae("render", "-n", "10", "--size", "32", "--test", "2", "--out", str(out), "--workers", "1", "--ranges.camera.left", "1")
+    handvae(
+        "render",
+        "-n",
+        "10",
+        "--size",
+        "32",
+        "--test",
+        "2",
+        "--out",
+        str(out),
+        "--workers",
+        "1",
+        "--ranges.camera.left",
+        "1",
+    )
     data = open_data(out)
     assert len(data) == 10
     assert data.spec.size_px == 32
@@ -18,7 +32,19 @@ def test_a_data_set_and_its_sheet(handvae, tmp_path):
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.size == (8 * 34 - 2, 2 * 34 - 2)
     code, said, _ = handvae(
-        "render", "-n", "10", "--size", "32", "--test", "2", "--out", str(out), "--workers", "1", "--ranges.camera.left", "1"
+        "render",
+        "-n",
+        "10",
+        "--size",
+        "32",
+        "--test",
+        "2",
+        "--out",
+        str(out),
+        "--workers",
+        "1",
+        "--ranges.camera.left",
+        "1",
     )
     assert code == 0
     assert "0 hands drawn" in said

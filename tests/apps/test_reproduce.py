@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from handvae.evaluation import picture_table, reproduction
-from handvae.evaluation.paper_tables import TABLES
+from handvae.reproduction import experiment as reproduction
+from handvae.reproduction import picture_table
+from handvae.reproduction.papers import TABLES
 from handvae.training.presets import Preset, find_preset
 
 ROWS = [row.name for row in TABLES["srv-vae-table3"].rows]
@@ -18,14 +19,17 @@ ROWS = [row.name for row in TABLES["srv-vae-table3"].rows]
 def narrow(name: str) -> Preset:
     """The preset, its networks an eighth as wide: for the tests of a table any will do."""
     preset = find_preset(name)
-    widths = {part: tuple(max(8, width // 8) for width in getattr(preset.system, part)) for part in ("encoder_widths", "decoder_widths")}
+    widths = {
+        part: tuple(max(8, width // 8) for width in getattr(preset.system, part))
+        for part in ("encoder_widths", "decoder_widths")
+    }
     return replace(preset, system=replace(preset.system, **widths))
 
 
 @pytest.fixture(autouse=True, scope="module")
 def narrow_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("handvae.evaluation.table.find_preset", narrow)
+        patch.setattr("handvae.reproduction.table.find_preset", narrow)
         yield
 
 
@@ -67,7 +71,13 @@ def test_the_papers_row_stands_beside_ours_with_mean_and_range_over_seeds(finish
     for row in found["rows"]:
         unseen = row["measures"]["fd_hand_unseen"]
         assert len(set(unseen["values"])) == 2  # seeds differ
-        assert unseen["low"] == min(unseen["values"]) <= unseen["mean"] <= unseen["high"] == max(unseen["values"])
+        assert (
+            unseen["low"]
+            == min(unseen["values"])
+            <= unseen["mean"]
+            <= unseen["high"]
+            == max(unseen["values"])
+        )
         line = next(line for line in text.splitlines() if line.startswith(f"| {row['name']} |"))
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[3] == (f"{row['published']['unseen']:g}" if row["published"] else "-")
@@ -76,7 +86,15 @@ def test_the_papers_row_stands_beside_ours_with_mean_and_range_over_seeds(finish
 
 def test_each_number_names_what_it_depends_on(finished):
     text = (finished / "laptop" / "srv-vae-table3" / "table.md").read_text()
-    for said in ("trunk of detector-64", "64 px pictures", "batch norm eval", "N(0, I)", "N = 24", "2 steps of 32", "seeds 0, 1"):
+    for said in (
+        "trunk of detector-64",
+        "64 px pictures",
+        "batch norm eval",
+        "N(0, I)",
+        "N = 24",
+        "2 steps of 32",
+        "seeds 0, 1",
+    ):
         assert said in text, said
     assert "SRV-VAE: preset srv-vae-2d with train.batch = 32" in text
     assert "generation variance of z_t: dirac" in text
@@ -103,7 +121,8 @@ def test_a_finished_one_only_prints(finished, handvae, halved_set, monkeypatch):
 
 
 def test_a_killed_one_goes_on_with_the_same_numbers(finished, handvae, halved_set, tmp_path):
-    """Killed before the last row of seed 1 was trained, in the middle of writing what was measured of the row before."""
+    """Killed before the last row of seed 1 was trained, in the middle of writing what was measured of the row
+    before."""
     shutil.copytree(finished, tmp_path / "out")
     runs = sorted((tmp_path / "out" / "laptop" / "runs").glob("*-1"))
     shutil.rmtree(runs[0])
@@ -117,7 +136,9 @@ def test_a_killed_one_goes_on_with_the_same_numbers(finished, handvae, halved_se
         assert first["measures"] == second["measures"]
 
 
-def test_what_other_code_measured_is_measured_anew_and_nothing_trained(finished, handvae, halved_set, tmp_path, monkeypatch):
+def test_what_other_code_measured_is_measured_anew_and_nothing_trained(
+    finished, handvae, halved_set, tmp_path, monkeypatch
+):
     shutil.copytree(finished, tmp_path / "out")
     for path in (tmp_path / "out" / "laptop" / "runs").glob("*/measures.json"):
         path.write_text(path.read_text().replace('"value": ', '"value": 7'))
@@ -131,7 +152,9 @@ def test_what_other_code_measured_is_measured_anew_and_nothing_trained(finished,
 
 
 def test_a_run_of_other_steps_is_not_taken_for_this_one(finished, refused, halved_set):
-    assert "other options (train.steps)" in refused("reproduce", "srv-vae-table3", "--data", halved_set, "--out", finished, "--steps", 3)
+    assert "other options (train.steps)" in refused(
+        "reproduce", "srv-vae-table3", "--data", halved_set, "--out", finished, "--steps", 3
+    )
 
 
 def test_tables_share_the_trainings_they_have_in_common(finished, handvae, halved_set, tmp_path):
@@ -142,7 +165,9 @@ def test_tables_share_the_trainings_they_have_in_common(finished, handvae, halve
     assert code == 0, error
     assert said.count("step 2/2") == 3
     rows = {row["name"]: row for row in report(tmp_path / "out", "srv-vae-table1")["rows"]}
-    shared = next(row for row in report(finished)["rows"] if row["name"] == "SRV-VAE")["measures"]["fd_hand_seen"]["values"]
+    shared = next(row for row in report(finished)["rows"] if row["name"] == "SRV-VAE")["measures"][
+        "fd_hand_seen"
+    ]["values"]
     assert rows["SRV-VAE"]["measures"]["fd_hand_seen"]["values"] == shared[:1]
     for name in ("s-vae-ours-then-judged-0", "s-vae-ours-then-soft-intro-0"):
         config = json.loads((tmp_path / "out" / "laptop" / "runs" / name / "config.json").read_text())
@@ -159,18 +184,43 @@ def test_tables_share_the_trainings_they_have_in_common(finished, handvae, halve
 
 
 def test_the_3d_rows_are_trained_where_they_are_asked_for(handvae, halved_set, tmp_path):
-    words = ("--data", halved_set, "--out", tmp_path, "--steps", 1, "--seeds", 1, "--rows", "SRV-VAE, 3D", "Soft-Intro-SRV-VAE, 3D")
+    words = (
+        "--data",
+        halved_set,
+        "--out",
+        tmp_path,
+        "--steps",
+        1,
+        "--seeds",
+        1,
+        "--rows",
+        "SRV-VAE, 3D",
+        "Soft-Intro-SRV-VAE, 3D",
+    )
     code, _, error = handvae("reproduce", "srv-vae-table2", *words)
     assert code == 0, error
     rows = report(tmp_path, "srv-vae-table2")["rows"]
     assert [row["published"]["unseen"] for row in rows] == [16.13, 9.27]
     assert all(0 < row["measures"]["consistency_random_error_median"]["mean"] < 200 for row in rows)
-    config = json.loads((tmp_path / "laptop" / "runs" / "soft-intro-srv-vae-3d-0" / "config.json").read_text())
+    config = json.loads(
+        (tmp_path / "laptop" / "runs" / "soft-intro-srv-vae-3d-0" / "config.json").read_text()
+    )
     assert config["system"]["pose"] == "3d"
 
 
 def test_a_row_comes_with_the_row_that_it_begins_with(handvae, halved_set, tmp_path):
-    words = ("--data", halved_set, "--out", tmp_path, "--steps", 1, "--seeds", 1, "--rows", "S-VAE, ours, then judged")
+    words = (
+        "--data",
+        halved_set,
+        "--out",
+        tmp_path,
+        "--steps",
+        1,
+        "--seeds",
+        1,
+        "--rows",
+        "S-VAE, ours, then judged",
+    )
     code, _, error = handvae("reproduce", "srv-vae-table1", *words)
     assert code == 0, error
     assert [row["name"] for row in report(tmp_path, "srv-vae-table1")["rows"]] == [
@@ -196,14 +246,18 @@ def test_an_unknown_table_is_refused_with_the_known_ones(refused, halved_set):
 
 def test_full_scale_names_the_data_set_it_needs(refused, halved_set, tmp_path):
     weights = tmp_path / "weights.pth"
-    line = refused("reproduce", "srv-vae-table3", "--data", halved_set, "--scale", "full", "--inception-weights", weights)
+    line = refused(
+        "reproduce", "srv-vae-table3", "--data", halved_set, "--scale", "full", "--inception-weights", weights
+    )
     assert "STB (Stereo Hand Pose Benchmark)" in line
     assert "FID" in refused("reproduce", "srv-vae-table3", "--data", halved_set, "--scale", "full")
 
 
 def test_a_set_too_small_to_compare_is_refused_before_anything_is_trained(refused, tiny_set, tmp_path):
     out = tmp_path / "out"
-    assert "32 seen and 16 unseen hands" in refused("reproduce", "srv-vae-table3", "--data", tiny_set, "--out", out, "--steps", 2)
+    assert "32 seen and 16 unseen hands" in refused(
+        "reproduce", "srv-vae-table3", "--data", tiny_set, "--out", out, "--steps", 2
+    )
     assert not out.exists()
 
 

@@ -1,4 +1,5 @@
-"""`handvae reproduce srv-vae-table4`: who sees which pictures, for how long, and what is made of the numbers."""
+"""`handvae reproduce srv-vae-table4`: who sees which pictures, for how long, and what is made of the
+numbers."""
 
 import json
 import shutil
@@ -9,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data.coco import CocoHands
-from handvae.data.view import Crop
-from handvae.evaluation.detector_table import LAPTOP, Augmentation, DetectorTable
-from handvae.evaluation.downstream import hand_errors
+from handvae.data.crop import Crop
+from handvae.data.readers.coco import CocoHands
 from handvae.evaluation.features import SHIPPED
 from handvae.evaluation.finding import ModelFinder
-from handvae.evaluation.paper_tables import TABLES
-from handvae.evaluation.reproduction import Job
-from handvae.evaluation.reproduction_report import markdown
-from handvae.evaluation.srv_vae_tables import INTERHAND
+from handvae.reproduction.detector_table import LAPTOP, Augmentation, DetectorTable
+from handvae.reproduction.downstream import hand_errors
+from handvae.reproduction.experiment import Job
+from handvae.reproduction.papers import TABLES
+from handvae.reproduction.report import markdown
+from handvae.reproduction.srv_vae import INTERHAND
 from handvae.systems.keypoint_vit import KeypointVitConfig
 from handvae.training.checkpoint import load_model
 from handvae.training.distributed import Ranks
@@ -26,7 +27,11 @@ from handvae.training.presets import PRESETS
 
 TABLE = TABLES["srv-vae-table4"]
 ROWS = ["ViT, original", "ViT, augmented: mix", "ViT, augmented: mix, then real"]
-VIT = replace(PRESETS["keypoint-vit-64"], system=KeypointVitConfig(patch_px=8, width=16, depth=1, heads=2, mlp_ratio=1), crop=Crop(32))
+VIT = replace(
+    PRESETS["keypoint-vit-64"],
+    system=KeypointVitConfig(patch_px=8, width=16, depth=1, heads=2, mlp_ratio=1),
+    crop=Crop(32),
+)
 SMALL = {
     "keypoint-vit-64": replace(VIT, train=replace(VIT.train, batch=8)),
     "keypoint-vit-3d": replace(VIT, system=replace(VIT.system, pose="3d"), train=replace(VIT.train, batch=8)),
@@ -49,14 +54,14 @@ def finished(tiny_set, tmp_path_factory) -> Path:
 
     out = tmp_path_factory.mktemp("table4") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("handvae.evaluation.table.find_preset", SMALL.__getitem__)
+        patch.setattr("handvae.reproduction.table.find_preset", SMALL.__getitem__)
         assert main([str(word) for word in words(tiny_set, out)]) == 0
     return out
 
 
 @pytest.fixture
 def small(monkeypatch) -> None:
-    monkeypatch.setattr("handvae.evaluation.table.find_preset", SMALL.__getitem__)
+    monkeypatch.setattr("handvae.reproduction.table.find_preset", SMALL.__getitem__)
 
 
 def words(data: Path, out: Path, *more: object) -> list[object]:
@@ -71,7 +76,9 @@ def report(out: Path) -> dict:
 def runs(out: Path) -> dict[str, dict]:
     """Options of every training, by the folder's name without its tag."""
     found = sorted((out / "laptop" / "runs").rglob("config.json"))
-    return {str(path.parent.relative_to(out / "laptop" / "runs")): json.loads(path.read_text()) for path in found}
+    return {
+        str(path.parent.relative_to(out / "laptop" / "runs")): json.loads(path.read_text()) for path in found
+    }
 
 
 def test_the_papers_rows_stand_beside_ours(finished):
@@ -83,13 +90,20 @@ def test_the_papers_rows_stand_beside_ours(finished):
         assert line.split("|")[2].strip() == paper
         assert row["measures"]["mpjpe_px"]["n"] == 16
     assert "| ViT, original, 3D | 11.51 | - |" in text
-    for said in ("10 of the 32 training hands", "generator trained on these real pictures alone", "test: 16 hands", "5 steps of 8"):
+    for said in (
+        "10 of the 32 training hands",
+        "generator trained on these real pictures alone",
+        "test: 16 hands",
+        "5 steps of 8",
+    ):
         assert said in text, said
 
 
 def test_the_error_is_that_of_the_kept_models_by_hand(finished, tiny_set, small):
     test, row = CocoHands(tiny_set, "test"), report(finished)["rows"][1]
-    for folder, percent, px in zip(row["runs"], *(row["measures"][name]["values"] for name in ("mpjpe_percent", "mpjpe_px")), strict=True):
+    for folder, percent, px in zip(
+        row["runs"], *(row["measures"][name]["values"] for name in ("mpjpe_percent", "mpjpe_px")), strict=True
+    ):
         reader = load_model(Path(folder)).reader
         assert percent == pytest.approx(float(hand_errors(reader, test).mean()), rel=1e-5)
         # the drawn hands' pictures are larger than the crop by the side of its box
@@ -99,7 +113,9 @@ def test_the_error_is_that_of_the_kept_models_by_hand(finished, tiny_set, small)
 
 
 def test_all_rows_take_the_same_number_of_steps(finished):
-    steps = {name: config["train"]["steps"] for name, config in runs(finished).items() if name.startswith("vit")}
+    steps = {
+        name: config["train"]["steps"] for name, config in runs(finished).items() if name.startswith("vit")
+    }
     halves = {name: count for name, count in steps.items() if "mix-then-real" in name}
     assert sorted(halves.values()) == [2, 2, 3, 3]
     assert {count for name, count in steps.items() if name not in halves} == {5}
@@ -109,9 +125,11 @@ def test_the_own_generator_and_every_row_see_the_same_few_real_pictures(finished
     """No more hands than --real go into any training, and none of the test split."""
     counts = {name: config["data"]["count"] for name, config in runs(finished).items()}
     assert {count for name, count in counts.items() if name.startswith(("generator", "vit-original"))} == {10}
-    assert {count for name, count in counts.items() if name.startswith("vit-augmented") and "then-real/then-real" not in name} - {30} == {
-        10
-    }
+    assert {
+        count
+        for name, count in counts.items()
+        if name.startswith("vit-augmented") and "then-real/then-real" not in name
+    } - {30} == {10}
     work = table(tiny_set, finished)
     first, again, other = (work.real(seed) for seed in (0, 0, 1))
     assert [first.name(row) for row in range(10)] == [again.name(row) for row in range(10)]
@@ -123,7 +141,9 @@ def table(data: Path, out: Path) -> DetectorTable:
     rows = tuple(TABLE.rows_at("laptop"))
     job = Job(TABLE, "laptop", rows, (0, 1), 5, out / "laptop", Ranks())
     plan = Augmentation(10, 2, ("same",), "dataset", LAPTOP.generator, 2)
-    return DetectorTable(job, CocoHands(data, "train"), CocoHands(data, "test"), plan, ModelFinder.of(load_model(SHIPPED)))
+    return DetectorTable(
+        job, CocoHands(data, "train"), CocoHands(data, "test"), plan, ModelFinder.of(load_model(SHIPPED))
+    )
 
 
 def test_the_gain_is_paired_by_seed(finished):
@@ -151,7 +171,9 @@ def test_a_killed_one_goes_on_with_the_same_numbers(handvae, tiny_set, tmp_path,
     assert report(tmp_path) == was
 
 
-def test_other_new_pictures_are_another_training_of_the_rows_that_see_them(finished, handvae, tiny_set, tiny_model, tmp_path, small):
+def test_other_new_pictures_are_another_training_of_the_rows_that_see_them(
+    finished, handvae, tiny_set, tiny_model, tmp_path, small
+):
     shutil.copytree(finished, tmp_path / "out")
     more = ("--generator", tiny_model, "--seeds", 1, "--rows", *ROWS[:2])
     code, said, error = handvae(*words(tiny_set, tmp_path / "out", *more))
@@ -165,11 +187,15 @@ def test_the_3d_rows_of_full_scale_are_measured_in_mm(tiny_set, tmp_path, small)
     work = replace(table(tiny_set, tmp_path), job=Job(TABLE, "full", rows, (0,), 3, tmp_path, Ranks()))
     cells = list(work.cells())
     text = markdown(work, cells)
-    for row, cell in zip(("ViT, original, 3D | 11.51", "ViT, augmented: mix, 3D | 11.73"), cells, strict=True):
+    for row, cell in zip(
+        ("ViT, original, 3D | 11.51", "ViT, augmented: mix, 3D | 11.73"), cells, strict=True
+    ):
         (error,) = [measure for measure in cell.measures if measure.name == "mpjpe_mm"]
         assert f"| {row} | {error.value:.4g} |" in text
         assert 5 < error.value < 200
-        low, high = (next(m.value for m in cell.measures if m.name == f"mpjpe_mm_{end}") for end in ("low", "high"))
+        low, high = (
+            next(m.value for m in cell.measures if m.name == f"mpjpe_mm_{end}") for end in ("low", "high")
+        )
         assert low < error.value < high
     assert "mm, 95 % interval" in text
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.drawing import enlarge
 from handvae.apps.options import GENERATOR
 from handvae.apps.reproduce_figures import FIGURES, SIDE, TITLE
-from handvae.data.coco import CocoHands
-from handvae.data.pictures import as_pixels
-from handvae.data.view import cut
-from handvae.evaluation.paper_tables import TABLES
+from handvae.data.crop import cut
+from handvae.data.files.pictures import as_pixels
+from handvae.data.readers.coco import CocoHands
+from handvae.inference.drawing import enlarge
+from handvae.reproduction.papers import TABLES
 from handvae.training.checkpoint import load_model
 
 POSES, LOOKS = 4, 3
@@ -25,20 +25,36 @@ def drawn(handvae, tiny_set, tiny_model, tmp_path):
     """Draws a figure; returns its cells below the title, and what was said."""
 
     def make(name: str, *more: object) -> tuple[list[list[np.ndarray]], str]:
-        asked = ("--data", tiny_set, "--model", tiny_model, "--poses", POSES, "--looks", LOOKS, "--out", tmp_path)
+        asked = (
+            "--data",
+            tiny_set,
+            "--model",
+            tiny_model,
+            "--poses",
+            POSES,
+            "--looks",
+            LOOKS,
+            "--out",
+            tmp_path,
+        )
         code, said, error = handvae("reproduce", name, *asked, *more)
         assert code == 0, error
         sheet = cv2.imread(str(tmp_path / f"{name}.png"))[TITLE:, :, ::-1]
         step = SIDE + 2
         rows, columns = ((length + 2) // step for length in sheet.shape[:2])
-        return [[sheet[r * step : r * step + SIDE, c * step : c * step + SIDE] for c in range(columns)] for r in range(rows)], said
+        return [
+            [sheet[r * step : r * step + SIDE, c * step : c * step + SIDE] for c in range(columns)]
+            for r in range(rows)
+        ], said
 
     return make
 
 
 def real_cells(tiny_set, tiny_model) -> list[np.ndarray]:
     """The test pictures as a sheet shows them."""
-    (image,) = cut(CocoHands(tiny_set, "test"), torch.arange(16), load_model(tiny_model).system.crop).need("image")
+    (image,) = cut(CocoHands(tiny_set, "test"), torch.arange(16), load_model(tiny_model).system.crop).need(
+        "image"
+    )
     return [enlarge(as_pixels(picture.numpy()), SIDE) for picture in image]
 
 
@@ -55,7 +71,9 @@ def test_a_row_is_an_appearance_and_a_column_the_pose_of_the_picture_above(drawn
     one_pose = torch.from_numpy(np.array([cells[row][0] for row in range(1, 1 + LOOKS)])).float()
     assert (one_pose[1:] - one_pose[:-1]).abs().amax((1, 2, 3)).min() > 2  # appearances differ
     again, _ = drawn("srv-vae-figure3", "--looks", 1)
-    for column in range(POSES):  # the first appearance does not depend on how many are drawn, nor a picture on its neighbours
+    for column in range(
+        POSES
+    ):  # the first appearance does not depend on how many are drawn, nor a picture on its neighbours
         assert np.array_equal(again[1][column], cells[1][column])
 
 
@@ -66,7 +84,10 @@ def test_in_figure_6_the_first_column_gives_the_looks_of_its_row(drawn, tiny_set
     givers = [place(row[0], real) for row in cells[1:]]
     assert len({*posed, *givers}) == POSES + LOOKS
     system = load_model(tiny_model).generator
-    hands, (image,) = cut(data, torch.tensor(posed), system.crop), cut(data, torch.tensor(givers), system.crop).need("image")
+    hands, (image,) = (
+        cut(data, torch.tensor(posed), system.crop),
+        cut(data, torch.tensor(givers), system.crop).need("image"),
+    )
     for row, look in zip(cells[1:], system.appearance_of(image), strict=True):
         made = system.synthesize(system.joints_of(hands), look.expand(POSES, -1))
         for cell, picture in zip(row[1:], made, strict=True):
@@ -99,12 +120,30 @@ def test_the_figures_rows_are_rows_of_the_tables():
 
 
 def test_more_hands_than_there_are_cannot_be_shown(refused, tiny_set, tiny_model, tmp_path):
-    words = ("reproduce", "srv-vae-figure6", "--data", tiny_set, "--model", tiny_model, "--out", tmp_path / "out")
+    words = (
+        "reproduce",
+        "srv-vae-figure6",
+        "--data",
+        tiny_set,
+        "--model",
+        tiny_model,
+        "--out",
+        tmp_path / "out",
+    )
     assert "16 hands" in refused(*words, "--poses", 12)
     assert "--looks" in refused(*words, "--looks", 0)
     assert not Path(tmp_path / "out").exists()
 
 
 def test_a_detector_makes_no_figure(refused, tiny_set, tmp_path):
-    line = refused("reproduce", "srv-vae-figure3", "--data", tiny_set, "--model", "detector-64", "--out", tmp_path / "out")
+    line = refused(
+        "reproduce",
+        "srv-vae-figure3",
+        "--data",
+        tiny_set,
+        "--model",
+        "detector-64",
+        "--out",
+        tmp_path / "out",
+    )
     assert "makes no pictures" in line

@@ -21,7 +21,9 @@ def test_two_processes_make_the_table_that_one_makes(handvae, tiny_set, tmp_path
         assert code == 0, error
         assert f"{ROWS[1]}, seed 1: " in said
         assert "4 of 4 done" in said
-        reports.append(json.loads((tmp_path / str(jobs) / "laptop" / "cm-vae-table1" / "report.json").read_text()))
+        reports.append(
+            json.loads((tmp_path / str(jobs) / "laptop" / "cm-vae-table1" / "report.json").read_text())
+        )
     one, two = reports
     assert [row["name"] for row in two["rows"]] == list(ROWS)
     for alone, beside in zip(one["rows"], two["rows"], strict=True):
@@ -33,7 +35,20 @@ def test_two_processes_make_the_table_that_one_makes(handvae, tiny_set, tmp_path
 
 def test_a_fault_in_one_process_is_said_in_one_line(handvae, refused, tiny_set, tmp_path):
     assert handvae(*words(tiny_set, tmp_path, "--jobs", 2))[0] == 0
-    line = refused("reproduce", "cm-vae-table1", "--data", tiny_set, "--out", tmp_path, "--steps", 3, "--rows", *ROWS, "--jobs", 2)
+    line = refused(
+        "reproduce",
+        "cm-vae-table1",
+        "--data",
+        tiny_set,
+        "--out",
+        tmp_path,
+        "--steps",
+        3,
+        "--rows",
+        *ROWS,
+        "--jobs",
+        2,
+    )
     assert "other options (train.steps)" in line
 
 

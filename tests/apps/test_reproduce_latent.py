@@ -6,18 +6,43 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.reproduce_latent import LATENT_FIGURES, Options, content_walks, exchanges, plane, pose_walks, samples, walks
-from handvae.data.coco import CocoHands
-from handvae.data.pictures import read_picture
-from handvae.data.view import Crop
-from handvae.evaluation.paper_tables import TABLES
+from handvae.apps.reproduce_latent import (
+    LATENT_FIGURES,
+    Options,
+    content_walks,
+    exchanges,
+    plane,
+    pose_walks,
+    samples,
+    walks,
+)
+from handvae.data.crop import Crop
+from handvae.data.files.pictures import read_picture
+from handvae.data.readers.coco import CocoHands
+from handvae.reproduction.papers import TABLES
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 from handvae.training.checkpoint import load_model, save_model
 
-CROSSED = CmVaeConfig(variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4, root="wrist")
+CROSSED = CmVaeConfig(
+    variant=4,
+    latent_dims=6,
+    trunk_width=8,
+    decoder_width=16,
+    hidden=32,
+    norm="group",
+    posterior_samples=4,
+    root="wrist",
+)
 CONTENTS = DvaeImageConfig(
-    content="own", factor_dims=4, trunk_width=8, hidden=16, decoder_width=16, norm="group", posterior_samples=4, root="wrist"
+    content="own",
+    factor_dims=4,
+    trunk_width=8,
+    hidden=16,
+    decoder_width=16,
+    norm="group",
+    posterior_samples=4,
+    root="wrist",
 )
 CELL = 130
 
@@ -53,7 +78,10 @@ def data(tiny_set):
 
 def cells(sheet, rows, columns):
     assert sheet.shape == (rows * CELL - 2, columns * CELL - 2, 3)
-    return [[sheet[r * CELL : r * CELL + 128, c * CELL : c * CELL + 128].astype(int) for c in range(columns)] for r in range(rows)]
+    return [
+        [sheet[r * CELL : r * CELL + 128, c * CELL : c * CELL + 128].astype(int) for c in range(columns)]
+        for r in range(rows)
+    ]
 
 
 def test_a_walk_is_decoded_in_every_modality_and_begins_with_its_hands(models, data, options):
@@ -81,7 +109,8 @@ def test_codes_of_all_modalities_lie_in_one_plane_a_colour_each(models, data, op
 
 
 def test_what_stands_still_on_a_walk_stands_still(models, data, options):
-    """Between two hands with one content, a walk of the content changes nothing, and one of the pose does; and so the other way about."""
+    """Between two hands with one content, a walk of the content changes nothing, and one of the pose does;
+    and so the other way about."""
     contents, _ = content_walks(models["dvae"], data, options)
     poses, _ = pose_walks(models["dvae"], data, options)
     for sheet in (contents, poses):
@@ -94,7 +123,9 @@ def test_what_stands_still_on_a_walk_stands_still(models, data, options):
 
 def test_hand_and_ground_are_exchanged_each_by_itself(models, data, options):
     system = models["parts"].generator
-    last = [layer for layer in system.image_decoder.modules() if isinstance(layer, torch.nn.ConvTranspose2d)][-1]
+    last = [layer for layer in system.image_decoder.modules() if isinstance(layer, torch.nn.ConvTranspose2d)][
+        -1
+    ]
     last.weight[:, 3], last.bias[3] = 0.0, -60.0  # the hand covers nothing
     sheet, said = exchanges(models["parts"], data, options)
     assert "the other's hand, the other's ground, with both" in said
@@ -117,7 +148,10 @@ def test_figures_take_what_the_tables_trained(handvae, refused, tiny_set, tmp_pa
     words = ("--data", tiny_set, "--out", tmp_path, "--hands", 2, "--columns", 2)
     assert "make the paper's tables first" in refused("reproduce", "cm-vae-figure11", *words)
     name = ("--rows", "Var. 4, 2D to 3D")
-    assert handvae("reproduce", "cm-vae-table1", "--data", tiny_set, "--out", tmp_path, "--steps", 1, *name)[0] == 0
+    assert (
+        handvae("reproduce", "cm-vae-table1", "--data", tiny_set, "--out", tmp_path, "--steps", 1, *name)[0]
+        == 0
+    )
     code, said, error = handvae("reproduce", "cm-vae-figure11", *words)
     assert code == 0, error
     assert "2 samples of the posterior" in said
@@ -126,7 +160,17 @@ def test_figures_take_what_the_tables_trained(handvae, refused, tiny_set, tmp_pa
 
 def test_models_and_data_that_do_not_fit_are_refused(refused, models, tiny_set, tmp_path):
     def line(figure, model, *more):
-        return refused("reproduce", figure, "--data", tiny_set, "--model", models[model].path, "--out", tmp_path / "out", *more)
+        return refused(
+            "reproduce",
+            figure,
+            "--data",
+            tiny_set,
+            "--model",
+            models[model].path,
+            "--out",
+            tmp_path / "out",
+            *more,
+        )
 
     assert "the figure is of cm-VAE" in line("cm-vae-figure8", "dvae")
     assert "dVAE's pictures" in line("dvae-figure4", "cm")

@@ -1,4 +1,5 @@
-"""`handvae reproduce da-vae-...`: rows that share trainings and a mask network, the paper's numbers beside ours, probes of the latent."""
+"""`handvae reproduce da-vae-...`: rows that share trainings and a mask network, the paper's numbers beside
+ours, probes of the latent."""
 
 import json
 import re
@@ -9,12 +10,12 @@ import pytest
 import torch
 
 from handvae.apps.cli import main
-from handvae.data.rendered import RenderPlan, write_plan
-from handvae.data.source import open_data
-from handvae.data.view import Crop, cut
+from handvae.data.crop import Crop, cut
+from handvae.data.open import open_data
+from handvae.data.readers.rendered import RenderPlan, write_plan
 from handvae.evaluation.latent_parts import GROUPS, PARTS, as_shown, group_of, read_parts
-from handvae.evaluation.paper_tables import TABLES
 from handvae.hand import LEFT, RIGHT
+from handvae.reproduction.papers import TABLES
 from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.da_vae import DaVaeConfig
 from handvae.systems.dvae_pose import DvaePoseConfig
@@ -31,11 +32,18 @@ SYSTEMS = {
     "rendered-da-64": TINY_DA,
     "rendered-na-64": replace(TINY_DA, attention=False),
     "rendered-mask-64": MaskConfig(width=8, stem="half"),
-    "rendered-cm-64": CmVaeConfig(trunk_width=8, decoder_width=16, hidden=16, latent_dims=4, posterior_samples=2),
+    "rendered-cm-64": CmVaeConfig(
+        trunk_width=8, decoder_width=16, hidden=16, latent_dims=4, posterior_samples=2
+    ),
     "rendered-dvae-pose-64": DvaePoseConfig(factor_dims=4, trunk_width=8, hidden=16, posterior_samples=2),
 }
 SMALL = {
-    name: replace(PRESETS[name], system=system, crop=Crop(32, sides=PRESETS[name].crop.sides), train=replace(PRESETS[name].train, batch=8))
+    name: replace(
+        PRESETS[name],
+        system=system,
+        crop=Crop(32, sides=PRESETS[name].crop.sides),
+        train=replace(PRESETS[name].train, batch=8),
+    )
     for name, system in SYSTEMS.items()
 }
 
@@ -53,9 +61,25 @@ def finished(rendered, tmp_path_factory) -> Path:
     """Tables 1 and 3 of three steps and one seed. Not to be changed."""
     out = tmp_path_factory.mktemp("reproduced")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("handvae.evaluation.table.find_preset", SMALL.__getitem__)
+        patch.setattr("handvae.reproduction.table.find_preset", SMALL.__getitem__)
         for table in ("da-vae-table1", "da-vae-table3"):
-            assert main(["reproduce", table, "--data", str(rendered), "--out", str(out), "--steps", "3", "--seeds", "1"]) == 0
+            assert (
+                main(
+                    [
+                        "reproduce",
+                        table,
+                        "--data",
+                        str(rendered),
+                        "--out",
+                        str(out),
+                        "--steps",
+                        "3",
+                        "--seeds",
+                        "1",
+                    ]
+                )
+                == 0
+            )
     return out / "laptop"
 
 
@@ -97,18 +121,28 @@ def test_the_sweep_of_figure_2_has_the_ratios_of_the_paper():
 
 
 def test_a_sweep_is_drawn_over_what_changes(rendered, handvae, monkeypatch, tmp_path):
-    monkeypatch.setattr("handvae.evaluation.table.find_preset", SMALL.__getitem__)
+    monkeypatch.setattr("handvae.reproduction.table.find_preset", SMALL.__getitem__)
     rows = ("--rows", "a1/a3 = 10, a2/a3 = 100", "a1/a3 = 1000, a2/a3 = 100", "a1/a3 = 1000, a2/a3 = 1")
-    code, said, error = handvae("reproduce", "da-vae-figure3", "--data", rendered, "--out", tmp_path, "--steps", 2, *rows)
+    code, said, error = handvae(
+        "reproduce", "da-vae-figure3", "--data", rendered, "--out", tmp_path, "--steps", 2, *rows
+    )
     assert code == 0, error
     assert "| a1/a3 = 10, a2/a3 = 100 |" in said
     drawn = (tmp_path / "laptop" / "da-vae-figure3" / "figure.html").read_text()
-    assert [len(line.split()) for line in re.findall(r'polyline points="([^"]*)"', drawn)] == [2, 2], "both curves meet in the middle row"
+    assert [len(line.split()) for line in re.findall(r'polyline points="([^"]*)"', drawn)] == [2, 2], (
+        "both curves meet in the middle row"
+    )
     for name in ("a1/a3", "a2/a3", "EPE, mm", "56 hands of rendered"):
         assert name in drawn, name
     runs = tmp_path / "laptop" / "runs"
-    weights = {folder.name: json.loads((folder / "config.json").read_text())["system"] for folder in runs.glob("a1*")}
-    assert {(found["pose_weight"], found["cloud_weight"]) for found in weights.values()} == {(10, 100), (1000, 100), (1000, 1)}
+    weights = {
+        folder.name: json.loads((folder / "config.json").read_text())["system"] for folder in runs.glob("a1*")
+    }
+    assert {(found["pose_weight"], found["cloud_weight"]) for found in weights.values()} == {
+        (10, 100),
+        (1000, 100),
+        (1000, 1),
+    }
 
 
 def test_the_papers_numbers_stand_beside_ours(finished):
@@ -126,12 +160,21 @@ def test_the_papers_numbers_stand_beside_ours(finished):
 
 def test_rows_share_their_trainings_and_one_mask_network(finished):
     runs = {path.name for path in (finished / "runs").glob("[!.]*")}
-    assert runs == {"da-vae-0", "na-vae-0", "spurr-et-al-cm-vae-0", "ours-cm-vae-light-kl-0", "yang-yao-dvae-0", "mask-network-3-0"}
+    assert runs == {
+        "da-vae-0",
+        "na-vae-0",
+        "spurr-et-al-cm-vae-0",
+        "ours-cm-vae-light-kl-0",
+        "yang-yao-dvae-0",
+        "mask-network-3-0",
+    }
     taken, masks = (load_model(finished / "runs" / name).system for name in ("da-vae-0", "mask-network-3-0"))
     for name, value in masks.net.state_dict().items():
         assert torch.equal(taken.mask_net.state_dict()[name], value), name
     first, third = (report(finished, table)["rows"] for table in ("da-vae-table1", "da-vae-table3"))
-    assert [row for row in first if row["name"] == "da-VAE"] == [row for row in third if row["name"] == "da-VAE"]
+    assert [row for row in first if row["name"] == "da-VAE"] == [
+        row for row in third if row["name"] == "da-VAE"
+    ]
 
 
 def test_the_probe_table_has_all_groups_and_parts(finished):
@@ -160,7 +203,9 @@ def test_elbo_rates_and_clouds_are_those_of_the_model(finished, rendered):
 
 
 def test_a_page_shows_the_sheet_with_clouds(finished, rendered, handvae, tmp_path):
-    code, _, error = handvae("evaluate", finished / "runs" / "da-vae-0", rendered, "--metrics", "pose", "--report", tmp_path)
+    code, _, error = handvae(
+        "evaluate", finished / "runs" / "da-vae-0", rendered, "--metrics", "pose", "--report", tmp_path
+    )
     assert code == 0, error
     assert "clouds read, labels" in (tmp_path / "report.html").read_text()
 
@@ -183,7 +228,16 @@ def test_factors_are_mirrored_with_their_hands(rendered):
 def test_data_without_masks_want_a_mask_network(refused, tiny_set, tmp_path):
     assert "--mask" in refused("reproduce", "da-vae-table1", "--data", tiny_set, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    said = refused("reproduce", "da-vae-table1", "--data", tiny_set, "--mask", tmp_path / "nothing", "--out", tmp_path / "out")
+    said = refused(
+        "reproduce",
+        "da-vae-table1",
+        "--data",
+        tiny_set,
+        "--mask",
+        tmp_path / "nothing",
+        "--out",
+        tmp_path / "out",
+    )
     assert "no such model" in said
 
 

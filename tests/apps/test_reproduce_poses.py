@@ -1,11 +1,12 @@
-"""`handvae reproduce` of tables of 3D poses: rows, labels held back, data without pictures, hands drawn for it."""
+"""`handvae reproduce` of tables of 3D poses: rows, labels held back, data without pictures, hands drawn for
+it."""
 
 import json
 import re
 
 import pytest
 
-from handvae.evaluation.paper_tables import TABLES
+from handvae.reproduction.papers import TABLES
 
 
 def report(out, table):
@@ -17,7 +18,13 @@ def words(table, data, out, *more):
 
 
 def test_every_papers_row_is_there_and_trains_by_a_preset():
-    for name, rows in (("cm-vae-table1", 20), ("cm-vae-table2", 12), ("cm-vae-figure3", 6), ("cm-vae-depth", 8), ("dvae-figure7", 8)):
+    for name, rows in (
+        ("cm-vae-table1", 20),
+        ("cm-vae-table2", 12),
+        ("cm-vae-figure3", 6),
+        ("cm-vae-depth", 8),
+        ("dvae-figure7", 8),
+    ):
         table = TABLES[name]
         assert len(table.rows) == rows
         for row in table.rows:
@@ -48,12 +55,20 @@ def test_few_labels_alone_and_with_the_other_pictures(handvae, tiny_set, tmp_pat
     code, said, error = handvae(*words("cm-vae-figure3", tiny_set, tmp_path, *rows))
     assert code == 0, error
     runs = tmp_path / "laptop" / "runs"
-    counts = {folder.name[:5]: json.loads((folder / "config.json").read_text())["data"] for folder in runs.glob("[!.]*")}
+    counts = {
+        folder.name[:5]: json.loads((folder / "config.json").read_text())["data"]
+        for folder in runs.glob("[!.]*")
+    }
     assert counts["var-1"]["count"] == 6  # of 32
     assert counts["var-3"]["count"] == 26 + 5 * 6  # half of a batch is labelled
     assert "pose_known" in counts["var-3"]["modalities"]
-    shown = re.search(r"Var. 3, 20% labelled, the rest without poses against Var. 1, 20% labelled, seed 0: error epe ([+-]\S+) %", said)
-    alone, beside = (float(re.search(rf"^\| {re.escape(row)} \| (\S+) \|", said, re.MULTILINE)[1]) for row in rows[1:])
+    shown = re.search(
+        r"Var. 3, 20% labelled, the rest without poses against Var. 1, 20% labelled, seed 0: error epe ([+-]\S+) %",
+        said,
+    )
+    alone, beside = (
+        float(re.search(rf"^\| {re.escape(row)} \| (\S+) \|", said, re.MULTILINE)[1]) for row in rows[1:]
+    )
     assert float(shown[1]) == pytest.approx(100 * (beside / alone - 1), abs=0.2)
 
 
@@ -66,13 +81,17 @@ def test_hands_are_drawn_for_it_once(handvae, refused, tmp_path):
     assert report(tmp_path, "cm-vae-table1")["rows"][0]["measures"]["epe"]["n"] == 2
     assert handvae(*words("cm-vae-table1", tmp_path / "drawn", tmp_path, *rows))[0] == 0
     assert shard.stat().st_mtime_ns == written
-    assert "another data set" in refused(*words("cm-vae-table1", tmp_path / "drawn", tmp_path, "--render", 30))
+    assert "another data set" in refused(
+        *words("cm-vae-table1", tmp_path / "drawn", tmp_path, "--render", 30)
+    )
     assert "give 20" in refused(*words("cm-vae-table1", tmp_path / "other", tmp_path, "--render", 3))
 
 
 def test_what_hand_and_ground_do_to_each_other_is_said(handvae, tmp_path):
     name = "ours: light KL, pictures: hand and ground apart"
-    code, said, error = handvae(*words("dvae-figure7", tmp_path / "drawn", tmp_path, "--rows", name, "--render", 60))
+    code, said, error = handvae(
+        *words("dvae-figure7", tmp_path / "drawn", tmp_path, "--rows", name, "--render", 60)
+    )
     assert code == 0, error
     (row,) = report(tmp_path, "dvae-figure7")["rows"]
     measures = row["measures"]

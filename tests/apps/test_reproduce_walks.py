@@ -1,4 +1,5 @@
-"""`handvae reproduce da-vae-figure5`, `da-vae-figure6`, `da-vae-shape`: one part of the latent walks, the others stand still."""
+"""`handvae reproduce da-vae-figure5`, `da-vae-figure6`, `da-vae-shape`: one part of the latent walks, the
+others stand still."""
 
 from dataclasses import replace
 
@@ -8,8 +9,8 @@ import pytest
 import torch
 
 from handvae.apps.reproduce_walks import SIDE, WALKS, between
-from handvae.data.coco import CocoHands
-from handvae.data.view import Crop
+from handvae.data.crop import Crop
+from handvae.data.readers.coco import CocoHands
 from handvae.hand import HandShape, forward_kinematics, named_pose, to_bone_units
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.training.checkpoint import save_model
@@ -26,7 +27,9 @@ def model(tiny_set, tmp_path_factory):
     """A da-VAE with random weights, whose pose decoder says roughly a hand."""
     torch.manual_seed(0)
     system = DaVae(CONFIG, replace(CocoHands(tiny_set).spec, sides="right"), Crop(32, sides="right"))
-    pose = forward_kinematics(named_pose("open"), HandShape.mean()).joints @ torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    pose = forward_kinematics(named_pose("open"), HandShape.mean()).joints @ torch.tensor(
+        [[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    )
     with torch.no_grad():
         system.pose_decoder[0][-1].bias.copy_(to_bone_units(pose).flatten())
         for head in system.encoder.heads:
@@ -40,28 +43,44 @@ def model(tiny_set, tmp_path_factory):
 def test_one_part_walks_and_the_others_stand_still(part):
     first, last = torch.randn(2, 12, generator=torch.Generator().manual_seed(0))
     path = between(first, last, DIMS, part, torch.tensor([0.0, 0.5, 1.0, 2.0]))
-    for number, (way, a, b) in enumerate(zip(path.split(DIMS, 1), first.split(DIMS), last.split(DIMS), strict=True)):
+    for number, (way, a, b) in enumerate(
+        zip(path.split(DIMS, 1), first.split(DIMS), last.split(DIMS), strict=True)
+    ):
         expected = [a, (a + b) / 2, b, 2 * b - a] if number == part else [a] * 4
         torch.testing.assert_close(way, torch.stack(expected))
 
 
 @pytest.mark.parametrize(
     ("name", "moves"),
-    [("da-vae-figure5", (True, True, True)), ("da-vae-figure6", (True, False, False)), ("da-vae-shape", (True, False, True))],
+    [
+        ("da-vae-figure5", (True, True, True)),
+        ("da-vae-figure6", (True, False, False)),
+        ("da-vae-shape", (True, False, True)),
+    ],
 )
-def test_pictures_hands_and_clouds_follow_the_part_that_walks(name, moves, model, handvae, tiny_set, tmp_path):
+def test_pictures_hands_and_clouds_follow_the_part_that_walks(
+    name, moves, model, handvae, tiny_set, tmp_path
+):
     words = ("--data", tiny_set, "--model", model, "--pairs", 2, "--frames", 3, "--out", tmp_path)
     code, said, error = handvae("reproduce", name, *words)
     assert code == 0, error
     assert WALKS[name].about in said
     sheet = cv2.imread(str(tmp_path / f"{name}.png"))
     step = SIDE + 2
-    assert sheet.shape == (6 * step - 2, 5 * step - 2, 3), "three rows a pair; the two hands beside three frames"
-    cells = [[sheet[r * step : r * step + SIDE, c * step : c * step + SIDE] for c in range(5)] for r in range(6)]
+    assert sheet.shape == (6 * step - 2, 5 * step - 2, 3), (
+        "three rows a pair; the two hands beside three frames"
+    )
+    cells = [
+        [sheet[r * step : r * step + SIDE, c * step : c * step + SIDE] for c in range(5)] for r in range(6)
+    ]
     for row, moved in zip(cells[:3], moves, strict=True):
         assert (np.abs(row[1].astype(int) - row[3]).max() > 0) == moved
 
 
 def test_without_a_model_there_must_be_a_trained_one(refused, tiny_set, tiny_model, tmp_path):
-    assert "da-vae-table1 first" in refused("reproduce", "da-vae-figure5", "--data", tiny_set, "--out", tmp_path)
-    assert "da-VAE" in refused("reproduce", "da-vae-figure5", "--data", tiny_set, "--model", tiny_model, "--out", tmp_path)
+    assert "da-vae-table1 first" in refused(
+        "reproduce", "da-vae-figure5", "--data", tiny_set, "--out", tmp_path
+    )
+    assert "da-VAE" in refused(
+        "reproduce", "da-vae-figure5", "--data", tiny_set, "--model", tiny_model, "--out", tmp_path
+    )

@@ -1,4 +1,5 @@
-"""`handvae transfer` with dVAE: the content of one photo, or its hand and the ground of another, the pose of a third."""
+"""`handvae transfer` with dVAE: the content of one photo, or its hand and the ground of another, the pose of
+a third."""
 
 from dataclasses import replace
 
@@ -6,15 +7,23 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.drawing import enlarge
-from handvae.apps.inputs import read_photo
-from handvae.data.coco import CocoHands
-from handvae.data.pictures import as_pixels, read_picture, write_picture
-from handvae.data.view import Crop
+from handvae.data.crop import Crop
+from handvae.data.files.pictures import as_pixels, read_picture, write_picture
+from handvae.data.readers.coco import CocoHands
+from handvae.inference.drawing import enlarge
+from handvae.inference.inputs import read_photo
 from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 from handvae.training.checkpoint import load_model, save_model
 
-SMALL = DvaeImageConfig(content="own", factor_dims=4, trunk_width=8, hidden=16, decoder_width=16, norm="group", posterior_samples=4)
+SMALL = DvaeImageConfig(
+    content="own",
+    factor_dims=4,
+    trunk_width=8,
+    hidden=16,
+    decoder_width=16,
+    norm="group",
+    posterior_samples=4,
+)
 CELL = 194
 
 
@@ -58,33 +67,47 @@ def copied(tiny_set, folder, names):
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_the_pose_is_the_second_photos_and_the_content_the_firsts(side, handvae, model, photos, tmp_path):
     looks, pose = photos
-    code, _, error = handvae("transfer", looks, pose, "--model", model, "--side", side, "--out", tmp_path / "sheet.png")
+    code, _, error = handvae(
+        "transfer", looks, pose, "--model", model, "--side", side, "--out", tmp_path / "sheet.png"
+    )
     assert code == 0, error
     sheet = read_picture(tmp_path / "sheet.png")
     system = load_model(model).generator
-    given, asked = (read_photo(path, None, system.crop, side == "right").crop for path in (looks, pose))  # the model knows left hands
+    given, asked = (
+        read_photo(path, None, system.crop, side == "right").crop for path in (looks, pose)
+    )  # the model knows left hands
     joints = system.predict(asked).joints
-    own, other = (enlarge(as_pixels(system.synthesize(joints, system.appearance_of(one))[0].numpy()), 192) for one in (given, asked))
+    own, other = (
+        enlarge(as_pixels(system.synthesize(joints, system.appearance_of(one))[0].numpy()), 192)
+        for one in (given, asked)
+    )
     shown = sheet[CELL:, 2 * CELL :]
     assert np.array_equal(shown, own)
     assert not np.array_equal(shown, other)
 
 
 def test_a_side_that_is_none_is_refused(refused, model, photos, tmp_path):
-    assert "left or right" in refused("transfer", *photos, "--model", model, "--side", "both", "--out", tmp_path / "sheet.png")
+    assert "left or right" in refused(
+        "transfer", *photos, "--model", model, "--side", "both", "--out", tmp_path / "sheet.png"
+    )
 
 
 def test_a_named_pose_takes_any_content(handvae, model, photos, tmp_path):
-    code, _, error = handvae("transfer", photos[0], "victory", "--model", model, "--out", tmp_path / "sheet.png")
+    code, _, error = handvae(
+        "transfer", photos[0], "victory", "--model", model, "--out", tmp_path / "sheet.png"
+    )
     assert code == 0, error
     assert read_picture(tmp_path / "sheet.png").shape == (2 * CELL - 2, 3 * CELL - 2, 3)
 
 
-# ---------------------------------------------------------------------------------------------------- hand and ground apart
+# ---------------------------------------------------------------------------------------------------- hand
+# and ground apart
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_the_hand_is_the_first_photos_and_the_ground_the_third(side, handvae, apart, photos, tiny_set, tmp_path):
+def test_the_hand_is_the_first_photos_and_the_ground_the_third(
+    side, handvae, apart, photos, tiny_set, tmp_path
+):
     looks, pose = photos
     (ground,) = copied(tiny_set, tmp_path, {"ground": "030"})
     asked = ("--model", apart, "--side", side, "--out", tmp_path / "sheet.png")
@@ -96,7 +119,9 @@ def test_the_hand_is_the_first_photos_and_the_ground_the_third(side, handvae, ap
     hand, behind = (system.appearance_of(crops[n]) for n in (0, 2))
     joints = system.predict(crops[1]).joints
     worn = torch.cat([hand[:, :4], behind[:, 4:]], 1)
-    shown, own = (enlarge(as_pixels(system.synthesize(joints, look)[0].numpy()), 192) for look in (worn, hand))
+    shown, own = (
+        enlarge(as_pixels(system.synthesize(joints, look)[0].numpy()), 192) for look in (worn, hand)
+    )
     assert np.array_equal(sheet[CELL:, 2 * CELL :], shown)
     assert not np.array_equal(shown, own)
     assert np.array_equal(sheet[: CELL - 2, : CELL - 2], enlarge(as_pixels(crops[2][0].numpy()), 192))
@@ -105,17 +130,35 @@ def test_the_hand_is_the_first_photos_and_the_ground_the_third(side, handvae, ap
 def test_one_mean_look_takes_a_ground_too(handvae, apart, photos, tiny_set, tmp_path):
     sheets = []
     for more in ((), ("--ground", photos[1])):
-        code, _, error = handvae("transfer", photos[0], "victory", "--mean", *more, "--model", apart, "--out", tmp_path / "sheet.png")
+        code, _, error = handvae(
+            "transfer",
+            photos[0],
+            "victory",
+            "--mean",
+            *more,
+            "--model",
+            apart,
+            "--out",
+            tmp_path / "sheet.png",
+        )
         assert code == 0, error
         sheets.append(read_picture(tmp_path / "sheet.png"))
     assert not np.array_equal(*sheets)
 
 
-def test_a_ground_needs_a_model_that_holds_it_apart_and_a_box_needs_a_ground(refused, model, apart, photos, tmp_path):
+def test_a_ground_needs_a_model_that_holds_it_apart_and_a_box_needs_a_ground(
+    refused, model, apart, photos, tmp_path
+):
     out = ("--out", tmp_path / "sheet.png")
-    assert "does not hold hand and ground apart" in refused("transfer", *photos, "--ground", photos[1], "--model", model, *out)
-    assert "there is no photo for it" in refused("transfer", *photos, "--ground-box", "0,0,9,9", "--model", apart, *out)
-    assert "nowhere.png" in refused("transfer", *photos, "--ground", tmp_path / "nowhere.png", "--model", apart, *out)
+    assert "does not hold hand and ground apart" in refused(
+        "transfer", *photos, "--ground", photos[1], "--model", model, *out
+    )
+    assert "there is no photo for it" in refused(
+        "transfer", *photos, "--ground-box", "0,0,9,9", "--model", apart, *out
+    )
+    assert "nowhere.png" in refused(
+        "transfer", *photos, "--ground", tmp_path / "nowhere.png", "--model", apart, *out
+    )
     assert not (tmp_path / "sheet.png").exists()
 
 

@@ -1,4 +1,5 @@
-"""Data sets that a model cannot be used with: one line that names the set and what it lacks, before anything is written."""
+"""Data sets that a model cannot be used with: one line that names the set and what it lacks, before anything
+is written."""
 
 import json
 from dataclasses import replace
@@ -6,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handvae.data.coco import CocoHands
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop
+from handvae.data.readers.coco import CocoHands
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.srv_vae import SrvVae
 from handvae.training.checkpoint import save_model
@@ -48,7 +49,9 @@ def right_model(tiny_config, tiny_spec, crops, tmp_path):
         "train photos-64 --data.root SET --data.split None --out OUT",
     ],
 )
-def test_hands_of_no_told_side_are_refused_where_crops_show_one_side(command, refused, sideless, right_model, tmp_path):
+def test_hands_of_no_told_side_are_refused_where_crops_show_one_side(
+    command, refused, sideless, right_model, tmp_path
+):
     words = {"MODEL": right_model, "SET": sideless, "OUT": tmp_path / "out"}
     line = refused(*(words.get(word, word) for word in command.split()))
     assert str(sideless) in line
@@ -74,7 +77,10 @@ def test_a_set_of_other_joints_is_refused(refused, tiny_set, tiny_model, monkeyp
 
 def test_a_set_without_what_the_model_reads_is_refused(refused, tiny_set, tmp_path):
     spec = DataSpec("any", 1, 32, ("depth", "joints_2d", "joints_3d", "joint_valid", "side"), "both")
-    save_model(tmp_path / "depth.safetensors", CmVae(CmVaeConfig(variant=1, input="depth", trunk_width=8, hidden=32), spec, Crop(32)))
+    save_model(
+        tmp_path / "depth.safetensors",
+        CmVae(CmVaeConfig(variant=1, input="depth", trunk_width=8, hidden=32), spec, Crop(32)),
+    )
     line = refused("evaluate", tmp_path / "depth.safetensors", tiny_set)
     assert str(tiny_set) in line
     assert "has no depth, which" in line

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from handvae.data.coco import CocoHands
+from handvae.data.crop import Crop
 from handvae.data.export.formats import FORMATS
-from handvae.data.source import open_data
-from handvae.data.view import Crop
-from handvae.evaluation import upsampling
+from handvae.data.open import open_data
+from handvae.data.readers.coco import CocoHands
 from handvae.systems.detector import Detector, DetectorConfig
+from handvae.training.appearances import NamedLook, write_looks
 from handvae.training.checkpoint import save_model
-from handvae.training.looks import NamedLook, write_looks
+from handvae.upsampling import upsample as upsampling
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,11 @@ def small_parts(monkeypatch):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_the_set_has_a_picture_for_each_copy_of_each_training_hand(command, handvae, tiny_set, tmp_path):
@@ -55,7 +59,18 @@ def test_the_set_has_a_picture_for_each_copy_of_each_training_hand(command, hand
 
 
 def test_no_picture_has_the_pose_or_the_looks_of_a_test_hand(command, handvae, tiny_set, tmp_path):
-    code, _, error = handvae(*command, "--times", 3, "--poses", "same", "interpolated", "--appearance", "dataset", "--out", tmp_path / "u")
+    code, _, error = handvae(
+        *command,
+        "--times",
+        3,
+        "--poses",
+        "same",
+        "interpolated",
+        "--appearance",
+        "dataset",
+        "--out",
+        tmp_path / "u",
+    )
     assert code == 0, error
     new, test = CocoHands(tmp_path / "u"), set(CocoHands(tiny_set, "test").file_names)
     stories = [json.loads(new.provenance_of(row)) for row in range(len(new))]
@@ -81,9 +96,13 @@ def test_provenance_tells_model_detector_seed_and_error(command, handvae, tmp_pa
 
 
 def test_the_check_drops_what_the_detector_reads_elsewhere(command, handvae, tmp_path):
-    """A detector of random weights finds no joint where it is: with a middling limit, some pictures stay and some go."""
+    """A detector of random weights finds no joint where it is: with a middling limit, some pictures stay and
+    some go."""
     handvae(*command, "--times", 2, "--out", tmp_path / "all")
-    errors = sorted(json.loads(line)["check_error"] for line in (tmp_path / "all" / "provenance.jsonl").read_text().splitlines())
+    errors = sorted(
+        json.loads(line)["check_error"]
+        for line in (tmp_path / "all" / "provenance.jsonl").read_text().splitlines()
+    )
     limit = (errors[31] + errors[32]) / 2
     code, _, error = handvae(*command, "--times", 2, "--max-error", limit, "--out", tmp_path / "half")
     assert code == 0, error
@@ -126,7 +145,9 @@ def test_a_killed_job_that_goes_on_gives_the_same_bytes(command, handvae, tmp_pa
 
 def test_a_job_killed_while_it_reports_goes_on(command, handvae, tmp_path, monkeypatch):
     options = [*command, "--times", 1, "--out", tmp_path / "u"]
-    monkeypatch.setattr("handvae.apps.upsample.upsample_page", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "handvae.apps.upsample.upsample_page", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     assert handvae(*options)[0] == 130
     assert (tmp_path / "u" / "annotations.json").is_file()
     monkeypatch.undo()
@@ -148,7 +169,9 @@ def test_shards_together_are_one_job(command, handvae, tmp_path):
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
-def test_what_is_there_is_not_made_again_and_other_options_do_not_replace_it(command, handvae, refused, tmp_path):
+def test_what_is_there_is_not_made_again_and_other_options_do_not_replace_it(
+    command, handvae, refused, tmp_path
+):
     options = [*command, "--limit", 8, "--out", tmp_path / "u"]
     assert handvae(*options)[0] == 0
     before = contents(tmp_path)
@@ -170,27 +193,41 @@ def test_every_format_can_be_written(name, command, handvae, tmp_path):
 
 @pytest.mark.parametrize("name", ["coco", "parquet"])
 def test_with_the_real_pictures_it_is_a_larger_training_set(name, command, handvae, tiny_set, tmp_path):
-    code, _, error = handvae(*command, "--times", 1, "--include-real", "--format", name, "--out", tmp_path / "u")
+    code, _, error = handvae(
+        *command, "--times", 1, "--include-real", "--format", name, "--out", tmp_path / "u"
+    )
     assert code == 0, error
     both, real = open_data(tmp_path / "u", "train"), CocoHands(tiny_set, "train")
     assert len(both) == 64
     at_wrist = real.labels(torch.arange(32)).need("joints_2d")[0]
-    torch.testing.assert_close(both.labels(torch.arange(32, 64)).need("joints_2d")[0], at_wrist, atol=0.01, rtol=0)
+    torch.testing.assert_close(
+        both.labels(torch.arange(32, 64)).need("joints_2d")[0], at_wrist, atol=0.01, rtol=0
+    )
     assert (both.picture(40) == real.picture(8)).all()
 
 
-@pytest.mark.parametrize(("schedule", "real"), [("mix", False), ("mix-then-real", False), ("mix-then-real", True)])
-def test_the_commands_told_at_the_end_train_by_the_schedule(schedule, real, command, handvae, tiny_set, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("schedule", "real"), [("mix", False), ("mix-then-real", False), ("mix-then-real", True)]
+)
+def test_the_commands_told_at_the_end_train_by_the_schedule(
+    schedule, real, command, handvae, tiny_set, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     flag = ["--include-real"] if real else []
-    code, said, error = handvae(*command, "--limit", 8, "--schedule", schedule, *flag, "--out", tmp_path / "u")
+    code, said, error = handvae(
+        *command, "--limit", 8, "--schedule", schedule, *flag, "--out", tmp_path / "u"
+    )
     assert code == 0, error
     told = [line.split()[1:] for line in said.splitlines() if line.startswith("  handvae train")]
     assert len(told) == (2 if schedule == "mix-then-real" else 1)
     for words in told:
-        code, _, error = handvae(*words, "--train.steps", 1, "--train.batch", 4, "--train.no-compile", "--train.workers", 1)
+        code, _, error = handvae(
+            *words, "--train.steps", 1, "--train.batch", 4, "--train.no-compile", "--train.workers", 1
+        )
         assert code == 0, error
-    counts = [json.loads((tmp_path / words[-1] / "config.json").read_text())["data"]["count"] for words in told]
+    counts = [
+        json.loads((tmp_path / words[-1] / "config.json").read_text())["data"]["count"] for words in told
+    ]
     assert counts == [40, 32][: len(told)], "the training hands and those made; the training hands"
 
 
@@ -198,7 +235,10 @@ def test_a_photo_and_a_folder_of_photos_give_their_looks(command, handvae, tiny_
     for n, looks in enumerate((tiny_set / "images" / "003.png", tiny_set / "images")):
         code, _, error = handvae(*command, "--limit", 3, "--appearance", looks, "--out", tmp_path / str(n))
         assert code == 0, error
-    told = [json.loads((tmp_path / str(n) / "provenance.jsonl").read_text().splitlines()[0])["appearance"]["name"] for n in (0, 1)]
+    told = [
+        json.loads((tmp_path / str(n) / "provenance.jsonl").read_text().splitlines()[0])["appearance"]["name"]
+        for n in (0, 1)
+    ]
     assert told[0].startswith("003.png")
     assert told[1].startswith("mean of the 48 photos")
 
@@ -206,7 +246,9 @@ def test_a_photo_and_a_folder_of_photos_give_their_looks(command, handvae, tiny_
 def test_a_named_look_is_told_in_the_provenance(command, handvae, tiny_model, tmp_path):
     model = Path(shutil.copy(tiny_model, tmp_path / "m.safetensors"))
     write_looks(model, {"pale": NamedLook(torch.ones(4), "")})
-    code, _, error = handvae(*command, "--model", model, "--limit", 2, "--appearance", "pale", "--out", tmp_path / "u")
+    code, _, error = handvae(
+        *command, "--model", model, "--limit", 2, "--appearance", "pale", "--out", tmp_path / "u"
+    )
     assert code == 0, error
     assert '"name": "pale (' in (tmp_path / "u" / "provenance.jsonl").read_text()
 
@@ -245,7 +287,9 @@ def test_a_folder_that_holds_something_else_is_not_written_into(command, refused
     (tmp_path / "u").mkdir()
     (tmp_path / "u" / "letter.txt").write_text("dear")
     assert "already exists" in refused(*command, "--limit", 2, "--out", tmp_path / "u")
-    assert "nothing that this command writes" in refused(*command, "--limit", 2, "--overwrite", "--out", tmp_path / "u")
+    assert "nothing that this command writes" in refused(
+        *command, "--limit", 2, "--overwrite", "--out", tmp_path / "u"
+    )
     assert contents(tmp_path) == {"u/letter.txt": b"dear"}
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from handvae.apps.inputs import read_poses
 from handvae.apps.walk import appearance_walk, pose_walk
+from handvae.inference.inputs import read_poses
 from handvae.noise import Noise
 
 close = torch.testing.assert_close
@@ -21,7 +21,8 @@ def test_a_walk_between_appearances_goes_from_the_first_to_the_second():
 
 
 def test_appearances_on_the_way_are_as_long_as_the_ends():
-    """On a straight line between two random appearances the middle one is shorter by a third: a look that is too mean."""
+    """On a straight line between two random appearances the middle one is shorter by a third: a look that is
+    too mean."""
     start, end = (vector / vector.norm() * 4 for vector in (Noise(1).normal(1, 16), Noise(2).normal(1, 16)))
     close(appearance_walk(start, end, SHARE).norm(dim=1), torch.full((9,), 4.0), atol=1e-3, rtol=0)
     assert (start / 2 + end / 2).norm() < 3.5
@@ -43,7 +44,8 @@ def test_a_walk_between_named_poses_starts_and_ends_in_them(build):
 
 
 def test_a_finger_that_folds_on_a_walk_swings_and_does_not_shrink(build):
-    """Joint angles turn: half way to the fist a finger points to the camera, where a straight line would only shorten it."""
+    """Joint angles turn: half way to the fist a finger points to the camera, where a straight line would only
+    shorten it."""
     path = pose_walk(build(), "flat", "fist", SHARE)
     straight = torch.lerp(path[0], path[-1], 0.5)
     assert (path[4] - straight).norm(dim=-1).max() > 0.1

@@ -8,12 +8,14 @@ import torch
 from PIL import Image
 
 from handvae.apps.walk_latent import SIDE, code_of, modality_frames
-from handvae.data.coco import CocoHands
-from handvae.data.view import Crop, cut
+from handvae.data.crop import Crop, cut
+from handvae.data.readers.coco import CocoHands
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.training.checkpoint import load_model, save_model
 
-SMALL = CmVaeConfig(variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", root="wrist")
+SMALL = CmVaeConfig(
+    variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", root="wrist"
+)
 
 
 @pytest.fixture
@@ -35,7 +37,10 @@ def test_a_walk_goes_from_one_code_to_the_other_in_every_modality(model):
     assert {frame.shape for frame in frames} == {(SIDE, 2 * SIDE + 2, 3)}  # rgb and 3d
     z = torch.cat([code_of(system, "open"), code_of(system, "fist")])
     alone = [modality_frames(system, name, name, torch.zeros(1))[0] for name in ("open", "fist")]
-    for shown, end in ((frames[0], alone[0]), (frames[-1], alone[1])):  # to rounding: batches of one and of five
+    for shown, end in (
+        (frames[0], alone[0]),
+        (frames[-1], alone[1]),
+    ):  # to rounding: batches of one and of five
         assert np.abs(shown.astype(int) - end.astype(int)).mean() < 0.05
     assert np.abs(alone[0].astype(int) - alone[1].astype(int)).mean() > 0.2
     assert (z[0] - z[1]).abs().max() > 1e-3
@@ -44,12 +49,27 @@ def test_a_walk_goes_from_one_code_to_the_other_in_every_modality(model):
 def test_a_photo_is_encoded_as_a_picture(model, tiny_set):
     system = load_model(model()).system
     hands = cut(CocoHands(tiny_set), torch.tensor([3]), Crop(32))
-    torch.testing.assert_close(code_of(system, str(tiny_set / "images" / "003.png")), system.encode(hands, "rgb").mean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        code_of(system, str(tiny_set / "images" / "003.png")),
+        system.encode(hands, "rgb").mean,
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 @pytest.mark.parametrize(("changes", "steps"), [({}, 4), ({"input": "2d"}, 3)])
 def test_the_animation_is_written(changes, steps, handvae, model, tmp_path):
-    code, _, error = handvae("walk", "open", "victory", "--model", model(**changes), "--frames", steps, "--out", tmp_path / "walk.gif")
+    code, _, error = handvae(
+        "walk",
+        "open",
+        "victory",
+        "--model",
+        model(**changes),
+        "--frames",
+        steps,
+        "--out",
+        tmp_path / "walk.gif",
+    )
     assert code == 0, error
     with Image.open(tmp_path / "walk.gif") as gif:
         assert gif.n_frames <= 2 * steps - 2

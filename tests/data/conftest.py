@@ -12,8 +12,8 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from handvae.data import icvl, msra, nyu, stb
-from handvae.data.pictures import write_picture
+from handvae.data.files.pictures import write_picture
+from handvae.data.readers import icvl, msra, nyu, stb
 from handvae.geometry import VIEWS, mirror_3d, orthographic_view, project, rotation_y
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, from_internal, named_pose
 
@@ -55,15 +55,25 @@ RHD_K = torch.tensor([[290.0, 0.0, 160.0], [0.0, 290.0, 160.0], [0.0, 0.0, 1.0]]
 
 def write_rhd(root: Path, count: int = 4, matlab: bool = False) -> torch.Tensor:
     """Even frames show the left hand larger, odd ones the right; returns (count, 2, 21, 3) mm."""
-    both = torch.stack([left_hands(count) - torch.tensor([60.0, 0, 0]), right_hands(count) + torch.tensor([60.0, 0, 0])], 1)
-    codes = np.array([17, *(code for finger in range(5) for code in (4, 4, 3, 2) for code in [code + 3 * finger])], np.uint8)
+    both = torch.stack(
+        [left_hands(count) - torch.tensor([60.0, 0, 0]), right_hands(count) + torch.tensor([60.0, 0, 0])], 1
+    )
+    codes = np.array(
+        [17, *(code for finger in range(5) for code in (4, 4, 3, 2) for code in [code + 3 * finger])],
+        np.uint8,
+    )
     for split in ("training", "evaluation"):
         frames = {}
         for number in range(count):
             pixels = project(both[number], RHD_K).numpy()
             dominant = number % 2
             mask = paint(320, 320, pixels[dominant], codes + 16 * dominant, ground=1)
-            depth = paint(320, 320, pixels[dominant], np.round(both[number, dominant, :, 2].numpy() / 5000 * 65535).astype(np.uint16))
+            depth = paint(
+                320,
+                320,
+                pixels[dominant],
+                np.round(both[number, dominant, :, 2].numpy() / 5000 * 65535).astype(np.uint16),
+            )
             for kind, picture in (
                 ("color", white(320, 320)),
                 ("mask", mask),
@@ -76,7 +86,10 @@ def write_rhd(root: Path, count: int = 4, matlab: bool = False) -> torch.Tensor:
                 seen[21:, 2] = 0  # a right hand that is not seen
             frames[number] = {"K": RHD_K.numpy(), "xyz": (listed / 1000).numpy(), "uv_vis": seen.numpy()}
         if matlab:
-            savemat(root / split / f"anno_{split}.mat", {f"frame{number}": frame for number, frame in frames.items()})
+            savemat(
+                root / split / f"anno_{split}.mat",
+                {f"frame{number}": frame for number, frame in frames.items()},
+            )
         else:
             (root / split / f"anno_{split}.pickle").write_bytes(pickle.dumps(frames, protocol=2))
     return both
@@ -87,7 +100,12 @@ def write_stb(root: Path, count: int = 2) -> torch.Tensor:
     joints = left_hands(count)
     joints[:, 0] = 0.5 * (joints[:, 0] + joints[:, 9])  # the palm
     listed = from_internal(joints, "stb").permute(2, 1, 0).double().numpy()
-    depth = paint(640, 480, project(joints[0], stb.INTRINSICS["SK_depth"]).numpy(), joints[0, :, 2].round().numpy().astype(np.int64))
+    depth = paint(
+        640,
+        480,
+        project(joints[0], stb.INTRINSICS["SK_depth"]).numpy(),
+        joints[0, :, 2].round().numpy().astype(np.int64),
+    )
     for sequence in stb.SEQUENCES:
         (root / "labels").mkdir(parents=True, exist_ok=True)
         for device in ("BB", "SK"):
@@ -104,7 +122,8 @@ INTERHAND_CAMERA = {"campos": [100.0, -50.0, 20.0], "focal": [1270.0, 1260.0], "
 
 
 def write_interhand(root: Path) -> torch.Tensor:
-    """In each split a right hand, a left hand, both, and a right hand without its wrist; returns right and left, (2, 21, 3) mm."""
+    """In each split a right hand, a left hand, both, and a right hand without its wrist; returns right and
+    left, (2, 21, 3) mm."""
     hands = torch.stack([right_hands(1, 900.0)[0] + 40, left_hands(1, 900.0)[0] - 40])
     turn = rotation_y(torch.tensor(0.4))
     world = from_internal(hands, "interhand").reshape(42, 3) @ turn + torch.tensor(INTERHAND_CAMERA["campos"])
@@ -114,16 +133,32 @@ def write_interhand(root: Path) -> torch.Tensor:
             valid = [[int(kind != "left")]] * 21 + [[int(kind != "right")]] * 21
             if number == 3:
                 valid[20] = [0]
-            coordinates = torch.where(torch.tensor(valid) > 0, world, 1.0)  # as theirs: ones where there is no label
+            coordinates = torch.where(
+                torch.tensor(valid) > 0, world, 1.0
+            )  # as theirs: ones where there is no label
             name = f"Capture0/ROM/cam400/image{number}.png"
             where = {"capture": 0, "camera": "400", "frame_idx": number, "seq_name": "ROM", "subject": 7}
             images.append({"id": number, "file_name": name, "width": 334, "height": 512, **where})
             annotations.append(
-                {"id": number, "image_id": number, "joint_valid": valid, "hand_type": kind, "hand_type_valid": 1, "bbox": [0, 0, 9, 9]}
+                {
+                    "id": number,
+                    "image_id": number,
+                    "joint_valid": valid,
+                    "hand_type": kind,
+                    "hand_type_valid": 1,
+                    "bbox": [0, 0, 9, 9],
+                }
             )
-            frames[str(number)] = {"world_coord": coordinates.tolist(), "joint_valid": valid, "hand_type": kind, "hand_type_valid": True}
+            frames[str(number)] = {
+                "world_coord": coordinates.tolist(),
+                "joint_valid": valid,
+                "hand_type": kind,
+                "hand_type_valid": True,
+            }
             write_pixels(root / "images" / split / name, white(33, 51))
-        camera = {kind: {"400": value} for kind, value in (INTERHAND_CAMERA | {"camrot": turn.tolist()}).items()}
+        camera = {
+            kind: {"400": value} for kind, value in (INTERHAND_CAMERA | {"camrot": turn.tolist()}).items()
+        }
         folder = root / "annotations" / split
         folder.mkdir(parents=True)
         for part, content in (
@@ -144,13 +179,22 @@ def write_freihand(root: Path, count: int = 3) -> torch.Tensor:
     for split, number in (("training", count), ("evaluation", 2)):
         metres = joints[:number] / 1000
         scale = (metres[:, 10] - metres[:, 9]).norm(dim=-1)
-        for part, content in (("K", [FREIHAND_K] * number), ("xyz", metres.tolist()), ("scale", scale.tolist())):
+        for part, content in (
+            ("K", [FREIHAND_K] * number),
+            ("xyz", metres.tolist()),
+            ("scale", scale.tolist()),
+        ):
             (root / f"{split}_{part}.json").parent.mkdir(parents=True, exist_ok=True)
             (root / f"{split}_{part}.json").write_text(json.dumps(content))
         for picture in range(number * (4 if split == "training" else 1)):
             write_pixels(root / split / "rgb" / f"{picture:08d}.jpg", white(224, 224))
             if split == "training" and picture < number:
-                shown = paint(224, 224, project(joints[picture], torch.tensor(FREIHAND_K)).numpy(), np.full((21, 3), 255, np.uint8))
+                shown = paint(
+                    224,
+                    224,
+                    project(joints[picture], torch.tensor(FREIHAND_K)).numpy(),
+                    np.full((21, 3), 255, np.uint8),
+                )
                 write_pixels(root / split / "mask" / f"{picture:08d}.jpg", shown)
     return joints
 
@@ -165,10 +209,14 @@ def write_nyu(root: Path, count: int = 2) -> torch.Tensor:
             pixels = measured[number].numpy()
             depth = paint(640, 480, pixels[:, :2], pixels[:, 2].astype(np.int64))
             write_pixels(
-                root / split / f"depth_1_{number + 1:07d}.png", np.stack([depth * 0, depth // 256, depth % 256], -1).astype(np.uint8)
+                root / split / f"depth_1_{number + 1:07d}.png",
+                np.stack([depth * 0, depth // 256, depth % 256], -1).astype(np.uint8),
             )
         other_views = np.zeros((2, count, 36, 3))
-        savemat(root / split / "joint_data.mat", {"joint_uvd": np.concatenate([measured.double().numpy()[None], other_views])})
+        savemat(
+            root / split / "joint_data.mat",
+            {"joint_uvd": np.concatenate([measured.double().numpy()[None], other_views])},
+        )
     return measured
 
 
@@ -185,7 +233,12 @@ def write_icvl(root: Path, count: int = 2) -> torch.Tensor:
         lines = []
         for folder in folders:
             for number in range(count):
-                depth = paint(320, 240, measured[number, :, :2].numpy(), measured[number, :, 2].numpy().astype(np.uint16))
+                depth = paint(
+                    320,
+                    240,
+                    measured[number, :, :2].numpy(),
+                    measured[number, :, 2].numpy().astype(np.uint16),
+                )
                 write_pixels(root / Path(file).parent / "Depth" / folder / f"image_{number:04d}.png", depth)
                 numbers = " ".join(f"{value:.4f}" for value in measured[number].flatten().tolist())
                 lines.append(f"{folder}/image_{number:04d}.png {numbers} ")
@@ -224,7 +277,11 @@ def write_ho3d(root: Path, count: int = 2) -> torch.Tensor:
     joints = right_hands(count)
     for number in range(count + 1):
         metres = from_internal(joints[min(number, count - 1)], "ho3d").numpy() * np.array([1, -1, -1]) / 1000
-        content = {"handJoints3D": None if number == count else metres, "camMat": HO3D_K, "objName": "021_bleach"}
+        content = {
+            "handJoints3D": None if number == count else metres,
+            "camMat": HO3D_K,
+            "objName": "021_bleach",
+        }
         path = root / "train" / "ABF10" / "meta" / f"{number:04d}.pkl"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pickle.dumps(content, protocol=2))

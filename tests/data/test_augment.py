@@ -8,7 +8,14 @@ from handvae.noise import Noise
 
 close = torch.testing.assert_close
 STILL = Augment(**{field.name: 0.0 for field in fields(Augment)})
-COLOUR_RANGES = {"brightness": 0.5, "tint": 0.5, "contrast": 0.5, "saturation": 0.5, "blur": 1.0, "noise": 0.3}
+COLOUR_RANGES = {
+    "brightness": 0.5,
+    "tint": 0.5,
+    "contrast": 0.5,
+    "saturation": 0.5,
+    "blur": 1.0,
+    "noise": 0.3,
+}
 colour_change = pytest.mark.parametrize("name", list(COLOUR_RANGES))
 
 

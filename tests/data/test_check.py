@@ -11,8 +11,8 @@ import torch
 from handvae.data.check import bend, flat_bone_limits, oddities
 from handvae.data.export.formats import write_data
 from handvae.data.hands import DataSpec
+from handvae.data.open import open_data
 from handvae.data.sample import Sample
-from handvae.data.source import open_data
 from handvae.geometry import mirror_3d
 from handvae.hand import LEFT, POSE_NAMES, RIGHT, HandShape, forward_kinematics, named_pose
 
@@ -41,7 +41,9 @@ def sound(number: int) -> Sample:
 def found(tmp_path) -> Callable[..., list[str]]:
     """What is odd about the sound hands after one of them, or the list, was spoilt: lines `number: fault`."""
 
-    def run(spoilt: dict[int, Sample] | None = None, more: tuple[Sample, ...] = (), format: str = "parquet") -> list[str]:
+    def run(
+        spoilt: dict[int, Sample] | None = None, more: tuple[Sample, ...] = (), format: str = "parquet"
+    ) -> list[str]:
         hands = [(spoilt or {}).get(number, sound(number)) for number in range(COUNT)]
         write_data(tmp_path / "set", format, SPEC, [*hands, *more], "made")
         problems = list(oddities(open_data(tmp_path / "set")))
@@ -93,9 +95,13 @@ def test_a_hand_called_by_the_other_side_is_named(found, number, wrong, fault):
 
 
 def test_the_side_is_told_by_bent_fingers_alone():
-    joints = {name: forward_kinematics(named_pose(name), HandShape.mean()).joints[None] for name in POSE_NAMES}
+    joints = {
+        name: forward_kinematics(named_pose(name), HandShape.mean()).joints[None] for name in POSE_NAMES
+    }
     assert float(bend(joints["fist"])) > 5
-    assert float(bend(mirror_3d(joints["fist"][0])[None])) == pytest.approx(-float(bend(joints["fist"])), rel=1e-4)
+    assert float(bend(mirror_3d(joints["fist"][0])[None])) == pytest.approx(
+        -float(bend(joints["fist"])), rel=1e-4
+    )
     assert abs(float(bend(joints["flat"]))) < 1.0  # which may be a hand of either side
 
 
@@ -106,7 +112,9 @@ def test_joints_outside_the_picture_are_counted(found):
 
 
 def test_the_same_picture_under_another_name_is_named(found):
-    assert found(more=(replace(sound(9), joints_2d=sound(9).joints_2d + 5),)) == ["40: is the same picture as shard-00000.parquet, hand 9"]
+    assert found(more=(replace(sound(9), joints_2d=sound(9).joints_2d + 5),)) == [
+        "40: is the same picture as shard-00000.parquet, hand 9"
+    ]
 
 
 def test_nearly_the_same_picture_with_the_same_joints_is_named(found):
@@ -124,7 +132,10 @@ def test_one_hand_labelled_twice_is_named_and_two_hands_of_a_picture_are_not(sma
     def spoil(content):
         first = content["annotations"][0]
         moved = [value - 30 if place % 3 == 0 else value for place, value in enumerate(first["keypoints"])]
-        content["annotations"] += [first | {"id": 90}, first | {"id": 91, "keypoints": moved, "hand_side": "right"}]
+        content["annotations"] += [
+            first | {"id": 90},
+            first | {"id": 91, "keypoints": moved, "hand_side": "right"},
+        ]
 
     lines = [problem.fault for problem in oddities(open_data(small_set(spoil)), outside=False)]
     assert lines == ["the same hand of the same picture is labelled twice"]
@@ -139,8 +150,12 @@ def test_missing_joints_are_no_bones(found):
 
 
 def test_hands_of_fourteen_joints_are_looked_at_for_what_they_have(tmp_path):
-    spec = DataSpec("nyu", 0, 0, ("image", "joints_2d", "side"), "right", joints=14, joint_names=tuple("abcdefghijklmn"))
-    hand = Sample(joints_2d=np.linspace(1, 120, 28, dtype=np.float32).reshape(14, 2), side=RIGHT, image=sound(0).image)
+    spec = DataSpec(
+        "nyu", 0, 0, ("image", "joints_2d", "side"), "right", joints=14, joint_names=tuple("abcdefghijklmn")
+    )
+    hand = Sample(
+        joints_2d=np.linspace(1, 120, 28, dtype=np.float32).reshape(14, 2), side=RIGHT, image=sound(0).image
+    )
     write_data(tmp_path / "set", "parquet", spec, [hand], "made")
     assert [problem.fault.split()[2] for problem in oddities(open_data(tmp_path / "set"))] == ["lie"]
 
@@ -151,7 +166,9 @@ def test_the_longest_bones_of_a_picture_are_the_palms():
 
 def test_real_photos_have_no_flip_no_twin_and_few_odd_bones(real_photos):
     faults = [problem.fault for problem in oddities(open_data(real_photos), outside=False)]
-    assert not [fault for fault in faults if "called" in fault or "same picture" in fault or "in the picture" in fault]
+    assert not [
+        fault for fault in faults if "called" in fault or "same picture" in fault or "in the picture" in fault
+    ]
     assert len(faults) <= 10
 
 

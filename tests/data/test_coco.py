@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data.coco import CocoHands, check_coco
 from handvae.data.export.formats import write_data
 from handvae.data.export.stream import samples_of
 from handvae.data.hands import DataSpec
 from handvae.data.mixture import Mixture
+from handvae.data.readers.coco import CocoHands, check_coco
 from handvae.data.sample import Sample
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
@@ -40,7 +40,7 @@ def everything(data: CocoHands) -> torch.Tensor:
     return data.labels(torch.arange(len(data)))
 
 
-# ------------------------------------------------------------------------------------------------------------- there and back
+# ------------------------------------------------------------------------------------------- - there and back
 
 
 def test_what_is_written_is_read_again(tmp_path):
@@ -48,8 +48,12 @@ def test_what_is_written_is_read_again(tmp_path):
     assert write_coco(tmp_path / "set", written, "a test") == 5
     data = CocoHands(tmp_path / "set")
     labels = everything(data)
-    close(labels.joints_2d, torch.from_numpy(np.stack([hand.joints_2d for hand in written])), atol=0.01, rtol=0)
-    close(labels.joints_3d, torch.from_numpy(np.stack([hand.joints_3d for hand in written])), atol=0.01, rtol=0)
+    close(
+        labels.joints_2d, torch.from_numpy(np.stack([hand.joints_2d for hand in written])), atol=0.01, rtol=0
+    )
+    close(
+        labels.joints_3d, torch.from_numpy(np.stack([hand.joints_3d for hand in written])), atol=0.01, rtol=0
+    )
     assert labels.joint_valid.all()
     assert labels.side.tolist() == [RIGHT, LEFT, RIGHT, LEFT, RIGHT]
     assert all(np.array_equal(data.picture(row), written[row].image) for row in range(5))
@@ -75,7 +79,7 @@ def test_hands_without_joints_in_space_are_written_without_them(tmp_path):
     assert everything(CocoHands(tmp_path / "set")).joints_3d is None
 
 
-# ------------------------------------------------------------------------------------------------------- whole or not at all
+# ---------------------------------------------------------------------------------------- whole or not at all
 
 
 def test_a_folder_that_holds_something_is_not_written_into(tmp_path):
@@ -142,7 +146,7 @@ def test_an_exception_half_way_keeps_the_set_that_was_to_be_replaced(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-# ------------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------- ------- reading
 
 
 def test_a_split_holds_its_pictures_only(tiny_set):
@@ -268,11 +272,15 @@ def test_annotations_may_stand_before_their_pictures(small_set):
         content["images"] = images
 
     root = small_set(turn)
-    assert (root / "annotations.json").read_text().index('"annotations"') < (root / "annotations.json").read_text().index('"images"')
+    assert (root / "annotations.json").read_text().index('"annotations"') < (
+        root / "annotations.json"
+    ).read_text().index('"images"')
     assert len(CocoHands(root)) == 3
     assert check_coco(root) == []
 
 
 def test_the_licences_of_a_file_are_the_data_sets(small_set):
-    data = CocoHands(small_set(lambda content: content.update(licenses=[{"id": 1, "name": "CC0"}, {"id": 2, "url": "x"}])))
+    data = CocoHands(
+        small_set(lambda content: content.update(licenses=[{"id": 1, "name": "CC0"}, {"id": 2, "url": "x"}]))
+    )
     assert data.spec.licence == "CC0"

@@ -1,4 +1,5 @@
-"""Whatever stands in an annotation file: it is read, or refused as the user's error, and what is read is fit for training."""
+"""Whatever stands in an annotation file: it is read, or refused as the user's error, and what is read is fit
+for training."""
 
 import copy
 import json
@@ -10,23 +11,35 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handvae.data.coco import CocoHands, check_coco
-from handvae.data.view import Crop, cut
+from handvae.data.crop import Crop, cut
+from handvae.data.readers.coco import CocoHands, check_coco
 from handvae.errors import UserError
 
-numbers = st.one_of(st.integers(), st.floats(), st.sampled_from([0, -1, 1e-30, 1e9, 2**31, 2**63, -(2**63), 1e308, 10**40]))
+numbers = st.one_of(
+    st.integers(), st.floats(), st.sampled_from([0, -1, 1e-30, 1e9, 2**31, 2**63, -(2**63), 1e308, 10**40])
+)
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=4)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 
-thorough = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(
+    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Paths to everything in a JSON document."""
-    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else []
+    inner = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content)
+        if isinstance(content, list)
+        else []
+    )
     return [path, *(found for key, value in inner for found in places(value, (*path, key)))]
 
 
@@ -77,7 +90,13 @@ def test_any_value_anywhere_is_read_or_refused(sound, data):
 
 
 @thorough
-@given(joints=st.lists(st.tuples(st.floats(-9, 105), st.floats(-9, 105), st.sampled_from([0, 1, 2])), min_size=21, max_size=21))
+@given(
+    joints=st.lists(
+        st.tuples(st.floats(-9, 105), st.floats(-9, 105), st.sampled_from([0, 1, 2])),
+        min_size=21,
+        max_size=21,
+    )
+)
 def test_any_keypoints_near_the_picture_are_cropped_or_refused(sound, joints):
     folder, content = sound
     spoilt = copy.deepcopy(content)

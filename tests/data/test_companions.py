@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from handvae.data.augment import Augment
-from handvae.data.coco import CocoHands
+from handvae.data.crop import Crop, cut
 from handvae.data.mixture import open_source
-from handvae.data.rendered import RenderPlan, write_plan
-from handvae.data.source import Source
+from handvae.data.open import Source
+from handvae.data.readers.coco import CocoHands
+from handvae.data.readers.rendered import RenderPlan, write_plan
 from handvae.data.subset import FewLabels, PeopleAsContents, Subset
-from handvae.data.view import Crop, cut
 from handvae.errors import UserError
 from handvae.noise import Noise
 
@@ -53,7 +53,10 @@ def test_the_ends_of_the_draw_stay_inside_the_content(draw, contents):
 
 def test_a_tag_is_the_companions_picture_and_leaves_all_else_as_it_was(contents):
     rows = torch.arange(48)
-    plain, tagged = (cut(contents, rows, Crop(32), Augment(), Noise(1), fields) for fields in (("image",), ("image", "tag")))
+    plain, tagged = (
+        cut(contents, rows, Crop(32), Augment(), Noise(1), fields)
+        for fields in (("image",), ("image", "tag"))
+    )
     for name, value in plain.items():
         assert torch.equal(getattr(tagged, name), value)
     still = cut(contents, rows, Crop(32), None, Noise(1), ("image", "tag"))
@@ -64,9 +67,14 @@ def test_a_tag_is_the_companions_picture_and_leaves_all_else_as_it_was(contents)
 
 
 def test_the_parts_told_of_a_tag_are_those_of_its_own_picture(contents, monkeypatch):
-    monkeypatch.setattr(type(contents), "parts", lambda self, row: self.picture(row)[..., 0])  # so that parts and picture can be compared
+    monkeypatch.setattr(
+        type(contents), "parts", lambda self, row: self.picture(row)[..., 0]
+    )  # so that parts and picture can be compared
     rows, augment = torch.arange(48), Augment(rotation_deg=0.0, scale=0.0, shift=0.3)
-    plain, told = (cut(contents, rows, Crop(64), augment, Noise(1), fields) for fields in (("image", "tag"), ("image", "tag", "tag_parts")))
+    plain, told = (
+        cut(contents, rows, Crop(64), augment, Noise(1), fields)
+        for fields in (("image", "tag"), ("image", "tag", "tag_parts"))
+    )
     for name, value in plain.items():
         assert torch.equal(getattr(told, name), value)
     assert told.parts is None
@@ -106,7 +114,11 @@ def test_a_hand_that_comes_again_is_not_its_own_companion(contents):
     half = FewLabels(contents, 0.125, of_batch=0.5)
     rows = torch.arange(len(half))
     found = half.companions(rows, torch.linspace(0, 0.99, len(half)))
-    same = [half.name(row) for row, other in zip(rows.tolist(), found.tolist(), strict=True) if half.name(row) == half.name(other)]
+    same = [
+        half.name(row)
+        for row, other in zip(rows.tolist(), found.tolist(), strict=True)
+        if half.name(row) == half.name(other)
+    ]
     assert same == [contents.name(17)]  # which is alone
     assert (half.labels(rows).content == half.labels(found).content).all()
 
@@ -145,7 +157,9 @@ def test_contents_that_the_data_tell_stay_in_a_mixture_with_people(tiny_set, tmp
     own = open_source(Source(tmp_path / "drawn")).labels(torch.arange(16)).content
     assert torch.equal(drawn[:, None] == drawn, own[:, None] == own)
     assert not torch.isin(photos, drawn).any()
-    assert len(photos.unique()) == len(open_source(Source(tiny_set)).labels(torch.arange(32)).subject.unique())
+    assert len(photos.unique()) == len(
+        open_source(Source(tiny_set)).labels(torch.arange(32)).subject.unique()
+    )
 
 
 def test_people_whom_nobody_names_are_no_contents(tiny_set, tmp_path):

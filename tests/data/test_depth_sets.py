@@ -1,4 +1,5 @@
-"""Depth data with joints of their own, as cm-VAE reads them: 36 joints of NYU of which 14 are judged, 16 of ICVL, MSRA's nine people."""
+"""Depth data with joints of their own, as cm-VAE reads them: 36 joints of NYU of which 14 are judged, 16 of
+ICVL, MSRA's nine people."""
 
 import json
 from dataclasses import replace
@@ -6,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handvae.data import nyu
-from handvae.data.source import open_data
+from handvae.data.crop import Crop, cube_centre, cut
+from handvae.data.open import open_data
+from handvae.data.readers import nyu
 from handvae.data.subset import Subset
-from handvae.data.view import Crop, cube_centre, cut
 from handvae.evaluation.metrics import Study, pose
 from handvae.evaluation.reading import read
 from handvae.noise import Noise
@@ -18,12 +19,40 @@ from handvae.systems.system import Prediction
 
 CUBE = Crop(32, box="cube", cube_mm=400.0)
 TINY = CmVaeConfig(
-    input="depth", variant=4, root="centre", latent_dims=4, trunk_width=8, decoder_width=16, hidden=16, norm="group", posterior_samples=2
+    input="depth",
+    variant=4,
+    root="centre",
+    latent_dims=4,
+    trunk_width=8,
+    decoder_width=16,
+    hidden=16,
+    norm="group",
+    posterior_samples=2,
 )
 COUNTS = {"nyu": 36, "icvl": 16}
 SMALL = [
-    *("--system.latent-dims", 4, "--system.trunk-width", 8, "--system.decoder-width", 16, "--system.hidden", 16),
-    *("--system.posterior-samples", 2, "--crop.size-px", 32, "--train.epochs", "None", "--train.steps", 2, "--train.batch", 2),
+    *(
+        "--system.latent-dims",
+        4,
+        "--system.trunk-width",
+        8,
+        "--system.decoder-width",
+        16,
+        "--system.hidden",
+        16,
+    ),
+    *(
+        "--system.posterior-samples",
+        2,
+        "--crop.size-px",
+        32,
+        "--train.epochs",
+        "None",
+        "--train.steps",
+        2,
+        "--train.batch",
+        2,
+    ),
     *("--train.workers", 1),
 ]
 
@@ -96,7 +125,9 @@ def test_bones_and_palms_are_of_21_joints(opened):
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_set_with_joints_of_its_own_is_trained_on_and_measured(name, laid_out, handvae, refused, tmp_path):
     root, run = laid_out(name)[0], tmp_path / "run"
-    code, _, error = handvae("train", "cm-vae-depth", "--data.root", root, "--out", run, "--system.root", "centre", *SMALL)
+    code, _, error = handvae(
+        "train", "cm-vae-depth", "--data.root", root, "--out", run, "--system.root", "centre", *SMALL
+    )
     assert code == 0, error
     code, _, error = handvae("evaluate", run, root, "--report", tmp_path / "measured", "--metrics", "pose")
     assert code == 0, error
@@ -108,7 +139,9 @@ def test_a_set_with_joints_of_its_own_is_trained_on_and_measured(name, laid_out,
     assert {"epe", "epe_median", "pcf@20_mm", "pcf@40_mm"} <= names
     assert "reads 21" in refused("evaluate", "lifting", root)
     assert "have none" in refused("walk", "open", "fist", "--model", run, "--out", tmp_path / "walk.gif")
-    assert f"reads {COUNTS[name]}" in refused("estimate", run / "config.json", "--model", run, "--out", tmp_path / "out")
+    assert f"reads {COUNTS[name]}" in refused(
+        "estimate", run / "config.json", "--model", run, "--out", tmp_path / "out"
+    )
 
 
 def test_full_scale_leaves_out_whom_the_user_names(laid_out, handvae, refused, tmp_path, monkeypatch):

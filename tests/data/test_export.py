@@ -12,8 +12,8 @@ import torch
 from handvae.data.export.formats import FORMATS, warning, write_data
 from handvae.data.export.json_file import Spool, write_json
 from handvae.data.hands import DataSpec, Hands
+from handvae.data.open import open_data
 from handvae.data.sample import Sample
-from handvae.data.source import open_data
 from handvae.errors import UserError
 from handvae.hand import LEFT, POSE_NAMES, RIGHT, HandShape, forward_kinematics, named_pose
 
@@ -27,7 +27,9 @@ def sample(number: int, whole: bool = False) -> Sample:
     """A hand half a metre before a camera of its own; every third lacks a fingertip."""
     rng = np.random.default_rng(number)
     turn = torch.linalg.qr(torch.from_numpy(rng.normal(size=(3, 3)).astype(np.float32)))[0]
-    solid = (forward_kinematics(named_pose(POSE_NAMES[number % 10]), HandShape.mean()).joints @ turn).numpy() + np.array([0, 0, 950])
+    solid = (
+        forward_kinematics(named_pose(POSE_NAMES[number % 10]), HandShape.mean()).joints @ turn
+    ).numpy() + np.array([0, 0, 950])
     camera = np.array([[120.0 + number, 0, 41], [0, 121.0 + number, 29], [0, 0, 1]])
     flat = solid @ camera.T
     valid = np.ones(21, bool)
@@ -55,12 +57,21 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def there_and_back(handvae, source, tmp_path):
-    """COCO to a format and back to COCO; returns the source's labels, those that came back, and what was said."""
+    """COCO to a format and back to COCO; returns the source's labels, those that came back, and what was
+    said."""
 
     def run(name: str, *words: object) -> tuple[Hands, Hands, str]:
         said = ""
         for start, end, format in ((source, "there", name), (tmp_path / "there", "back", "coco")):
-            code, out, error = handvae("data", "convert", start, tmp_path / end, "--format", format, *(words if end == "there" else ()))
+            code, out, error = handvae(
+                "data",
+                "convert",
+                start,
+                tmp_path / end,
+                "--format",
+                format,
+                *(words if end == "there" else ()),
+            )
             assert code == 0, error
             said += out + error
         return everything(source), everything(tmp_path / "back"), said
@@ -84,7 +95,7 @@ def same(before: Hands, after: Hands, *names: str) -> None:
         assert torch.allclose(one.float(), other.float(), rtol=0, atol=0.01), name
 
 
-# -------------------------------------------------------------------------------------------------------- COCO -> X -> COCO
+# ------------------------------------------------------------------------------------------ COCO -> X -> COCO
 
 
 @pytest.mark.parametrize("name", ["coco", "parquet"])
@@ -124,19 +135,27 @@ def test_freihand_holds_whole_hands_and_mirrors_left_ones(there_and_back):
     same(whole[~left], after[~left], "joints_2d", "joints_3d", "intrinsics")
     mirror = torch.tensor([-1.0, 1.0, 1.0])
     assert torch.allclose(after.joints_3d[left], whole.joints_3d[left] * mirror, atol=0.01)
-    assert torch.allclose(after.joints_2d[left], whole.joints_2d[left] * mirror[:2] + torch.tensor([WIDTH, 0.0]), atol=0.01)
+    assert torch.allclose(
+        after.joints_2d[left], whole.joints_2d[left] * mirror[:2] + torch.tensor([WIDTH, 0.0]), atol=0.01
+    )
 
 
 def test_a_mirrored_left_hands_picture_moves_with_its_joints(there_and_back, source, tmp_path):
     there_and_back("freihand")
-    before, after = open_data(source).picture(1), open_data(tmp_path / "there").picture(1)  # hand 1 is a left one
+    before, after = (
+        open_data(source).picture(1),
+        open_data(tmp_path / "there").picture(1),
+    )  # hand 1 is a left one
     assert np.abs(after.astype(int) - before[:, ::-1].astype(int)).mean() < 12  # a JPEG
 
 
 def test_yolo_pose_holds_joints_flags_and_splits(handvae, source, tmp_path):
     code, _, error = handvae("data", "convert", source, tmp_path / "yolo", "--format", "yolo-pose")
     assert code == 0
-    assert error == "warning: yolo-pose cannot hold joints in space, the camera, the side, people, joints outside their picture\n"
+    assert (
+        error
+        == "warning: yolo-pose cannot hold joints in space, the camera, the side, people, joints outside their picture\n"
+    )
     labels = everything(source)
     for row in range(COUNT):
         split = "test" if row > 5 else "train"
@@ -148,20 +167,34 @@ def test_yolo_pose_holds_joints_flags_and_splits(handvae, source, tmp_path):
         assert np.allclose((joints[:, :2] * size)[valid], labels.joints_2d[row].numpy()[valid], atol=0.01)
         assert np.array_equal(joints[:, 2], np.where(valid, np.where(labels.joint_visible[row], 2, 1), 0))
         (x, y), extent = values[:2] * size, values[2:4] * size
-        assert np.allclose([x - extent[0] / 2, y - extent[1] / 2], labels.joints_2d[row].numpy()[valid].min(0), atol=0.01)
-        assert cv2.imread(str(tmp_path / "yolo" / "images" / split / f"{row + 1:06d}.png")).shape == (HEIGHT, WIDTH, 3)
+        assert np.allclose(
+            [x - extent[0] / 2, y - extent[1] / 2], labels.joints_2d[row].numpy()[valid].min(0), atol=0.01
+        )
+        assert cv2.imread(str(tmp_path / "yolo" / "images" / split / f"{row + 1:06d}.png")).shape == (
+            HEIGHT,
+            WIDTH,
+            3,
+        )
     lines = (tmp_path / "yolo" / "data.yaml").read_text().splitlines()
-    assert {"train: images/train", "test: images/test", "val: images/test", "kpt_shape: [21, 3]"} <= set(lines)
+    assert {"train: images/train", "test: images/test", "val: images/test", "kpt_shape: [21, 3]"} <= set(
+        lines
+    )
 
 
 def test_webdataset_holds_every_field_in_bytes_that_repeat(handvae, source, tmp_path):
     for name in ("one", "two"):
         assert handvae("data", "convert", source, tmp_path / name, "--format", "webdataset")[0] == 0
-    assert (tmp_path / "one" / "data-000000.tar").read_bytes() == (tmp_path / "two" / "data-000000.tar").read_bytes()
+    assert (tmp_path / "one" / "data-000000.tar").read_bytes() == (
+        tmp_path / "two" / "data-000000.tar"
+    ).read_bytes()
     labels, data = everything(source), open_data(source)
     with tarfile.open(tmp_path / "one" / "data-000000.tar") as tar:
         content = {member.name: tar.extractfile(member).read() for member in tar}
-    assert list(content)[:3] == ["00000000.png", "00000000.json", "00000001.png"]  # a hand's files follow one another
+    assert list(content)[:3] == [
+        "00000000.png",
+        "00000000.json",
+        "00000001.png",
+    ]  # a hand's files follow one another
     for row in range(COUNT):
         told = json.loads(content[f"{row:08d}.json"])
         for name in LABELS:
@@ -172,13 +205,21 @@ def test_webdataset_holds_every_field_in_bytes_that_repeat(handvae, source, tmp_
     assert json.loads((tmp_path / "one" / "spec.json").read_text())["count"] == COUNT
 
 
-# ------------------------------------------------------------------------------------------------------- what has no camera
+# ------------------------------------------------------------------------------------------------------- what
+# has no camera
 
 
 def orthographic(number: int) -> Sample:
     """As our own model labels: joints about the wrist, seen without perspective, all of them labelled."""
-    solid = forward_kinematics(named_pose(POSE_NAMES[number % 10]), HandShape.mean()).joints.numpy()[:, [1, 0, 2]]
-    return Sample(joints_2d=solid[:, :2] * 0.25 + [40, 10], side=RIGHT, image=np.full((HEIGHT, WIDTH, 3), 9, np.uint8), joints_3d=solid)
+    solid = forward_kinematics(named_pose(POSE_NAMES[number % 10]), HandShape.mean()).joints.numpy()[
+        :, [1, 0, 2]
+    ]
+    return Sample(
+        joints_2d=solid[:, :2] * 0.25 + [40, 10],
+        side=RIGHT,
+        image=np.full((HEIGHT, WIDTH, 3), 9, np.uint8),
+        joints_3d=solid,
+    )
 
 
 @pytest.mark.parametrize("name", ["freihand", "interhand"])
@@ -202,7 +243,9 @@ def test_a_set_without_joints_in_space_is_refused_where_there_are_no_others(tmp_
 
 
 def test_mmpose_without_a_camera_holds_pixels_and_side(tmp_path):
-    hands = [Sample(joints_2d=sample(n).joints_2d, side=sample(n).side, image=sample(n).image) for n in range(3)]
+    hands = [
+        Sample(joints_2d=sample(n).joints_2d, side=sample(n).side, image=sample(n).image) for n in range(3)
+    ]
     write_data(tmp_path / "set", "mmpose", FLAT, hands, "freihand in other clothes")
     labels = everything(tmp_path / "set")
     assert np.allclose(labels.joints_2d.numpy(), [hand.joints_2d for hand in hands], atol=0.01)
@@ -217,11 +260,13 @@ def test_a_turned_camera_is_refused_where_it_cannot_be_held(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# ------------------------------------------------------------------------------------------------- hands that leave the picture
+# ------------------------------------------------------------------------------------------------- hands that
+# leave the picture
 
 
 @pytest.mark.parametrize(
-    ("name", "column", "labelled"), [("coco", 8, True), ("coco", 9, False), ("yolo-pose", 0, True), ("yolo-pose", 1, False)]
+    ("name", "column", "labelled"),
+    [("coco", 8, True), ("coco", 9, False), ("yolo-pose", 0, True), ("yolo-pose", 1, False)],
 )
 def test_a_joint_too_far_outside_its_picture_is_written_as_not_labelled(tmp_path, name, column, labelled):
     hand = sample(0, whole=True)
@@ -230,7 +275,9 @@ def test_a_joint_too_far_outside_its_picture_is_written_as_not_labelled(tmp_path
     if name == "coco":
         flag = bool(everything(tmp_path / "set").joint_valid[0, 5])
     else:
-        flag = (tmp_path / "set" / "labels" / "train" / "000001.txt").read_text().split()[5 + 5 * 3 + 2] != "0"
+        flag = (tmp_path / "set" / "labels" / "train" / "000001.txt").read_text().split()[
+            5 + 5 * 3 + 2
+        ] != "0"
     assert flag == labelled
 
 
@@ -240,11 +287,13 @@ def test_a_hand_of_one_point_is_left_out(tmp_path):
     assert (written.count, written.left_out) == (1, 1)
 
 
-# ----------------------------------------------------------------------------------------------------------- refusals, folders
+# ------------------------------------------------------------------------------------------ refusals, folders
 
 
 def test_depth_joints_go_only_where_any_hand_goes(tmp_path):
-    spec = DataSpec("nyu", 1, 0, ("image", "joints_2d"), "right", joints=14, joint_names=tuple("abcdefghijklmn"))
+    spec = DataSpec(
+        "nyu", 1, 0, ("image", "joints_2d"), "right", joints=14, joint_names=tuple("abcdefghijklmn")
+    )
     with pytest.raises(UserError, match="has 14 joints a hand, coco holds 21; use parquet or webdataset"):
         write_data(tmp_path / "set", "coco", spec, [], "made")
     hands = [Sample(joints_2d=np.ones((14, 2), np.float32), side=RIGHT, image=np.zeros((4, 4, 3), np.uint8))]
@@ -267,12 +316,21 @@ def test_no_hand_leaves_no_folder(tmp_path):
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_a_set_of_any_format_is_replaced_when_asked(tmp_path, name):
     for count in (3, 1):
-        written = write_data(tmp_path / "set", name, SPEC, (sample(n, whole=True) for n in range(count)), "made", overwrite=True)
+        written = write_data(
+            tmp_path / "set",
+            name,
+            SPEC,
+            (sample(n, whole=True) for n in range(count)),
+            "made",
+            overwrite=True,
+        )
         assert written.count == count
 
 
 def test_convert_does_not_write_over_its_source(refused, source):
-    assert "is the data set itself" in refused("data", "convert", source, source, "--format", "coco", "--overwrite")
+    assert "is the data set itself" in refused(
+        "data", "convert", source, source, "--format", "coco", "--overwrite"
+    )
 
 
 def test_convert_keeps_what_is_there_unless_asked(refused, source, tmp_path):

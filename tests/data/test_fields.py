@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from handvae.data.augment import Augment
+from handvae.data.crop import Crop, cube_centre, cut, move_labels, normalise_depth
+from handvae.data.dataset import HandData
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.loader import Loader
-from handvae.data.reader import HandData
-from handvae.data.view import Crop, cube_centre, cut, move_labels, normalise_depth
 from handvae.geometry import project
 from handvae.hand import LEFT, PARTS, RIGHT
 from handvae.noise import Noise
@@ -19,11 +19,14 @@ PALM, INDEX = PARTS.index("palm"), PARTS.index("index")
 
 
 class Squares(HandData):
-    """Two hands of 21 joints on a grid, each joint a square of 4 px of its own depth and part; counts what is read."""
+    """Two hands of 21 joints on a grid, each joint a square of 4 px of its own depth and part; counts what is
+    read."""
 
     def __init__(self, modalities: tuple[str, ...] = ("image", "depth", "parts", "joints_2d")) -> None:
         self.spec = DataSpec("squares", 2, 0, modalities, "right")
-        grid = torch.stack(torch.meshgrid(torch.arange(7.0), torch.arange(3.0), indexing="ij"), -1).reshape(21, 2)
+        grid = torch.stack(torch.meshgrid(torch.arange(7.0), torch.arange(3.0), indexing="ij"), -1).reshape(
+            21, 2
+        )
         z = 400 + 5 * torch.arange(21.0)
         pixels = grid * 8 + torch.tensor([30.0, 40.0])
         solid = torch.cat([(pixels - K[0, :2, 2]) / 300 * z[:, None], z[:, None]], 1)
@@ -49,7 +52,9 @@ class Squares(HandData):
     def _paint(self, values: np.ndarray, kind: str) -> np.ndarray:
         self.read.append(kind)
         canvas = np.zeros((HEIGHT, WIDTH), values.dtype)
-        for (x, y), value in zip(project(self.joints_3d[:1], K)[0].round().int().tolist(), values, strict=True):
+        for (x, y), value in zip(
+            project(self.joints_3d[:1], K)[0].round().int().tolist(), values, strict=True
+        ):
             canvas[y - 2 : y + 2, x - 2 : x + 2] = value
         return canvas
 
@@ -73,13 +78,23 @@ def at_joints(maps: torch.Tensor, hands: Hands) -> torch.Tensor:
 everything = ("image", "depth", "parts", "mask")
 
 
-@pytest.mark.parametrize("crop", [Crop(64), Crop(64, sides="left"), Crop(48, box="cube", cube_mm=200.0), Crop(96, box="hand3d")], ids=str)
-@pytest.mark.parametrize("augment", [None, Augment(rotation_deg=180.0, scale=0.2, shift=0.1, mirror=0.5)], ids=["still", "augmented"])
+@pytest.mark.parametrize(
+    "crop",
+    [Crop(64), Crop(64, sides="left"), Crop(48, box="cube", cube_mm=200.0), Crop(96, box="hand3d")],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "augment",
+    [None, Augment(rotation_deg=180.0, scale=0.2, shift=0.1, mirror=0.5)],
+    ids=["still", "augmented"],
+)
 def test_what_lies_under_a_joint_stays_under_it_in_every_field(crop, augment):
     hands = cut(Squares(), torch.tensor([0, 1]), crop, augment, Noise(3), everything)
     seen = hands.joint_visible
     assert seen.float().mean() > 0.8
-    assert torch.equal(at_joints(hands.depth, hands), hands.joints_3d[..., 2][seen])  # nearest: not a mean of two
+    assert torch.equal(
+        at_joints(hands.depth, hands), hands.joints_3d[..., 2][seen]
+    )  # nearest: not a mean of two
     codes = torch.tensor([PALM] * 10 + [PARTS.index("forearm")] + [INDEX] * 10).expand(2, 21)
     assert torch.equal(at_joints(hands.parts, hands), codes[seen])
     assert torch.equal(at_joints(hands.mask, hands), (codes != PARTS.index("forearm"))[seen].float())
@@ -113,12 +128,14 @@ def test_a_field_that_the_data_set_lacks_is_named(field):
         cut(Bare(("joints_2d",)), torch.tensor([0]), Crop(16), fields=(field,))
 
 
-# --------------------------------------------------------------------------------------------------------------- labels
+# ------------------------------------------------------------------------------------------------- --- labels
 
 
 def test_a_joint_that_leaves_the_crop_is_no_longer_visible_and_still_labelled():
     labels = Squares().labels(torch.tensor([0]))
-    shift = torch.tensor([[[1.0, 0.0, -31.0], [0.0, 1.0, 0.0]]])  # the first column of joints, x = 30, falls off
+    shift = torch.tensor(
+        [[[1.0, 0.0, -31.0], [0.0, 1.0, 0.0]]]
+    )  # the first column of joints, x = 30, falls off
     moved = move_labels(labels, shift, 100)
     assert (~moved.joint_visible).nonzero()[:, 1].tolist() == [0, 1, 2]
     assert moved.joint_valid.all()
@@ -139,7 +156,7 @@ def test_the_spread_grows_with_the_pictures_scale_and_not_with_its_turn():
     assert moved.side.tolist() == [RIGHT, LEFT]
 
 
-# ----------------------------------------------------------------------------------------------------------------- cubes
+# ------------------------------------------------------------------------------------------------ ----- cubes
 
 
 def test_a_cube_fills_its_crop_at_the_depth_of_its_centre():

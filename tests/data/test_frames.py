@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from handvae.data.frames import frames
+from handvae.data.files.frames import frames
 from handvae.errors import UserError
 
 
@@ -34,7 +34,11 @@ def test_a_video_is_read_every_so_many_frames(tmp_path):
     writer.release()
     found = list(frames(path, every=3))
     assert [frame.name for frame in found] == ["walk.avi frame 0", "walk.avi frame 3", "walk.avi frame 6"]
-    assert [round(float(frame.pixels.mean()) / 30) for frame in found if frame.pixels is not None] == [0, 3, 6]
+    assert [round(float(frame.pixels.mean()) / 30) for frame in found if frame.pixels is not None] == [
+        0,
+        3,
+        6,
+    ]
 
 
 def test_a_damaged_video_is_refused_and_its_decoder_says_nothing_of_its_own(tmp_path, capfd):

@@ -1,4 +1,5 @@
-"""Files made to harm: nothing in them runs, nothing outside the root is read, and each is refused in one line."""
+"""Files made to harm: nothing in them runs, nothing outside the root is read, and each is refused in one
+line."""
 
 import io
 import json
@@ -12,12 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from handvae.data import ho3d, jsonfiles, matfiles, mmpose, msra, reader
-from handvae.data.matfiles import read_mat
-from handvae.data.mmpose import MmposeHands
-from handvae.data.reader import need_numbers
-from handvae.data.source import open_data
-from handvae.data.view import Crop, cut
+from handvae.data import dataset as reader
+from handvae.data.crop import Crop, cut
+from handvae.data.dataset import need_numbers
+from handvae.data.files import json as jsonfiles
+from handvae.data.files import mat as matfiles
+from handvae.data.files.mat import read_mat
+from handvae.data.open import open_data
+from handvae.data.readers import ho3d, mmpose, msra
+from handvae.data.readers.mmpose import MmposeHands
 from handvae.errors import UserError
 
 
@@ -30,10 +34,12 @@ def refusal(read) -> str:
     return ""
 
 
-thorough = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+thorough = settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
-# ------------------------------------------------------------------------------------------------------------ other files
+# ------------------------------------------------------------------------------------------------ other files
 
 
 def test_a_matlab_array_of_absurd_size_is_refused_before_it_is_decompressed(tmp_path, monkeypatch):
@@ -91,10 +97,17 @@ def png(width: int, height: int) -> bytes:
     """A PNG whose header promises a size and whose content is small."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("name", ["rhd", "stb", "interhand", "nyu", "icvl", "ho3d"])
@@ -103,14 +116,21 @@ def test_a_harmful_picture_is_refused_when_it_is_asked_for(name, harm, own_copy)
     root, _ = own_copy(name)
     data = open_data(root, "train")
     read = data.picture if "image" in data.spec.modalities else data.depth
-    path = next(path for path in sorted(root.rglob("*.png")) if path.as_posix().endswith(data.name(0)) and "test" not in path.parts)
-    path.write_bytes({"bomb": png(60_000, 60_000), "cut": path.read_bytes()[:-20], "text": b"no picture"}[harm])
+    path = next(
+        path
+        for path in sorted(root.rglob("*.png"))
+        if path.as_posix().endswith(data.name(0)) and "test" not in path.parts
+    )
+    path.write_bytes(
+        {"bomb": png(60_000, 60_000), "cut": path.read_bytes()[:-20], "text": b"no picture"}[harm]
+    )
     with pytest.raises(UserError) as raised:
         read(0)
     assert "\n" not in str(raised.value)
 
 
-# ----------------------------------------------------------------------------------------------------- paths and documents
+# ----------------------------------------------------------------------------------------------------- paths
+# and documents
 
 
 def plain_form(count: int = 3) -> dict:
@@ -226,9 +246,16 @@ def test_a_file_of_many_rows_is_read_in_the_memory_of_its_labels(tmp_path, plain
     count = 3_000
     with (tmp_path / "onehand10k_train.json").open("w") as handle:
         handle.write('{"info": {"description": "onehand10k"}, "images": [')
-        handle.write(", ".join(f'{{"id": {i}, "file_name": "{i}.png", "width": 9, "height": 9}}' for i in range(count)))
+        handle.write(
+            ", ".join(f'{{"id": {i}, "file_name": "{i}.png", "width": 9, "height": 9}}' for i in range(count))
+        )
         handle.write('], "annotations": [')
-        handle.write(", ".join(row.replace('"id": 0', f'"id": {i}').replace('"image_id": 0', f'"image_id": {i}') for i in range(count)))
+        handle.write(
+            ", ".join(
+                row.replace('"id": 0', f'"id": {i}').replace('"image_id": 0', f'"image_id": {i}')
+                for i in range(count)
+            )
+        )
         handle.write("]}")
     tracemalloc.start()
     data = MmposeHands(tmp_path)
@@ -238,17 +265,32 @@ def test_a_file_of_many_rows_is_read_in_the_memory_of_its_labels(tmp_path, plain
     assert peak / count < 1000  # bytes a hand, measured 745; the parsed document takes 2,500
 
 
-# ------------------------------------------------------------------------------------------------------------- any content
+# ---------------------------------------------------------------------------------------------- - any content
 
 junk = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4), st.sampled_from([2**63, -(2**70), 1e308, "../x"])),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=4),
+        st.sampled_from([2**63, -(2**70), 1e308, "../x"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 
 
 def places(content, path=()):
-    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else []
+    inner = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content)
+        if isinstance(content, list)
+        else []
+    )
     return [path, *(found for key, value in inner for found in places(value, (*path, key)))]
 
 
@@ -265,7 +307,9 @@ JSON_FILES = [
 @settings(parent=thorough, max_examples=40)
 @given(data=st.data())
 @pytest.mark.parametrize(("name", "file"), JSON_FILES)
-def test_any_value_anywhere_in_an_official_annotation_is_read_or_refused(name, file, data, laid_out, tmp_path_factory):
+def test_any_value_anywhere_in_an_official_annotation_is_read_or_refused(
+    name, file, data, laid_out, tmp_path_factory
+):
     source, _ = laid_out(name)
     root = tmp_path_factory.mktemp("any") / name
     for part in source.iterdir():
@@ -294,7 +338,9 @@ def test_any_value_anywhere_in_an_official_annotation_is_read_or_refused(name, f
 
 @settings(parent=thorough, max_examples=60)
 @given(text=st.text(alphabet="0123456789.-+e nanif\n\tab/", max_size=200))
-@pytest.mark.parametrize(("name", "file"), [("icvl", "Testing/test_seq_1.txt"), ("msra", "P0/1/joint.txt"), ("ho3d", "train.txt")])
+@pytest.mark.parametrize(
+    ("name", "file"), [("icvl", "Testing/test_seq_1.txt"), ("msra", "P0/1/joint.txt"), ("ho3d", "train.txt")]
+)
 def test_any_text_in_place_of_labels_is_read_or_refused(name, file, text, laid_out, tmp_path_factory):
     source, _ = laid_out(name)
     root = tmp_path_factory.mktemp("any")
@@ -311,13 +357,19 @@ def test_any_text_in_place_of_labels_is_read_or_refused(name, file, text, laid_o
 
 
 @pytest.mark.parametrize("name", ["plain", "mmpose", "icvl"])
-def test_an_annotation_of_too_many_rows_is_refused_while_it_is_read(name, tiny_set, plain_set, own_copy, monkeypatch):
+def test_an_annotation_of_too_many_rows_is_refused_while_it_is_read(
+    name, tiny_set, plain_set, own_copy, monkeypatch
+):
     monkeypatch.setattr(reader, "MOST_ROWS", 2)
-    root = {"plain": lambda: tiny_set, "mmpose": lambda: plain_set(), "icvl": lambda: own_copy("icvl")[0]}[name]()
+    root = {"plain": lambda: tiny_set, "mmpose": lambda: plain_set(), "icvl": lambda: own_copy("icvl")[0]}[
+        name
+    ]()
     assert "holds more than 2 " in refusal(lambda: open_data(root))
 
 
-@pytest.mark.parametrize(("name", "file", "module"), [("msra", "P0/1/joint.txt", msra), ("ho3d", "train.txt", ho3d)])
+@pytest.mark.parametrize(
+    ("name", "file", "module"), [("msra", "P0/1/joint.txt", msra), ("ho3d", "train.txt", ho3d)]
+)
 def test_a_text_of_absurd_size_is_refused_before_it_is_read(name, file, module, own_copy, monkeypatch):
     root, _ = own_copy(name)
     monkeypatch.setattr(module, "MOST_BYTES", (root / file).stat().st_size - 1)

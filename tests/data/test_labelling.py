@@ -1,4 +1,5 @@
-"""Labels from views: what is agreed on, how far it spreads, what is left out; mediapipe's process; frames of videos."""
+"""Labels from views: what is agreed on, how far it spreads, what is left out; mediapipe's process; frames of
+videos."""
 
 import sys
 from collections.abc import Sequence
@@ -8,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from handvae.data.frames import Frame, frames
-from handvae.data.labelling import TURNED, VIEWS, Found, Labeller, Review, View, labelled, vote
-from handvae.data.labelling_mediapipe import MediapipeLabeller
-from handvae.data.pictures import write_picture
+from handvae.data.files.frames import Frame, frames
+from handvae.data.files.pictures import write_picture
+from handvae.data.labelling.label import TURNED, VIEWS, Found, Labeller, Review, View, labelled, vote
+from handvae.data.labelling.mediapipe import MediapipeLabeller
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
 
@@ -28,7 +29,8 @@ def dotted() -> np.ndarray:
 
 
 class Dots(Labeller):
-    """Finds the dots' centres as joints 0 to 2, the others between them, moved by noise; green left of red is a left hand."""
+    """Finds the dots' centres as joints 0 to 2, the others between them, moved by noise; green left of red is
+    a left hand."""
 
     name = "dots"
 
@@ -99,9 +101,15 @@ def test_joints_in_space_stand_about_the_wrist():
 
 def test_what_is_left_out_is_named_with_its_reason():
     review = Review()
-    pictures = [Frame("good", dotted()), Frame("empty", np.zeros((9, 9, 3), np.uint8)), Frame("bad", None, "is damaged")]
+    pictures = [
+        Frame("good", dotted()),
+        Frame("empty", np.zeros((9, 9, 3), np.uint8)),
+        Frame("bad", None, "is damaged"),
+    ]
     kept = list(labelled(Dots(), pictures, review))
-    assert [sample.provenance for sample, _ in kept] == ['{"file": "good", "labeller": "dots", "views": "6 of 6"}']
+    assert [sample.provenance for sample, _ in kept] == [
+        '{"file": "good", "labeller": "dots", "views": "6 of 6"}'
+    ]
     assert review.pictures == 3
     assert review.left_out == [("empty", "no hand found"), ("bad", "unreadable: is damaged")]
 
@@ -112,7 +120,7 @@ def test_a_label_that_spreads_too_far_is_left_out():
     assert review.left_out[0][1].startswith("unsure: labels differ by")
 
 
-# --------------------------------------------------------------------------------------------------------- mediapipe's process
+# ---------------------------------------------------------------------------------------- mediapipe's process
 
 HONEST = """
 import sys, json
@@ -176,7 +184,7 @@ def test_this_environment_is_asked_where_none_is_named(worker):
         assert labeller.python == Path(sys.executable)
 
 
-# --------------------------------------------------------------------------------------------------------------------- frames
+# ------------------------------------------------------------------------------------------- --------- frames
 
 
 @pytest.fixture
@@ -206,12 +214,19 @@ def test_a_bad_picture_is_named_and_the_others_are_read(tmp_path):
     write_picture(tmp_path / "b.png", dotted())
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("not looked at")
-    assert [(frame.name, frame.pixels is None) for frame in frames(tmp_path)] == [("a.jpg", True), ("b.png", False)]
+    assert [(frame.name, frame.pixels is None) for frame in frames(tmp_path)] == [
+        ("a.jpg", True),
+        ("b.png", False),
+    ]
 
 
 def test_large_pictures_are_shrunk_and_small_ones_kept(tmp_path):
     write_picture(tmp_path / "a.png", dotted())
-    assert [next(frames(tmp_path, larger_side=side)).pixels.shape[:2] for side in (60, 0, 500)] == [(45, 60), (90, 120), (90, 120)]
+    assert [next(frames(tmp_path, larger_side=side)).pixels.shape[:2] for side in (60, 0, 500)] == [
+        (45, 60),
+        (90, 120),
+        (90, 120),
+    ]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

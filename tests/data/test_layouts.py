@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from handvae.apps import data_info
-from handvae.data import icvl, msra, nyu, stb
-from handvae.data.rhd import RhdHands
-from handvae.data.source import open_data, recognise
-from handvae.data.view import Crop, cut
+from handvae.data.crop import Crop, cut
+from handvae.data.open import open_data, recognise
+from handvae.data.readers import icvl, msra, nyu, stb
+from handvae.data.readers.rhd import RhdHands
 from handvae.errors import UserError
 from handvae.geometry import project
 from handvae.hand import LEFT, PARTS, RIGHT
@@ -29,7 +29,8 @@ def test_a_layout_is_recognised(name, laid_out):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_reader_keeps_its_promises(name, laid_out):
-    """The spec names what is there; joints in space project onto those in the plane; crops of all fields can be cut; rows agree."""
+    """The spec names what is there; joints in space project onto those in the plane; crops of all fields can
+    be cut; rows agree."""
     data = open_data(laid_out(name)[0])
     hands = everything(data)
     pictures = [field for field in ("image", "depth", "parts", "mask") if field in data.spec.modalities]
@@ -48,7 +49,8 @@ def test_every_reader_keeps_its_promises(name, laid_out):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_side_is_the_one_the_joints_have(name, laid_out):
-    """Fingers bend to the palm: the sign of their bend along (distal x radial) tells a right hand from a left one."""
+    """Fingers bend to the palm: the sign of their bend along (distal x radial) tells a right hand from a left
+    one."""
     data = open_data(laid_out(name)[0])
     hands = everything(data)[:8]
     if data.spec.joints != 21:
@@ -71,7 +73,7 @@ def test_a_row_knows_its_split(name, laid_out):
         assert sum(whole.split_of(row) == split for row in range(len(whole))) == len(part)
 
 
-# ------------------------------------------------------------------------------------------------------------------- RHD
+# ------------------------------------------------------------------------------------------------ ------- RHD
 
 
 @pytest.mark.parametrize("matlab", [False, True], ids=["pickle", "mat"])
@@ -97,7 +99,8 @@ def test_rhds_parts_and_depth_lie_under_the_joints(laid_out):
         hand = data.labels(torch.tensor([row]))
         x, y = hand.joints_2d[0].long().unbind(-1)
         parts, mask = data.parts(row)[y, x], data.mask(row)[y, x]
-        # where two joints' squares overlap the later one is on top, so most agree, and a joint's neighbour may be another part
+        # where two joints' squares overlap the later one is on top, so most agree, and a joint's neighbour
+        # may be another part
         expected = [PARTS.index("palm"), *(PARTS.index("thumb") + (joint - 1) // 4 for joint in range(1, 21))]
         assert (parts == expected).mean() > 0.8
         assert (mask == 1).all()
@@ -126,7 +129,7 @@ def test_joints_behind_the_camera_are_not_valid(own_copy):
     assert (~valid).nonzero().tolist() == [[1, 1]]
 
 
-# ------------------------------------------------------------------------------------------------------------------- STB
+# ------------------------------------------------------------------------------------------------ ------- STB
 
 
 @pytest.mark.parametrize(
@@ -146,7 +149,9 @@ def test_stb_divides_its_sequences_as_the_papers_do(protocol, split, sequences, 
 
 def test_stbs_two_views_see_one_hand_from_two_places(laid_out):
     root, joints = laid_out("stb")
-    left, right, both = (open_data(root, "test", f"pose/{camera}") for camera in ("bb-left", "bb-right", "bb"))
+    left, right, both = (
+        open_data(root, "test", f"pose/{camera}") for camera in ("bb-left", "bb-right", "bb")
+    )
     assert len(both) == len(left) + len(right) == 8
     close(everything(left).joints_3d[:2], joints)
     shift = everything(left).joints_3d - everything(right).joints_3d
@@ -175,7 +180,7 @@ def test_stbs_first_joint_is_called_the_palm(laid_out):
     assert open_data(laid_out("stb")[0]).spec.joint_names[:2] == ("palm", "thumb_cmc")
 
 
-# ------------------------------------------------------------------------------------------------------------- InterHand
+# ------------------------------------------------------------------------------------------------ - InterHand
 
 
 @pytest.mark.parametrize(
@@ -217,7 +222,7 @@ def test_a_joint_that_interhand_does_not_label_is_not_valid(own_copy):
     assert cut(open_data(root, "test", "right"), torch.tensor([0]), Crop(16)).image.isfinite().all()
 
 
-# -------------------------------------------------------------------------------------------------------------- FreiHAND
+# ------------------------------------------------------------------------------------------------ -- FreiHAND
 
 
 def test_freihands_versions_share_their_labels(laid_out):
@@ -233,7 +238,9 @@ def test_freihands_versions_share_their_labels(laid_out):
 @pytest.mark.parametrize(("version", "first"), [("gs", 0), ("hom", 3), ("sample", 6), ("auto", 9)])
 def test_one_version_of_freihand_has_its_own_pictures(version, first, laid_out):
     data = open_data(laid_out("freihand")[0], "train", version)
-    assert [data.name(row)[-12:] for row in range(len(data))] == [f"{number:08d}.jpg" for number in range(first, first + 3)]
+    assert [data.name(row)[-12:] for row in range(len(data))] == [
+        f"{number:08d}.jpg" for number in range(first, first + 3)
+    ]
     assert ("mask" in data.spec.modalities) == (version == "gs")
 
 
@@ -248,7 +255,7 @@ def test_freihands_evaluation_has_one_version(laid_out):
     assert len(open_data(laid_out("freihand")[0], "test")) == 2
 
 
-# ----------------------------------------------------------------------------------------------------------------- depth
+# ------------------------------------------------------------------------------------------------ ----- depth
 
 
 @pytest.mark.parametrize(("name", "split"), [("nyu", "test"), ("icvl", "train"), ("msra", "test")])
@@ -258,14 +265,33 @@ def test_depth_under_the_joints_is_that_of_the_joints(name, split, laid_out):
         hand = data.labels(torch.tensor([row]))
         x, y = hand.joints_2d[0].long().unbind(-1)
         depth = torch.from_numpy(data.depth(row)[y, x])
-        assert ((depth - hand.joints_3d[0, :, 2]).abs() <= 0.5).float().mean() > 0.6  # the rest is under another joint's square
+        assert (
+            (depth - hand.joints_3d[0, :, 2]).abs() <= 0.5
+        ).float().mean() > 0.6  # the rest is under another joint's square
 
 
 def test_nyus_evaluation_joints_are_named_for_what_they_are(laid_out):
     root, measured = laid_out("nyu")
     data = open_data(root, "test", "14")
-    expected = ("pinky_knu3a", "pinky_knu2b", "ring_knu3a", "ring_knu2b", "middle_knu3a", "middle_knu2b", "index_knu3a", "index_knu2b")
-    assert data.spec.joint_names == (*expected, "thumb_knu3a", "thumb_knu3b", "thumb_knu2b", "palm_1", "palm_2", "palm_3")
+    expected = (
+        "pinky_knu3a",
+        "pinky_knu2b",
+        "ring_knu3a",
+        "ring_knu2b",
+        "middle_knu3a",
+        "middle_knu2b",
+        "index_knu3a",
+        "index_knu2b",
+    )
+    assert data.spec.joint_names == (
+        *expected,
+        "thumb_knu3a",
+        "thumb_knu3b",
+        "thumb_knu2b",
+        "palm_1",
+        "palm_2",
+        "palm_3",
+    )
     close(everything(data).joints_2d, measured[:, list(nyu.EVALUATION_JOINTS), :2], atol=1e-3, rtol=0)
 
 
@@ -273,13 +299,19 @@ def test_nyus_picture_is_offered_where_it_is(own_copy):
     root, _ = own_copy("nyu")
     assert "image" not in open_data(root, "test").spec.modalities
     for number in (1, 2):
-        (root / "test" / f"rgb_1_{number:07d}.png").write_bytes((root / "test" / f"depth_1_{number:07d}.png").read_bytes())
+        (root / "test" / f"rgb_1_{number:07d}.png").write_bytes(
+            (root / "test" / f"depth_1_{number:07d}.png").read_bytes()
+        )
     assert open_data(root, "test").picture(1).shape == (480, 640, 3)
 
 
 def test_icvls_turned_copies_are_read_only_when_asked_for(laid_out):
     root, measured = laid_out("icvl")
-    original, everyone, test = open_data(root, "train"), open_data(root, "train", "all"), open_data(root, "test")
+    original, everyone, test = (
+        open_data(root, "train"),
+        open_data(root, "train", "all"),
+        open_data(root, "test"),
+    )
     assert (len(original), len(everyone), len(test)) == (2, 4, 4)
     assert all("/2014" in original.name(row) for row in range(2))
     close(everything(test).joints_2d[2:], measured[..., :2], atol=1e-3, rtol=0)
@@ -305,7 +337,7 @@ def test_ho3ds_frame_without_labels_has_no_valid_joint(laid_out):
     close(hands.joints_3d[:2], joints, atol=1e-3, rtol=0)
 
 
-# ---------------------------------------------------------------------------------------------------------- what is missing
+# -------------------------------------------------------------------------------------------- what is missing
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from handvae.data.augment import Augment
-from handvae.data.coco import CocoHands
+from handvae.data.crop import Crop
 from handvae.data.hands import Hands
 from handvae.data.loader import Loader
-from handvae.data.view import Crop
+from handvae.data.readers.coco import CocoHands
 
 VARIED = Augment(mirror=0.3, brightness=0.2, tint=0.1, contrast=0.2, saturation=0.2, blur=0.5, noise=0.1)
 
@@ -51,7 +51,9 @@ def test_the_same_hand_is_changed_differently_in_every_epoch(loader, data):
     assert ((first.image - second.image).flatten(1).abs().amax(1) > 0.01).all()
 
 
-@pytest.mark.parametrize("batch", [8, 5, 33], ids=["divides the set", "does not divide it", "is larger than it"])
+@pytest.mark.parametrize(
+    "batch", [8, 5, 33], ids=["divides the set", "does not divide it", "is larger than it"]
+)
 def test_every_hand_is_seen_equally_often_over_whole_epochs(loader, data, batch):
     reader, count = loader(batch=batch), len(data)
     rows = torch.cat([reader.rows_at(step) for step in range(count)]).tolist()  # `batch` epochs

@@ -1,4 +1,5 @@
-"""Data sets mixed: which hands, how often, with which labels, and the same batch for the same seed and step."""
+"""Data sets mixed: which hands, how often, with which labels, and the same batch for the same seed and
+step."""
 
 from collections import Counter
 from dataclasses import replace
@@ -10,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handvae.data.augment import Augment
-from handvae.data.coco import CocoHands
+from handvae.data.crop import Crop
+from handvae.data.dataset import HandData
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.loader import Loader
 from handvae.data.mixture import Mixture, open_source
-from handvae.data.reader import HandData
-from handvae.data.source import Source
-from handvae.data.view import Crop
+from handvae.data.open import Source
+from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
 from handvae.training.checkpoint import load_model
@@ -26,9 +27,16 @@ class Made(HandData):
     """Hands whose first joint lies at (set, row), whose picture's first pixel is that too."""
 
     def __init__(self, number: int, count: int, **changes: object) -> None:
-        self.number, self.extra = number, {name: value for name, value in changes.items() if isinstance(value, torch.Tensor)}
-        spec = DataSpec(f"set{number}", count, 0, ("image", "joints_2d", "joint_valid", "side", *self.extra), "right")
-        self.spec = replace(spec, **{name: value for name, value in changes.items() if name not in self.extra})
+        self.number, self.extra = (
+            number,
+            {name: value for name, value in changes.items() if isinstance(value, torch.Tensor)},
+        )
+        spec = DataSpec(
+            f"set{number}", count, 0, ("image", "joints_2d", "joint_valid", "side", *self.extra), "right"
+        )
+        self.spec = replace(
+            spec, **{name: value for name, value in changes.items() if name not in self.extra}
+        )
 
     def __len__(self) -> int:
         return self.spec.count
@@ -37,7 +45,12 @@ class Made(HandData):
         joints = torch.zeros(len(rows), 21, 2)
         joints[:, 0, 0], joints[:, 0, 1] = self.number, rows.float()
         own = {name: value[rows] for name, value in self.extra.items()}
-        return Hands(joints_2d=joints, joint_valid=torch.ones(len(rows), 21, dtype=torch.bool), side=torch.full((len(rows),), RIGHT), **own)
+        return Hands(
+            joints_2d=joints,
+            joint_valid=torch.ones(len(rows), 21, dtype=torch.bool),
+            side=torch.full((len(rows),), RIGHT),
+            **own,
+        )
 
     def picture(self, row):
         return np.array([[[self.number, row, 0]]], np.uint8)
@@ -52,12 +65,21 @@ def origins(data: HandData, rows: torch.Tensor) -> list[tuple[int, int]]:
     return [(int(number), int(row)) for number, row in first.tolist()]
 
 
-# --------------------------------------------------------------------------------------------------------- which hands, how often
+# ------------------------------------------------------------------------------------- which hands, how often
 
 
 def test_without_shares_every_hand_is_there_once():
     mixed = Mixture([Made(0, 3), Made(1, 5)])
-    assert origins(mixed, torch.arange(len(mixed))) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4)]
+    assert origins(mixed, torch.arange(len(mixed))) == [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (1, 0),
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (1, 4),
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.floats(0.05, 20)), min_size=1, max_size=4))
@@ -75,7 +97,9 @@ def test_an_epoch_holds_the_shares_and_every_hand_and_is_no_longer_than_it_must(
 
 
 def test_a_picture_belongs_to_its_labels():
-    mixed = Mixture([Made(0, 3, modalities=("image", "parts")), Made(1, 5, modalities=("image", "parts"))], [0.75, 0.25])
+    mixed = Mixture(
+        [Made(0, 3, modalities=("image", "parts")), Made(1, 5, modalities=("image", "parts"))], [0.75, 0.25]
+    )
     for row, (number, inner) in enumerate(origins(mixed, torch.arange(len(mixed)))):
         assert mixed.picture(row)[0, 0].tolist() == [number, inner, 0]
         assert mixed.parts(row).item() == number
@@ -88,12 +112,19 @@ def test_rows_come_in_the_order_they_are_asked_for():
     assert len(mixed.labels(torch.empty(0, dtype=torch.long))) == 0
 
 
-# ------------------------------------------------------------------------------------------------------------------- labels
+# --------------------------------------------------------------------------------------------- ------- labels
 
 
 def test_labels_that_one_set_lacks_are_left_out():
-    mixed = Mixture([Made(0, 3, subject=torch.arange(3), scale_mm=torch.ones(3)), Made(1, 5, subject=torch.arange(5))])
-    assert {name for name, _ in mixed.labels(torch.tensor([0, 4])).items()} == {"joints_2d", "joint_valid", "side", "subject"}
+    mixed = Mixture(
+        [Made(0, 3, subject=torch.arange(3), scale_mm=torch.ones(3)), Made(1, 5, subject=torch.arange(5))]
+    )
+    assert {name for name, _ in mixed.labels(torch.tensor([0, 4])).items()} == {
+        "joints_2d",
+        "joint_valid",
+        "side",
+        "subject",
+    }
     assert mixed.spec.modalities == ("image", "joints_2d", "joint_valid", "side", "subject")
 
 
@@ -139,7 +170,10 @@ def test_no_two_sets_share_a_person_or_a_background(name):
 def test_gestures_go_by_their_names():
     a = Made(0, 2, gesture=torch.tensor([0, 1]))
     b = Made(1, 3, gesture=torch.tensor([0, 1, 2]))
-    a.spec, b.spec = replace(a.spec, gestures=("fist", "open")), replace(b.spec, gestures=("open", "ok", "fist"))
+    a.spec, b.spec = (
+        replace(a.spec, gestures=("fist", "open")),
+        replace(b.spec, gestures=("open", "ok", "fist")),
+    )
     mixed = Mixture([a, b])
     named = [mixed.spec.gestures[index] for index in mixed.labels(torch.arange(5)).gesture.tolist()]
     assert named == ["fist", "open", "open", "ok", "fist"]
@@ -149,7 +183,10 @@ def test_gestures_go_by_their_names():
 def test_joints_in_space_meet_at_the_wrist_where_the_roots_differ():
     solid = torch.randn(2, 21, 3, generator=torch.Generator().manual_seed(0)) * 50
     camera = torch.eye(3).repeat(2, 1, 1)
-    seen, bare = Made(0, 2, joints_3d=solid + 400, intrinsics=camera), Made(1, 2, joints_3d=solid - solid[:, :1], intrinsics=camera)
+    seen, bare = (
+        Made(0, 2, joints_3d=solid + 400, intrinsics=camera),
+        Made(1, 2, joints_3d=solid - solid[:, :1], intrinsics=camera),
+    )
     seen.spec = replace(seen.spec, root="camera")
     mixed = Mixture([seen, bare])
     joints = mixed.labels(torch.arange(4)).joints_3d
@@ -166,12 +203,17 @@ def test_joints_in_space_meet_at_the_wrist_where_the_roots_differ():
 def test_the_spec_says_what_was_mixed():
     left = Made(1, 5, sides="left", licence="mine")
     spec = Mixture([Made(0, 3, licence="yours"), left], [0.5, 0.5]).spec
-    assert (spec.name, spec.count, spec.sides, spec.licence) == ("0.5 set0 + 0.5 set1", 10, "both", "yours + mine")
+    assert (spec.name, spec.count, spec.sides, spec.licence) == (
+        "0.5 set0 + 0.5 set1",
+        10,
+        "both",
+        "yours + mine",
+    )
     assert Mixture([left, left]).spec.sides == "left"
     assert Mixture([left, left]).spec.name == "set1 + set1"
 
 
-# ------------------------------------------------------------------------------------------------------------------ refusals
+# -------------------------------------------------------------------------------------------- ------ refusals
 
 
 def test_sets_of_other_joints_are_refused():
@@ -181,14 +223,15 @@ def test_sets_of_other_joints_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("shares", "fault"), [((1.0,), "1 for 2"), ((1.0, 0.0), "positive"), ((1.0, float("nan")), "positive"), ((1, -1), "positive")]
+    ("shares", "fault"),
+    [((1.0,), "1 for 2"), ((1.0, 0.0), "positive"), ((1.0, float("nan")), "positive"), ((1, -1), "positive")],
 )
 def test_shares_that_are_none_are_refused(shares, fault):
     with pytest.raises(UserError, match=fault):
         Mixture([Made(0, 3), Made(1, 3)], shares)
 
 
-# ------------------------------------------------------------------------------------------------------------- real readers
+# --------------------------------------------------------------------------------------------- - real readers
 
 
 def test_a_batch_is_a_function_of_seed_and_step_and_is_shared_over_ranks(tiny_set):
@@ -234,7 +277,19 @@ def test_left_and_right_hands_mix(tiny_set, small_set):
 
 
 def test_a_mixture_is_trained_on_and_named_in_the_model(handvae, tiny_set, tiny_flags, tmp_path):
-    words = ["train", "photos-64", "--data.root", tiny_set, "--data.also", tiny_set, "--data.also-split", "test", "--data.shares", "1", "3"]
+    words = [
+        "train",
+        "photos-64",
+        "--data.root",
+        tiny_set,
+        "--data.also",
+        tiny_set,
+        "--data.also-split",
+        "test",
+        "--data.shares",
+        "1",
+        "3",
+    ]
     code, _, error = handvae(*words, "--out", tmp_path / "run", *tiny_flags, "--train.steps", "2")
     assert code == 0, error
     spec = load_model(tmp_path / "run").system.spec
@@ -243,7 +298,8 @@ def test_a_mixture_is_trained_on_and_named_in_the_model(handvae, tiny_set, tiny_
 
 
 @pytest.mark.parametrize(
-    ("words", "fault"), [(["--data.shares", "1"], "one data set"), (["--data.also", "SET", "--data.shares", "1"], "1 for 2")]
+    ("words", "fault"),
+    [(["--data.shares", "1"], "one data set"), (["--data.also", "SET", "--data.shares", "1"], "1 for 2")],
 )
 def test_shares_that_do_not_fit_are_refused_on_the_command_line(words, fault, refused, tiny_set, tmp_path):
     words = [str(tiny_set) if word == "SET" else word for word in words]

@@ -1,12 +1,13 @@
-"""Tables at full scale: the paper's data sets, in their true layouts, open by the protocol named and have what each row needs."""
+"""Tables at full scale: the paper's data sets, in their true layouts, open by the protocol named and have
+what each row needs."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from handvae.data.source import open_data, recognise
-from handvae.evaluation.paper_tables import TABLES
+from handvae.data.open import open_data, recognise
+from handvae.reproduction.papers import TABLES
 from handvae.systems.build import build_system
 from handvae.systems.da_vae import DaVaeConfig
 
@@ -14,7 +15,9 @@ SWEEPS = ("da-vae-figure2", "da-vae-figure3")
 """Their rows differ in weights of the loss alone."""
 KNOWN = [table for table in TABLES.values() if table.name not in SWEEPS]
 RECIPES = {
-    need: {recipe.words: recipe for table in KNOWN for _, recipe in table.rows_at("full", need)} for table in KNOWN for need in table.needs
+    need: {recipe.words: recipe for table in KNOWN for _, recipe in table.rows_at("full", need)}
+    for table in KNOWN
+    for need in table.needs
 }
 
 

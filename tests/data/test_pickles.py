@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handvae.data.pickles import read_pickle
+from handvae.data.files.pickle import read_pickle
 from handvae.errors import UserError
 
 
@@ -41,7 +41,9 @@ class Shape(np.ndarray):
     ids=["system", "open", "eval", "nested", "numpy function", "object array", "subclass", "structured"],
 )
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-def test_a_pickle_that_asks_for_more_than_arrays_is_refused_and_does_nothing(content, protocol, tmp_path, monkeypatch):
+def test_a_pickle_that_asks_for_more_than_arrays_is_refused_and_does_nothing(
+    content, protocol, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.pickle").write_bytes(pickle.dumps(content, protocol=protocol))
     with pytest.raises(UserError, match=r"a\.pickle: is no pickle of numbers"):
@@ -80,7 +82,9 @@ def test_arrays_of_all_kinds_come_back_from_a_pickle(protocol, tmp_path):
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_damaged_pickle_is_read_or_refused(data, tmp_path_factory):
-    whole = bytearray(pickle.dumps({0: {"K": np.eye(3, dtype=np.float32), "xyz": np.ones((2, 3))}}, protocol=2))
+    whole = bytearray(
+        pickle.dumps({0: {"K": np.eye(3, dtype=np.float32), "xyz": np.ones((2, 3))}}, protocol=2)
+    )
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("pickle") / "a.pickle"

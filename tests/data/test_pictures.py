@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handvae.data.pictures import as_pixels, inside, read_picture, write_picture
+from handvae.data.files.pictures import as_pixels, inside, read_picture, write_picture
 from handvae.errors import UserError
 
 
@@ -33,7 +33,11 @@ def test_a_jpeg_comes_back_nearly(suffix, tmp_path):
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK", "I;16"])
 def test_a_picture_of_any_kind_is_read_as_rgb(mode, tmp_path):
     grey = np.full((8, 8, 3), 255, np.uint8)
-    picture = Image.fromarray(np.full((8, 8), 65535, np.uint16)) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    picture = (
+        Image.fromarray(np.full((8, 8), 65535, np.uint16))
+        if mode == "I;16"
+        else Image.fromarray(grey).convert(mode)
+    )
     path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
     picture.save(path)
     assert np.array_equal(read_picture(path), grey)
@@ -91,7 +95,9 @@ def test_a_write_that_fails_leaves_nothing(pixels, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["a" * 300, "b/" * 3000, "nul\0byte", "loop"], ids=["long", "deep", "null", "loop"])
+@pytest.mark.parametrize(
+    "name", ["a" * 300, "b/" * 3000, "nul\0byte", "loop"], ids=["long", "deep", "null", "loop"]
+)
 def test_a_name_that_can_be_no_files_is_refused(tmp_path, name):
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(UserError, match="can be no file's"):

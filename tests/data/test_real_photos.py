@@ -1,11 +1,11 @@
 import numpy as np
 import torch
 
-from handvae.data.coco import CocoHands, check_coco
-from handvae.data.view import Crop, cut
-from handvae.evaluation.picture_table import hold_out
+from handvae.data.crop import Crop, cut
+from handvae.data.readers.coco import CocoHands, check_coco
 from handvae.geometry import procrustes_align
 from handvae.hand import RIGHT, bone_lengths
+from handvae.reproduction.picture_table import hold_out
 
 
 def labels(root, split):
@@ -24,7 +24,10 @@ def test_the_ten_digits_are_gestures_that_can_be_held_out(real_photos):
     poses = hold_out(whole, ["2", "7"])
     assert whole.spec.gestures == tuple("0123456789")
     assert len(poses.seen) + len(poses.unseen) == 1516
-    assert {poses.unseen.name(row)[len("images/")] for row in range(len(poses.unseen))} == {"2", "7"}  # the files say it too
+    assert {poses.unseen.name(row)[len("images/")] for row in range(len(poses.unseen))} == {
+        "2",
+        "7",
+    }  # the files say it too
 
 
 def test_every_hand_is_a_right_one_with_all_joints_in_the_plane_and_in_space(real_photos):
@@ -40,9 +43,13 @@ def test_no_label_of_the_photos_is_refused(real_photos):
 
 
 def test_joints_in_space_project_onto_the_joints_in_the_plane(real_photos):
-    """Scaled orthographic: the two agree up to a scale and a shift, and far better than with another hand's."""
+    """Scaled orthographic: the two agree up to a scale and a shift, and far better than with another
+    hand's."""
     hands = labels(real_photos, None)
-    flat, solid = (joints[..., :2] - joints[..., :2].mean(1, keepdim=True) for joints in (hands.joints_2d, hands.joints_3d))
+    flat, solid = (
+        joints[..., :2] - joints[..., :2].mean(1, keepdim=True)
+        for joints in (hands.joints_2d, hands.joints_3d)
+    )
 
     def residual_px(solid: torch.Tensor) -> torch.Tensor:
         scale = (flat * solid).sum((1, 2)) / solid.square().sum((1, 2))

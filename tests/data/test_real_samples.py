@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data.depth_files import from_nyu
-from handvae.data.interhand import InterhandHands
-from handvae.data.jsonfiles import read_json
-from handvae.data.mmpose import MmposeHands
-from handvae.data.nyu import EVALUATION_JOINTS
-from handvae.data.pictures import read_picture
-from handvae.data.rhd import RhdHands, read_annotation
-from handvae.data.view import Crop, cut
+from handvae.data.crop import Crop, cut
+from handvae.data.files.depth import from_nyu
+from handvae.data.files.json import read_json
+from handvae.data.files.pictures import read_picture
+from handvae.data.readers.interhand import InterhandHands
+from handvae.data.readers.mmpose import MmposeHands
+from handvae.data.readers.nyu import EVALUATION_JOINTS
+from handvae.data.readers.rhd import RhdHands, read_annotation
 from handvae.geometry import project
 from handvae.hand import LEFT, PARTS, RIGHT, scale_bone
 
@@ -32,11 +32,14 @@ def everything(data):
     return data.labels(torch.arange(len(data)))
 
 
-# ------------------------------------------------------------------------------------------------------------------- RHD
+# ------------------------------------------------------------------------------------------------ ------- RHD
 
 
 def test_rhds_annotation_reprojects_to_a_tenth_of_a_pixel(sample):
-    annotation = {name: torch.from_numpy(values) for name, values in read_annotation(sample("rhd") / "evaluation").items()}
+    annotation = {
+        name: torch.from_numpy(values)
+        for name, values in read_annotation(sample("rhd") / "evaluation").items()
+    }
     assert len(annotation["K"]) == 2728
     before = annotation["xyz"][..., 2] > 0
     error = (project(annotation["xyz"], annotation["K"]) - annotation["uv_vis"][..., :2]).norm(dim=-1)[before]
@@ -63,7 +66,9 @@ def test_rhds_visible_joints_lie_on_their_own_hand_and_part(sample):
         seen = hand.joint_visible[0].numpy()
         parts = data.parts(row)[y, x]
         on_hand += (data.mask(row)[y, x] == 1)[seen].tolist()
-        tips = np.isin(np.arange(21), [4, 8, 12, 16, 20]) & (parts > PARTS.index("palm"))  # others lie under the skin of the palm
+        tips = np.isin(np.arange(21), [4, 8, 12, 16, 20]) & (
+            parts > PARTS.index("palm")
+        )  # others lie under the skin of the palm
         on_part += (parts == fingers)[seen & tips].tolist()
         on_wrong += (parts == fingers[:1] + fingers[:0:-1])[seen & tips].tolist()
     assert np.mean(on_hand) > 0.85
@@ -74,13 +79,17 @@ def test_rhds_visible_joints_lie_on_their_own_hand_and_part(sample):
 def test_rhds_dominant_hand_is_nearly_always_the_one_with_more_visible_joints(sample):
     root = sample("rhd")
     sides = everything(RhdHands(root)).side
-    visible = torch.from_numpy(read_annotation(root / "evaluation")["uv_vis"])[:104, :, 2].unflatten(1, (2, 21)).sum(-1)
+    visible = (
+        torch.from_numpy(read_annotation(root / "evaluation")["uv_vis"])[:104, :, 2]
+        .unflatten(1, (2, 21))
+        .sum(-1)
+    )
     clear = visible[:, LEFT] != visible[:, RIGHT]
     agree = sides == torch.where(visible[:, RIGHT] > visible[:, LEFT], RIGHT, LEFT)
     assert agree[clear].float().mean() > 0.93
 
 
-# --------------------------------------------------------------------------------------------------------- mmpose's forms
+# --------------------------------------------------------------------------------------------- mmpose's forms
 
 
 @pytest.mark.parametrize(
@@ -116,7 +125,9 @@ def test_the_wrist_that_onehand10k_lacks_is_not_valid(sample):
 
 def test_panoptics_sides_are_in_its_file_names(sample):
     data = MmposeHands(sample("formats") / "panoptic")
-    assert [data.name(row)[-5] for row in range(4)] == ["l" if side == LEFT else "r" for side in everything(data).side.tolist()]
+    assert [data.name(row)[-5] for row in range(4)] == [
+        "l" if side == LEFT else "r" for side in everything(data).side.tolist()
+    ]
 
 
 def test_mmposes_rhd_is_the_official_rhd(sample):
@@ -127,14 +138,17 @@ def test_mmposes_rhd_is_the_official_rhd(sample):
     assert 28 < scale_bone(hands.joints_3d).min() < scale_bone(hands.joints_3d).max() < 45
 
 
-# ------------------------------------------------------------------------------------------------------------- InterHand
+# ------------------------------------------------------------------------------------------------ - InterHand
 
 
 def test_interhands_sample_projects_inside_its_boxes(sample):
     root = sample("formats") / "interhand2.6m"
     data = InterhandHands(root)
     content = read_json(root / "test_interhand2.6m_data.json")
-    boxes = {image["file_name"]: row["bbox"] for image, row in zip(content["images"], content["annotations"], strict=True)}
+    boxes = {
+        image["file_name"]: row["bbox"]
+        for image, row in zip(content["images"], content["annotations"], strict=True)
+    }
     hands = everything(data)
     assert hands.joint_valid.all()
     for row in range(len(data)):
@@ -153,14 +167,17 @@ def test_the_sides_of_interhands_sample_are_those_its_fingers_bend_to(sample):
     assert torch.equal(bend < 0, hands.side == RIGHT)
 
 
-# ----------------------------------------------------------------------------------------------------------------- depth
+# ------------------------------------------------------------------------------------------------ ----- depth
 
 
 def test_nyus_first_test_frame_has_its_surface_before_its_joints(sample):
-    """Published ground truth of the frame against the decoded depth: skin lies nearer to the camera than the joints in it."""
+    """Published ground truth of the frame against the decoded depth: skin lies nearer to the camera than the
+    joints in it."""
     depth = from_nyu(read_picture(sample("depth") / "nyu" / "depth_1_0000001.png"))
     assert depth.shape == (480, 640)
-    truth = torch.from_numpy(np.load(sample("metrics") / "published_predictions.npz")["nyu_gt_uvd"][0]).float()
+    truth = torch.from_numpy(
+        np.load(sample("metrics") / "published_predictions.npz")["nyu_gt_uvd"][0]
+    ).float()
     assert truth.shape == (len(EVALUATION_JOINTS), 3)
     x, y = truth[:, :2].long().unbind(-1)
     ahead = truth[:, 2] - torch.from_numpy(depth[y, x])

@@ -1,4 +1,5 @@
-"""Rendered data sets: a plan is the data set, drawn on demand or written to shards, by any number of workers, again and again."""
+"""Rendered data sets: a plan is the data set, drawn on demand or written to shards, by any number of workers,
+again and again."""
 
 import hashlib
 import json
@@ -8,10 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data import rendered
-from handvae.data.rendered import PLANS, RenderedHands, RenderPlan, read_plan, shard_files, write_plan, write_rendered
-from handvae.data.source import PLAN_FILE, open_data
-from handvae.data.view import Crop, cut
+from handvae.data.crop import Crop, cut
+from handvae.data.open import open_data
+from handvae.data.readers import rendered
+from handvae.data.readers.rendered import (
+    PLAN_FILE,
+    PLANS,
+    RenderedHands,
+    RenderPlan,
+    read_plan,
+    shard_files,
+    write_plan,
+    write_rendered,
+)
 from handvae.errors import UserError
 from handvae.hand import PARTS
 from handvae.render.picture import FACTORS, SHAPE_FACTORS
@@ -26,7 +36,9 @@ def small_shards(monkeypatch):
 
 
 def digests(folder):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.parquet"))}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.parquet"))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +158,8 @@ def test_another_plan_does_not_mix_in(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("count", 0), ("count", "many"), ("quality", "best"), ("size_px", 10**6), ("nonsense", 1), ("test", 25)]
+    ("field", "value"),
+    [("count", 0), ("count", "many"), ("quality", "best"), ("size_px", 10**6), ("nonsense", 1), ("test", 25)],
 )
 def test_bad_plans_are_refused(tmp_path, field, value):
     write_plan(tmp_path / "set", PLAN)

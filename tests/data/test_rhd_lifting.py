@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from handvae.data.source import open_data
+from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
 
@@ -19,7 +19,12 @@ def test_no_picture_and_no_mask_is_needed(own_copy):
     for split in ("train", "test"):
         data = open_data(root, split, "lifting")
         labels = data.labels(torch.arange(len(data)))
-        assert labels.side.tolist() == [LEFT, RIGHT, RIGHT, RIGHT]  # the first frame's right hand is not seen; else a tie, which is right
+        assert labels.side.tolist() == [
+            LEFT,
+            RIGHT,
+            RIGHT,
+            RIGHT,
+        ]  # the first frame's right hand is not seen; else a tie, which is right
         torch.testing.assert_close(labels.joints_3d, both[torch.arange(4), labels.side], atol=1e-3, rtol=0)
         assert "image" not in data.spec.modalities
         assert {data.split_of(row) for row in range(len(data))} == {split}
@@ -29,8 +34,13 @@ def test_the_evaluation_alone_is_divided_by_sample_number(own_copy):
     root, _ = own_copy("rhd", count=10)
     shutil.rmtree(root / "training")
     train, test = (open_data(root, split, "lifting") for split in ("train", "test"))
-    assert [train.name(row) for row in range(len(train))] == [f"evaluation, frame {number:05d}" for number in range(8)]
-    assert [test.name(row) for row in range(len(test))] == ["evaluation, frame 00008", "evaluation, frame 00009"]
+    assert [train.name(row) for row in range(len(train))] == [
+        f"evaluation, frame {number:05d}" for number in range(8)
+    ]
+    assert [test.name(row) for row in range(len(test))] == [
+        "evaluation, frame 00008",
+        "evaluation, frame 00009",
+    ]
     assert "80%" in test.remarks[0]
     assert len(open_data(root, None, "lifting")) == 10
 
@@ -60,7 +70,12 @@ def test_data_without_pictures_train_the_rows_that_need_none(handvae, refused, t
     code, said, error = handvae(*reproduce("cm-vae-table2", root, tmp_path, *lifting))
     assert code == 0, error
     found = json.loads((tmp_path / "laptop" / "cm-vae-table2" / "report.json").read_text())
-    assert [row["name"] for row in found["rows"]] == ["Var. 3, 2D to 3D", "T+S, 2D to 3D", "T+H, 2D to 3D", "T, 2D to 3D"]
+    assert [row["name"] for row in found["rows"]] == [
+        "Var. 3, 2D to 3D",
+        "T+S, 2D to 3D",
+        "T+H, 2D to 3D",
+        "T, 2D to 3D",
+    ]
     assert "as these data lack what they need" in said
     line = refused(*reproduce("cm-vae-table2", root, tmp_path / "other", *lifting, "--rows", "T, RGB to 3D"))
     assert "image" in line

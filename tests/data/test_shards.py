@@ -12,19 +12,38 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from handvae.data import shard_hands, shards
+from handvae.data.files import shards
+from handvae.data.files.shards import write_shard, write_shards
 from handvae.data.hands import DataSpec
+from handvae.data.open import open_data
+from handvae.data.readers import shards as shard_hands
+from handvae.data.readers.shards import ShardHands
 from handvae.data.sample import Sample
-from handvae.data.shard_hands import ShardHands
-from handvae.data.shards import write_shard, write_shards
-from handvae.data.source import open_data
 from handvae.errors import UserError
 
 LABELS = (
-    *("joints_2d", "joints_3d", "joint_valid", "joint_visible", "joint_spread", "intrinsics", "side", "viewpoint"),
+    *(
+        "joints_2d",
+        "joints_3d",
+        "joint_valid",
+        "joint_visible",
+        "joint_spread",
+        "intrinsics",
+        "side",
+        "viewpoint",
+    ),
     *("canonical", "cloud", "content", "subject", "gesture", "scale_mm", "factors"),
 )
-FULL = DataSpec("made", 0, 24, ("image", "depth", "parts", *LABELS), "both", gestures=("a", "b"), factors=("f", "g"), licence="CC0")
+FULL = DataSpec(
+    "made",
+    0,
+    24,
+    ("image", "depth", "parts", *LABELS),
+    "both",
+    gestures=("a", "b"),
+    factors=("f", "g"),
+    licence="CC0",
+)
 
 
 def sample(number: int) -> Sample:
@@ -68,7 +87,7 @@ def shard(tmp_path: Path, made: list[Sample]) -> Path:
     return tmp_path / "set" / "a.parquet"
 
 
-# ------------------------------------------------------------------------------------------------------------- there and back
+# ------------------------------------------------------------------------------------------- - there and back
 
 
 def test_every_field_is_read_as_it_was_written(shard, made):
@@ -76,7 +95,9 @@ def test_every_field_is_read_as_it_was_written(shard, made):
     assert data.spec == replace(FULL, count=10)
     labels = data.labels(torch.arange(10))
     for name in LABELS:
-        np.testing.assert_array_equal(getattr(labels, name).numpy(), np.stack([getattr(s, name) for s in made]), err_msg=name)
+        np.testing.assert_array_equal(
+            getattr(labels, name).numpy(), np.stack([getattr(s, name) for s in made]), err_msg=name
+        )
     for row, hand in enumerate(made):
         np.testing.assert_array_equal(data.picture(row), hand.image)
         np.testing.assert_allclose(data.depth(row), hand.depth, atol=1e-4)
@@ -96,20 +117,33 @@ def test_a_split_is_its_hands_alone_over_all_row_groups(tmp_path, made, monkeypa
     data = ShardHands(tmp_path, "test")
     assert [data.provenance_of(row) for row in range(len(data))] == [hand.provenance for hand in made[6:]]
     assert data.labels(torch.arange(4)).content.tolist() == [hand.content for hand in made[6:]]
-    assert [data.name(row) for row in range(2)] == ["shard-00000.parquet, hand 6", "shard-00001.parquet, hand 0"]
+    assert [data.name(row) for row in range(2)] == [
+        "shard-00000.parquet, hand 6",
+        "shard-00001.parquet, hand 0",
+    ]
     np.testing.assert_array_equal(data.picture(3), made[9].image)
 
 
 def test_equal_hands_give_equal_bytes(tmp_path, made):
     for name in ("one", "two"):
         write_shard(tmp_path / name, FULL, iter(made), "a test")
-    assert sha256((tmp_path / "one").read_bytes()).digest() == sha256((tmp_path / "two").read_bytes()).digest()
+    assert (
+        sha256((tmp_path / "one").read_bytes()).digest() == sha256((tmp_path / "two").read_bytes()).digest()
+    )
 
 
 def test_columns_that_the_set_lacks_are_absent(tmp_path, made):
     spec = DataSpec("few", 0, 0, ("joints_2d", "side"), "both")
-    write_shard(tmp_path / "a.parquet", spec, [Sample(joints_2d=hand.joints_2d, side=hand.side) for hand in made])
-    assert pq.read_schema(tmp_path / "a.parquet").names == ["joints_2d", "joint_valid", "side", "split", "provenance"]
+    write_shard(
+        tmp_path / "a.parquet", spec, [Sample(joints_2d=hand.joints_2d, side=hand.side) for hand in made]
+    )
+    assert pq.read_schema(tmp_path / "a.parquet").names == [
+        "joints_2d",
+        "joint_valid",
+        "side",
+        "split",
+        "provenance",
+    ]
     data = ShardHands(tmp_path)
     assert data.labels(torch.tensor([0])).joint_valid.all()
     with pytest.raises(ValueError, match="few has no image"):
@@ -118,11 +152,15 @@ def test_columns_that_the_set_lacks_are_absent(tmp_path, made):
 
 def test_depth_that_sixteen_bits_cannot_hold_is_unknown(tmp_path, made):
     depth = np.array([[0.0, 6553.5, 6553.6, -1.0, 0.14]], np.float32)
-    write_shard(tmp_path / "a.parquet", FULL, [replace(made[0], depth=depth, image=made[0].image[:1, :5], parts=made[0].parts[:1, :5])])
+    write_shard(
+        tmp_path / "a.parquet",
+        FULL,
+        [replace(made[0], depth=depth, image=made[0].image[:1, :5], parts=made[0].parts[:1, :5])],
+    )
     np.testing.assert_allclose(ShardHands(tmp_path).depth(0), [[0, 6553.5, 0, 0, 0.1]], atol=1e-3)
 
 
-# ----------------------------------------------------------------------------------------------------------- whole or absent
+# -------------------------------------------------------------------------------------------- whole or absent
 
 
 def test_a_hand_that_lacks_a_modality_leaves_no_file(tmp_path, made):
@@ -136,7 +174,7 @@ def test_a_hand_of_another_shape_is_refused(tmp_path, made):
         write_shard(tmp_path / "a.parquet", FULL, [made[0], replace(made[1], cloud=made[1].cloud[:6])])
 
 
-# -------------------------------------------------------------------------------------------------------------- bounded memory
+# ------------------------------------------------------------------------------------------ -- bounded memory
 
 
 def test_pictures_kept_stay_below_the_limit(tmp_path, made, monkeypatch):
@@ -158,7 +196,10 @@ def test_a_row_group_ends_at_its_bytes(tmp_path, made, monkeypatch):
 def test_large_pictures_that_compress_well_do_not_gather_in_memory(tmp_path):
     spec = DataSpec("flat", 0, 0, ("image", "joints_2d", "side"), "right")
     one = 1200 * 1200 * 3
-    hands = (Sample(np.zeros((21, 2), np.float32), 1, image=np.full((1200, 1200, 3), 9, np.uint8)) for _ in range(20))
+    hands = (
+        Sample(np.zeros((21, 2), np.float32), 1, image=np.full((1200, 1200, 3), 9, np.uint8))
+        for _ in range(20)
+    )
     tracemalloc.start()
     try:
         assert write_shard(tmp_path / "flat.parquet", spec, hands) == 20
@@ -174,7 +215,7 @@ def test_many_labels_lie_in_a_file(shard, made, monkeypatch):
     np.testing.assert_array_equal(data.labels(torch.tensor([4])).joints_3d[0].numpy(), made[4].joints_3d)
 
 
-# ------------------------------------------------------------------------------------------------------------- bad files
+# ------------------------------------------------------------------------------------------------ - bad files
 
 
 def rewritten(shard: Path, change) -> Path:
@@ -210,8 +251,14 @@ def about(**changes):
         (about(spec={"name": "x"}), "its metadata are damaged"),
         (lambda table: table.replace_schema_metadata({}), "is no shard of handvae"),
         (lambda table: table.drop_columns(["joints_3d"]), "column joints_3d is missing"),
-        (with_column("subject", lambda column: column.cast(pa.string())), "column subject is string, not int64"),
-        (with_column("side", lambda column: pa.array([7] * 10, pa.int8())), "column side has a value that is neither"),
+        (
+            with_column("subject", lambda column: column.cast(pa.string())),
+            "column subject is string, not int64",
+        ),
+        (
+            with_column("side", lambda column: pa.array([7] * 10, pa.int8())),
+            "column side has a value that is neither",
+        ),
         (with_column("side", lambda column: pa.array([None] * 10, pa.int8())), "column side has nulls"),
         (with_column("joints_2d", nan_first), "column joints_2d has NaN"),
         (lambda table: table.slice(0, 0), "holds no hand"),

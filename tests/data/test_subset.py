@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from handvae.data.coco import CocoHands
 from handvae.data.mixture import open_source
-from handvae.data.source import Source
+from handvae.data.open import Source
+from handvae.data.readers.coco import CocoHands
 from handvae.data.subset import by_gesture
 from handvae.errors import UserError
 
@@ -40,7 +40,11 @@ def test_training_leaves_held_out_gestures_out(small_set):
 
 @pytest.mark.parametrize(
     ("gestures", "complaint"),
-    [(["wave"], "there are fist, open"), (["open", "fist"], "3 hands of gestures open, fist, of 3"), ([], "0 hands")],
+    [
+        (["wave"], "there are fist, open"),
+        (["open", "fist"], "3 hands of gestures open, fist, of 3"),
+        ([], "0 hands"),
+    ],
 )
 def test_gestures_that_leave_one_side_empty_are_refused(gestures, complaint, small_set):
     with pytest.raises(UserError, match=complaint):
@@ -48,7 +52,9 @@ def test_gestures_that_leave_one_side_empty_are_refused(gestures, complaint, sma
 
 
 def test_a_set_without_gestures_says_what_to_add(refused, small_set, tmp_path):
-    line = refused("train", "photos-64", "--data.root", small_set(), "--data.hold-out", "open", "--out", tmp_path / "run")
+    line = refused(
+        "train", "photos-64", "--data.root", small_set(), "--data.hold-out", "open", "--out", tmp_path / "run"
+    )
     assert "names no gestures" in line
     assert "--data.hold-out" in line
     assert not (tmp_path / "run").exists()

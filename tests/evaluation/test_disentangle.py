@@ -16,11 +16,14 @@ def factors():
 
 @pytest.fixture(scope="module")
 def rotated(factors):
-    """Mirrored at the plane across (1, 1, 1): every code value is 1/3 of one factor less 2/3 of the two others."""
+    """Mirrored at the plane across (1, 1, 1): every code value is 1/3 of one factor less 2/3 of the two
+    others."""
     return factors @ (np.eye(3) - 2 / 3)
 
 
-@pytest.mark.parametrize("change", [lambda f: f, lambda f: -5 * f + 3, lambda f: f[:, [2, 0, 1]], lambda f: np.exp(2 * f)])
+@pytest.mark.parametrize(
+    "change", [lambda f: f, lambda f: -5 * f + 3, lambda f: f[:, [2, 0, 1]], lambda f: np.exp(2 * f)]
+)
 def test_a_factor_a_code_value_is_perfect_whatever_its_sign_scale_order_and_bend(change, factors):
     codes = change(factors)
     found = dci(codes, factors, NUMBERS)
@@ -49,7 +52,8 @@ def test_a_rotated_code_knows_everything_and_has_the_values_of_the_formula(facto
 
 
 def test_an_equal_mixture_of_two_factors_has_the_values_of_the_formula():
-    """Code = (a + b, a - b): importances are halves, so disentanglement is 1 - log_2(2) = 0, and the gaps are 0."""
+    """Code = (a + b, a - b): importances are halves, so disentanglement is 1 - log_2(2) = 0, and the gaps are
+    0."""
     factors = np.random.default_rng(1).normal(size=(4000, 2))
     codes = factors @ np.array([[1.0, 1.0], [1.0, -1.0]])
     two = np.zeros(2, bool)
@@ -106,7 +110,9 @@ def test_dead_codes_and_constant_factors_change_nothing(factors):
 def test_a_linear_probe_finds_what_is_linear_in_the_code_and_nothing_else():
     generator = np.random.default_rng(0)
     codes = generator.normal(size=(2000, 3))
-    factors = np.stack([codes @ [1, -2, 0.5] + 7, codes[:, 0] ** 2, codes[:, 1] + generator.normal(size=2000)], 1)
+    factors = np.stack(
+        [codes @ [1, -2, 0.5] + 7, codes[:, 0] ** 2, codes[:, 1] + generator.normal(size=2000)], 1
+    )
     told = linear_probe(100 * codes + 5, factors)
     assert told[0] > 0.999
     assert abs(told[1]) < 0.05

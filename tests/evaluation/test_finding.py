@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop
 from handvae.errors import UserError
 from handvae.evaluation.finding import CommandFinder, ModelFinder
 from handvae.systems.system import Prediction, Reader
@@ -93,7 +93,10 @@ def program(tmp_path):
 
     def write(*lines):
         path = tmp_path / "finder.py"
-        start = ["import json, pathlib, sys", "names = sorted(p.name for p in pathlib.Path(sys.argv[-1]).glob('*.png'))"]
+        start = [
+            "import json, pathlib, sys",
+            "names = sorted(p.name for p in pathlib.Path(sys.argv[-1]).glob('*.png'))",
+        ]
         path.write_text("\n".join([*start, *lines]))
         return CommandFinder(f"{sys.executable} {path}")
 

@@ -6,23 +6,35 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.evaluation.frechet import Gaussian, Moments, frechet_distance, gaussian_of, kernel_distance, manifold
+from handvae.evaluation.frechet import (
+    Gaussian,
+    Moments,
+    frechet_distance,
+    gaussian_of,
+    kernel_distance,
+    manifold,
+)
 
 
 def gaussian(mean: list[float], covariance: list[list[float]]) -> Gaussian:
-    return Gaussian(torch.tensor(mean, dtype=torch.float64), torch.tensor(covariance, dtype=torch.float64), 100)
+    return Gaussian(
+        torch.tensor(mean, dtype=torch.float64), torch.tensor(covariance, dtype=torch.float64), 100
+    )
 
 
 def cloud(count: int, dim: int, seed: int, shift: float = 0.0) -> torch.Tensor:
     return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)) + shift
 
 
-# --------------------------------------------------------------------------------------------------------------- Frechet
+# ------------------------------------------------------------------------------------------------ --- Frechet
 
 
 def test_gaussians_along_the_axes_have_a_closed_form():
     """|m1 - m2|^2 + sum (s1 - s2)^2."""
-    first, second = gaussian([0, 1, 2], [[4, 0, 0], [0, 9, 0], [0, 0, 1]]), gaussian([3, 1, -2], [[1, 0, 0], [0, 16, 0], [0, 0, 1]])
+    first, second = (
+        gaussian([0, 1, 2], [[4, 0, 0], [0, 9, 0], [0, 0, 1]]),
+        gaussian([3, 1, -2], [[1, 0, 0], [0, 16, 0], [0, 0, 1]]),
+    )
     assert frechet_distance(first, second) == pytest.approx(9 + 16 + 1 + 1)
 
 
@@ -49,7 +61,9 @@ def test_fewer_samples_than_dimensions_are_no_trouble():
 
 def test_a_shift_alone_is_its_square():
     features = cloud(300, 8, 0).double()
-    assert frechet_distance(gaussian_of(features), gaussian_of(features + 2.0)) == pytest.approx(8 * 4, rel=1e-9)
+    assert frechet_distance(gaussian_of(features), gaussian_of(features + 2.0)) == pytest.approx(
+        8 * 4, rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 7, 500])
@@ -70,7 +84,7 @@ def test_one_row_has_no_covariance():
         gaussian_of(cloud(1, 3, 0))
 
 
-# ---------------------------------------------------------------------------------------------------------------- kernel
+# ------------------------------------------------------------------------------------------------ ---- kernel
 
 
 def test_the_kernel_distance_of_one_block_agrees_with_a_loop():
@@ -78,19 +92,29 @@ def test_the_kernel_distance_of_one_block_agrees_with_a_loop():
     found = kernel_distance(real, generated, torch.Generator().manual_seed(0), block=2)
     assert (found.blocks, found.block) == (10, 2)
     generator = torch.Generator().manual_seed(0)
-    x, y = (features[torch.randperm(20, generator=generator)].double().view(10, 2, 4) for features in (real, generated))
+    x, y = (
+        features[torch.randperm(20, generator=generator)].double().view(10, 2, 4)
+        for features in (real, generated)
+    )
 
     def k(a: torch.Tensor, b: torch.Tensor) -> float:
         return float((a @ b / 4 + 1) ** 3)
 
-    blocks = [k(a[0], a[1]) + k(b[0], b[1]) - sum(k(a[i], b[j]) for i in (0, 1) for j in (0, 1)) / 2 for a, b in zip(x, y, strict=True)]
+    blocks = [
+        k(a[0], a[1]) + k(b[0], b[1]) - sum(k(a[i], b[j]) for i in (0, 1) for j in (0, 1)) / 2
+        for a, b in zip(x, y, strict=True)
+    ]
     assert found.value == pytest.approx(np.mean(blocks))
     assert found.standard_error == pytest.approx(np.std(blocks, ddof=1) / math.sqrt(10))
 
 
 def test_the_kernel_distance_has_no_bias_and_an_honest_error():
-    """Sixty pairs of sets of one distribution: the mean is zero within its error, and the claimed errors are the scatter."""
-    found = [kernel_distance(cloud(200, 3, 2 * s), cloud(200, 3, 2 * s + 1), torch.Generator().manual_seed(s)) for s in range(60)]
+    """Sixty pairs of sets of one distribution: the mean is zero within its error, and the claimed errors are
+    the scatter."""
+    found = [
+        kernel_distance(cloud(200, 3, 2 * s), cloud(200, 3, 2 * s + 1), torch.Generator().manual_seed(s))
+        for s in range(60)
+    ]
     values = np.array([distance.value for distance in found])
     assert abs(values.mean()) < 3 * values.std() / math.sqrt(60)
     assert np.mean([distance.standard_error for distance in found]) == pytest.approx(values.std(), rel=0.3)
@@ -106,12 +130,14 @@ def test_too_few_pictures_for_a_kernel_distance():
         kernel_distance(cloud(19, 3, 0), cloud(50, 3, 1), torch.Generator())
 
 
-# -------------------------------------------------------------------------------------------------------------- manifold
+# ------------------------------------------------------------------------------------------------ -- manifold
 
 
 def test_a_manifold_of_points_on_a_line():
     """Real 0, 1, 2, 10 reach 1, 1, 1, 8; generated 0.5, 1.4, 30, 31 reach 0.9, 0.9, 1, 1 (one neighbour)."""
-    real, generated = (torch.tensor(points)[:, None] for points in ([0.0, 1.0, 2.0, 10.0], [0.5, 1.4, 30.0, 31.0]))
+    real, generated = (
+        torch.tensor(points)[:, None] for points in ([0.0, 1.0, 2.0, 10.0], [0.5, 1.4, 30.0, 31.0])
+    )
     found = manifold(real, generated, neighbours=1)
     assert found.precision == pytest.approx(2 / 4)  # 0.5 and 1.4
     assert found.recall == pytest.approx(3 / 4)  # 0, 1, 2

@@ -6,9 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handvae.data.coco import CocoHands
+from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
-from handvae.evaluation.features import Extractor, HandFeatures, InceptionFeatures, cache_folder, features_of, kept_features
+from handvae.evaluation.features import (
+    Extractor,
+    HandFeatures,
+    InceptionFeatures,
+    cache_folder,
+    features_of,
+    kept_features,
+)
 from handvae.evaluation.generated import batch_norm, picture_measures, renew_statistics, set_measures
 from handvae.evaluation.measure import PictureProtocol
 from handvae.systems.srv_vae import SrvVae
@@ -43,7 +50,7 @@ def pictures() -> torch.Tensor:
     return torch.rand(10, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
-# ---------------------------------------------------------------------------------------------------------------- keeping
+# ----------------------------------------------------------------------------------------------- ---- keeping
 
 
 def test_kept_features_are_computed_once(pictures, tmp_path):
@@ -85,7 +92,7 @@ def test_the_cache_is_where_the_user_keeps_caches(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / ".cache" / "handvae"
 
 
-# ------------------------------------------------------------------------------------------------------------ hand features
+# ---------------------------------------------------------------------------------------------- hand features
 
 
 def test_features_of_a_model_are_its_trunks(tiny_model, tmp_path):
@@ -107,14 +114,17 @@ def test_an_extractor_that_is_no_model_is_refused():
         HandFeatures("nothing-64")
 
 
-# ---------------------------------------------------------------------------------------------------------------- distances
+# --------------------------------------------------------------------------------------------- ---- distances
 
 
 def test_real_pictures_of_the_same_sort_are_near_and_others_far():
     generator = torch.Generator().manual_seed(0)
     real, alike, unlike = (torch.randn(400, 8, generator=generator) + shift for shift in (0.0, 0.0, 1.5))
     protocol = PictureProtocol("thumbnails", 16, "none", "real", "generated")
-    near, far = ({m.name: m for m in set_measures(real, other, Thumbnails(), protocol, "unseen")} for other in (alike, unlike))
+    near, far = (
+        {m.name: m for m in set_measures(real, other, Thumbnails(), protocol, "unseen")}
+        for other in (alike, unlike)
+    )
     assert set(near) == {
         "fd_thumb_unseen", "kd_thumb_unseen", "kd_thumb_unseen_standard_error",
         "precision_thumb_unseen", "recall_thumb_unseen", "density_thumb_unseen", "coverage_thumb_unseen",
@@ -134,16 +144,29 @@ def test_generated_pictures_are_compared_pose_for_pose(build, tiny_set):
     assert measure.n == 48
     assert measure.value > 0
     words = str(measure)
-    for part in ("thumbnails", "32 px", "batch norm none", "training poses", "N(0, I)", "variance of z_t dirac", "N = 48"):
+    for part in (
+        "thumbnails",
+        "32 px",
+        "batch norm none",
+        "training poses",
+        "N(0, I)",
+        "variance of z_t dirac",
+        "N = 48",
+    ):
         assert part in words
-    assert {m.name: m.value for m in picture_measures(system, data, extractor, "seen")} == {name: m.value for name, m in found.items()}
+    assert {m.name: m.value for m in picture_measures(system, data, extractor, "seen")} == {
+        name: m.value for name, m in found.items()
+    }
     other = {m.name: m.value for m in picture_measures(system, data, extractor, "seen", seed=1)}
     assert other["fd_thumb_seen"] != measure.value
 
 
 def test_a_generator_of_the_real_pictures_has_distance_zero(build, tiny_set, crops, monkeypatch):
     system, data = build().eval(), CocoHands(tiny_set)
-    places = {tuple(joints.flatten().tolist()): image for joints, image in zip(system.joints_of(crops), crops.image, strict=True)}
+    places = {
+        tuple(joints.flatten().tolist()): image
+        for joints, image in zip(system.joints_of(crops), crops.image, strict=True)
+    }
 
     def perfect(self: SrvVae, joints: torch.Tensor, appearance: torch.Tensor) -> torch.Tensor:
         return torch.stack([places[tuple(joint.flatten().tolist())] for joint in joints])
@@ -196,13 +219,17 @@ def test_renewed_statistics_are_those_of_generated_pictures_and_only_of_these(bu
     inputs = torch.stack(met)  # three batches of 64
     assert inputs.shape[:2] == (3, 64)
     torch.testing.assert_close(first.running_mean, inputs.mean((1, 3, 4)).mean(0), rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(first.running_var, inputs.transpose(1, 2).flatten(2).var(2).mean(0), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(
+        first.running_var, inputs.transpose(1, 2).flatten(2).var(2).mean(0), rtol=1e-3, atol=1e-6
+    )
     assert all(torch.equal(value, system.trunk.state_dict()[name]) for name, value in last.items())
     assert not any(module.training for module in system.modules())
     assert batch_norm(system) == "eval, renewed"
 
 
-def test_the_command_renews_statistics_and_says_so(handvae, refused, build, tiny_config, tiny_model, tiny_set, tmp_path):
+def test_the_command_renews_statistics_and_says_so(
+    handvae, refused, build, tiny_config, tiny_model, tiny_set, tmp_path
+):
     save_model(tmp_path / "batch.safetensors", build(replace(tiny_config, norm="batch")))
     words = ("evaluate", tmp_path / "batch.safetensors", tiny_set, "--split", "None", "--metrics", "sets")
     found = []
@@ -217,9 +244,13 @@ def test_the_command_renews_statistics_and_says_so(handvae, refused, build, tiny
 
 
 @pytest.mark.parametrize(("options", "suffix", "n"), [((), "unseen", 48), (("--split", "train"), "seen", 32)])
-def test_the_command_compares_sets_in_the_space_of_hands(handvae, tiny_model, tiny_set, tmp_path, options, suffix, n):
+def test_the_command_compares_sets_in_the_space_of_hands(
+    handvae, tiny_model, tiny_set, tmp_path, options, suffix, n
+):
     chosen = options or ("--split", "None")
-    code, _, error = handvae("evaluate", tiny_model, tiny_set, *chosen, "--metrics", "sets", "--report", tmp_path)
+    code, _, error = handvae(
+        "evaluate", tiny_model, tiny_set, *chosen, "--metrics", "sets", "--report", tmp_path
+    )
     assert code == 0, error
     said = (tmp_path / "report.json").read_text()
     assert f'"fd_hand_{suffix}"' in said
@@ -228,11 +259,15 @@ def test_the_command_compares_sets_in_the_space_of_hands(handvae, tiny_model, ti
 
 
 def test_the_command_refuses_sets_that_are_too_small(refused, tiny_model, tiny_set):
-    assert "fewer than 20 hands" in refused("evaluate", tiny_model, tiny_set, "--split", "test", "--metrics", "sets")
+    assert "fewer than 20 hands" in refused(
+        "evaluate", tiny_model, tiny_set, "--split", "test", "--metrics", "sets"
+    )
 
 
 def test_the_command_refuses_other_inception_weights(refused, tiny_model, tiny_set):
-    assert "6726825d" in refused("evaluate", tiny_model, tiny_set, "--metrics", "sets", "--inception-weights", tiny_model)
+    assert "6726825d" in refused(
+        "evaluate", tiny_model, tiny_set, "--metrics", "sets", "--inception-weights", tiny_model
+    )
 
 
 def test_only_inceptions_distances_are_called_fid(tiny_model, monkeypatch):

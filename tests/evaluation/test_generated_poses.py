@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop
 from handvae.evaluation.consistency import pose_consistency
 from handvae.evaluation.finding import Finder, Found
 from handvae.evaluation.leakage import CLEAR, clear_of_hand, leakage
@@ -20,7 +20,8 @@ COUNT = 400
 
 
 class Mixer(Generator):
-    """Writes its numbers into the picture: the pose turned by some angle towards the appearance, and the other way about."""
+    """Writes its numbers into the picture: the pose turned by some angle towards the appearance, and the
+    other way about."""
 
     pose = "2d"
 
@@ -49,7 +50,8 @@ class Mixer(Generator):
 
 
 class Decoder(Finder):
-    """Reads the pose that the mixer wrote; finds nothing in some pictures, and is off by a share of hand size."""
+    """Reads the pose that the mixer wrote; finds nothing in some pictures, and is off by a share of hand
+    size."""
 
     def __init__(self, off: float = 0.0, lost: tuple[int, ...] = ()) -> None:
         self.off, self.lost = off, lost
@@ -68,8 +70,13 @@ class Decoder(Finder):
 def hands(system: Mixer, count: int = COUNT) -> Asked:
     """Independent poses and appearances of one distribution, three hands a person."""
     generator = torch.Generator().manual_seed(0)
-    joints, looks = torch.randn(count, 21, 2, generator=generator), torch.randn(count, 42, generator=generator)
-    return Asked(system, torch.arange(count), joints, (joints + 1) * (SIDE / 2), looks, torch.arange(count) // 3)
+    joints, looks = (
+        torch.randn(count, 21, 2, generator=generator),
+        torch.randn(count, 42, generator=generator),
+    )
+    return Asked(
+        system, torch.arange(count), joints, (joints + 1) * (SIDE / 2), looks, torch.arange(count) // 3
+    )
 
 
 def values(system: Mixer) -> dict[str, float]:
@@ -132,7 +139,10 @@ def test_real_pictures_are_the_floor():
 
 
 def test_a_detector_that_finds_nothing_gives_no_error():
-    found = {m.name: m for m in pose_consistency(hands(Mixer(), 4), iter([]), Decoder(lost=(0, 1, 2, 3)), "own").measures()}
+    found = {
+        m.name: m
+        for m in pose_consistency(hands(Mixer(), 4), iter([]), Decoder(lost=(0, 1, 2, 3)), "own").measures()
+    }
     assert found["consistency_own_found"].value == 0
     assert math.isnan(found["consistency_own_error_median"].value)
     assert found["consistency_own_error_mean"].n == 0

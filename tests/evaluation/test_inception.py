@@ -1,4 +1,5 @@
-"""Inception-v3 in the FID's variant: its shape, its names, its files. Its numbers where a weight file is at hand."""
+"""Inception-v3 in the FID's variant: its shape, its names, its files. Its numbers where a weight file is at
+hand."""
 
 import os
 from pathlib import Path
@@ -18,14 +19,17 @@ def network() -> InceptionV3:
 
 
 def test_its_size_is_that_of_the_published_network(network):
-    """The network of torchvision without its auxiliary head has 23,834,568 parameters with 1000 classes; eight classes more are 16,392."""
+    """The network of torchvision without its auxiliary head has 23,834,568 parameters with 1000 classes;
+    eight classes more are 16,392."""
     assert sum(parameter.numel() for parameter in network.parameters()) == 23_834_568 + 8 * 2049
 
 
 def test_its_maps_have_the_published_sizes(network):
     shapes: dict[str, tuple[int, ...]] = {}
     for name, module in network.named_children():
-        module.register_forward_hook(lambda module, given, made, name=name: shapes.update({name: tuple(made.shape[1:])}))
+        module.register_forward_hook(
+            lambda module, given, made, name=name: shapes.update({name: tuple(made.shape[1:])})
+        )
     with torch.no_grad():
         assert network(torch.rand(1, 3, 64, 48)).shape == (1, 2048)
     assert shapes == {
@@ -72,7 +76,9 @@ def test_the_resize_reads_place_i_times_in_over_out():
     row = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2).expand(1, 1, 2, 2)
     torch.testing.assert_close(resize_like_tensorflow_1(row, 4)[0, 0, 0], torch.tensor([0.0, 0.5, 1.0, 1.0]))
     ramp = torch.arange(600.0).view(1, 1, 600, 1).expand(1, 1, 600, 5)
-    torch.testing.assert_close(resize_like_tensorflow_1(ramp, 299)[0, 0, :, 0], torch.arange(299) * (600 / 299))
+    torch.testing.assert_close(
+        resize_like_tensorflow_1(ramp, 299)[0, 0, :, 0], torch.arange(299) * (600 / 299)
+    )
     picture = torch.rand(1, 3, 299, 299)
     assert resize_like_tensorflow_1(picture, 299).equal(picture)
 
@@ -83,12 +89,16 @@ def test_the_batch_does_not_matter(network):
         torch.testing.assert_close(network(pictures)[1:], network(pictures[1:]), rtol=1e-4, atol=1e-5)
 
 
-# ----------------------------------------------------------------------------------------------------------------- files
+# ------------------------------------------------------------------------------------------------ ----- files
 
 
 def test_a_file_of_its_tensors_is_read(network, tmp_path):
     """Older files do not count batches."""
-    state = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    state = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
     torch.save(state, tmp_path / "w.pth")
     again = with_weights(tmp_path / "w.pth", "")
     assert again.Mixed_7c.branch_pool.bn.weight.equal(network.Mixed_7c.branch_pool.bn.weight)
@@ -125,14 +135,18 @@ def test_a_tensor_too_many_is_refused(network, tmp_path):
 
 def test_a_file_of_another_hash_is_refused_unopened(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"")
-    with pytest.raises(UserError, match=r"SHA-256 begins with e3b0c442, .* with 6726825d; fetch pt_inception-2015-12-05-6726825d\.pth"):
+    with pytest.raises(
+        UserError,
+        match=r"SHA-256 begins with e3b0c442, .* with 6726825d; fetch pt_inception-2015-12-05-6726825d\.pth",
+    ):
         load_inception(tmp_path / "w.pth")
     with pytest.raises(UserError, match="no such file"):
         load_inception(tmp_path / "none.pth")
 
 
 def test_reference_activations():
-    """$HANDVAE_INCEPTION is a folder with the weight file and `activations.npz`: 8-bit `images` (n, 3, h, w) and their `features`."""
+    """$HANDVAE_INCEPTION is a folder with the weight file and `activations.npz`: 8-bit `images` (n, 3, h, w)
+    and their `features`."""
     folder = Path(os.environ.get("HANDVAE_INCEPTION", "absent"))
     weights = sorted(folder.glob("*inception-2015-12-05-6726825d.pth"))
     if not weights or not (folder / "activations.npz").is_file():

@@ -14,7 +14,12 @@ def test_a_measure_prints_its_number_unit_n_and_protocol():
 
 def test_a_pose_protocol_says_root_scale_alignment_and_joints():
     measure = Measure(
-        "epe", 12.578, "mm", 1596, PoseProtocol("3D", "palm", "true bone 9-10", "none", "all 16"), "mean over joints and frames"
+        "epe",
+        12.578,
+        "mm",
+        1596,
+        PoseProtocol("3D", "palm", "true bone 9-10", "none", "all 16"),
+        "mean over joints and frames",
     )
     said = "3D, root palm, scale true bone 9-10, no alignment, all 16 joints"
     assert str(measure) == f"epe = 12.578 mm (N = 1596; mean over joints and frames; {said})"
@@ -22,7 +27,16 @@ def test_a_pose_protocol_says_root_scale_alignment_and_joints():
 
 def test_a_picture_protocol_says_extractor_size_and_batch_norm():
     words = str(PictureProtocol("inception", 64, "eval", "test pictures", "test poses, random appearance"))
-    assert all(part in words for part in ("inception", "64 px", "batch norm eval", "test pictures", "test poses, random appearance"))
+    assert all(
+        part in words
+        for part in (
+            "inception",
+            "64 px",
+            "batch norm eval",
+            "test pictures",
+            "test poses, random appearance",
+        )
+    )
 
 
 def test_equal_protocols_group():

@@ -27,7 +27,10 @@ def test_every_2d_metric_agrees_with_a_loop_over_joints(hands):
     prediction, truth, valid = hands
     errors, relative, per_hand = [], [], []
     for p, t, v in zip(prediction.tolist(), truth.tolist(), valid.tolist(), strict=True):
-        xs, ys = [j[0] for j, ok in zip(t, v, strict=True) if ok], [j[1] for j, ok in zip(t, v, strict=True) if ok]
+        xs, ys = (
+            [j[0] for j, ok in zip(t, v, strict=True) if ok],
+            [j[1] for j, ok in zip(t, v, strict=True) if ok],
+        )
         size = math.sqrt((max(xs) - min(xs)) * (max(ys) - min(ys)))
         mine = [math.dist(a, b) for a, b, ok in zip(p, t, v, strict=True) if ok]
         errors += mine
@@ -38,7 +41,9 @@ def test_every_2d_metric_agrees_with_a_loop_over_joints(hands):
     assert measured["mpjpe_px"].value == pytest.approx(sum(errors) / len(errors), rel=1e-5)
     assert measured["error_over_hand_size_median"].value == pytest.approx(100 * sorted(per_hand)[3], rel=1e-5)
     assert measured["error_over_hand_size_mean"].value == pytest.approx(100 * sum(per_hand) / 7, rel=1e-5)
-    assert measured["pckb@0.05"].value == pytest.approx(100 * sum(e <= 0.05 for e in relative) / len(relative), rel=1e-5)
+    assert measured["pckb@0.05"].value == pytest.approx(
+        100 * sum(e <= 0.05 for e in relative) / len(relative), rel=1e-5
+    )
 
 
 def test_a_joint_without_label_never_counts(hands):
@@ -72,7 +77,9 @@ def test_a_hand_without_a_size_counts_in_pixels_only(hands):
     truth, valid = truth.clone(), valid.clone()
     valid[0] = torch.arange(21) < 2
     truth[0, :, 1] = 7.0
-    with_it, without = (by_name(pose_measures_2d(prediction[s:], truth[s:], valid[s:], "crop")) for s in (0, 1))
+    with_it, without = (
+        by_name(pose_measures_2d(prediction[s:], truth[s:], valid[s:], "crop")) for s in (0, 1)
+    )
     for name in ("error_over_hand_size_median", "error_over_hand_size_mean", "pckb@0.05"):
         assert with_it[name].value == pytest.approx(without[name].value, rel=1e-6)
     assert with_it["mpjpe_px"].value != without["mpjpe_px"].value
@@ -80,6 +87,8 @@ def test_a_hand_without_a_size_counts_in_pixels_only(hands):
 
 def test_the_3d_error_is_in_bone_units():
     truth = torch.randn(3, 21, 3)
-    (measured,) = bone_measures_3d(truth + torch.tensor([0.0, 0.0, 0.5]), truth, torch.ones(3, 21, dtype=torch.bool))
+    (measured,) = bone_measures_3d(
+        truth + torch.tensor([0.0, 0.0, 0.5]), truth, torch.ones(3, 21, dtype=torch.bool)
+    )
     assert measured.value == pytest.approx(0.5, rel=1e-5)
     assert measured.unit == "bone"

@@ -25,22 +25,28 @@ def measured(*arguments, **options) -> dict[str, Measure]:
 def hands(count: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Predictions, truths (mm, before a camera) and which joints have labels: eight in ten."""
     generator = torch.Generator().manual_seed(seed)
-    truth = torch.randn(count, 21, 3, generator=generator, dtype=torch.float64) * 40 + torch.tensor([10.0, -20.0, 600.0])
+    truth = torch.randn(count, 21, 3, generator=generator, dtype=torch.float64) * 40 + torch.tensor(
+        [10.0, -20.0, 600.0]
+    )
     prediction = truth + torch.randn(count, 21, 3, generator=generator, dtype=torch.float64) * 15
     return prediction, truth, torch.rand(count, 21, generator=generator) < 0.8
 
 
-def off_by(errors_mm: list[list[float]], missing: tuple[tuple[int, int], ...] = ()) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def off_by(
+    errors_mm: list[list[float]], missing: tuple[tuple[int, int], ...] = ()
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Hands whose joints are wrong by given lengths."""
     lengths = torch.tensor(errors_mm, dtype=torch.float64)
-    truth = torch.randn(*lengths.shape, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 50
+    truth = (
+        torch.randn(*lengths.shape, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 50
+    )
     valid = torch.ones(lengths.shape, dtype=torch.bool)
     for place in missing:
         valid[place] = False
     return truth + lengths[..., None] * torch.tensor([0.0, 0.6, -0.8]), truth, valid
 
 
-# ------------------------------------------------------------------------------------------------------- hand-made cases
+# -------------------------------------------------------------------------------------------- hand-made cases
 
 
 def test_mean_median_pck_and_pcf_of_six_joints():
@@ -67,8 +73,13 @@ def test_a_frame_without_labels_is_no_frame():
     prediction, truth, valid = hands()
     blank = valid.clone()
     blank[2] = False
-    with_it, without = measured(prediction, truth, blank), measured(*(part[[0, 1, 3, 4, 5]] for part in (prediction, truth, valid)))
-    assert {name: (m.value, m.n) for name, m in with_it.items()} == {name: (m.value, m.n) for name, m in without.items()}
+    with_it, without = (
+        measured(prediction, truth, blank),
+        measured(*(part[[0, 1, 3, 4, 5]] for part in (prediction, truth, valid))),
+    )
+    assert {name: (m.value, m.n) for name, m in with_it.items()} == {
+        name: (m.value, m.n) for name, m in without.items()
+    }
     assert with_it["epe"].n == 5
 
 
@@ -89,10 +100,17 @@ def test_every_plain_metric_agrees_with_a_loop():
     assert found["pck@30_mm"].value == pytest.approx(100 * np.mean([e <= 30 for e in pooled]))
     assert found["pcf@40_mm"].value == pytest.approx(100 * np.mean([max(f) <= 40 for f in frames]))
     assert found["frame_mean@30_mm"].value == pytest.approx(100 * np.mean([np.mean(f) <= 30 for f in frames]))
-    for name, thresholds in {"hand3d": np.linspace(0, 50, 20)[8:], "freihand": np.linspace(0, 50, 100)}.items():
+    for name, thresholds in {
+        "hand3d": np.linspace(0, 50, 20)[8:],
+        "freihand": np.linspace(0, 50, 100),
+    }.items():
         curves = [[np.mean([e <= t for e in joint]) for t in thresholds] for joint in joints]
-        area = np.mean([np.trapezoid(curve, thresholds) for curve in curves]) / (thresholds[-1] - thresholds[0])
-        assert found[{"hand3d": "auc_20_50_hand3d", "freihand": "auc_0_50_freihand"}[name]].value == pytest.approx(area)
+        area = np.mean([np.trapezoid(curve, thresholds) for curve in curves]) / (
+            thresholds[-1] - thresholds[0]
+        )
+        assert found[
+            {"hand3d": "auc_20_50_hand3d", "freihand": "auc_0_50_freihand"}[name]
+        ].value == pytest.approx(area)
     curve = [np.mean([e <= t for e in pooled]) for t in range(20, 51)]
     assert found["auc_20_50"].value == pytest.approx(np.trapezoid(curve, dx=1) / 30)
 
@@ -129,10 +147,14 @@ def test_bone_error_is_the_mean_difference_of_lengths():
     """Twice the size: each bone is wrong by its own length."""
     _, truth, _ = hands()
     valid = torch.ones(6, 21, dtype=torch.bool)
-    lengths = (truth[:, 1:] - truth[:, [0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19]]).norm(dim=-1)
+    lengths = (
+        truth[:, 1:] - truth[:, [0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19]]
+    ).norm(dim=-1)
     assert measured(2 * truth, truth, valid)["bone_error"].value == pytest.approx(float(lengths.mean()))
     valid[:, 0] = False  # the five bones at the wrist lose an end
-    assert measured(2 * truth, truth, valid)["bone_error"].value == pytest.approx(float(lengths[:, [i for i in range(20) if i % 4]].mean()))
+    assert measured(2 * truth, truth, valid)["bone_error"].value == pytest.approx(
+        float(lengths[:, [i for i in range(20) if i % 4]].mean())
+    )
 
 
 def test_other_joint_sets_have_no_bones_and_no_roots():
@@ -145,7 +167,11 @@ def test_other_joint_sets_have_no_bones_and_no_roots():
 def test_mrrpe_is_the_mean_error_of_the_vector_between_roots():
     roots = RelativeRoots()
     truth = torch.tensor([[100.0, 0.0, 0.0], [50.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    roots.add(truth + torch.tensor([[3.0, 4.0, 0.0], [0.0, 0.0, 11.0], [900.0, 0.0, 0.0]]), truth, torch.tensor([True, True, False]))
+    roots.add(
+        truth + torch.tensor([[3.0, 4.0, 0.0], [0.0, 0.0, 11.0], [900.0, 0.0, 0.0]]),
+        truth,
+        torch.tensor([True, True, False]),
+    )
     assert (roots.measure().value, roots.measure().n) == (pytest.approx(8.0), 2)
 
 
@@ -159,7 +185,7 @@ def test_a_prediction_that_is_not_finite_is_refused_where_it_counts():
         measured(prediction, truth, valid)
 
 
-# ----------------------------------------------------------------------------------------------------------- comparisons
+# ------------------------------------------------------------------------------------------------ comparisons
 
 
 @pytest.mark.parametrize("kind", ["palm", "wrist", "middle_mcp"])
@@ -196,7 +222,9 @@ def test_bone_units_and_the_true_bone_give_the_prediction_the_true_size():
     relative = truth - truth[:, :1]
     in_bones = relative / scale_bone(truth)[:, None, None]
     for scale, prediction in {"bone units": in_bones, "true bone": 0.37 * relative}.items():
-        assert measured(prediction, truth, valid, comparison=Comparison("wrist", scale=scale))["epe"].value == pytest.approx(0, abs=1e-9)
+        assert measured(prediction, truth, valid, comparison=Comparison("wrist", scale=scale))[
+            "epe"
+        ].value == pytest.approx(0, abs=1e-9)
         assert measured(prediction, truth, valid, comparison=Comparison("wrist"))["epe"].value > 10
 
 
@@ -206,7 +234,10 @@ def test_pa_mpjpe_is_zero_under_any_similarity(seed, scale, missing):
     generator = torch.Generator().manual_seed(seed)
     _, truth, _ = hands(4, seed)
     valid = torch.rand(4, 21, generator=generator).argsort(1) >= missing
-    turned = scale * truth @ random_rotation(4, generator, torch.float64).mT + torch.randn(4, 1, 3, generator=generator) * 300
+    turned = (
+        scale * truth @ random_rotation(4, generator, torch.float64).mT
+        + torch.randn(4, 1, 3, generator=generator) * 300
+    )
     turned[~valid] = 1e4
     found = measured(turned, truth, valid)
     assert found["pa_mpjpe"].value == pytest.approx(0, abs=1e-6)
@@ -242,10 +273,13 @@ def test_two_labelled_joints_are_too_few_to_align():
     prediction, truth, valid = hands()
     valid[:] = True
     valid[3, 2:] = False
-    assert (measured(prediction, truth, valid)["pa_mpjpe"].n, measured(prediction, truth, valid)["epe"].n) == (5, 6)
+    assert (
+        measured(prediction, truth, valid)["pa_mpjpe"].n,
+        measured(prediction, truth, valid)["epe"].n,
+    ) == (5, 6)
 
 
-# ------------------------------------------------------------------------------------------------------------- streaming
+# ------------------------------------------------------------------------------------------------ - streaming
 
 
 def test_batches_give_what_the_whole_gives():
@@ -263,7 +297,7 @@ def test_batches_give_what_the_whole_gives():
         assert (measure.n, measure.protocol) == (whole[measure.name].n, whole[measure.name].protocol)
 
 
-# ------------------------------------------------------------------------------------------------------ published numbers
+# ------------------------------------------------------------------------------------------ published numbers
 
 
 def test_published_predictions_give_the_published_numbers(data_root):
@@ -275,17 +309,30 @@ def test_published_predictions_give_the_published_numbers(data_root):
         for dataset, methods in published.items():
             truth = back_projected(torch.from_numpy(arrays[f"{dataset}_gt_uvd"]), INTRINSICS[dataset])
             for method, values in methods.items():
-                prediction = back_projected(torch.from_numpy(arrays[f"{dataset}__{method}_uvd"]), INTRINSICS[dataset])
-                found = measured(prediction, truth, torch.ones(truth.shape[:2], dtype=torch.bool), within_mm=(10, 20, 30, 40))
+                prediction = back_projected(
+                    torch.from_numpy(arrays[f"{dataset}__{method}_uvd"]), INTRINSICS[dataset]
+                )
+                found = measured(
+                    prediction,
+                    truth,
+                    torch.ones(truth.shape[:2], dtype=torch.bool),
+                    within_mm=(10, 20, 30, 40),
+                )
                 value = {name: measure.value for name, measure in found.items()}
                 assert round(value["epe"], 3) == values["published"]
                 assert round(value["epe"], 4) == values["mean_mm"]
                 assert round(value["epe_median"], 4) == values["median_mm"]
                 assert round(value["pck@20_mm"] / 100, 5) == values["pck20"]
                 assert round(value["auc_20_50"], 5) == values["auc_20_50"]
-                assert [round(value[f"pcf@{mm}_mm"] / 100, 5) for mm in (20, 30, 40)] == values["maxframe_20_30_40"]
-                assert [round(value[f"frame_mean@{mm}_mm"] / 100, 5) for mm in (10, 20)] == values["meanframe_10_20"]
+                assert [round(value[f"pcf@{mm}_mm"] / 100, 5) for mm in (20, 30, 40)] == values[
+                    "maxframe_20_30_40"
+                ]
+                assert [round(value[f"frame_mean@{mm}_mm"] / 100, 5) for mm in (10, 20)] == values[
+                    "meanframe_10_20"
+                ]
 
 
 def test_joint_errors_are_those_of_the_axes_given():
-    assert joint_errors(torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 1, 2), torch.tensor([[True]])).item() == 5.0
+    assert (
+        joint_errors(torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 1, 2), torch.tensor([[True]])).item() == 5.0
+    )

@@ -11,7 +11,13 @@ from handvae.evaluation.resampling import Draws, PerHand, bootstrap, difference,
 
 def metric(values, statistic="mean", weights=None):
     values = np.asarray(values, float)
-    return PerHand("error", "px", statistic, values, np.ones(len(values)) if weights is None else np.asarray(weights, float))
+    return PerHand(
+        "error",
+        "px",
+        statistic,
+        values,
+        np.ones(len(values)) if weights is None else np.asarray(weights, float),
+    )
 
 
 @pytest.fixture
@@ -40,7 +46,10 @@ def test_a_hand_without_a_value_never_counts(values):
 def test_every_bootstrap_draw_is_the_statistic_of_hands_drawn_with_replacement(statistic, values):
     draws = Draws.of(len(values), None, seed=3, count=5)
     counts = np.concatenate(list(draws.resampled())).astype(int)
-    expected = [np.median(np.repeat(values, row)) if statistic == "median" else np.repeat(values, row).mean() for row in counts]
+    expected = [
+        np.median(np.repeat(values, row)) if statistic == "median" else np.repeat(values, row).mean()
+        for row in counts
+    ]
     assert counts.sum(1).tolist() == [len(values)] * 5
     assert bootstrap(metric(values, statistic), draws) == pytest.approx(expected)
 
@@ -81,11 +90,15 @@ def test_memory_for_few_draws_at_a_time_gives_the_same_numbers(values, monkeypat
 def test_the_p_value_agrees_with_all_exchanges_written_out(statistic):
     generator = np.random.default_rng(2)
     a, b = generator.normal(0.8, 1, 9), generator.normal(0, 1, 9)
-    measured = difference(("a", metric(a, statistic)), ("b", metric(b, statistic)), Draws.of(9, None, count=6000))
+    measured = difference(
+        ("a", metric(a, statistic)), ("b", metric(b, statistic)), Draws.of(9, None, count=6000)
+    )
     observed = abs(metric(a, statistic).value() - metric(b, statistic).value())
     extreme = 0
     for swap in itertools.product([False, True], repeat=9):
-        gap = metric(np.where(swap, b, a), statistic).value() - metric(np.where(swap, a, b), statistic).value()
+        gap = (
+            metric(np.where(swap, b, a), statistic).value() - metric(np.where(swap, a, b), statistic).value()
+        )
         extreme += abs(gap) >= observed - 1e-12
     assert measured.p_value == pytest.approx(extreme / 2**9, abs=0.025)
 
@@ -94,7 +107,9 @@ def test_pairing_finds_a_small_difference_between_noisy_hands():
     """A tenth of a pixel on hands that differ by ten: seen because each hand is its own control."""
     generator = np.random.default_rng(3)
     hard = generator.normal(50, 10, 200)
-    found = difference(("a", metric(hard + 0.1 + generator.normal(0, 0.1, 200))), ("b", metric(hard)), Draws.of(200, None))
+    found = difference(
+        ("a", metric(hard + 0.1 + generator.normal(0, 0.1, 200))), ("b", metric(hard)), Draws.of(200, None)
+    )
     assert found.p_value < 0.002
     assert 0.05 < found.interval.low < found.value < found.interval.high < 0.15
     assert found.n == 200
@@ -110,12 +125,17 @@ def test_under_no_difference_the_p_value_is_below_five_percent_in_five_percent()
     small = 0
     for trial in range(200):
         a, b = generator.normal(size=(2, 30))
-        small += difference(("a", metric(a)), ("b", metric(b)), Draws.of(30, None, seed=trial, count=199)).p_value <= 0.05
+        small += (
+            difference(("a", metric(a)), ("b", metric(b)), Draws.of(30, None, seed=trial, count=199)).p_value
+            <= 0.05
+        )
     assert 2 <= small <= 20
 
 
 def test_only_hands_that_both_have_are_compared():
-    found = difference(("a", metric([1, 2, np.nan, 4])), ("b", metric([1, np.nan, 100, 2])), Draws.of(4, None, count=50))
+    found = difference(
+        ("a", metric([1, 2, np.nan, 4])), ("b", metric([1, np.nan, 100, 2])), Draws.of(4, None, count=50)
+    )
     assert found.n == 2
     assert found.value == pytest.approx(1.0)
 

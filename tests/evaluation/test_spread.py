@@ -29,7 +29,9 @@ def valid():
 
 
 def values(errors, spread, valid):
-    return {m.name: m.value for m in spread_measures(errors, spread, valid, unit="px", protocol=Stated("test"))}
+    return {
+        m.name: m.value for m in spread_measures(errors, spread, valid, unit="px", protocol=Stated("test"))
+    }
 
 
 def test_a_right_spread_covers_every_level(errors, spread, valid):
@@ -40,7 +42,9 @@ def test_a_right_spread_covers_every_level(errors, spread, valid):
 
 
 def test_a_spread_of_half_the_errors_covers_what_the_formula_says(errors, spread, valid):
-    expected = [math.erf(float(torch.erfinv(torch.tensor(level, dtype=torch.float64))) / 2) for level in LEVELS]
+    expected = [
+        math.erf(float(torch.erfinv(torch.tensor(level, dtype=torch.float64))) / 2) for level in LEVELS
+    ]
     assert coverage(errors, spread / 2, valid).tolist() == pytest.approx(expected, abs=0.01)
 
 
@@ -58,7 +62,9 @@ def test_crps_is_the_integral_of_the_squared_difference_of_distributions():
     for error, sigma in ((0.0, 1.0), (1.7, 0.6), (-3.0, 2.0)):
         below = 0.5 * (1 + torch.erf(points / sigma / math.sqrt(2)))
         integral = torch.trapezoid((below - (points >= error).double()).square(), points)
-        assert crps(torch.tensor(error), torch.tensor(sigma)).item() == pytest.approx(float(integral), abs=1e-3)
+        assert crps(torch.tensor(error), torch.tensor(sigma)).item() == pytest.approx(
+            float(integral), abs=1e-3
+        )
 
 
 def test_factor_and_floor_are_found_for_each_kind_of_coordinate(errors, spread, valid):
@@ -86,7 +92,9 @@ def test_no_scale_has_a_lower_crps_on_the_hands_it_was_fitted_on(errors, spread,
     scale = fit_spread_scale(errors, claimed, valid)
     best = values(errors, scale(claimed), valid)["spread_crps"]
     for factor, floor in ((0.9, 1), (1.1, 1), (1, 0.9), (1, 1.1)):
-        other = SpreadScale(tuple(factor * value for value in scale.factor), tuple(floor * value for value in scale.floor))
+        other = SpreadScale(
+            tuple(factor * value for value in scale.factor), tuple(floor * value for value in scale.floor)
+        )
         assert best < values(errors, other(claimed), valid)["spread_crps"]
 
 
@@ -125,7 +133,9 @@ def test_a_cross_fitted_hand_never_sees_its_own_persons_errors(errors, spread, v
 def test_the_rank_correlation_sees_order_and_not_scale(errors, spread, valid):
     found = values(errors, spread, valid)["spread_rank_correlation"]
     assert 0.1 < found < 0.6  # errors are random, larger where more spread is claimed
-    assert values(errors, (5 * spread).exp(), valid)["spread_rank_correlation"] == pytest.approx(found, abs=0.05)
+    assert values(errors, (5 * spread).exp(), valid)["spread_rank_correlation"] == pytest.approx(
+        found, abs=0.05
+    )
     assert values(errors, 1 / spread, valid)["spread_rank_correlation"] == pytest.approx(-found, abs=0.1)
     sure = values(errors, errors.abs().clamp_min(1e-3), valid)["spread_rank_correlation"]
     assert sure == pytest.approx(1, abs=1e-3)

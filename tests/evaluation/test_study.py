@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handvae.data.coco import CocoHands
-from handvae.data.view import Crop
+from handvae.data.crop import Crop
+from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
 from handvae.evaluation.finding import ModelFinder
 from handvae.evaluation.metrics import METRICS, Study
@@ -31,7 +31,8 @@ def study(build, tiny_set):
 def test_every_value_hand_by_hand_gives_its_measure(study):
     subject = study()
     fitting = [name for name, metric in METRICS.items() if not metric.lacking(subject)]
-    # sixteen hands are too few for distances of sets, their factors are not known, and SRV-VAE's latent has not da-VAE's parts
+    # sixteen hands are too few for distances of sets, their factors are not known, and SRV-VAE's latent has
+    # not da-VAE's parts
     assert set(METRICS) - set(fitting) == {"sets", "factors", "parts"}
     for name in fitting:
         outcome = METRICS[name].measure(subject)
@@ -46,7 +47,10 @@ def test_hands_with_joints_missing_count_for_the_joints_they_have(study):
     valid[0, 3:], valid[5, :4] = False, False
     partly = replace(whole, reading=replace(whole.reading, valid=valid))
     outcome = METRICS["pose"].measure(partly)
-    expected = {m.name: m.value for m in pose_measures_2d(whole.reading.predicted, whole.reading.truth, valid, "32 px crop")}
+    expected = {
+        m.name: m.value
+        for m in pose_measures_2d(whole.reading.predicted, whole.reading.truth, valid, "32 px crop")
+    }
     for hands in outcome.per_hand:
         assert hands.value() == pytest.approx(expected[hands.name], rel=1e-5), hands.name
 
@@ -64,7 +68,9 @@ def test_two_models_are_compared_on_every_metric_that_both_have_hand_by_hand(stu
 
 
 def test_a_model_of_3d_poses_has_its_own_rows_and_shares_only_pictures(study):
-    config = SrvVaeConfig(pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8))
+    config = SrvVaeConfig(
+        pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8)
+    )
     found = report([study("flat"), study("solid", config=config)], ("pose", "picture"))
     assert [d.name for d in found.differences] == ["psnr"]
     cells = {row.name: row.cells for row in found.rows()}
@@ -119,13 +125,17 @@ def test_a_system_that_makes_no_pictures_is_measured_by_what_it_reads(detector_s
 
 
 def test_a_3d_model_needs_another_detector_for_its_pictures(study):
-    config = SrvVaeConfig(pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8))
+    config = SrvVaeConfig(
+        pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8)
+    )
     solid = study("solid", config=config)
     with pytest.raises(UserError, match="give a 2D model or program as detector"):
         report([solid], ("consistency",))
     flat = study()
     found = report([replace(solid, finder=flat.finder)], ("consistency", "leakage"))
-    assert {"consistency_random_error_median", "leak_appearance_to_pose"} <= {m.name for m in found.columns[0].measures}
+    assert {"consistency_random_error_median", "leak_appearance_to_pose"} <= {
+        m.name for m in found.columns[0].measures
+    }
 
 
 def test_true_factors_are_found_where_they_are(study):
@@ -133,7 +143,12 @@ def test_true_factors_are_found_where_they_are(study):
     one = study()
     reading = one.reading
     factors = torch.stack(
-        [reading.predicted[:, 4, 0], reading.appearance[:, 2], (reading.appearance[:, 1] > reading.appearance[:, 1].median()).float()], 1
+        [
+            reading.predicted[:, 4, 0],
+            reading.appearance[:, 2],
+            (reading.appearance[:, 1] > reading.appearance[:, 1].median()).float(),
+        ],
+        1,
     )
 
     class WithFactors(CocoHands):
@@ -141,7 +156,9 @@ def test_true_factors_are_found_where_they_are(study):
             return replace(super().labels(rows), factors=factors[rows])
 
     data = WithFactors(one.data.root, "test")
-    data.spec = replace(data.spec, modalities=(*data.spec.modalities, "factors"), factors=("bend", "skin", "glove"))
+    data.spec = replace(
+        data.spec, modalities=(*data.spec.modalities, "factors"), factors=("bend", "skin", "glove")
+    )
     (figure,) = METRICS["factors"].measure(replace(one, data=data)).figures
     assert METRICS["factors"].lacking(one) != ""
     assert figure.ticks == ("bend", "skin", "glove")

@@ -13,7 +13,9 @@ THRESHOLDS = [0.0, 1.0, 2.5, 30.0]
 def errors() -> torch.Tensor:
     """Three columns of very different sizes, a fifth of them missing, one row wholly."""
     generator = torch.Generator().manual_seed(0)
-    errors = torch.rand(1001, 3, generator=generator, dtype=torch.float64) * torch.tensor([1e-2, 5.0, 4e3], dtype=torch.float64)
+    errors = torch.rand(1001, 3, generator=generator, dtype=torch.float64) * torch.tensor(
+        [1e-2, 5.0, 4e3], dtype=torch.float64
+    )
     errors[torch.rand(1001, 3, generator=generator) < 0.2] = float("nan")
     errors[7] = float("nan")
     return errors
@@ -34,7 +36,9 @@ def test_batches_give_what_the_whole_gives(errors, batch, kept):
     np.testing.assert_allclose(tally.column_means(), np.nanmean(whole, 0), rtol=1e-12)
     for threshold in THRESHOLDS:
         share = (whole <= threshold).sum(0) / (~np.isnan(whole)).sum(0)
-        assert tally.within(threshold) == pytest.approx((whole <= threshold).sum() / (~np.isnan(whole)).sum(), abs=1e-15)
+        assert tally.within(threshold) == pytest.approx(
+            (whole <= threshold).sum() / (~np.isnan(whole)).sum(), abs=1e-15
+        )
         assert float(tally.curve([threshold], by_column=True).share) == pytest.approx(share.mean(), abs=1e-15)
 
 
@@ -78,7 +82,13 @@ def test_every_sort_of_nan_is_missing():
 
 def test_nothing_counted_is_nan():
     for tally in (Tally(2, [1.0], 10), filled(torch.full((5, 2), float("nan")), 5, 0)):
-        values = [tally.mean(), tally.median(), *tally.column_medians().tolist(), tally.curve([1.0]).area, tally.within(1.0)]
+        values = [
+            tally.mean(),
+            tally.median(),
+            *tally.column_medians().tolist(),
+            tally.curve([1.0]).area,
+            tally.within(1.0),
+        ]
         assert all(value != value for value in values)
 
 

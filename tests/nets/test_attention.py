@@ -53,7 +53,9 @@ def test_entry_and_head_are_a_resnet_34(stem):
     """21,284,672 parameters: ResNet-34 without its classifier."""
     entry, head = ResNetEntry(3, stem=stem), ResNetHead(128, 256, 5, attention=False)
     assert parameters(entry) + parameters(head) - 2 * (512 * 5 + 5) == 21_284_672
-    latent = ResNetHead(16, 32, 5, attention=True)(ResNetEntry(3, width=8, stem=stem)(torch.randn(2, 3, 64, 64)))
+    latent = ResNetHead(16, 32, 5, attention=True)(
+        ResNetEntry(3, width=8, stem=stem)(torch.randn(2, 3, 64, 64))
+    )
     assert latent.shape == (2, 5)
 
 
@@ -112,6 +114,8 @@ def test_a_size_that_does_not_halve_is_refused():
 
 
 def test_the_overlap_of_two_masks():
-    logits = torch.tensor([[3.0, -3.0, 3.0, -3.0], [3.0, 3.0, 3.0, 3.0], [-1.0, -1.0, -1.0, -1.0]]).view(3, 1, 2, 2)
+    logits = torch.tensor([[3.0, -3.0, 3.0, -3.0], [3.0, 3.0, 3.0, 3.0], [-1.0, -1.0, -1.0, -1.0]]).view(
+        3, 1, 2, 2
+    )
     mask = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]).view(3, 1, 2, 2)
     close(overlap(logits, mask), torch.tensor([1 / 3, 1.0, 1.0]))

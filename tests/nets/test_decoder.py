@@ -37,7 +37,9 @@ def test_a_preset_decodes_to_its_crop(name):
 @pytest.mark.parametrize(("name", "grid"), [("rendered-128", False), ("photos-128", True)])
 def test_features_that_are_the_same_everywhere_leave_a_grid_only_behind_a_transposed_convolution(name, grid):
     last = decoder(name).to_rgb
-    channels = next(module for module in last.modules() if hasattr(module, "weight")).weight.shape[0 if grid else 1]
+    channels = next(module for module in last.modules() if hasattr(module, "weight")).weight.shape[
+        0 if grid else 1
+    ]
     inside = last(torch.ones(1, channels, 16, 16))[..., 4:-4, 4:-4]
     apart = (inside - inside[..., :1, :1]).abs().max()
     assert apart > 1e-3 if grid else apart < 1e-6
@@ -47,7 +49,9 @@ def test_the_papers_decoder_starts_at_two_pixels_with_512_channels():
     net = decoder("srv-vae-2d")
     assert net.stem[0].weight.shape == (512 * 2 * 2, 20)
     assert net.map_sizes == ()
-    doubled = [module.weight.shape[1] for module in net.modules() if isinstance(module, torch.nn.ConvTranspose2d)]
+    doubled = [
+        module.weight.shape[1] for module in net.modules() if isinstance(module, torch.nn.ConvTranspose2d)
+    ]
     assert doubled == [256, 128, 64, 32, 32]
 
 

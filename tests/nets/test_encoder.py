@@ -8,7 +8,11 @@ close = torch.testing.assert_close
 
 def test_each_stage_halves_the_picture():
     trunk = Trunk((4, 8, 8), kernel=4, refine=True, norm="group", slope=0.2)
-    assert [tuple(f.shape[1:]) for f in trunk(torch.randn(2, 3, 32, 32))] == [(4, 16, 16), (8, 8, 8), (8, 4, 4)]
+    assert [tuple(f.shape[1:]) for f in trunk(torch.randn(2, 3, 32, 32))] == [
+        (4, 16, 16),
+        (8, 8, 8),
+        (8, 4, 4),
+    ]
 
 
 @pytest.mark.parametrize("kernel", [3, 4])
@@ -26,12 +30,13 @@ def test_the_gaussian_head_clamps_log_variances():
     close(variance[0].log(), torch.tensor([-15.0, 0.0, 5.0]))
 
 
-# ------------------------------------------------------------------------------------------------------------------ heat maps
+# ------------------------------------------------------------------------------------------- ------ heat maps
 
 
 @pytest.fixture
 def heat():
-    """A head whose heat maps are set by the test: a function from (joint, row, column, height) to mean and variance per joint."""
+    """A head whose heat maps are set by the test: a function from (joint, row, column, height) to mean and
+    variance per joint."""
 
     def read(heights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         head = HeatmapHead((4, 4), heights.shape[1], levels=0, norm="group", slope=0.2).eval()

@@ -19,14 +19,19 @@ def by_loop(joints: list[list[float]], bone: int, row: int, column: int, size: i
     x, y = ((index + 0.5) * 2 / size - 1 for index in (column, row))
     along = ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / math.dist((ax, ay), (bx, by)) ** 2
     nearest = min(max(along, 0.0), 1.0)
-    return math.exp(-(math.dist((x, y), (ax + nearest * (bx - ax), ay + nearest * (by - ay))) ** 2) / (2 * width**2))
+    return math.exp(
+        -(math.dist((x, y), (ax + nearest * (bx - ax), ay + nearest * (by - ay))) ** 2) / (2 * width**2)
+    )
 
 
 @pytest.mark.parametrize("width", [0.06, 0.3])
 def test_maps_agree_with_a_loop_over_pixels(width):
     joints, size = hands(), 6
     expected = [
-        [[[by_loop(hand, bone, row, column, size, width) for column in range(size)] for row in range(size)] for bone in range(20)]
+        [
+            [[by_loop(hand, bone, row, column, size, width) for column in range(size)] for row in range(size)]
+            for bone in range(20)
+        ]
         for hand in joints.double().tolist()
     ]
     close(limb_maps(joints, size, width), torch.tensor(expected), atol=2e-5, rtol=1e-3)

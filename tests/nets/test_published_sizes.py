@@ -58,6 +58,9 @@ def test_a_decoder_of_another_size_is_refused(size_px):
 
 
 def test_every_parameter_of_the_bricks_is_used():
-    for module, value in ((ResNet18(3, 64, width=8), torch.randn(4, 3, 64, 64)), (DcganDecoder(5, 3, 32, width=16), torch.randn(4, 5))):
+    for module, value in (
+        (ResNet18(3, 64, width=8), torch.randn(4, 3, 64, 64)),
+        (DcganDecoder(5, 3, 32, width=16), torch.randn(4, 5)),
+    ):
         module(value).square().sum().backward()
         assert all(p.grad is not None for p in module.parameters())

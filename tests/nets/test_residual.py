@@ -14,7 +14,11 @@ def decoder(widths=(16, 8, 8), maps=0) -> ResidualDecoder:
 
 def test_each_stage_halves_the_picture_and_the_last_has_two_blocks():
     trunk = ResidualTrunk((4, 8, 8), norm="group", slope=0.2)
-    assert [tuple(f.shape[1:]) for f in trunk(torch.randn(2, 3, 32, 32))] == [(4, 16, 16), (8, 8, 8), (8, 4, 4)]
+    assert [tuple(f.shape[1:]) for f in trunk(torch.randn(2, 3, 32, 32))] == [
+        (4, 16, 16),
+        (8, 8, 8),
+        (8, 4, 4),
+    ]
     blocks = [sum(isinstance(module, Residual) for module in stage.modules()) for stage in trunk.stages]
     assert blocks == [0, 1, 2]
 
@@ -43,5 +47,9 @@ def test_the_decoder_takes_random_variables_and_gives_plain_pictures_of_plain_co
 
 def test_convolutions_but_the_last_have_no_bias():
     net = decoder()
-    biased = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d) and module.bias is not None]
+    biased = [
+        name
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Conv2d) and module.bias is not None
+    ]
     assert biased == ["to_rgb"]

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from handvae.render.background import KINDS, BackgroundRanges, add_disc, blur, paint
-from handvae.render.palette import LUMINANCE, light_colour, materials
-from handvae.render.scenes import lattice
-from handvae.render.textures import NAMES, VARIANTS, bank, choose
+from handvae.render.surroundings.background import KINDS, BackgroundRanges, add_disc, blur, paint
+from handvae.render.surroundings.environments import lattice
+from handvae.render.surroundings.palette import LUMINANCE, light_colour, materials
+from handvae.render.surroundings.textures import NAMES, VARIANTS, bank, choose
 
 
 def only(kind: str, **ranges) -> BackgroundRanges:
@@ -58,7 +58,9 @@ def test_a_scene_is_the_same_at_another_size(kind):
     def coarse(colour: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(cv2.resize(colour, (32, 32), interpolation=cv2.INTER_AREA), (0, 0), 1)
 
-    small, large = (np.stack([coarse(painted(seed, size, only(kind))) for seed in range(12)]) for size in (64, 128))
+    small, large = (
+        np.stack([coarse(painted(seed, size, only(kind))) for seed in range(12)]) for size in (64, 128)
+    )
     assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.99
     each = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(small, large, strict=True)]
     assert min(each) > 0.9
@@ -95,7 +97,9 @@ def test_brightness_stays_in_its_range_and_low_light_goes_below():
 
 def test_a_cast_colours_the_whole_picture():
     def tints(cast: float) -> np.ndarray:
-        means = np.stack([painted(seed, 32, only("plain", cast=cast, low_light=0.0)).mean((0, 1)) for seed in range(40)])
+        means = np.stack(
+            [painted(seed, 32, only("plain", cast=cast, low_light=0.0)).mean((0, 1)) for seed in range(40)]
+        )
         return np.log(means.max(1) / means.min(1))
 
     assert np.median(tints(1.0)) > 2 * np.median(tints(0.0))
@@ -104,13 +108,22 @@ def test_a_cast_colours_the_whole_picture():
 def test_more_defocus_leaves_less_detail():
     def detail(radius: float) -> float:
         ranges = only("clutter", far_defocus=(radius, radius))
-        return float(np.mean([np.abs(np.diff(painted(seed, 64, ranges), axis=1)).mean() for seed in range(10)]))
+        return float(
+            np.mean([np.abs(np.diff(painted(seed, 64, ranges), axis=1)).mean() for seed in range(10)])
+        )
 
     assert detail(0.005) > 1.5 * detail(0.05)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"plain": -1.0}, {"cast": 1.5}, {"near_defocus": (0.0, 0.01)}, {"brightness": (0.5, 0.1)}, dict.fromkeys(KINDS, 0.0)]
+    "wrong",
+    [
+        {"plain": -1.0},
+        {"cast": 1.5},
+        {"near_defocus": (0.0, 0.01)},
+        {"brightness": (0.5, 0.1)},
+        dict.fromkeys(KINDS, 0.0),
+    ],
 )
 def test_impossible_ranges_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -135,7 +148,7 @@ def test_a_disc_covers_its_area_and_is_cut_at_the_edge():
     assert scene[99, 0, 0] == 1
 
 
-# ------------------------------------------------------------------------------------------------------------ colours and tiles
+# ------------------------------------------------------------------------------------------ colours and tiles
 
 
 def test_light_has_luminance_one_and_turns_from_red_to_blue():
@@ -173,9 +186,14 @@ def test_tiles_wrap_round_at_their_edges():
 def test_a_tile_is_chosen_from_the_kinds_named():
     generator = np.random.default_rng(0)
     chosen = {choose(generator, "wood", "books") for _ in range(200)}
-    assert chosen == {NAMES.index(name) * VARIANTS + variant for name in ("wood", "books") for variant in range(VARIANTS)}
+    assert chosen == {
+        NAMES.index(name) * VARIANTS + variant for name in ("wood", "books") for variant in range(VARIANTS)
+    }
 
 
 def test_noise_has_the_same_lattice_at_every_size():
     small, large = (lattice(np.random.default_rng(2), size) for size in (32, 128))
-    assert np.corrcoef(small.ravel(), cv2.resize(large, (32, 32), interpolation=cv2.INTER_AREA).ravel())[0, 1] > 0.98
+    assert (
+        np.corrcoef(small.ravel(), cv2.resize(large, (32, 32), interpolation=cv2.INTER_AREA).ravel())[0, 1]
+        > 0.98
+    )

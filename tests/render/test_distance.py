@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from handvae.hand import HandShape
-from handvae.render.body import COUNT, GROUP, NAMES, pose_body, rest_body
-from handvae.render.distance import SCRATCH, distance, distances, near, normals, rest_maps, to_rest
-from handvae.render.pose import Pose, make_pose
-from handvae.render.shade import studio_light
-from handvae.render.surface import CAST, COARSE_MM, FINE_MM, baked, deform, pose_maps
+from handvae.render.hand.body import COUNT, GROUP, NAMES, pose_body, rest_body
+from handvae.render.hand.distance import SCRATCH, distance, distances, near, normals, rest_maps, to_rest
+from handvae.render.hand.pose import Pose, make_pose
+from handvae.render.hand.shade import studio_light
+from handvae.render.hand.surface import CAST, COARSE_MM, FINE_MM, baked, deform, pose_maps
 
 MEAN = HandShape.mean(torch.float64)
 
@@ -29,7 +29,11 @@ def points(body):
 def test_the_normal_is_the_gradient(body, points):
     step = 1e-4
     numeric = np.stack(
-        [(distances(body, points + step * axis) - distances(body, points - step * axis)) / (2 * step) for axis in np.eye(3)], 1
+        [
+            (distances(body, points + step * axis) - distances(body, points - step * axis)) / (2 * step)
+            for axis in np.eye(3)
+        ],
+        1,
     )
     numeric /= np.linalg.norm(numeric, axis=1, keepdims=True)
     agreement = (numeric * normals(body, points)).sum(1)
@@ -53,7 +57,9 @@ def test_the_nearest_capsules_give_the_same_distance(body, points):
     errors = []
     for x, y, z in points[:500]:
         count = near(table, x, y, z, 30.0, use)
-        errors.append(abs(distance(table, use, count, x, y, z, parts) - distances(body, np.array([[x, y, z]]))[0]))
+        errors.append(
+            abs(distance(table, use, count, x, y, z, parts) - distances(body, np.array([[x, y, z]]))[0])
+        )
     assert max(errors) < 1e-2
     assert np.mean(errors) < 1e-3
 
@@ -68,7 +74,8 @@ def test_distance_is_the_same_in_the_camera_frame(body, points):
 
 
 def test_a_finger_does_not_melt_into_the_palm():
-    """In a fist the fingertips' groups and the palm's blend by the small union only: a tip's skin stays a tip's."""
+    """In a fist the fingertips' groups and the palm's blend by the small union only: a tip's skin stays a
+    tip's."""
     fist = pose_body(make_pose("fist", MEAN), MEAN)
     tip = fist.joints[8]
     alone = [i for i, name in enumerate(NAMES) if name.startswith(("distal1", "pulp1"))]
@@ -86,7 +93,12 @@ def test_skin_goes_back_to_where_it_was_painted(body):
     posed, shading = np.empty((len(surface.rest), 3)), np.empty((len(surface.rest), 5))
     table = body.packed(turn, shift)
     deform(surface, pose_maps(body, turn, shift), table, CAST, light, posed, shading)
-    maps, use, parts, out = rest_maps(body, rest_body(), turn, shift), np.arange(COUNT), np.empty(SCRATCH), np.empty(17)
+    maps, use, parts, out = (
+        rest_maps(body, rest_body(), turn, shift),
+        np.arange(COUNT),
+        np.empty(SCRATCH),
+        np.empty(17),
+    )
     errors = []
     for row in range(0, len(posed), 7):
         to_rest(table, maps, use, COUNT, *posed[row], parts, out)
@@ -100,7 +112,15 @@ def test_the_posed_mesh_lies_on_the_surface(name):
     hand = pose_body(Pose(make_pose(name, MEAN).angles, np.array([0.5, 0.1])), MEAN)
     surface = baked(FINE_MM)
     posed, shading = np.empty((len(surface.rest), 3)), np.empty((len(surface.rest), 5))
-    deform(surface, pose_maps(hand, np.eye(3), np.zeros(3)), hand.packed(np.eye(3), np.zeros(3)), CAST, studio_light(), posed, shading)
+    deform(
+        surface,
+        pose_maps(hand, np.eye(3), np.zeros(3)),
+        hand.packed(np.eye(3), np.zeros(3)),
+        CAST,
+        studio_light(),
+        posed,
+        shading,
+    )
     gaps = distances(hand, posed)
     shown = gaps > -1.5  # skin pressed into other skin lies inside
     assert shown.mean() > 0.8

@@ -1,4 +1,5 @@
-"""Inverse kinematics: the sampler's own hands are found again, within the limits, and drawn where they were."""
+"""Inverse kinematics: the sampler's own hands are found again, within the limits, and drawn where they
+were."""
 
 from dataclasses import fields
 
@@ -8,19 +9,22 @@ import torch
 
 from handvae.geometry import mirror_3d, project, random_rotation
 from handvae.hand import ANGLE_LIMITS, LEFT, HandShape, bone_lengths, forward_kinematics, sample_shape
-from handvae.render.fitting import fit_hands
+from handvae.render.hand.fitting import fit_hands
+from handvae.render.hand.pose import sample_pose
 from handvae.render.picture import draw
-from handvae.render.pose import sample_pose
 
 COUNT = 48
 
 
 @pytest.fixture(scope="module")
 def true():
-    """Angles, joints in mm before a camera, sides, of random persons in random poses, half of them left hands."""
+    """Angles, joints in mm before a camera, sides, of random persons in random poses, half of them left
+    hands."""
     generator, of_poses = torch.Generator().manual_seed(0), np.random.default_rng(0)
     shapes = sample_shape(COUNT, generator, 1.0, torch.float64)
-    each = [HandShape(*(getattr(shapes, field.name)[row] for field in fields(HandShape))) for row in range(COUNT)]
+    each = [
+        HandShape(*(getattr(shapes, field.name)[row] for field in fields(HandShape))) for row in range(COUNT)
+    ]
     angles = torch.stack([torch.from_numpy(sample_pose(of_poses, shape).angles) for shape in each])
     turn = random_rotation(COUNT, generator, torch.float64)
     joints = forward_kinematics(angles, shapes).joints @ turn.mT + torch.tensor([30.0, -20.0, 500.0])
@@ -71,7 +75,10 @@ def test_hands_do_not_hear_of_one_another(true, fitted):
 @pytest.mark.parametrize("row", [0, 1], ids=["left", "right"])
 def test_a_fitted_hand_is_drawn_as_the_joints_were_seen(row, fitted):
     picture = draw(fitted.scene(row), 96)
-    centred, given = (joints - joints.mean(0) for joints in (torch.from_numpy(picture.joints_3d).double(), fitted.joints[row]))
+    centred, given = (
+        joints - joints.mean(0)
+        for joints in (torch.from_numpy(picture.joints_3d).double(), fitted.joints[row])
+    )
     torch.testing.assert_close(centred, given, rtol=0, atol=1e-2)
     assert picture.side == row
     assert (picture.parts > 0).mean() > 0.03

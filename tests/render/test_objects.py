@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from handvae.render.objects import KINDS, MOST_COVERED, Occluder, OccluderRanges, occluder
+from handvae.render.surroundings.objects import KINDS, MOST_COVERED, Occluder, OccluderRanges, occluder
 
 BOX = (0.2, 0.15, 0.85, 0.8)
 """Of the hand, as shares of the picture's side."""
@@ -16,7 +16,9 @@ def only(kind: str, **ranges) -> OccluderRanges:
     return replace(OccluderRanges(), **{name: float(name == kind) for name in KINDS}, **ranges)
 
 
-def put(seed: int, ranges: OccluderRanges, size: int = 64, box: tuple[float, float, float, float] = BOX) -> Occluder:
+def put(
+    seed: int, ranges: OccluderRanges, size: int = 64, box: tuple[float, float, float, float] = BOX
+) -> Occluder:
     left, top, right, bottom = (edge * size for edge in box)
     return occluder(np.random.default_rng(seed), size, (left, top, right, bottom), ranges)
 
@@ -41,7 +43,9 @@ def test_a_thing_is_light_and_shares(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("box", [BOX, (0.3, 0.1, 0.6, 0.9), (0.0, 0.0, 1.0, 1.0)], ids=["square", "tall", "whole"])
+@pytest.mark.parametrize(
+    "box", [BOX, (0.3, 0.1, 0.6, 0.9), (0.0, 0.0, 1.0, 1.0)], ids=["square", "tall", "whole"]
+)
 def test_no_thing_covers_more_than_a_third_of_the_hand(kind, box):
     greedy = only(kind, cover=(0.3, 0.3), blur=(0.0, 0.0))
     assert max(covered(put(seed, greedy, 64, box), box) for seed in range(60)) <= MOST_COVERED
@@ -49,7 +53,10 @@ def test_no_thing_covers_more_than_a_third_of_the_hand(kind, box):
 
 @pytest.mark.parametrize("kind", ["ball", "card", "cup", "cloth"])
 def test_large_things_cover_about_what_is_asked_for(kind):
-    cover = [np.mean([covered(put(seed, only(kind, cover=(wanted, wanted)))) for seed in range(30)]) for wanted in (0.05, 0.25)]
+    cover = [
+        np.mean([covered(put(seed, only(kind, cover=(wanted, wanted)))) for seed in range(30)])
+        for wanted in (0.05, 0.25)
+    ]
     assert 0.005 < cover[0] < 0.06
     assert cover[1] > 2 * cover[0]
 
@@ -79,7 +86,9 @@ def test_a_thing_lies_the_same_at_another_size(kind):
         seen = np.dstack([thing.colour * thing.alpha[..., None], thing.alpha, thing.shadow])
         return cv2.GaussianBlur(cv2.resize(seen, (32, 32), interpolation=cv2.INTER_AREA), (0, 0), 1)
 
-    small, large = (np.stack([coarse(put(seed, only(kind), size)) for seed in range(12)]) for size in (64, 128))
+    small, large = (
+        np.stack([coarse(put(seed, only(kind), size)) for seed in range(12)]) for size in (64, 128)
+    )
     assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.98
 
 
@@ -114,7 +123,9 @@ def test_the_shadow_lies_beside_the_thing():
     assert beside.mean() < 0.1
 
 
-@pytest.mark.parametrize("wrong", [{"cover": (0.1, 0.5)}, {"blur": (0.2, 0.1)}, {"stick": -1.0}, dict.fromkeys(KINDS, 0.0)])
+@pytest.mark.parametrize(
+    "wrong", [{"cover": (0.1, 0.5)}, {"blur": (0.2, 0.1)}, {"stick": -1.0}, dict.fromkeys(KINDS, 0.0)]
+)
 def test_impossible_ranges_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         OccluderRanges(**wrong)

@@ -1,4 +1,5 @@
-"""Pictures: labels that agree with the pixels, in both qualities and at any size; the same scene from the same numbers."""
+"""Pictures: labels that agree with the pixels, in both qualities and at any size; the same scene from the
+same numbers."""
 
 from dataclasses import replace
 
@@ -8,9 +9,9 @@ import torch
 
 from handvae.geometry import canonical_pose, from_canonical, project
 from handvae.hand import LEFT, PARTS, RIGHT, scale_bone
+from handvae.render.hand.skin import SkinRanges
 from handvae.render.picture import CONTENT_FACTORS, FACTORS, POSE_FACTORS, SHAPE_FACTORS, VIEW_FACTORS, draw
 from handvae.render.scene import CameraRanges, SceneRanges, posed_scene, sample_scene
-from handvae.render.skin import SkinRanges
 
 BARE = SceneRanges(hidden=0.0, other_hand=0.0)
 COUNT, SIZE = 500, 64
@@ -66,17 +67,21 @@ def test_tips_lie_on_their_own_finger(pictures):
 
 
 def test_no_holes_in_the_skin(pictures):
-    """A background pixel whose eight neighbours are one part's skin would be a hole in it; between two fingers there may be a gap."""
+    """A background pixel whose eight neighbours are one part's skin would be a hole in it; between two
+    fingers there may be a gap."""
     holes = 0
     for picture in pictures:
-        around = np.stack([np.roll(picture.parts, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx])
+        around = np.stack(
+            [np.roll(picture.parts, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+        )
         enclosed = (picture.parts == 0) & (around[0] > 0) & (around == around[0]).all(0)
         holes += int(enclosed[1:-1, 1:-1].sum())
     assert holes == 0
 
 
 def test_no_dark_rings(pictures):
-    """Nothing on the skin is black but what is black all round: a ring would be a thin dark line on light skin."""
+    """Nothing on the skin is black but what is black all round: a ring would be a thin dark line on light
+    skin."""
     rings = 0
     for picture in pictures:
         light = picture.image.astype(float).mean(2)
@@ -90,11 +95,15 @@ def test_no_dark_rings(pictures):
 def test_labels_follow_from_each_other(pictures):
     for picture in pictures[:100]:
         joints, intrinsics = torch.from_numpy(picture.joints_3d), torch.from_numpy(picture.intrinsics)
-        torch.testing.assert_close(project(joints, intrinsics), torch.from_numpy(picture.joints_2d), atol=2e-3, rtol=0)
+        torch.testing.assert_close(
+            project(joints, intrinsics), torch.from_numpy(picture.joints_2d), atol=2e-3, rtol=0
+        )
         assert picture.scale_mm == pytest.approx(float(scale_bone(joints)))
         split = canonical_pose(joints, torch.tensor(picture.side))
         np.testing.assert_allclose(picture.canonical, split.pose.numpy(), atol=1e-6)
-        back = from_canonical(replace(split, pose=torch.from_numpy(picture.canonical)), torch.tensor(picture.side))
+        back = from_canonical(
+            replace(split, pose=torch.from_numpy(picture.canonical)), torch.tensor(picture.side)
+        )
         torch.testing.assert_close(back, joints, atol=1e-2, rtol=0)
         assert (picture.depth > 0).sum() == (picture.parts > 0).sum()
 
@@ -104,7 +113,11 @@ def test_everything_varies(pictures):
     assert factors.shape == (COUNT, len(FACTORS))
     assert np.isfinite(factors).all()
     assert (factors.std(0) > 0).all(), [FACTORS[column] for column in np.flatnonzero(factors.std(0) == 0)]
-    covered = sorted(index for part in (POSE_FACTORS, SHAPE_FACTORS, VIEW_FACTORS, CONTENT_FACTORS) for index in range(*part.indices(99)))
+    covered = sorted(
+        index
+        for part in (POSE_FACTORS, SHAPE_FACTORS, VIEW_FACTORS, CONTENT_FACTORS)
+        for index in range(*part.indices(99))
+    )
     assert covered == list(range(len(FACTORS)))
     assert {picture.side for picture in pictures} == {LEFT, RIGHT}
     brightness = np.array([picture.image.mean() for picture in pictures])
@@ -123,7 +136,9 @@ def test_one_content_is_one_background_skin_and_light(pictures):
         one, two = group[0], group[1]
         both = (one.parts == 0) & (two.parts == 0)
         if both.any():
-            assert np.abs(one.image[both].astype(int) - two.image[both]).mean() < 6  # blur and JPEG carry a little of the hand there
+            assert (
+                np.abs(one.image[both].astype(int) - two.image[both]).mean() < 6
+            )  # blur and JPEG carry a little of the hand there
     assert len({group[0].content for group in by_content}) == len(by_content)
 
 
@@ -193,10 +208,15 @@ def test_another_hand_leaves_the_labels_alone():
 
 def test_ranges_are_respected():
     ranges = SceneRanges(
-        camera=CameraRanges(left=1.0, distance_mm=(500.0, 500.0)), skin=SkinRanges(melanin=(1.0, 1.0), sleeve=0), per_content=1
+        camera=CameraRanges(left=1.0, distance_mm=(500.0, 500.0)),
+        skin=SkinRanges(melanin=(1.0, 1.0), sleeve=0),
+        per_content=1,
     )
     scenes = [sample_scene(0, index, ranges) for index in range(10)]
-    assert all(scene.side == LEFT and scene.hand.look.melanin == 1.0 and scene.hand.look.sleeve_mm == -999 for scene in scenes)
+    assert all(
+        scene.side == LEFT and scene.hand.look.melanin == 1.0 and scene.hand.look.sleeve_mm == -999
+        for scene in scenes
+    )
     assert len({scene.content for scene in scenes}) == 10
     for scene in scenes:
         joints = scene.hand.body.joints @ scene.hand.rotation.T + scene.hand.translation

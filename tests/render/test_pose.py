@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 
 from handvae.errors import UserError
 from handvae.hand import ANGLE_LIMITS, POSE_NAMES, HandShape, forward_kinematics, named_pose, sample_shape
-from handvae.render import pose
-from handvae.render.pose import WRIST_LIMITS_RAD, PoseRanges, make_pose, pad_gap_mm, penetration_mm, resolve, sample_pose
+from handvae.render.hand import pose
+from handvae.render.hand.pose import (
+    WRIST_LIMITS_RAD,
+    PoseRanges,
+    make_pose,
+    pad_gap_mm,
+    penetration_mm,
+    resolve,
+    sample_pose,
+)
 
 MEAN = HandShape.mean(torch.float64)
 
@@ -26,7 +34,9 @@ def a_shape(seed):
 def test_the_compiled_chain_is_forward_kinematics(seed):
     shape = a_shape(seed)
     angles = np.random.default_rng(seed).normal(0, 0.6, (5, 4))
-    origins, rotations, _, _ = pose._chain(angles, pose._REST, shape.base_mm.numpy(), shape.lengths_mm.numpy())
+    origins, rotations, _, _ = pose._chain(
+        angles, pose._REST, shape.base_mm.numpy(), shape.lengths_mm.numpy()
+    )
     truth = forward_kinematics(torch.from_numpy(angles), shape)
     np.testing.assert_allclose(origins.reshape(20, 3), truth.joints[1:].numpy(), atol=1e-9)
     np.testing.assert_allclose(rotations, truth.rotations.numpy(), atol=1e-12)
@@ -40,7 +50,9 @@ def test_axes_and_pivots_are_the_derivative_of_the_joints():
         for angle in range(4):
             moved = angles.copy()
             moved[finger, angle] += 1e-6
-            numeric = (pose._chain(moved, pose._REST, base, lengths)[0][finger, 3] - origins[finger, 3]) / 1e-6
+            numeric = (
+                pose._chain(moved, pose._REST, base, lengths)[0][finger, 3] - origins[finger, 3]
+            ) / 1e-6
             analytic = np.cross(axes[finger, angle], origins[finger, 3] - pivots[finger, angle])
             np.testing.assert_allclose(analytic, numeric, atol=1e-3)
 
@@ -68,7 +80,9 @@ def test_hardly_any_flesh_lies_deep_in_other_flesh(drawn):
     depths = np.array([penetration_mm(hand.angles, shape) for shape, hand in zip(*drawn, strict=True)])
     assert (depths > 3).mean() <= 0.01
     unresolved = [pose._mixed(np.random.default_rng(seed), PoseRanges())[0] for seed in range(100)]
-    assert np.mean([penetration_mm(angles, MEAN) > 3 for angles in unresolved]) > 0.05  # the poses it starts from do overlap
+    assert (
+        np.mean([penetration_mm(angles, MEAN) > 3 for angles in unresolved]) > 0.05
+    )  # the poses it starts from do overlap
 
 
 def test_poses_are_of_all_kinds(drawn):

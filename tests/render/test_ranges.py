@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from handvae.render.background import BackgroundRanges
-from handvae.render.objects import OccluderRanges
-from handvae.render.sensor import SensorRanges
+from handvae.render.surroundings.background import BackgroundRanges
+from handvae.render.surroundings.objects import OccluderRanges
+from handvae.render.surroundings.sensor import SensorRanges
 
 
 @pytest.mark.parametrize("ranges", [BackgroundRanges, OccluderRanges, SensorRanges])

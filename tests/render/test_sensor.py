@@ -1,4 +1,5 @@
-"""The camera: a clean one is the tone curve alone, each effect does what its name says and only as often as its share."""
+"""The camera: a clean one is the tone curve alone, each effect does what its name says and only as often as
+its share."""
 
 from dataclasses import fields, replace
 
@@ -6,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from handvae.render.palette import LUMINANCE
-from handvae.render.sensor import CLEAN, SensorRanges, disc, expose, streak, tone
+from handvae.render.surroundings.palette import LUMINANCE
+from handvae.render.surroundings.sensor import CLEAN, SensorRanges, disc, expose, streak, tone
 
 SHARES = [field.name for field in fields(SensorRanges) if field.type is float]
 
@@ -68,7 +69,10 @@ def test_an_effect_is_there_as_often_as_its_share_says(share):
     light = scene(96)
     plain = shot(0, light, CLEAN)
     counts = [
-        sum(not np.array_equal(shot(seed, light, replace(CLEAN, **{share: value})), plain) for seed in range(100))
+        sum(
+            not np.array_equal(shot(seed, light, replace(CLEAN, **{share: value})), plain)
+            for seed in range(100)
+        )
         for value in (0.0, 0.3, 1.0)
     ]
     assert counts[0] == 0
@@ -89,7 +93,10 @@ def test_exposure_multiplies_the_light():
 
 
 def test_warm_light_is_red_and_cold_light_blue():
-    warm, cold = (shot(0, grey(0.2), replace(CLEAN, kelvin=(kelvin, kelvin)))[0, 0].astype(int) for kelvin in (4000.0, 10000.0))
+    warm, cold = (
+        shot(0, grey(0.2), replace(CLEAN, kelvin=(kelvin, kelvin)))[0, 0].astype(int)
+        for kelvin in (4000.0, 10000.0)
+    )
     assert warm[0] > warm[2] + 20
     assert cold[2] > cold[0] + 20
 
@@ -111,7 +118,9 @@ def test_noise_is_a_deviation_of_final_pixels(size):
     assert deviation(0.5, read_noise=(0.01, 0.01)) == pytest.approx(0.01, rel=0.08)
     assert deviation(0.5, shot_noise=(0.02, 0.02)) == pytest.approx(0.02 * 0.5**0.5, rel=0.08)
     assert deviation(0.25, shot_noise=(0.02, 0.02)) == pytest.approx(0.02 * 0.25**0.5, rel=0.08)
-    assert deviation(0.25, shot_noise=(0.01, 0.01), low_light=1.0, low_light_gain=(3.0, 3.0)) == pytest.approx(0.03 * 0.5, rel=0.08)
+    assert deviation(
+        0.25, shot_noise=(0.01, 0.01), low_light=1.0, low_light_gain=(3.0, 3.0)
+    ) == pytest.approx(0.03 * 0.5, rel=0.08)
 
 
 def test_smearing_leaves_blotches_of_colour():
@@ -152,7 +161,9 @@ def test_fringes_part_red_from_blue_away_from_the_centre():
 
 
 def test_contrast_and_saturation_and_black_move_values_as_they_say():
-    steep, flat = (shot(0, scene(), replace(CLEAN, contrast=(value, value))).astype(int) for value in (1.4, 0.7))
+    steep, flat = (
+        shot(0, scene(), replace(CLEAN, contrast=(value, value))).astype(int) for value in (1.4, 0.7)
+    )
     assert np.ptp(np.percentile(steep, [10, 90])) > 1.3 * np.ptp(np.percentile(flat, [10, 90]))
     colourless = shot(0, scene(), replace(CLEAN, saturation=(0.0, 0.0))).astype(int)
     assert np.ptp(colourless, axis=2).max() <= 1
@@ -171,7 +182,8 @@ def test_sharpening_leaves_bright_and_dark_edges():
 def test_jpeg_of_lower_quality_is_further_from_the_picture():
     plain = shot(0, scene(), CLEAN).astype(int)
     off = [
-        np.abs(shot(0, scene(), replace(CLEAN, jpeg=1.0, jpeg_quality=(quality, quality))) - plain).mean() for quality in (20.0, 60.0, 95.0)
+        np.abs(shot(0, scene(), replace(CLEAN, jpeg=1.0, jpeg_quality=(quality, quality))) - plain).mean()
+        for quality in (20.0, 60.0, 95.0)
     ]
     assert off == sorted(off, reverse=True)
     assert off[2] > 0
@@ -185,7 +197,13 @@ def test_colours_stay_in_their_order_through_jpeg():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"jpeg": 1.2}, {"jpeg_quality": (0.0, 50.0)}, {"exposure": (2.0, 1.0)}, {"motion_length": (float("nan"), 0.1)}]
+    "wrong",
+    [
+        {"jpeg": 1.2},
+        {"jpeg_quality": (0.0, 50.0)},
+        {"exposure": (2.0, 1.0)},
+        {"motion_length": (float("nan"), 0.1)},
+    ],
 )
 def test_impossible_ranges_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

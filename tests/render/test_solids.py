@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
-from handvae.render.pieces import Place
-from handvae.render.solids import BALL, BOX, CYLINDER, ROOM, Camera, Light, cast, rectangles, solid
+from handvae.render.surroundings.pieces import Place
+from handvae.render.surroundings.solids import (
+    BALL,
+    BOX,
+    CYLINDER,
+    ROOM,
+    Camera,
+    Light,
+    cast,
+    rectangles,
+    solid,
+)
 
 WHITE = np.ones(3, np.float32)
 RED = np.array([1, 0, 0], np.float32)
@@ -56,7 +66,9 @@ def test_a_camera_that_looks_down_sees_what_lies_below():
 def test_the_nearer_solid_hides_the_farther_in_any_order():
     near, far = glowing(BALL, (0, 0, 2), (0.3, 0.3, 0.3), RED), glowing(BOX, (0, 0, 4), (3, 3, 0.1), WHITE)
     assert np.array_equal(seen(near, far), seen(far, near))
-    assert seen(near, far)[32, 32].tolist() == pytest.approx([1, 0, 0], abs=0.1)  # red, but for the tile's grain
+    assert seen(near, far)[32, 32].tolist() == pytest.approx(
+        [1, 0, 0], abs=0.1
+    )  # red, but for the tile's grain
     assert seen(near, far)[2, 2].min() > 0.8
 
 
@@ -72,7 +84,10 @@ def test_rectangles_hold_every_pixel_that_a_solid_covers():
     for _ in range(60):
         camera = Camera((0, 1, 0), float(generator.uniform(-1, 1.5)), float(generator.uniform(-3, 3)), 0.5)
         row = glowing(
-            int(generator.choice([BOX, CYLINDER, BALL])), tuple(generator.uniform(-2, 2, 3)), tuple(generator.uniform(0.1, 1, 3)), turn=1.0
+            int(generator.choice([BOX, CYLINDER, BALL])),
+            tuple(generator.uniform(-2, 2, 3)),
+            tuple(generator.uniform(0.1, 1, 3)),
+            turn=1.0,
         )
         table = np.array([row], np.float32)
         left, top, right, bottom = rectangles(table, camera, 64)[0]
@@ -95,7 +110,10 @@ LAMP = Light((0, 9, 5), WHITE, 10.0, np.zeros(3, np.float32), np.zeros(3, np.flo
 
 def test_a_ball_throws_its_shadow_on_the_floor_below_it():
     camera = Camera((0, 6, -1), 0.8, 0.0, 0.5)
-    bare, shaded = seen(FLOOR, camera=camera, light=LAMP), seen(FLOOR, solid(BALL, (0, 2, 5), (1, 1, 1), WHITE), camera=camera, light=LAMP)
+    bare, shaded = (
+        seen(FLOOR, camera=camera, light=LAMP),
+        seen(FLOOR, solid(BALL, (0, 2, 5), (1, 1, 1), WHITE), camera=camera, light=LAMP),
+    )
     dark = (bare[..., 0] > 0.1) & (shaded[..., 0] == 0)
     assert dark.sum() > 30
     assert np.array_equal(shaded[:4], bare[:4])
@@ -112,7 +130,9 @@ def test_light_fades_with_the_square_of_the_distance():
 def test_surfaces_darken_where_solids_meet():
     wide = Light((0, 1e4, 0), np.zeros(3, np.float32), 1.0, WHITE, WHITE, contact_m=0.3)
     camera = Camera((0, 6, 5), np.pi / 2, 0.0, 0.5)
-    picture = seen(FLOOR, solid(BOX, (0, -0.5, 5), (0.5, 0.5, 0.5), WHITE, tile_m=1e6), camera=camera, light=wide)[..., 0]
+    picture = seen(
+        FLOOR, solid(BOX, (0, -0.5, 5), (0.5, 0.5, 0.5), WHITE, tile_m=1e6), camera=camera, light=wide
+    )[..., 0]
     assert picture[32, 39] < 0.9 * picture[32, 60]
 
 

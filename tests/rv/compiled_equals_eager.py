@@ -1,4 +1,5 @@
-"""Run by test_compile.py in a process of its own: torch.compile cannot trace functions that pytest's type checker has wrapped.
+"""Run by test_compile.py in a process of its own: torch.compile cannot trace functions that pytest's type
+checker has wrapped.
 
 python compiled_equals_eager.py BACKEND float32|autocast|rectifier|fused ...
 """
@@ -19,7 +20,9 @@ class Decoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Linear(5, 64), nn.Unflatten(1, (4, 4, 4)))
-        self.up = nn.Sequential(nn.ConvTranspose2d(6, 8, 4, 2, 1, bias=False), nn.BatchNorm2d(8), nn.LeakyReLU(0.2))
+        self.up = nn.Sequential(
+            nn.ConvTranspose2d(6, 8, 4, 2, 1, bias=False), nn.BatchNorm2d(8), nn.LeakyReLU(0.2)
+        )
         self.block = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.GroupNorm(2, 8), nn.ReLU())
         self.head = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(8, 3, 3, padding=1), nn.Sigmoid())
 
@@ -49,7 +52,13 @@ def moments_and_gradients(network: Callable[..., Any], parameters: nn.Module, au
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         output = network(rv.RandomVariable(mean, var), extra)
     (output.mean.float().square().sum() + output.var.float().sum()).backward()
-    found = [output.mean, output.var, mean.grad, var.grad, *(parameter.grad for parameter in parameters.parameters())]
+    found = [
+        output.mean,
+        output.var,
+        mean.grad,
+        var.grad,
+        *(parameter.grad for parameter in parameters.parameters()),
+    ]
     return [tensor.detach().clone() for tensor in found if tensor is not None]
 
 
@@ -63,14 +72,17 @@ def compare(backend: str, network: type[nn.Module], autocast: bool) -> None:
     assert len(expected) == len(found) == 4 + len(list(twin.parameters()))
     for reference, tensor in zip(expected, found, strict=True):
         assert reference.dtype == tensor.dtype
-        torch.testing.assert_close(tensor, reference, rtol=tolerance, atol=tolerance * reference.float().abs().max().item())
+        torch.testing.assert_close(
+            tensor, reference, rtol=tolerance, atol=tolerance * reference.float().abs().max().item()
+        )
     if not autocast:
         dirac = compiled(rv.RandomVariable(torch.randn(3, 5)), torch.randn(3, 2, 4, 4))
         assert dirac.is_dirac
 
 
 def compare_chains() -> None:
-    """Asserts that activations in one compiled loop give what they give in pieces, forwards and backwards, in any layout."""
+    """Asserts that activations in one compiled loop give what they give in pieces, forwards and backwards, in
+    any layout."""
     mean = torch.randn(2, 6, 130, 130).to(memory_format=torch.channels_last).requires_grad_()
     var = torch.rand(2, 6, 130, 130).to(memory_format=torch.channels_last).requires_grad_()
     for slope in (0.0, 0.2):

@@ -25,7 +25,9 @@ def random_variable(generator: torch.Generator) -> Callable[..., rv.RandomVariab
 
     def make(*shape: int, spread: float = 1.0, dtype: torch.dtype = torch.float32) -> rv.RandomVariable:
         mean = torch.randn(shape, generator=generator, dtype=dtype)
-        return rv.RandomVariable(mean, 0.05 + (spread - 0.05) * torch.rand(shape, generator=generator, dtype=dtype))
+        return rv.RandomVariable(
+            mean, 0.05 + (spread - 0.05) * torch.rand(shape, generator=generator, dtype=dtype)
+        )
 
     return make
 
@@ -34,10 +36,14 @@ def random_variable(generator: torch.Generator) -> Callable[..., rv.RandomVariab
 def sampled(generator: torch.Generator) -> Callable[..., Tensor]:
     """Runs a function of a batch on draws of a variable of batch size one."""
 
-    def run(function: Callable[[Tensor], Tensor], variable: rv.RandomVariable, samples: int = SAMPLES) -> Tensor:
+    def run(
+        function: Callable[[Tensor], Tensor], variable: rv.RandomVariable, samples: int = SAMPLES
+    ) -> Tensor:
         noise = torch.randn(samples, *variable.shape[1:], generator=generator)
         with torch.no_grad():
-            return torch.cat([function(variable.mean + variable.std * part) for part in noise.split(10_000)]).double()
+            return torch.cat(
+                [function(variable.mean + variable.std * part) for part in noise.split(10_000)]
+            ).double()
 
     return run
 
@@ -60,7 +66,8 @@ def agrees_with_samples() -> Callable[[rv.RandomVariable, Tensor], None]:
 
 @pytest.fixture
 def integrated() -> Callable[..., tuple[Tensor, Tensor]]:
-    """Returns mean and variance of an elementwise function of a Gaussian by trapezia on 8,001 points, in float64."""
+    """Returns mean and variance of an elementwise function of a Gaussian by trapezia on 8,001 points, in
+    float64."""
 
     def integrate(function: Callable[[Tensor], Tensor], mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         nodes = torch.linspace(-10.0, 10.0, 8001, dtype=torch.float64)

@@ -63,7 +63,9 @@ def test_the_same_generator_gives_the_same_report(random_variable):
     variable = random_variable(4, 3)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
-    first, second = (rv.calibrate(network, variable, 20, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    first, second = (
+        rv.calibrate(network, variable, 20, generator=torch.Generator().manual_seed(1)) for _ in range(2)
+    )
     assert first == second
 
 
@@ -81,7 +83,12 @@ def test_known_inputs_are_refused(random_variable):
 
 
 def test_a_network_that_loses_all_variance_is_infinitely_uncalibrated(random_variable, generator):
-    report = rv.calibrate(lambda x: x * 0.0 if isinstance(x, rv.RandomVariable) else x, random_variable(2, 3), 10, generator=generator)
+    report = rv.calibrate(
+        lambda x: x * 0.0 if isinstance(x, rv.RandomVariable) else x,
+        random_variable(2, 3),
+        10,
+        generator=generator,
+    )
     assert math.isinf(report.ratio)
     assert report.label == "uncalibrated"
 

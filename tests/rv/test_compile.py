@@ -12,20 +12,31 @@ from torch import nn
 from handvae import rv
 from handvae.rv import functional
 
-NEEDS_COMPILER = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a compiler")]
+NEEDS_COMPILER = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a compiler"),
+]
 
 
 @pytest.mark.parametrize(
-    "arguments", [["aot_eager", "float32", "autocast"], pytest.param(["inductor", "rectifier", "fused"], marks=NEEDS_COMPILER)]
+    "arguments",
+    [
+        ["aot_eager", "float32", "autocast"],
+        pytest.param(["inductor", "rectifier", "fused"], marks=NEEDS_COMPILER),
+    ],
 )
 def test_compiled_moments_and_gradients_equal_eager_ones(arguments):
     script = Path(__file__).parent / "compiled_equals_eager.py"
-    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "equal"
 
 
-@pytest.mark.parametrize("layer", [nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(), nn.SiLU(), nn.GroupNorm(2, 4), nn.BatchNorm2d(4)])
+@pytest.mark.parametrize(
+    "layer", [nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(), nn.SiLU(), nn.GroupNorm(2, 4), nn.BatchNorm2d(4)]
+)
 def test_autocast_keeps_moments_in_float32(layer):
     variable = rv.RandomVariable(torch.randn(2, 4, 3, 3).bfloat16(), torch.rand(2, 4, 3, 3).bfloat16())
     with torch.autocast("cpu", torch.bfloat16):
@@ -34,7 +45,9 @@ def test_autocast_keeps_moments_in_float32(layer):
 
 
 def test_without_autocast_half_precision_stays_half_precision():
-    network = nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.LeakyReLU(0.2), nn.Conv2d(4, 2, 1)).bfloat16()
+    network = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.LeakyReLU(0.2), nn.Conv2d(4, 2, 1)
+    ).bfloat16()
     variable = rv.RandomVariable(torch.randn(2, 2, 5, 5).bfloat16(), torch.rand(2, 2, 5, 5).bfloat16())
     assert rv.to_rv(network)(variable).var.dtype == torch.bfloat16
 
@@ -54,7 +67,9 @@ def test_variance_products_keep_out_of_float16():
 
 def test_variance_under_autocast_is_near_that_of_float32(random_variable):
     torch.manual_seed(0)
-    network = rv.to_rv(nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.ConvTranspose2d(8, 3, 4, 2, 1)))
+    network = rv.to_rv(
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
+    )
     variable = random_variable(2, 3, 8, 8)
     expected = network(variable).var
     with torch.autocast("cpu", torch.bfloat16):
@@ -64,7 +79,9 @@ def test_variance_under_autocast_is_near_that_of_float32(random_variable):
 
 def test_rounded_variances_leave_means_alone_and_are_off_by_a_percent_at_most(random_variable):
     torch.manual_seed(0)
-    network = rv.to_rv(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8).eval(), nn.ConvTranspose2d(8, 3, 4, 2, 1)))
+    network = rv.to_rv(
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8).eval(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
+    )
     variable = random_variable(2, 3, 8, 8)
     expected = network(variable)
     rv.round_variances()

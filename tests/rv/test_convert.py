@@ -134,7 +134,9 @@ def test_dispatched_layer_and_its_twin_agree(name, random_variable):
 
 
 @pytest.mark.parametrize("upsample", ["fused", "plain"])
-def test_decoder_with_its_own_forward_runs_unmodified_and_as_a_twin(upsample, decoder, inputs, random_variable):
+def test_decoder_with_its_own_forward_runs_unmodified_and_as_a_twin(
+    upsample, decoder, inputs, random_variable
+):
     decoder.eval()
     twin = rv.to_rv(decoder, upsample=upsample)
     code, extra = random_variable(3, 5), inputs[1]

@@ -20,7 +20,11 @@ def test_a_variable_knows_itself(random_variable):
 
 def test_known_parts_of_a_join_get_zero_variance_if_any_part_is_random(random_variable):
     x, known = random_variable(2, 3), torch.ones(2, 2)
-    for joined in (rv.cat([known, x], 1), torch.cat([known, x], 1), torch.cat([rv.RandomVariable(known), x], dim=1)):
+    for joined in (
+        rv.cat([known, x], 1),
+        torch.cat([known, x], 1),
+        torch.cat([rv.RandomVariable(known), x], dim=1),
+    ):
         assert torch.equal(joined.mean, torch.cat([known, x.mean], 1))
         assert torch.equal(joined.var, torch.cat([torch.zeros(2, 2), x.var], 1))
 
@@ -33,7 +37,12 @@ def test_known_parts_alone_stay_known():
 
 def test_a_tensor_may_stand_on_either_side(random_variable):
     x, known = random_variable(2, 3), torch.randn(2, 3)
-    for left, right in ((known + x, x + known), (known * x, x * known), (known - x, -(x - known)), (2.0 - x, -(x - 2.0))):
+    for left, right in (
+        (known + x, x + known),
+        (known * x, x * known),
+        (known - x, -(x - known)),
+        (2.0 - x, -(x - 2.0)),
+    ):
         torch.testing.assert_close(left.mean, right.mean)
         torch.testing.assert_close(left.var, right.var)
 

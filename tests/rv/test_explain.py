@@ -43,7 +43,14 @@ def test_fused_layers_name_each_other():
 
 def test_with_an_example_every_call_is_listed_in_order(random_variable):
     rows = list(rv.explain(network(), random_variable(1, 2, 3, 3)))
-    assert [row.operation.rsplit(".")[-1] for row in rows] == ["conv2d", "add", "relu", "interpolate", "conv2d", "sigmoid"]
+    assert [row.operation.rsplit(".")[-1] for row in rows] == [
+        "conv2d",
+        "add",
+        "relu",
+        "interpolate",
+        "conv2d",
+        "sigmoid",
+    ]
     assert rows[1].name == "0 (Residual)"
 
 

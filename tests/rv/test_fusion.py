@@ -12,7 +12,10 @@ close = torch.testing.assert_close
 def test_fusing_is_bayes_rule_for_gaussians():
     """Noisy readings of one z ~ N(0, 1): the product of posteriors is the posterior given all readings."""
     readings, noises = torch.tensor([0.7, -0.2, 1.1]), torch.tensor([0.5, 1.0, 0.3])
-    each = [RandomVariable((x / s / (1 + 1 / s)).view(1, 1), (1 / (1 + 1 / s)).view(1, 1)) for x, s in zip(readings, noises, strict=True)]
+    each = [
+        RandomVariable((x / s / (1 + 1 / s)).view(1, 1), (1 / (1 + 1 / s)).view(1, 1))
+        for x, s in zip(readings, noises, strict=True)
+    ]
     precision = 1 + (1 / noises).sum()
     together = fuse(each)
     close(together.var.squeeze(), 1 / precision)
@@ -23,7 +26,10 @@ def test_fusing_is_bayes_rule_for_gaussians():
 def test_a_row_is_read_from_the_observations_that_it_has():
     """Row by row the same as fusing those alone; a row without any has the prior."""
     generator = torch.Generator().manual_seed(0)
-    first, second = (RandomVariable(torch.randn(4, 3, generator=generator), torch.rand(4, 3, generator=generator)) for _ in range(2))
+    first, second = (
+        RandomVariable(torch.randn(4, 3, generator=generator), torch.rand(4, 3, generator=generator))
+        for _ in range(2)
+    )
     there = [torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])]
     fused, both = fuse([first, second], there), fuse([first, second])
     close(fused.mean[0], both.mean[0])
@@ -36,7 +42,10 @@ def test_a_row_is_read_from_the_observations_that_it_has():
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_the_order_does_not_matter_and_the_variance_only_falls(count):
     generator = torch.Generator().manual_seed(count)
-    experts = [RandomVariable(torch.randn(5, 4, generator=generator), torch.rand(5, 4, generator=generator)) for _ in range(count)]
+    experts = [
+        RandomVariable(torch.randn(5, 4, generator=generator), torch.rand(5, 4, generator=generator))
+        for _ in range(count)
+    ]
     fused, turned = fuse(experts), fuse(experts[::-1])
     close(fused.mean, turned.mean)
     close(fused.var, turned.var)
@@ -44,6 +53,9 @@ def test_the_order_does_not_matter_and_the_variance_only_falls(count):
 
 
 def test_an_expert_that_is_as_wide_as_the_prior_says_nothing():
-    sharp, prior = RandomVariable(torch.tensor([[0.4]]), torch.tensor([[0.2]])), RandomVariable(torch.zeros(1, 1), torch.ones(1, 1))
+    sharp, prior = (
+        RandomVariable(torch.tensor([[0.4]]), torch.tensor([[0.2]])),
+        RandomVariable(torch.zeros(1, 1), torch.ones(1, 1)),
+    )
     close(fuse([sharp, prior]).mean, sharp.mean)
     close(fuse([sharp, prior]).var, sharp.var)

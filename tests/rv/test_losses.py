@@ -7,7 +7,7 @@ import torch
 
 from handvae import rv
 from handvae.rv.losses import point_error, reconstruction_error
-from handvae.rv.soft_intro import SoftIntroWeights, decoder_term, fake_term, real_term
+from handvae.systems.soft_intro_objective import SoftIntroWeights, decoder_term, fake_term, real_term
 
 SCALE = 0.25  # of a picture of four values
 
@@ -18,13 +18,17 @@ def test_reconstruction_error_of_a_four_pixel_picture():
     assert reconstruction_error(target, output, "none").item() == pytest.approx(1.0)
     assert reconstruction_error(target, output, "expected").item() == pytest.approx(1.8)
     assert reconstruction_error(target, output, "squared").item() == pytest.approx(3.0)
-    assert reconstruction_error(target, rv.RandomVariable(output.mean), "squared").item() == pytest.approx(1.0)
+    assert reconstruction_error(target, rv.RandomVariable(output.mean), "squared").item() == pytest.approx(
+        1.0
+    )
 
 
 def test_expected_error_is_the_mean_over_draws(random_variable, generator):
     output = random_variable(1, 3, 2, 2)
     target = torch.randn(1, 3, 2, 2, generator=generator)
-    draws = rv.RandomVariable(output.mean.expand(100_000, -1, -1, -1), output.var.expand(100_000, -1, -1, -1)).sample(generator)
+    draws = rv.RandomVariable(
+        output.mean.expand(100_000, -1, -1, -1), output.var.expand(100_000, -1, -1, -1)
+    ).sample(generator)
     sampled = (draws - target).square().flatten(1).sum(1).mean()
     assert reconstruction_error(target, output, "expected").item() == pytest.approx(sampled.item(), rel=0.01)
 
@@ -36,7 +40,9 @@ def test_point_error_of_two_points():
     assert point_error(target, prediction, "linear").item() == pytest.approx(1.5)
     assert point_error(target, prediction, "none").item() == pytest.approx(1.0)
     floored = 0.5001
-    assert point_error(target, prediction, "nll").item() == pytest.approx(0.5 * (1.0 / floored + math.log(floored)))
+    assert point_error(target, prediction, "nll").item() == pytest.approx(
+        0.5 * (1.0 / floored + math.log(floored))
+    )
 
 
 @pytest.mark.parametrize(("error", "expected"), [(3.0, 1.25), (1.8, 0.95)])
@@ -52,15 +58,21 @@ def test_fake_part_of_the_encoder_s_objective():
 
 
 def test_the_label_s_error_stands_inside_the_exponential_and_outside_s():
-    term = fake_term(torch.tensor([1.0]), torch.tensor([2.0]), SCALE, SoftIntroWeights(neg=4.0), torch.tensor([0.3]))
+    term = fake_term(
+        torch.tensor([1.0]), torch.tensor([2.0]), SCALE, SoftIntroWeights(neg=4.0), torch.tensor([0.3])
+    )
     assert term.item() == pytest.approx(math.exp(-4.5 - 0.6), rel=1e-5)
 
 
 def test_reconstruction_may_weigh_less_inside_the_exponential():
-    term = fake_term(torch.tensor([1.0]), torch.tensor([2.0]), SCALE, SoftIntroWeights(rec=78.0, rec_fake=0.5, neg=4.0))
+    term = fake_term(
+        torch.tensor([1.0]), torch.tensor([2.0]), SCALE, SoftIntroWeights(rec=78.0, rec_fake=0.5, neg=4.0)
+    )
     assert term.item() == pytest.approx(math.exp(-0.5 * (0.5 + 8.0)), rel=1e-5)
 
 
 def test_the_decoder_s_objective():
-    value = decoder_term(torch.tensor([1.8]), torch.tensor([2.0]), torch.tensor([4.0]), SCALE, SoftIntroWeights())
+    value = decoder_term(
+        torch.tensor([1.8]), torch.tensor([2.0]), torch.tensor([4.0]), SCALE, SoftIntroWeights()
+    )
     assert value.item() == pytest.approx(1.2)

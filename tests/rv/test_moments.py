@@ -13,7 +13,10 @@ EXACT_ON_INDEPENDENT_GAUSSIANS = {
     "conv2d": (lambda: nn.Conv2d(2, 4, 3, padding=2, dilation=2, groups=2), (2, 4, 4)),
     "conv3d": (lambda: nn.Conv3d(1, 2, 2), (1, 2, 3, 2)),
     "transposed conv1d": (lambda: nn.ConvTranspose1d(2, 2, 3, stride=2), (2, 3)),
-    "transposed conv2d": (lambda: nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1, output_padding=1), (2, 2, 3)),
+    "transposed conv2d": (
+        lambda: nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1, output_padding=1),
+        (2, 2, 3),
+    ),
     "batch norm in evaluation": (lambda: _tracked(nn.BatchNorm2d(2)).eval(), (2, 2, 2)),
     "relu": (nn.ReLU, (12,)),
     "leaky relu": (lambda: nn.LeakyReLU(0.2), (12,)),
@@ -33,7 +36,10 @@ EXACT_ON_INDEPENDENT_GAUSSIANS = {
     "max pool 1d of two": (lambda: nn.MaxPool1d(2), (1, 6)),
     "upsample nearest": (lambda: nn.Upsample(scale_factor=2), (1, 2, 2)),
     "upsample bilinear": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), (1, 3, 3)),
-    "upsample bilinear, corners aligned": (lambda: nn.Upsample(size=(5, 4), mode="bilinear", align_corners=True), (1, 3, 3)),
+    "upsample bilinear, corners aligned": (
+        lambda: nn.Upsample(size=(5, 4), mode="bilinear", align_corners=True),
+        (1, 3, 3),
+    ),
     "upsample bicubic": (lambda: nn.Upsample(scale_factor=1.5, mode="bicubic"), (1, 4, 4)),
     "pixel shuffle": (lambda: nn.PixelShuffle(2), (4, 2, 2)),
     "constant pad": (lambda: nn.ConstantPad2d(1, 3.0), (1, 2, 2)),
@@ -86,7 +92,10 @@ def test_moments_of_a_function_are_those_of_its_samples(name, random_variable, s
     ("sigmoid", 1.0, 0.005, 0.006), ("sigmoid", 4.0, 0.010, 0.011), ("tanh", 1.0, 0.02, 0.04), ("tanh", 4.0, 0.03, 0.06),
 ])  # fmt: skip
 def test_probit_moments_keep_their_stated_error(name, limit, mean_error, var_error, integrated):
-    mean, var = (part.flatten() for part in torch.meshgrid(torch.linspace(-6, 6, 49), torch.linspace(0.02, limit, 12), indexing="ij"))
+    mean, var = (
+        part.flatten()
+        for part in torch.meshgrid(torch.linspace(-6, 6, 49), torch.linspace(0.02, limit, 12), indexing="ij")
+    )
     modelled = getattr(rv.functional, name)(mean, var)
     reference = integrated(getattr(torch, name), mean, var)
     # The stated errors are rounded to one figure.
@@ -101,7 +110,10 @@ def test_probit_moments_keep_their_stated_error(name, limit, mean_error, var_err
     (torch.sigmoid, 15, 4.0, 3e-5, 1e-4), (torch.tanh, 15, 4.0, 7e-3, 3e-2),
 ])  # fmt: skip
 def test_quadrature_keeps_its_stated_error(function, points, limit, mean_error, var_error, integrated):
-    mean, var = (part.flatten() for part in torch.meshgrid(torch.linspace(-6, 6, 49), torch.linspace(0.02, limit, 12), indexing="ij"))
+    mean, var = (
+        part.flatten()
+        for part in torch.meshgrid(torch.linspace(-6, 6, 49), torch.linspace(0.02, limit, 12), indexing="ij")
+    )
     modelled = rv.functional.gauss_hermite(mean.double(), var.double(), function, points)
     reference = integrated(function, mean, var)
     assert (modelled[0] - reference[0]).abs().max() <= 1.5 * mean_error

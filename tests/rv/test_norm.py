@@ -1,4 +1,5 @@
-"""Batch normalisation of random scalars (acceptance 6), and gradients of all normalisations (acceptance 3)."""
+"""Batch normalisation of random scalars (acceptance 6), and gradients of all normalisations (acceptance
+3)."""
 
 import pytest
 import torch
@@ -30,7 +31,9 @@ def test_running_buffers_follow_momentum_in_place(random_variable):
     mean_buffer, var_buffer = layer.running_mean, layer.running_var
     variable = random_variable(6, 3, 4, 4)
     layer(variable)
-    total = variable.mean.transpose(0, 1).flatten(1).var(1, correction=0) + variable.var.transpose(0, 1).flatten(1).mean(1)
+    total = variable.mean.transpose(0, 1).flatten(1).var(1, correction=0) + variable.var.transpose(
+        0, 1
+    ).flatten(1).mean(1)
     assert layer.running_mean is mean_buffer
     assert layer.running_var is var_buffer
     torch.testing.assert_close(mean_buffer, 0.25 * variable.mean.mean((0, 2, 3)))
@@ -74,5 +77,8 @@ def test_gradients_of_normalisation_pass_gradcheck_twice(name):
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_layout_passes_through_normalisation(layout):
     mean, var = (torch.rand(2, 4, 3, 3).to(memory_format=layout) for _ in range(2))
-    for output in (*functional.group_norm(mean, var, 2), *functional.batch_norm(mean, var, None, None, training=True)):
+    for output in (
+        *functional.group_norm(mean, var, 2),
+        *functional.batch_norm(mean, var, None, None, training=True),
+    ):
         assert output.is_contiguous(memory_format=layout)

@@ -32,7 +32,9 @@ def test_the_average_of_equal_copies_keeps_its_variance(moments: object) -> None
     with torch.no_grad():
         network[0].weight.fill_(1.0)
         network[1].weight.fill_(1 / 32)
-    variable = rv.RandomVariable(torch.zeros(4000, 1, dtype=torch.float64), torch.full((4000, 1), 0.7, dtype=torch.float64))
+    variable = rv.RandomVariable(
+        torch.zeros(4000, 1, dtype=torch.float64), torch.full((4000, 1), 0.7, dtype=torch.float64)
+    )
     modelled = moments(network, variable, generator=torch.Generator().manual_seed(0))  # pyright: ignore[reportCallIssue]
     diagonal = rv.to_rv(network)(variable)
     assert modelled.var.mean().item() == pytest.approx(0.7, rel=0.1)
@@ -48,7 +50,9 @@ def test_a_relu_network_is_modelled_closer_to_samples_than_by_independent_layers
             layer.weight.copy_(layer.weight[:1].expand_as(layer.weight) + 0.1 * layer.weight)
             layer.bias.fill_(1.0)
         network[4].weight.abs_()
-    variable = rv.RandomVariable(torch.zeros(64, 4, dtype=torch.float64), torch.full((64, 4), 0.01, dtype=torch.float64))
+    variable = rv.RandomVariable(
+        torch.zeros(64, 4, dtype=torch.float64), torch.full((64, 4), 0.01, dtype=torch.float64)
+    )
 
     def tangent(value: object) -> object:
         return tangent_moments(network, value, 64) if isinstance(value, rv.RandomVariable) else network(value)

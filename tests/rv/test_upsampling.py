@@ -9,7 +9,10 @@ from handvae import rv
 from handvae.rv import functional
 
 
-@pytest.mark.parametrize(("kernel", "padding", "groups", "scale"), [(3, 1, 1, 2), (3, 0, 2, 2), (5, 2, 1, 2), (2, 1, 2, 3), (1, 0, 1, 2)])
+@pytest.mark.parametrize(
+    ("kernel", "padding", "groups", "scale"),
+    [(3, 1, 1, 2), (3, 0, 2, 2), (5, 2, 1, 2), (2, 1, 2, 3), (1, 0, 1, 2)],
+)
 def test_fused_mean_equals_the_pair(kernel, padding, groups, scale):
     torch.manual_seed(0)
     layer = nn.Conv2d(4, 6, kernel, padding=padding, groups=groups)
@@ -43,7 +46,9 @@ def test_phase_kernels_are_those_of_the_guide():
     odd = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     for row, left in ((1, even), (0, odd)):
         for column, right in ((1, even), (0, odd)):
-            taps = wide[row::2, column::2].flip(0, 1)  # a transposed convolution lays its kernel out backwards
+            taps = wide[row::2, column::2].flip(
+                0, 1
+            )  # a transposed convolution lays its kernel out backwards
             torch.testing.assert_close(taps, left @ weight[0, 0] @ right.T)
 
 
@@ -57,13 +62,17 @@ def test_gradients_of_the_fused_pair_pass_gradcheck():
 
 
 def test_layout_passes_through_the_fused_pair():
-    layers = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3, padding=1)).to(memory_format=torch.channels_last)  # pyright: ignore
+    layers = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3, padding=1)).to(
+        memory_format=torch.channels_last
+    )  # pyright: ignore
     moments = (torch.rand(2, 4, 3, 3).to(memory_format=torch.channels_last) for _ in range(2))
     output = rv.to_rv(layers)(rv.RandomVariable(*moments))
     assert output.mean.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("layer", [nn.Conv2d(2, 2, 3, stride=2), nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")])
+@pytest.mark.parametrize(
+    "layer", [nn.Conv2d(2, 2, 3, stride=2), nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")]
+)
 def test_other_convolutions_are_not_fused(layer, random_variable):
     with pytest.raises(ValueError, match="stride 1"):
         rv.upsample_conv2d(random_variable(1, 2, 4, 4), layer)

@@ -32,7 +32,9 @@ def test_stacked_layout_is_an_inverse(random_variable):
     variable = random_variable(2, 3, 4)
     rebuilt = rv.RandomVariable.from_stacked(variable.stack())
     assert variable.stack().shape == (2, 2, 3, 4)
-    assert torch.equal(variable.stack()[:, 1], variable.var)  # axis 1 holds the two moments, never a channel: the variance comes second
+    assert torch.equal(
+        variable.stack()[:, 1], variable.var
+    )  # axis 1 holds the two moments, never a channel: the variance comes second
     assert torch.equal(rebuilt.mean, variable.mean)
     assert torch.equal(rebuilt.var, variable.var)
 

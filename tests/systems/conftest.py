@@ -1,4 +1,5 @@
-"""What the tests of systems share: Soft-Intro's runs; drawn hands with both sides, depth, a camera, contents that repeat."""
+"""What the tests of systems share: Soft-Intro's runs; drawn hands with both sides, depth, a camera, contents
+that repeat."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +11,10 @@ import pytest
 import torch
 
 from handvae.data.augment import Augment
-from handvae.data.coco import CocoHands
+from handvae.data.crop import Crop, cut
+from handvae.data.dataset import HandData
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.reader import HandData
-from handvae.data.view import Crop, cut
+from handvae.data.readers.coco import CocoHands
 from handvae.geometry import VIEWS, mirror_3d, project, rotation_z
 from handvae.hand import BONES, LEFT, PARTS, POSE_NAMES, RIGHT, HandShape, forward_kinematics, named_pose
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
@@ -38,7 +39,9 @@ FIELDS = (
     "content",
     "subject",
 )
-SHORT = Train(steps=6, batch=4, workers=1, lr=1e-3, warmup_steps=0, log_every=1, compile=False, precision="float32")
+SHORT = Train(
+    steps=6, batch=4, workers=1, lr=1e-3, warmup_steps=0, log_every=1, compile=False, precision="float32"
+)
 
 
 class DrawnHands(HandData):
@@ -53,7 +56,9 @@ class DrawnHands(HandData):
         hands = torch.where((self.side == LEFT)[:, None, None], mirror_3d(hands), hands)
         self.joints = hands - hands.mean(1, keepdim=True) + torch.tensor([0.0, 0.0, 600.0])
         self.content = torch.arange(count) // PER_CONTENT
-        self.colours = (torch.rand(int(self.content.max()) + 1, 2, 3, generator=generator) * 255).int().tolist()
+        self.colours = (
+            (torch.rand(int(self.content.max()) + 1, 2, 3, generator=generator) * 255).int().tolist()
+        )
         self.spec = DataSpec("drawn", count, SIDE, FIELDS, "both", root="camera")
 
     def __len__(self) -> int:
@@ -92,8 +97,11 @@ def drawn() -> Callable[[int], DrawnHands]:
 
 @pytest.fixture(scope="session")
 def seen(drawn) -> Hands:
-    """Sixteen drawn hands as crops of 32 px, with depth and another picture of their content, its parts told."""
-    return cut(drawn(16), torch.arange(16), Crop(32), None, None, ("image", "depth", "parts", "tag", "tag_parts"))
+    """Sixteen drawn hands as crops of 32 px, with depth and another picture of their content, its parts
+    told."""
+    return cut(
+        drawn(16), torch.arange(16), Crop(32), None, None, ("image", "depth", "parts", "tag", "tag_parts")
+    )
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from handvae.apps.estimate import estimate
-from handvae.apps.inputs import read_photo
 from handvae.data.augment import Augment
+from handvae.data.crop import Crop, cut, move_labels
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.subset import FewLabels
-from handvae.data.view import Crop, cut, move_labels
 from handvae.hand import LEFT, RIGHT, root, scale_bone
+from handvae.inference.inputs import read_photo
 from handvae.noise import Noise
 from handvae.rv.fusion import fuse
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
@@ -23,9 +23,20 @@ from handvae.training.loop import fit, take
 from handvae.training.run_folder import Run
 from handvae.training.state import State
 
-TINY = CmVaeConfig(variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=8)
+TINY = CmVaeConfig(
+    variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=8
+)
 ALL = replace(TINY, more_pairs=("rgb-2d", "2d-3d", "depth-3d", "3d-depth"))
-SHORT = Train(steps=3, batch=8, precision="float32", compile=False, channels_last=False, workers=1, log_every=20, save_every=100)
+SHORT = Train(
+    steps=3,
+    batch=8,
+    precision="float32",
+    compile=False,
+    channels_last=False,
+    workers=1,
+    log_every=20,
+    save_every=100,
+)
 STILL = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)
 close = torch.testing.assert_close
 
@@ -45,7 +56,7 @@ def phases(system, hands, seed=0):
     return {phase.name: phase.losses for phase in system.step(hands, "all", Noise(seed))}
 
 
-# ------------------------------------------------------------------------------------------------------------------- sizes
+# ---------------------------------------------------------------------------------------------- ------- sizes
 
 
 @pytest.mark.parametrize(
@@ -80,7 +91,7 @@ def test_a_variant_takes_a_step_a_pair_in_the_papers_order(variant, pairs, build
     assert system.fields == system.reads == ()  # no picture is read for joints
 
 
-# ---------------------------------------------------------------------------------------------------------------- training
+# ---------------------------------------------------------------------------------------------- ---- training
 
 
 def test_a_pairs_step_changes_its_encoder_and_its_decoder_alone(build, drawn, seen, tmp_path):
@@ -88,7 +99,14 @@ def test_a_pairs_step_changes_its_encoder_and_its_decoder_alone(build, drawn, se
     state = State.fresh(system, SHORT)
     before = {name: value.clone() for name, value in system.state_dict().items()}
     stepped = []
-    for phase, _ in take(state, system.step(seen, "all", Noise(0)), Run(system, drawn(16), STILL, SHORT, tmp_path), Ranks(), 0, 1e-2):
+    for phase, _ in take(
+        state,
+        system.step(seen, "all", Noise(0)),
+        Run(system, drawn(16), STILL, SHORT, tmp_path),
+        Ranks(),
+        0,
+        1e-2,
+    ):
         now = system.state_dict()
         changed = {".".join(name.split(".")[:2]) for name in now if not torch.equal(now[name], before[name])}
         source, target = phase.name.split("-")
@@ -123,7 +141,10 @@ def test_the_logged_beta_weighs_the_kl_against_the_summed_error(reduction, build
 
 def test_the_weight_of_the_kl_is_an_option(build, seen):
     """With the same draws the errors are the same, and what the KL adds is in proportion."""
-    full, tenth = (build(replace(TINY, kl_weight=weight)).eval().objective(seen, "3d", "3d", Noise(5)) for weight in (1.0, 0.1))
+    full, tenth = (
+        build(replace(TINY, kl_weight=weight)).eval().objective(seen, "3d", "3d", Noise(5))
+        for weight in (1.0, 0.1)
+    )
     assert full.error.item() == tenth.error.item()
     close(tenth.total - tenth.error, 0.1 * (full.total - full.error), rtol=1e-4, atol=0)
     assert tenth.beta.item() == pytest.approx(0.1)
@@ -199,7 +220,9 @@ def test_few_labels_keep_exactly_the_first_share(share, drawn):
     assert data.labels(torch.tensor([39, 0])).pose_known.tolist() == [share == 1.0, True]
 
 
-@pytest.mark.parametrize("config", [TINY, replace(TINY, input="2d"), replace(TINY, input="depth")], ids=lambda config: config.input)
+@pytest.mark.parametrize(
+    "config", [TINY, replace(TINY, input="2d"), replace(TINY, input="depth")], ids=lambda config: config.input
+)
 def test_a_model_comes_back_from_its_run(config, build, drawn, tmp_path):
     data, system = FewLabels(drawn(16), 0.75), build(config)
     path = fit(Run(system, data, Augment(mirror=0.5), SHORT, tmp_path / "run"), Ranks())
@@ -212,15 +235,20 @@ def test_a_model_comes_back_from_its_run(config, build, drawn, tmp_path):
 @pytest.mark.parametrize("source", ["2d", pytest.param("rgb", marks=pytest.mark.slow)])
 def test_poses_are_learned_not_only_their_mean(source, build, drawn, tmp_path):
     data, system = drawn(16), build(replace(TINY, input=source, variant=1, hidden=64))
-    learning = replace(SHORT, steps=200, batch=16, optimiser="adam", lr=3e-3, schedule="constant", warmup_steps=1, ema=0.0)
+    learning = replace(
+        SHORT, steps=200, batch=16, optimiser="adam", lr=3e-3, schedule="constant", warmup_steps=1, ema=0.0
+    )
     fit(Run(system, data, STILL, learning, tmp_path / "run"), Ranks())
     hands = cut(data, torch.arange(16), Crop(32))
     truth = system.joints_of(hands)
-    error, mean = (system.estimate(hands).joints - truth).norm(dim=2).mean(), (truth.mean(0) - truth).norm(dim=2).mean()
+    error, mean = (
+        (system.estimate(hands).joints - truth).norm(dim=2).mean(),
+        (truth.mean(0) - truth).norm(dim=2).mean(),
+    )
     assert error < 0.85 * mean
 
 
-# --------------------------------------------------------------------------------------------------------------- modalities
+# --------------------------------------------------------------------------------------------- --- modalities
 
 
 def test_3d_is_relative_to_the_palm_in_bone_units(build, seen):
@@ -270,11 +298,15 @@ def test_depth_is_relative_to_the_hand_and_its_far_face_where_unknown(build, see
     assert depth.min() >= -1
     assert (depth[seen.depth == 0] == 1).all()
     farther = replace(
-        seen, joints_3d=seen.joints_3d + torch.tensor([0.0, 0.0, 300.0]), depth=torch.where(seen.depth > 0, seen.depth + 300, 0)
+        seen,
+        joints_3d=seen.joints_3d + torch.tensor([0.0, 0.0, 300.0]),
+        depth=torch.where(seen.depth > 0, seen.depth + 300, 0),
     )
     close(system.observed(farther, "depth"), depth, rtol=0, atol=1e-3)
     unlabelled = replace(seen, joints_3d=None)
-    assert system.observed(unlabelled, "depth")[seen.depth > 0].abs().max() < 0.01  # drawn flat: its median is everywhere
+    assert (
+        system.observed(unlabelled, "depth")[seen.depth > 0].abs().max() < 0.01
+    )  # drawn flat: its median is everywhere
 
 
 def test_any_modality_is_decoded_from_one_point(build, seen):
@@ -287,13 +319,15 @@ def test_any_modality_is_decoded_from_one_point(build, seen):
     assert sheet.shape == (3, 6 * 128, 3 * 128)
 
 
-# ------------------------------------------------------------------------------------------------------------------ reading
+# --------------------------------------------------------------------------------------------- ------ reading
 
 
 def test_the_spread_is_that_of_decoded_posterior_samples(build, seen):
     system = build(replace(TINY, posterior_samples=600)).eval()
     posterior = system.encode(seen[:2], "rgb")
-    samples = torch.stack([system.decode(posterior.sample(torch.Generator().manual_seed(n)), "3d") for n in range(600)])
+    samples = torch.stack(
+        [system.decode(posterior.sample(torch.Generator().manual_seed(n)), "3d") for n in range(600)]
+    )
     close(system.estimate(seen[:2]).spread, samples.std(0), rtol=0.25, atol=1e-4)
     close(system.estimate(seen[:2]).joints, system.decode(posterior.mean, "3d"))
 
@@ -323,10 +357,19 @@ def test_a_picture_alone_is_read_where_the_data_have_one_side(drawn, seen):
         both.predict(seen.image)
 
 
-# ---------------------------------------------------------------------------------------------------------------- commands
+# ---------------------------------------------------------------------------------------------- ---- commands
 
 FLAGS = [
-    *("--system.hidden", "32", "--system.posterior-samples", "4", "--crop.size-px", "32", "--train.precision", "float32"),
+    *(
+        "--system.hidden",
+        "32",
+        "--system.posterior-samples",
+        "4",
+        "--crop.size-px",
+        "32",
+        "--train.precision",
+        "float32",
+    ),
     *("--train.batch", "8", "--train.workers", "1", "--train.steps", "2", "--system.root", "wrist"),
 ]
 
@@ -340,7 +383,9 @@ def test_lifting_is_trained_and_measured_without_a_picture(handvae, refused, tin
     (model,) = json.loads((tmp_path / "measured" / "report.json").read_text())["models"]
     measures = {m["name"]: m for m in model["measures"]}
     assert "root wrist" in measures["epe"]["protocol_text"]
-    line = refused("estimate", tiny_set / "images" / "000.png", "--model", run, "--out", tmp_path / "estimate")
+    line = refused(
+        "estimate", tiny_set / "images" / "000.png", "--model", run, "--out", tmp_path / "estimate"
+    )
     assert "is a photo, and" in line
     assert "reads a JSON file of 2D joints" in line
 
@@ -350,12 +395,16 @@ def test_a_model_without_the_scale_is_measured_in_its_own_unit_and_reads_photos(
     small = ("--system.trunk-width", "8", "--system.decoder-width", "16", "--system.no-scale-given")
     code, _, error = handvae("train", "rendered-cm-64", "--data.root", tiny_set, "--out", run, *FLAGS, *small)
     assert code == 0, error
-    code, _, error = handvae("evaluate", run, tiny_set, "--report", tmp_path / "measured", "--metrics", "pose")
+    code, _, error = handvae(
+        "evaluate", run, tiny_set, "--report", tmp_path / "measured", "--metrics", "pose"
+    )
     assert code == 0, error
     (model,) = json.loads((tmp_path / "measured" / "report.json").read_text())["models"]
     (epe,) = [m for m in model["measures"] if m["name"] == "epe"]
     assert "scale as given" in epe["protocol_text"]
-    code, _, error = handvae("estimate", tiny_set / "images" / "000.png", "--model", run, "--out", tmp_path / "estimate")
+    code, _, error = handvae(
+        "estimate", tiny_set / "images" / "000.png", "--model", run, "--out", tmp_path / "estimate"
+    )
     assert code == 0, error
     (hand,) = json.loads((tmp_path / "estimate" / "estimate.json").read_text())["hands"]
     assert len(hand["keypoints_3d_bone_units"]) == 21
@@ -369,7 +418,7 @@ def test_a_photo_is_read_as_the_side_that_the_user_names(build, tiny_set):
         close(torch.from_numpy(estimate(system, photo, side).joints_bones), read)
 
 
-# ---------------------------------------------------------------------------------------------------------------- refusals
+# ---------------------------------------------------------------------------------------------- ---- refusals
 
 
 @pytest.mark.parametrize(

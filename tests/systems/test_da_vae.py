@@ -1,4 +1,5 @@
-"""da-VAE: which part of z each modality hears, the frozen mask network, equal sizes, clouds, views, the objective."""
+"""da-VAE: which part of z each modality hears, the frozen mask network, equal sizes, clouds, views, the
+objective."""
 
 from dataclasses import replace
 
@@ -6,8 +7,8 @@ import pytest
 import torch
 
 from handvae.data.augment import Augment
-from handvae.data.rendered import RenderedHands, RenderPlan
-from handvae.data.view import Crop, cut
+from handvae.data.crop import Crop, cut
+from handvae.data.readers.rendered import RenderedHands, RenderPlan
 from handvae.geometry import project, turn_picture, view_normalise
 from handvae.hand import root, scale_bone
 from handvae.losses import chamfer
@@ -29,7 +30,16 @@ SMALL = DaVaeConfig(
     stem="half", decoder_width=16, hidden=32, fold_width=16, grid=5, posterior_samples=4,
 )  # fmt: skip
 MASK = MaskConfig(width=8, stem="half")
-SHORT = Train(steps=6, batch=8, precision="float32", compile=False, channels_last=False, workers=1, log_every=1, save_every=100)
+SHORT = Train(
+    steps=6,
+    batch=8,
+    precision="float32",
+    compile=False,
+    channels_last=False,
+    workers=1,
+    log_every=1,
+    save_every=100,
+)
 POSE, LOOKS, SHAPE = slice(0, 6), slice(6, 10), slice(10, 12)
 close = torch.testing.assert_close
 
@@ -63,7 +73,8 @@ def pose_losses(system, hands, seed=0):
     return phase.losses
 
 
-# ----------------------------------------------------------------------------------------------------- who hears which part
+# ----------------------------------------------------------------------------------------------------- who
+# hears which part
 
 
 @pytest.mark.parametrize(
@@ -77,7 +88,11 @@ def test_poses_hear_z1_clouds_z1_and_z3_pictures_all(part, changed, build):
     other = z.clone()
     other[:, part] = z[:, part].flip(0)
     first, second = system.decode(z), system.decode(other)
-    differing = {name for name in ("joints", "cloud", "image") if not torch.equal(getattr(first, name), getattr(second, name))}
+    differing = {
+        name
+        for name in ("joints", "cloud", "image")
+        if not torch.equal(getattr(first, name), getattr(second, name))
+    }
     assert differing == changed
 
 
@@ -90,7 +105,9 @@ def test_apart_each_head_learns_from_its_own_modality_alone(apart, build, hands)
         heads = torch.autograd.grad(term, means, retain_graph=True, allow_unused=True)
         reached.append([gradient is not None and bool(gradient.abs().max() > 0) for gradient in heads])
     together = [[True, False, False], [True, False, True], [True, True, True]]
-    assert reached == ([[True, False, False], [False, False, True], [False, True, False]] if apart else together)
+    assert reached == (
+        [[True, False, False], [False, False, True], [False, True, False]] if apart else together
+    )
 
 
 def test_the_published_sizes(build):
@@ -109,7 +126,9 @@ def test_na_vae_has_as_many_parameters_within_five_percent(ours, baseline, drawn
     for name in (ours, baseline):
         with torch.device("meta"):
             system = DaVae(PRESETS[name].system, spec, PRESETS[name].crop)
-        counts.append(sum(p.numel() for p in system.parameters()) - sum(p.numel() for p in system.mask_net.parameters()))
+        counts.append(
+            sum(p.numel() for p in system.parameters()) - sum(p.numel() for p in system.mask_net.parameters())
+        )
         kernels = [module for module in system.modules() if type(module).__name__ == "SelectiveKernel"]
         assert len(kernels) == (27 if name == ours else 0), "one for each of nine blocks of three heads"
     assert counts[1] == pytest.approx(counts[0], rel=0.05)
@@ -118,7 +137,8 @@ def test_na_vae_has_as_many_parameters_within_five_percent(ours, baseline, drawn
     assert {name for name in one if one[name] != other[name]} == changed, "nothing else differs"
 
 
-# ------------------------------------------------------------------------------------------------------- the mask network
+# ------------------------------------------------------------------------------------------------------- the
+# mask network
 
 
 def test_each_stage_leaves_the_others_networks_bit_identical(build, hands, drawn, tmp_path):
@@ -130,8 +150,12 @@ def test_each_stage_leaves_the_others_networks_bit_identical(build, hands, drawn
         before = {name: value.clone() for name, value in system.state_dict().items()}
         for n in range(2):
             assert list(take(state, system.step(hands, stage.name, Noise(0, n)), run, Ranks(), n, 1e-3))
-        changed = {name for name, value in system.state_dict().items() if not torch.equal(value, before[name])}
-        assert changed == {name for name in before if name.startswith("mask_net.") == own}, "its statistics stand still too"
+        changed = {
+            name for name, value in system.state_dict().items() if not torch.equal(value, before[name])
+        }
+        assert changed == {name for name in before if name.startswith("mask_net.") == own}, (
+            "its statistics stand still too"
+        )
 
 
 def test_no_gradient_reaches_the_mask_network_from_poses(build, hands):
@@ -158,7 +182,8 @@ def test_a_named_mask_network_is_taken_and_not_trained(build, hands):
 
 
 @pytest.mark.parametrize(
-    ("config", "says"), [(MaskConfig(width=16, stem="half"), "set mask_width"), (DetectorConfig(widths=(8, 8, 16)), "mask-net")]
+    ("config", "says"),
+    [(MaskConfig(width=16, stem="half"), "set mask_width"), (DetectorConfig(widths=(8, 8, 16)), "mask-net")],
 )
 def test_another_network_is_no_mask_network(config, says, build):
     with pytest.raises(ValueError, match=says):
@@ -184,7 +209,10 @@ def test_the_background_does_not_matter_where_the_mask_is_black(build, hands):
 def test_the_mask_system_learns_the_drawn_masks(build, hands, drawn, tmp_path):
     system = build(MASK)
     train = replace(SHORT, steps=40, lr=8e-3, warmup_steps=0, ema=0.0)
-    fit(Run(system, drawn(16), Augment(rotation_deg=0.0, scale=0.0, shift=0.0), train, tmp_path / "run"), Ranks())
+    fit(
+        Run(system, drawn(16), Augment(rotation_deg=0.0, scale=0.0, shift=0.0), train, tmp_path / "run"),
+        Ranks(),
+    )
     assert system.summarise([hands])["training_overlap"] > 0.5
     assert system.sample_sheet(hands, Noise(0)).shape == (3, 96, 16 * 32)
 
@@ -194,7 +222,7 @@ def test_a_mask_system_needs_masks(drawn):
         MaskSystem(MASK, replace(drawn(4).spec, modalities=("image", "joints_2d")), Crop(32))
 
 
-# --------------------------------------------------------------------------------------------------------- the objective
+# ---------------------------------------------------------------------------------------------- the objective
 
 
 @pytest.mark.parametrize("ways", ["mean", "max"])
@@ -207,7 +235,9 @@ def test_the_objective_by_hand(ways, build, hands):
     target, seen = system.cloud_of(hands, noise)
     assert seen.all()
     latent = system.encode(hands.image)
-    z = torch.cat([p.mean + p.std * d for p, d in zip(latent.parts, draw.split((6, 4, 2), 1), strict=True)], 1)
+    z = torch.cat(
+        [p.mean + p.std * d for p, d in zip(latent.parts, draw.split((6, 4, 2), 1), strict=True)], 1
+    )
     joints, cloud, image = system.decode_parts(z)
     bone = scale_bone(hands.joints_3d)[:, None, None]
     palm = root(hands.joints_3d, "palm")[:, None]
@@ -228,11 +258,16 @@ def test_rates_per_dimension_times_dimensions_are_the_kl(build, hands):
     assert [part.mean.shape[1] for part in latent.parts] == [6, 4, 2]
 
 
-@pytest.mark.parametrize("joints", [(4,), (0,), (9, 10), tuple(range(21))], ids=["tip", "wrist", "scale bone", "all"])
+@pytest.mark.parametrize(
+    "joints", [(4,), (0,), (9, 10), tuple(range(21))], ids=["tip", "wrist", "scale bone", "all"]
+)
 def test_what_stands_for_a_missing_joint_does_not_matter(joints, build, hands):
     system, valid = build(replace(SMALL, norm="group")), hands.joint_valid.clone()
     valid[:2, list(joints)] = False
-    spoilt = [replace(hands, joint_valid=valid, joints_3d=torch.where(valid[..., None], hands.joints_3d, n)) for n in (0.0, 1e6)]
+    spoilt = [
+        replace(hands, joint_valid=valid, joints_3d=torch.where(valid[..., None], hands.joints_3d, n))
+        for n in (0.0, 1e6)
+    ]
     first, second = (pose_losses(system, some) for some in spoilt)
     assert first.scalars() == second.scalars()
     assert first.total.isfinite()
@@ -262,12 +297,13 @@ def test_data_without_what_it_needs_are_refused(changes, says, build):
         build(**changes)
 
 
-# ------------------------------------------------------------------------------------------------------- clouds and views
+# ------------------------------------------------------------------------------------------- clouds and views
 
 
 @pytest.mark.parametrize("sides", ["left", "keep"])
 def test_picture_joints_and_cloud_turn_and_shrink_together(sides, solid):
-    """Turned by any angle, mirrored and shrunk: projected, the cloud lies in the mask, and both ways to it agree."""
+    """Turned by any angle, mirrored and shrunk: projected, the cloud lies in the mask, and both ways to it
+    agree."""
     crop, augment = Crop(64, sides=sides), Augment(rotation_deg=180.0, scale=0.0, shrink=0.5, shift=0.0)
     hands = cut(solid, torch.arange(8), crop, augment, Noise(3), ("image", "depth", "mask"))
     close(project(hands.joints_3d, hands.intrinsics), hands.joints_2d, rtol=0, atol=0.02)
@@ -310,7 +346,8 @@ def test_a_turned_view_looks_straight_at_the_crops_centre(build, hands):
 
 
 def test_a_warped_picture_shows_points_where_the_turned_camera_projects_them():
-    """Some 30 degrees off the axis: a spot painted at each point is found again at its place before the turned camera."""
+    """Some 30 degrees off the axis: a spot painted at each point is found again at its place before the
+    turned camera."""
     size, focal = 64, 160.0
     aim = torch.tensor([[0.5, -0.3, 1.0], [-0.2, 0.6, 1.0]])
     intrinsics = torch.eye(3).repeat(2, 1, 1)
@@ -331,10 +368,14 @@ def test_a_warped_picture_shows_points_where_the_turned_camera_projects_them():
 
 
 def test_a_warped_view_reaches_training_and_reading(build, hands):
-    system, plain = (build(replace(SMALL, view_warped=warped, norm="group")).eval() for warped in (True, False))
+    system, plain = (
+        build(replace(SMALL, view_warped=warped, norm="group")).eval() for warped in (True, False)
+    )
     assert not torch.equal(system.seen(hands), hands.image)
     assert torch.equal(plain.seen(hands), hands.image)
-    assert torch.equal(system.seen(replace(hands, intrinsics=None)), hands.image), "where the camera looked is not known"
+    assert torch.equal(system.seen(replace(hands, intrinsics=None)), hands.image), (
+        "where the camera looked is not known"
+    )
     assert pose_losses(system, hands).image != pose_losses(plain, hands).image
     assert not torch.equal(system.estimate(hands).joints, plain.estimate(hands).joints)
 
@@ -357,7 +398,7 @@ def test_a_hand_of_which_nothing_is_seen_has_no_cloud(build, hands):
     assert pose_losses(system, replace(hands, mask=mask)).total.isfinite()
 
 
-# ------------------------------------------------------------------------------------------------------------------- a run
+# ---------------------------------------------------------------------------------------------- ------- a run
 
 
 @pytest.mark.parametrize("attention", [True, False], ids=["da", "na"])

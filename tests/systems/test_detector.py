@@ -1,4 +1,5 @@
-"""The detector: what it learns, what its spread means, and how the commands take a system that makes no pictures."""
+"""The detector: what it learns, what its spread means, and how the commands take a system that makes no
+pictures."""
 
 import json
 from dataclasses import replace
@@ -6,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from handvae.data.crop import Crop, to_crop_px
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop, to_crop_px
 from handvae.errors import UserError
 from handvae.noise import Noise
 from handvae.systems.detector import Detector, DetectorConfig
@@ -19,8 +20,28 @@ SMALL = DetectorConfig(widths=(8, 16, 16, 16), hidden=32, norm="group")
 FLAT = replace(SMALL, head="linear")
 SOLID = replace(FLAT, pose="3d")
 SMALL_FLAGS = [
-    *("--system.widths", "8", "16", "16", "16", "--system.norm", "group", "--crop.size-px", "32", "--train.no-compile"),
-    *("--train.precision", "float32", "--train.batch", "8", "--train.workers", "1", "--train.warmup-steps", "5"),
+    *(
+        "--system.widths",
+        "8",
+        "16",
+        "16",
+        "16",
+        "--system.norm",
+        "group",
+        "--crop.size-px",
+        "32",
+        "--train.no-compile",
+    ),
+    *(
+        "--train.precision",
+        "float32",
+        "--train.batch",
+        "8",
+        "--train.workers",
+        "1",
+        "--train.warmup-steps",
+        "5",
+    ),
 ]
 
 
@@ -53,28 +74,37 @@ def taught(system, loss):
     return {name for name, p in system.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
 
 
-# -------------------------------------------------------------------------------------------------------------- objective
+# ----------------------------------------------------------------------------------------------- -- objective
 
 
 @pytest.mark.parametrize(("loss", "power"), [("l1", 1), ("l2", 2)])
 def test_the_joints_loss_is_the_mean_over_labelled_joints_by_hand(loss, power, detector, crops):
     system = detector(replace(SMALL, loss=loss))
-    batch = replace(crops[:5], joint_valid=torch.rand(5, 21, generator=torch.Generator().manual_seed(0)) < 0.6)
+    batch = replace(
+        crops[:5], joint_valid=torch.rand(5, 21, generator=torch.Generator().manual_seed(0)) < 0.6
+    )
     read, truth = system.predict(batch.image).joints, batch.joints_2d / 16 - 1
     hands = [(read[i] - truth[i])[batch.joint_valid[i]].abs().pow(power).sum(1).mean() for i in range(5)]
     assert losses_of(system, batch).pose.item() == pytest.approx(torch.stack(hands).mean().item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("config", [SMALL, FLAT, replace(SMALL, loss="nll")], ids=["heat maps", "linear", "nll"])
+@pytest.mark.parametrize(
+    "config", [SMALL, FLAT, replace(SMALL, loss="nll")], ids=["heat maps", "linear", "nll"]
+)
 def test_joints_without_label_change_nothing(config, detector, crops):
     valid = torch.rand(4, 21, generator=torch.Generator().manual_seed(0)) < 0.7
     batch = replace(crops[:4], joint_valid=valid)
-    spoilt = replace(batch, joints_2d=torch.where(valid[..., None], batch.joints_2d, torch.full_like(batch.joints_2d, 900.0)))
+    spoilt = replace(
+        batch,
+        joints_2d=torch.where(valid[..., None], batch.joints_2d, torch.full_like(batch.joints_2d, 900.0)),
+    )
     system = detector(config)
     assert losses_of(system, batch).scalars() == pytest.approx(losses_of(system, spoilt).scalars(), rel=1e-6)
 
 
-@pytest.mark.parametrize(("config", "own"), [(SMALL, "log_factor"), (FLAT, "head.logvar")], ids=["heat maps", "linear"])
+@pytest.mark.parametrize(
+    ("config", "own"), [(SMALL, "log_factor"), (FLAT, "head.logvar")], ids=["heat maps", "linear"]
+)
 @pytest.mark.parametrize("loss", ["l1", "l2"])
 def test_the_spread_is_learned_without_a_word_to_the_joints(loss, config, own, detector, crops):
     system = detector(replace(config, loss=loss))
@@ -85,7 +115,9 @@ def test_the_spread_is_learned_without_a_word_to_the_joints(loss, config, own, d
 
 def test_the_likelihood_teaches_joints_and_spread_together(detector, crops):
     system = detector(replace(SMALL, loss="nll"))
-    assert taught(system, losses_of(system, crops[:4]).pose) == {name for name, _ in system.named_parameters()}
+    assert taught(system, losses_of(system, crops[:4]).pose) == {
+        name for name, _ in system.named_parameters()
+    }
 
 
 def test_the_spread_becomes_the_size_of_the_error(detector, crops):
@@ -119,7 +151,7 @@ def test_a_small_detector_overfits_one_batch(config, detector, crops):
     assert losses.error.item() < first / 5
 
 
-# ---------------------------------------------------------------------------------------------------------------- network
+# ----------------------------------------------------------------------------------------------- ---- network
 
 
 @pytest.mark.parametrize("config", [SMALL, FLAT], ids=["heat maps", "linear"])
@@ -172,7 +204,7 @@ def test_choices_that_do_not_fit_are_refused(wrong, says):
         replace(SMALL, **wrong)
 
 
-# -------------------------------------------------------------------------------------------------------------------- use
+# ----------------------------------------------------------------------------------------------- -------- use
 
 
 def test_the_sheet_shows_pictures_readings_and_labels(detector, crops):
@@ -201,7 +233,9 @@ def test_a_detector_comes_back_from_its_file_and_makes_no_pictures(detector_mode
     model = load_model(detector_model)
     assert isinstance(model.reader, Reader)
     assert not isinstance(model.system, Generator)
-    torch.testing.assert_close(model.reader.predict(crops.image[:4]).joints, detector().eval().predict(crops.image[:4]).joints)
+    torch.testing.assert_close(
+        model.reader.predict(crops.image[:4]).joints, detector().eval().predict(crops.image[:4]).joints
+    )
     with pytest.raises(UserError, match="makes no pictures"):
         _ = model.generator
 
@@ -214,12 +248,14 @@ def test_the_presets_detector_is_small_enough_to_ship(tmp_path):
     assert (tmp_path / "d.safetensors").stat().st_size <= 12_000_000
 
 
-# --------------------------------------------------------------------------------------------------------------- commands
+# ----------------------------------------------------------------------------------------------- --- commands
 
 
 def test_a_detector_is_trained_measured_and_used(handvae, tiny_set, tmp_path):
     run = tmp_path / "run"
-    code, _, error = handvae("train", "detector-64", "--data.root", tiny_set, "--out", run, *SMALL_FLAGS, "--train.steps", "3")
+    code, _, error = handvae(
+        "train", "detector-64", "--data.root", tiny_set, "--out", run, *SMALL_FLAGS, "--train.steps", "3"
+    )
     assert code == 0, error
     assert "joints read from them" in (run / "report.html").read_text()
     assert "random appearances" not in (run / "report.html").read_text()
@@ -229,14 +265,25 @@ def test_a_detector_is_trained_measured_and_used(handvae, tiny_set, tmp_path):
     names = {m["name"] for m in model["measures"]}
     assert {"mpjpe_px", "pckb@0.05"} <= names
     assert "psnr" not in names
-    code, _, error = handvae("estimate", tiny_set / "images" / "000.png", "--model", run, "--out", tmp_path / "estimate")
+    code, _, error = handvae(
+        "estimate", tiny_set / "images" / "000.png", "--model", run, "--out", tmp_path / "estimate"
+    )
     assert code == 0, error
     hand = json.loads((tmp_path / "estimate" / "estimate.json").read_text())["hands"][0]
     assert len(hand["keypoints"]) == 21
 
 
 def test_an_option_of_another_system_is_refused(refused, tiny_set, tmp_path):
-    line = refused("train", "detector-64", "--data.root", tiny_set, "--out", tmp_path / "run", "--system.limb-width", "0.1")
+    line = refused(
+        "train",
+        "detector-64",
+        "--data.root",
+        tiny_set,
+        "--out",
+        tmp_path / "run",
+        "--system.limb-width",
+        "0.1",
+    )
     assert "--system.limb-width" in line
     assert not (tmp_path / "run").exists()
 
@@ -252,7 +299,10 @@ def test_an_option_of_another_system_is_refused(refused, tiny_set, tmp_path):
     ids=lambda words: words[0],
 )
 def test_commands_that_make_pictures_refuse_a_detector(command, refused, detector_model, tiny_set, tmp_path):
-    words = [word.replace("OUT", str(tmp_path / "out")).replace("PHOTO", str(tiny_set / "images" / "000.png")) for word in command]
+    words = [
+        word.replace("OUT", str(tmp_path / "out")).replace("PHOTO", str(tiny_set / "images" / "000.png"))
+        for word in command
+    ]
     line = refused(*words, "--model", detector_model)
     assert str(detector_model) in line
     assert "makes no pictures" in line

@@ -1,4 +1,5 @@
-"""dVAE: what each step may move, what a factor may say, whose noise it is, what semi- and weak supervision use."""
+"""dVAE: what each step may move, what a factor may say, whose noise it is, what semi- and weak supervision
+use."""
 
 from dataclasses import replace
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from handvae.data.augment import Augment
-from handvae.data.view import Crop, cut
+from handvae.data.crop import Crop, cut
 from handvae.geometry import from_canonical
 from handvae.hand import root, scale_bone
 from handvae.noise import Noise, foreign
@@ -27,7 +28,16 @@ TAG = DvaeImageConfig(decoder_width=16, **SIZES)
 OWN = replace(TAG, content="own")
 PARTS = replace(TAG, content="parts")
 POSE = DvaePoseConfig(**SIZES)
-SHORT = Train(steps=4, batch=8, precision="float32", compile=False, channels_last=False, workers=1, log_every=1, save_every=100)
+SHORT = Train(
+    steps=4,
+    batch=8,
+    precision="float32",
+    compile=False,
+    channels_last=False,
+    workers=1,
+    log_every=1,
+    save_every=100,
+)
 close = torch.testing.assert_close
 
 
@@ -47,7 +57,7 @@ def losses(system, hands, stage, seed=0):
     return [phase.losses for phase in system.step(hands, stage, Noise(seed))]
 
 
-# ---------------------------------------------------------------------------------------------------------- the two steps
+# ---------------------------------------------------------------------------------------------- the two steps
 
 
 @pytest.mark.parametrize("config", [TAG, OWN, PARTS, POSE], ids=["tag", "own", "parts", "pose"])
@@ -82,7 +92,7 @@ def test_a_model_comes_back_from_a_run_of_both_stages(config, drawn, tmp_path):
     assert '"embed"' in (tmp_path / "run" / "metrics.jsonl").read_text()
 
 
-# ------------------------------------------------------------------------------------------------------- picture synthesis
+# ------------------------------------------------------------------------------------------ picture synthesis
 
 
 @pytest.mark.parametrize(
@@ -96,7 +106,14 @@ def test_a_model_comes_back_from_a_run_of_both_stages(config, drawn, tmp_path):
 )
 def test_models_of_each_way_keep_the_names_of_their_weights(config, of_content, build):
     """A model that was written earlier is read by these."""
-    common = {"pose_encoder", "pose_decoder", "image_encoder", "image_decoder", "appearance_mean", "appearance_covariance"}
+    common = {
+        "pose_encoder",
+        "pose_decoder",
+        "image_encoder",
+        "image_decoder",
+        "appearance_mean",
+        "appearance_covariance",
+    }
     assert {name.split(".")[0] for name in build(config).state_dict()} == common | of_content
 
 
@@ -106,9 +123,17 @@ def test_the_objective_by_hand(build, seen):
     posterior = system.image_encoder(seen.image - 0.5)
     found = system.objective(seen, posterior, z, system.beta)
     bone = scale_bone(seen.joints_3d)
-    picture, tag = 0.5 * torch.tanh(system.image_decoder(z)) + 0.5, 0.5 * torch.tanh(system.content_decoder(z[:, 6:])) + 0.5
+    picture, tag = (
+        0.5 * torch.tanh(system.image_decoder(z)) + 0.5,
+        0.5 * torch.tanh(system.content_decoder(z[:, 6:])) + 0.5,
+    )
     x = (picture - seen.image).square().sum((1, 2, 3)).mean()
-    y1 = ((system.pose_decoder(z[:, :6]) - system.joints_of(seen)) * bone[:, None, None]).square().sum((1, 2)).mean()
+    y1 = (
+        ((system.pose_decoder(z[:, :6]) - system.joints_of(seen)) * bone[:, None, None])
+        .square()
+        .sum((1, 2))
+        .mean()
+    )
     y2 = (tag - seen.tag).square().sum((1, 2, 3)).mean()
     total = 0.7 * x + 0.03 * (y1 + y2) + 50 * (32 / 256) ** 2 * posterior.kl().mean()
     close(found.total, total, rtol=1e-4, atol=0)
@@ -182,7 +207,7 @@ def test_a_picture_is_made_of_a_pose_and_a_content(build, seen):
     assert system.random_appearance(5, Noise(0), "aggregate").shape == (5, 6)
 
 
-# --------------------------------------------------------------------------------------------------------- pose estimation
+# -------------------------------------------------------------------------------------------- pose estimation
 
 
 @pytest.mark.parametrize("kind", ["palm", "wrist"])
@@ -191,7 +216,10 @@ def test_rotation_canonical_pose_bone_and_root_give_the_3d_pose(kind, build, see
     whole, target = system.targets(seen)
     assert whole.all()
     close(from_canonical(target, seen.side), seen.joints_3d, rtol=0, atol=1e-2)
-    joints = system.joints_of(seen) * scale_bone(seen.joints_3d)[:, None, None] + root(seen.joints_3d, kind)[:, None]
+    joints = (
+        system.joints_of(seen) * scale_bone(seen.joints_3d)[:, None, None]
+        + root(seen.joints_3d, kind)[:, None]
+    )
     close(joints, seen.joints_3d, rtol=0, atol=1e-2)
 
 
@@ -216,7 +244,9 @@ def test_the_objective_of_poses_by_hand(stage, build, seen):
         return ((decoded - wanted) * bone).square().sum((1, 2)).mean()
 
     x = error(system.pose_decoder(z), system.joints_of(seen))
-    factors = error(system.canonical_decoder(z[:, :6]), target.pose) + error(system.view_decoder(z[:, 6:]), target.viewpoint)
+    factors = error(system.canonical_decoder(z[:, :6]), target.pose) + error(
+        system.view_decoder(z[:, 6:]), target.viewpoint
+    )
     rate = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.var.log()).sum(1).mean()
     close(phase.losses.total, 0.7 * x + 0.03 * factors + 5 * rate, rtol=1e-4, atol=0)
     close(phase.losses.x, x, rtol=1e-4, atol=0)
@@ -225,13 +255,18 @@ def test_the_objective_of_poses_by_hand(stage, build, seen):
 def test_disentangling_uses_all_poses_and_no_picture(build, seen):
     system = build(POSE)
     some = replace(seen, pose_known=torch.arange(16) < 4)
-    (all_of_them,), (held_back,) = losses(system, seen, "disentangle"), losses(system, replace(some, image=None), "disentangle")
+    (all_of_them,), (held_back,) = (
+        losses(system, seen, "disentangle"),
+        losses(system, replace(some, image=None), "disentangle"),
+    )
     assert all_of_them.scalars() == held_back.scalars()
 
 
 def test_embedding_uses_known_poses_and_with_weak_labels_all_viewpoints(build, seen):
     some = replace(seen, pose_known=torch.arange(16) < 4)
-    joints = torch.where(some.pose_known[:, None, None], seen.joints_3d, seen.joints_3d.roll(1, 0))  # other poses, other views
+    joints = torch.where(
+        some.pose_known[:, None, None], seen.joints_3d, seen.joints_3d.roll(1, 0)
+    )  # other poses, other views
     other = replace(some, joints_3d=joints)
     semi, weak = (build(replace(POSE, norm="group", weak=kind)) for kind in ("none", "viewpoint"))
     (first,), (second,) = losses(semi, some, "embed"), losses(semi, other, "embed")
@@ -248,7 +283,10 @@ def test_embedding_uses_known_poses_and_with_weak_labels_all_viewpoints(build, s
 def test_a_hand_with_a_missing_joint_teaches_nothing_and_spoils_nothing(config, stage, build, seen):
     system, valid = build(replace(config, norm="group")), seen.joint_valid.clone()
     valid[0, 9] = valid[1, 4] = valid[2] = False
-    spoilt = [replace(seen, joint_valid=valid, joints_3d=torch.where(valid[..., None], seen.joints_3d, n)) for n in (0.0, 1e6)]
+    spoilt = [
+        replace(seen, joint_valid=valid, joints_3d=torch.where(valid[..., None], seen.joints_3d, n))
+        for n in (0.0, 1e6)
+    ]
     first, second = (losses(system, hands, stage)[0] for hands in spoilt)
     assert first.scalars() == second.scalars()
     assert first.total.isfinite()
@@ -267,4 +305,8 @@ def test_data_without_a_factor_are_refused(config, lacks, says, drawn):
     spec = drawn(16).spec
     kind = DvaePose if isinstance(config, DvaePoseConfig) else DvaeImage
     with pytest.raises(ValueError, match=says):
-        kind(config, replace(spec, modalities=tuple(name for name in spec.modalities if name != lacks)), Crop(32))
+        kind(
+            config,
+            replace(spec, modalities=tuple(name for name in spec.modalities if name != lacks)),
+            Crop(32),
+        )

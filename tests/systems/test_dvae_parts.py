@@ -1,18 +1,26 @@
-"""dVAE with hand and ground apart: what reaches which part of z, what is asked of each, how one is exchanged."""
+"""dVAE with hand and ground apart: what reaches which part of z, what is asked of each, how one is
+exchanged."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from handvae.data.view import Crop
+from handvae.data.crop import Crop
 from handvae.hand import PARTS
 from handvae.noise import Noise
 from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 
 SIZE = 6
 CONFIG = DvaeImageConfig(
-    content="parts", factor_dims=SIZE, trunk_width=8, hidden=32, decoder_width=16, norm="group", posterior_samples=4, factor_weight=0.5
+    content="parts",
+    factor_dims=SIZE,
+    trunk_width=8,
+    hidden=32,
+    decoder_width=16,
+    norm="group",
+    posterior_samples=4,
+    factor_weight=0.5,
 )
 POSE, HAND, GROUND = (slice(SIZE * n, SIZE * (n + 1)) for n in range(3))
 close = torch.testing.assert_close
@@ -34,7 +42,8 @@ def repainted(seen, where):
     return replace(seen, tag=torch.where(where, 1 - seen.tag, seen.tag))
 
 
-# ------------------------------------------------------------------------------------------------- what reaches which part
+# ------------------------------------------------------------------------------------------------- what
+# reaches which part
 
 
 @pytest.mark.parametrize(("changed", "moves"), [("hand", [True, False]), ("ground", [False, True])])
@@ -42,7 +51,11 @@ def test_the_encoder_of_a_part_sees_no_pixel_of_the_other(changed, moves, system
     hand = seen.tag_parts > 0
     other = repainted(seen, hand if changed == "hand" else ~hand)
     codes = [
-        [encode(view.picture).mean for encode, view in zip(system.content_encoders, system.views(h), strict=True)] for h in (seen, other)
+        [
+            encode(view.picture).mean
+            for encode, view in zip(system.content_encoders, system.views(h), strict=True)
+        ]
+        for h in (seen, other)
     ]
     assert [not torch.equal(a, b) for a, b in zip(*codes, strict=True)] == moves
 
@@ -66,7 +79,9 @@ def test_neither_part_reaches_the_decoded_pose(part, system, z):
 @pytest.mark.parametrize(("level", "unseen"), [(60.0, GROUND), (-60.0, HAND)], ids=["covered", "bare"])
 def test_each_layer_hides_the_other_part(level, unseen, system, z):
     """Of the ground nothing shows where the hand covers it, nor of the hand where it does not."""
-    last = [layer for layer in system.image_decoder.modules() if isinstance(layer, torch.nn.ConvTranspose2d)][-1]
+    last = [layer for layer in system.image_decoder.modules() if isinstance(layer, torch.nn.ConvTranspose2d)][
+        -1
+    ]
     with torch.no_grad():
         last.weight[:, 3], last.bias[3] = 0.0, level
     other = z.clone()
@@ -84,12 +99,17 @@ def test_the_trunk_of_looks_does_not_see_the_poses_error(system, seen):
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in of_pose.parameters())
 
 
-@pytest.mark.parametrize(("weight", "looks_learn"), [(0.0, False), (0.5, True)], ids=["picture", "own decoders"])
+@pytest.mark.parametrize(
+    ("weight", "looks_learn"), [(0.0, False), (0.5, True)], ids=["picture", "own decoders"]
+)
 def test_embedded_looks_learn_from_their_own_decoders_alone(weight, looks_learn, system, seen):
     system.config = replace(CONFIG, factor_weight=weight, beta=0.0)
     (phase,) = system.step(seen, "embed", Noise(0))
     phase.losses.total.backward()
-    learn = [any(p.grad is not None and p.grad.abs().max() > 0 for p in trunk.parameters()) for trunk in system.image_encoder.encoders]
+    learn = [
+        any(p.grad is not None and p.grad.abs().max() > 0 for p in trunk.parameters())
+        for trunk in system.image_encoder.encoders
+    ]
     assert learn == [True, looks_learn]
 
 
@@ -114,19 +134,25 @@ def test_disentangling_reaches_both_parts_and_embedding_neither(system, seen):
         torch.autograd.backward(phase.losses.total, inputs=weights)
         for module in (*system.content_encoders, *system.content_decoders):
             grads = [p.grad for p in module.parameters()]
-            assert all((grad is not None and grad.abs().max() > 0) if reached else grad is None for grad in grads)
+            assert all(
+                (grad is not None and grad.abs().max() > 0) if reached else grad is None for grad in grads
+            )
 
 
-# --------------------------------------------------------------------------------------------------------- what is asked
+# ---------------------------------------------------------------------------------------------- what is asked
 
 
 def test_the_objective_by_hand(system, seen, z):
     posterior = system.image_encoder(seen.image - 0.5)
     found = system.objective(seen, posterior, z, 2.0)
     hand = (seen.tag_parts > 0).float()
-    decoded = [0.5 * torch.tanh(net(z[:, part])) + 0.5 for net, part in ((system.hand_decoder, HAND), (system.ground_decoder, GROUND))]
+    decoded = [
+        0.5 * torch.tanh(net(z[:, part])) + 0.5
+        for net, part in ((system.hand_decoder, HAND), (system.ground_decoder, GROUND))
+    ]
     y2 = sum(
-        (((picture - seen.tag) * where).square().sum((1, 2, 3))).mean() for picture, where in zip(decoded, (hand, 1 - hand), strict=True)
+        (((picture - seen.tag) * where).square().sum((1, 2, 3))).mean()
+        for picture, where in zip(decoded, (hand, 1 - hand), strict=True)
     )
     close(found.y2, y2, rtol=1e-4, atol=0)
     front = system.image_decoder(z[:, : 2 * SIZE])
@@ -135,7 +161,9 @@ def test_the_objective_by_hand(system, seen, z):
     picture = cover[:, None] * (0.5 * torch.tanh(front[:, :3]) + 0.5) + (1 - cover[:, None]) * decoded[1]
     close(found.x, (picture - seen.image).square().sum((1, 2, 3)).mean(), rtol=1e-4, atol=0)
     close(found.cover, covered, rtol=1e-4, atol=0)
-    close(found.total, found.x + covered + 0.5 * (found.y1 + y2) + 2 * posterior.kl().mean(), rtol=1e-4, atol=0)
+    close(
+        found.total, found.x + covered + 0.5 * (found.y1 + y2) + 2 * posterior.kl().mean(), rtol=1e-4, atol=0
+    )
 
 
 def test_a_parts_picture_is_asked_for_nothing_where_it_is_blanked(system, seen, z):
@@ -143,12 +171,14 @@ def test_a_parts_picture_is_asked_for_nothing_where_it_is_blanked(system, seen, 
     nobody = replace(seen, tag_parts=torch.zeros_like(seen.tag_parts))
     other = z.clone()
     other[:, HAND] = z[:, HAND].flip(0)
-    first, second = (system.objective(nobody, system.image_encoder(seen.image - 0.5), code, 0.0).y2 for code in (z, other))
+    first, second = (
+        system.objective(nobody, system.image_encoder(seen.image - 0.5), code, 0.0).y2 for code in (z, other)
+    )
     assert first == second
     assert first > 0
 
 
-# ------------------------------------------------------------------------------------------------------------------- use
+# ------------------------------------------------------------------------------------------------ ------- use
 
 
 def test_a_photos_hand_and_ground_are_the_embeddings(system, seen):
@@ -179,7 +209,12 @@ def test_random_contents_have_the_moments_of_the_training_pictures(system, seen)
     drawn = system.random_appearance(20000, Noise(0), "aggregate")
     assert drawn.shape == (20000, 2 * SIZE)
     close(drawn.mean(0), posterior.mean.mean(0), rtol=0, atol=0.05)
-    close(torch.cov(drawn.T), torch.cov(posterior.mean.T) + torch.diag(posterior.var.mean(0)), rtol=0.05, atol=0.05)
+    close(
+        torch.cov(drawn.T),
+        torch.cov(posterior.mean.T) + torch.diag(posterior.var.mean(0)),
+        rtol=0.05,
+        atol=0.05,
+    )
 
 
 def test_the_sheet_has_a_row_for_each_exchange(system, seen):

@@ -1,4 +1,5 @@
-"""A model of larger pictures that begins as one of smaller ones: what it takes over, what begins anew, what it cannot begin with."""
+"""A model of larger pictures that begins as one of smaller ones: what it takes over, what begins anew, what
+it cannot begin with."""
 
 from dataclasses import replace
 
@@ -6,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop
 from handvae.errors import UserError
 from handvae.nets.blocks import resized
 from handvae.systems.srv_vae import SrvVae
@@ -58,8 +59,12 @@ def test_it_reads_poses_and_appearances_as_the_smaller_one_does(large, small, cr
     system.eval()
     doubled = F.interpolate(crops.need("image")[0], scale_factor=2.0, mode="nearest")
     image = resized(doubled, 32)
-    torch.testing.assert_close(system.predict(doubled).joints, small.generator.predict(image).joints, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(system.appearance_of(doubled), small.generator.appearance_of(image), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        system.predict(doubled).joints, small.generator.predict(image).joints, rtol=1e-3, atol=1e-4
+    )
+    torch.testing.assert_close(
+        system.appearance_of(doubled), small.generator.appearance_of(image), rtol=1e-3, atol=1e-4
+    )
     assert system.synthesize(system.joints_of(crops), system.appearance_of(doubled)).shape[-2:] == (64, 64)
     assert system.features(doubled).shape == small.generator.features(image).shape
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop
 from handvae.nets.vit import Attention, PatchTransformer, waves
 from handvae.noise import Noise
 from handvae.systems.build import build_system
@@ -39,7 +39,9 @@ def vit(tiny_spec):
 def test_the_presets_have_the_papers_ten_million_parameters(name, head):
     preset = PRESETS[name]
     system = build_system(
-        replace(preset.system, head=head), DataSpec("any", 1, 128, ("image", "joints_2d", "joints_3d"), "right"), preset.crop
+        replace(preset.system, head=head),
+        DataSpec("any", 1, 128, ("image", "joints_2d", "joints_3d"), "right"),
+        preset.crop,
     )
     assert sum(p.numel() for p in system.parameters()) == pytest.approx(10e6, rel=0.05)
 
@@ -82,12 +84,16 @@ def test_the_transformer_knows_where_a_patch_lies():
 def test_hands_of_a_batch_know_nothing_of_each_other(config, vit, crops):
     system, order = vit(config).eval(), torch.tensor([3, 0, 5, 1, 4, 2])
     together = system.predict(crops.image[:6]).joints
-    torch.testing.assert_close(system.predict(crops.image[:6][order]).joints, together[order], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        system.predict(crops.image[:6][order]).joints, together[order], rtol=1e-4, atol=1e-6
+    )
     torch.testing.assert_close(system.predict(crops.image[4:5]).joints, together[4:5], rtol=1e-4, atol=1e-6)
     assert (together[0] - together[1]).abs().max() > 1e-5
 
 
-@pytest.mark.parametrize("config", [SMALL, SOLID, replace(SMALL, loss="nll"), QUERY], ids=["2d", "3d", "nll", "query"])
+@pytest.mark.parametrize(
+    "config", [SMALL, SOLID, replace(SMALL, loss="nll"), QUERY], ids=["2d", "3d", "nll", "query"]
+)
 def test_a_small_transformer_overfits_a_few_hands(config, vit, crops):
     system, batch = vit(config).train(), crops[:8]
     optimiser = torch.optim.Adam(system.parameters(), 2e-3)
@@ -104,7 +110,9 @@ def test_a_small_transformer_overfits_a_few_hands(config, vit, crops):
 def test_the_spread_is_learned_without_a_word_to_the_joints(vit, crops):
     system = vit()
     next(system.step(crops[:4], "all", Noise(0))).losses.spread.backward()
-    assert {name for name, p in system.named_parameters() if p.grad is not None and p.grad.abs().max() > 0} == {
+    assert {
+        name for name, p in system.named_parameters() if p.grad is not None and p.grad.abs().max() > 0
+    } == {
         "head.logvar.weight",
         "head.logvar.bias",
     }
@@ -121,7 +129,9 @@ def test_bf16_reads_what_float32_reads(vit, crops):
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_the_same_seed_gives_the_same_weights(precision, vit, run, tmp_path):
-    first, second = (fit(run(vit(), tmp_path / name, precision=precision), Ranks()).read_bytes() for name in ("a", "b"))
+    first, second = (
+        fit(run(vit(), tmp_path / name, precision=precision), Ranks()).read_bytes() for name in ("a", "b")
+    )
     assert first == second
 
 
@@ -131,7 +141,9 @@ def test_a_transformer_comes_back_from_its_file_and_makes_no_pictures(vit, crops
     assert isinstance(model.system, KeypointVit)
     assert not isinstance(model.system, Generator)
     assert model.header.system == "keypoint_vit"
-    torch.testing.assert_close(model.reader.predict(crops.image[:4]).joints, vit().eval().predict(crops.image[:4]).joints)
+    torch.testing.assert_close(
+        model.reader.predict(crops.image[:4]).joints, vit().eval().predict(crops.image[:4]).joints
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,11 +165,16 @@ def test_a_damaged_size_is_refused():
 
 
 def test_it_is_trained_and_used_by_the_commands(handvae, tiny_set, tmp_path):
-    out, flags = tmp_path / "run", ("--system.width", 32, "--system.depth", 2, "--system.heads", 4, "--crop.size-px", 32)
+    out, flags = (
+        tmp_path / "run",
+        ("--system.width", 32, "--system.depth", 2, "--system.heads", 4, "--crop.size-px", 32),
+    )
     more = ("--train.no-compile", "--train.steps", 3, "--train.batch", 8, "--train.warmup-steps", 1)
     code, _, error = handvae("train", "keypoint-vit", "--data.root", tiny_set, "--out", out, *flags, *more)
     assert code == 0, error
-    code, _, error = handvae("estimate", tiny_set / "images" / "000.png", "--model", out, "--out", tmp_path / "estimate")
+    code, _, error = handvae(
+        "estimate", tiny_set / "images" / "000.png", "--model", out, "--out", tmp_path / "estimate"
+    )
     assert code == 0, error
     hand = json.loads((tmp_path / "estimate" / "estimate.json").read_text())["hands"][0]
     assert len(hand["keypoints"]) == 21

@@ -6,9 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from handvae.data.crop import Crop, cut
 from handvae.data.subset import Subset
-from handvae.data.view import Crop, cut
-from handvae.evaluation.latent import canonical_errors, content_swap, fused, modality_silhouette, parts_swap, silhouette, swaps_said
+from handvae.evaluation.latent import (
+    canonical_errors,
+    content_swap,
+    fused,
+    modality_silhouette,
+    parts_swap,
+    silhouette,
+    swaps_said,
+)
 from handvae.hand import scale_bone
 from handvae.rv import RandomVariable
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
@@ -16,7 +24,9 @@ from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig, HandFactors
 from handvae.systems.system import Prediction
 
-SMALL = CmVaeConfig(variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4)
+SMALL = CmVaeConfig(
+    variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4
+)
 SIZES = {"factor_dims": 4, "trunk_width": 8, "hidden": 16, "norm": "group", "posterior_samples": 4}
 
 
@@ -54,7 +64,13 @@ def test_each_input_and_all_together_are_measured(data, monkeypatch):
     asked = []
 
     def exact(self, hands, inputs=()):
-        asked.append((tuple(inputs), hands.joint_valid.float().mean().item(), (hands.depth > 0).flatten(1).any(1).float().mean().item()))
+        asked.append(
+            (
+                tuple(inputs),
+                hands.joint_valid.float().mean().item(),
+                (hands.depth > 0).flatten(1).any(1).float().mean().item(),
+            )
+        )
         bone = scale_bone(hands.joints_3d)[:, None, None]
         joints = self.joints_of(replace(hands, joint_valid=None)) + torch.tensor([10.0, 0.0, 0.0]) / bone
         return Prediction(joints, joints)
@@ -79,7 +95,9 @@ def test_a_hand_without_2d_joints_is_read_from_its_picture_alone(data, monkeypat
 
     def sharp(self, hands, modality):
         posterior = encode(self, hands, modality)
-        return RandomVariable(posterior.mean, posterior.var * 0.05)  # an untrained posterior may be wider than the prior
+        return RandomVariable(
+            posterior.mean, posterior.var * 0.05
+        )  # an untrained posterior may be wider than the prior
 
     monkeypatch.setattr(CmVae, "encode", sharp)
     system = built(CmVae, replace(SMALL, more_pairs=("2d-3d",)), data)
@@ -100,7 +118,8 @@ def test_another_content_moves_the_decoded_pose_in_algorithm_2_alone(content, da
 
 
 def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
-    """A model that paints both parts in the true mean colours, but lets a quarter of the ground's shine through the hand."""
+    """A model that paints both parts in the true mean colours, but lets a quarter of the ground's shine
+    through the hand."""
     system = built(DvaeImage, DvaeImageConfig(content="parts", decoder_width=16, **SIZES), data, "left")
     hands = cut(data, torch.arange(16), system.crop, fields=("image", "parts"))
     hand = (hands.parts > 0).float()
@@ -119,18 +138,20 @@ def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
     assert value(measures, "ground_moved_by_ground") > 5
     assert value(measures, "hand_moved_by_hand") > 5
     assert value(measures, "ground_moved_by_hand") == 0
-    assert value(measures, "hand_moved_by_ground") == pytest.approx(value(measures, "ground_moved_by_ground") / 4, rel=1e-3)
+    assert value(measures, "hand_moved_by_ground") == pytest.approx(
+        value(measures, "ground_moved_by_ground") / 4, rel=1e-3
+    )
     for part in ("hand", "ground"):
-        assert value(measures, f"{part}_moved_by_{part}") == pytest.approx(value(measures, f"{part}_apart"), rel=1e-3)
+        assert value(measures, f"{part}_moved_by_{part}") == pytest.approx(
+            value(measures, f"{part}_apart"), rel=1e-3
+        )
     assert value(measures, "ground_missed") == pytest.approx(0, abs=0.01)
     own_ground = 255 * looks(None, hands.image)[:, 4:7].mean(1) / 4
     assert float(own_ground.min()) <= value(measures, "hand_missed") <= float(own_ground.max())
     n = measures[0].n
     assert 4 <= n <= 16
     assert swaps_said(measures).startswith("another hand moves the hand's mean colour by ")
-    leaked = (
-        f"another hand by 0.0 (0%), real pictures lie {value(measures, 'ground_apart'):.1f} apart, it misses the one it comes from by 0.0"
-    )
+    leaked = f"another hand by 0.0 (0%), real pictures lie {value(measures, 'ground_apart'):.1f} apart, it misses the one it comes from by 0.0"
     assert f"{leaked}; N = {n}" in swaps_said(measures)
 
 
@@ -141,7 +162,12 @@ def test_hands_of_one_content_are_no_partners(data):
 
 def test_a_content_in_one_piece_has_no_parts_to_swap(data):
     assert parts_swap(built(DvaeImage, DvaeImageConfig(decoder_width=16, **SIZES), data, "left"), data) == ()
-    assert swaps_said(content_swap(built(DvaeImage, DvaeImageConfig(decoder_width=16, **SIZES), data, "left"), data)) == ""
+    assert (
+        swaps_said(
+            content_swap(built(DvaeImage, DvaeImageConfig(decoder_width=16, **SIZES), data, "left"), data)
+        )
+        == ""
+    )
 
 
 def test_canonical_errors_are_those_of_the_canonical_frame(data, monkeypatch):
@@ -150,7 +176,9 @@ def test_canonical_errors_are_those_of_the_canonical_frame(data, monkeypatch):
     known, truth = system.targets(hands)
     assert known.all()
     off = torch.tensor([0.0, 3.0, 4.0]) / scale_bone(hands.joints_3d)[:, None, None]
-    monkeypatch.setattr(DvaePose, "factors_of", lambda self, image: HandFactors(truth.pose + off, truth.viewpoint))
+    monkeypatch.setattr(
+        DvaePose, "factors_of", lambda self, image: HandFactors(truth.pose + off, truth.viewpoint)
+    )
     measures = canonical_errors(system, data)
     assert value(measures, "canonical_epe") == pytest.approx(5.0, rel=1e-3)
     assert value(measures, "viewpoint_error_median") < 0.1

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handvae.data.view import Crop
+from handvae.data.crop import Crop
 from handvae.noise import Noise
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.srv_vae import SrvVae
@@ -16,8 +16,14 @@ def solid(request, tiny_spec, tiny_config):
     """A small system that reads poses in space."""
     torch.manual_seed(0)
     if request.param == "detector":
-        return Detector(DetectorConfig(pose="3d", head="linear", widths=(8, 16, 16, 16), hidden=32, norm="group"), tiny_spec, Crop(32))
-    return SrvVae(replace(tiny_config, pose="3d", pose_input="vector", pose_head="linear"), tiny_spec, Crop(32))
+        return Detector(
+            DetectorConfig(pose="3d", head="linear", widths=(8, 16, 16, 16), hidden=32, norm="group"),
+            tiny_spec,
+            Crop(32),
+        )
+    return SrvVae(
+        replace(tiny_config, pose="3d", pose_input="vector", pose_head="linear"), tiny_spec, Crop(32)
+    )
 
 
 def spoil(crops, joints, number):
@@ -34,7 +40,9 @@ def losses_of(system, hands):
     return next(system.step(hands, system.stages[0].name, Noise(0))).losses.total
 
 
-@pytest.mark.parametrize("joints", [(4,), (0,), (9, 10), tuple(range(21))], ids=["tip", "wrist", "scale bone", "all"])
+@pytest.mark.parametrize(
+    "joints", [(4,), (0,), (9, 10), tuple(range(21))], ids=["tip", "wrist", "scale bone", "all"]
+)
 def test_what_stands_for_a_missing_joint_in_space_does_not_matter(joints, solid, crops):
     first, second = (losses_of(solid, spoil(crops, joints, number)) for number in (0.0, 1e6))
     assert torch.isfinite(first)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data.view import cut
+from handvae.data.crop import cut
 from handvae.noise import Noise
 from handvae.systems.build import build_system
 from handvae.systems.cm_vae import CmVae
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.systems.judged import JudgedVae
+from handvae.systems.perceptual_vae import JudgedVae
 from handvae.training.loop import enter
 from handvae.training.presets import PRESETS
 
@@ -21,10 +21,15 @@ from handvae.training.presets import PRESETS
 def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
     preset, config = PRESETS[name], PRESETS[name].system
     if getattr(config, "blocks", "") == "residual":  # at their real widths a step takes minutes
-        narrow = {part: tuple(width // 8 for width in getattr(config, part)) for part in ("encoder_widths", "decoder_widths")}
+        narrow = {
+            part: tuple(width // 8 for width in getattr(config, part))
+            for part in ("encoder_widths", "decoder_widths")
+        }
         config = replace(config, **narrow)
     if preset.crop.size_px == 256 and isinstance(config, DaVaeConfig):
-        config = replace(config, trunk_width=16, head_width=config.head_width // 4, mask_width=16, fold_width=64)
+        config = replace(
+            config, trunk_width=16, head_width=config.head_width // 4, mask_width=16, fold_width=64
+        )
     torch.manual_seed(0)
     data = drawn(4)
     sides = data.spec.sides if preset.crop.sides == "keep" else preset.crop.sides
@@ -33,7 +38,9 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
         judge = DetectorConfig(widths=(8, 16, 16, 16), hidden=32)
         system.take_judge(Detector(judge, system.spec, preset.crop))
     if isinstance(system, CmVae | DaVae) and system.finder is not None:
-        system.take_finder(Detector(DetectorConfig(widths=system.config.finder_widths), system.spec, preset.crop))
+        system.take_finder(
+            Detector(DetectorConfig(widths=system.config.finder_widths), system.spec, preset.crop)
+        )
     batch = cut(data, torch.arange(4), preset.crop, fields=system.fields)
     system.prepare(batch)
     for stage in system.stages:
@@ -42,9 +49,16 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
             assert all(np.isfinite(value) for value in phase.losses.scalars().values())
             group = [p for module in system.groups[phase.group] for p in module.parameters()]
             torch.autograd.backward(phase.losses.total, inputs=group)
-    still = [key for key, p in system.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all() or p.grad.abs().max() == 0]
-    if isinstance(system, CmVae) or (isinstance(system, DaVae) and not config.found_weight):  # what was taken from a detector stays
+    still = [
+        key
+        for key, p in system.named_parameters()
+        if p.grad is None or not torch.isfinite(p.grad).all() or p.grad.abs().max() == 0
+    ]
+    if isinstance(system, CmVae) or (
+        isinstance(system, DaVae) and not config.found_weight
+    ):  # what was taken from a detector stays
         assert all(p.grad is None for name, p in system.named_parameters() if name.startswith("finder."))
         still = [key for key in still if not key.startswith("finder.")]
-    # with exact poses nothing asks the decoder's maps of a pose that is not there; every other parameter must move
+    # with exact poses nothing asks the decoder's maps of a pose that is not there; every other parameter must
+    # move
     assert still == []

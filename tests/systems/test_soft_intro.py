@@ -1,4 +1,5 @@
-"""Soft-Intro-SRV-VAE: which half moves what, values by hand, the watch over the game, its start from SRV-VAE."""
+"""Soft-Intro-SRV-VAE: which half moves what, values by hand, the watch over the game, its start from
+SRV-VAE."""
 
 import math
 from dataclasses import replace
@@ -8,14 +9,16 @@ import torch
 
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
-from handvae.rv.soft_intro import Labels
 from handvae.systems import soft_intro
 from handvae.systems.soft_intro import SoftIntroConfig
+from handvae.systems.soft_intro_objective import Labels
 from handvae.training.distributed import Ranks
 from handvae.training.loop import enter, take
 from handvae.training.state import State
 
-PAPER = SoftIntroConfig(appearance_dims=4, encoder_widths=(8, 8, 16), decoder_widths=(16, 16, 8, 8), norm="group", beta_neg=16.0)
+PAPER = SoftIntroConfig(
+    appearance_dims=4, encoder_widths=(8, 8, 16), decoder_widths=(16, 16, 8, 8), norm="group", beta_neg=16.0
+)
 """The paper's choices at a small size."""
 OURS = replace(
     PAPER,
@@ -33,7 +36,10 @@ OURS = replace(
 
 
 def players(system) -> dict[str, list[torch.nn.Parameter]]:
-    return {name: [p for module in modules for p in module.parameters()] for name, modules in system.groups.items()}
+    return {
+        name: [p for module in modules for p in module.parameters()]
+        for name, modules in system.groups.items()
+    }
 
 
 def of_phases(system, batch, stage="adversarial", step=0) -> dict[str, soft_intro.Losses]:
@@ -42,10 +48,16 @@ def of_phases(system, batch, stage="adversarial", step=0) -> dict[str, soft_intr
 
 def gradient(loss, module) -> torch.Tensor:
     found = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True)
-    return torch.cat([torch.zeros(p.numel()) if g is None else g.flatten() for g, p in zip(found, module.parameters(), strict=True)])
+    return torch.cat(
+        [
+            torch.zeros(p.numel()) if g is None else g.flatten()
+            for g, p in zip(found, module.parameters(), strict=True)
+        ]
+    )
 
 
-# -------------------------------------------------------------------------------------------------------- who moves whom
+# -------------------------------------------------------------------------------------------------------- who
+# moves whom
 
 
 @pytest.mark.parametrize("stage", ["warm-up", "adversarial"])
@@ -59,18 +71,29 @@ def test_each_half_leaves_the_other_player_without_gradients(config, stage, soft
         phase.losses.total.backward()
         other = "decoder" if phase.group == "encoder" else "encoder"
         assert all(p.grad is None for p in both[other])
-        assert sum(p.grad is not None and bool(p.grad.any()) for p in both[phase.group]) == len(both[phase.group])
+        assert sum(p.grad is not None and bool(p.grad.any()) for p in both[phase.group]) == len(
+            both[phase.group]
+        )
     assert all(p.requires_grad for p in system.parameters())
 
 
-def test_the_loop_moves_the_encoder_then_the_decoder_and_the_second_half_sees_the_first(soft, run, crops, tmp_path):
+def test_the_loop_moves_the_encoder_then_the_decoder_and_the_second_half_sees_the_first(
+    soft, run, crops, tmp_path
+):
     system = soft(OURS)
     enter(system, system.stages[1])
     both, task = players(system), run(system, tmp_path)
     before = {name: [p.detach().clone() for p in group] for name, group in both.items()}
     moved = {name: lambda name=name: not all(map(torch.equal, both[name], before[name])) for name in both}
     untouched = of_phases(soft(OURS).train(), crops[:4])["decoder"]
-    steps = take(State.fresh(system, task.train), system.step(crops[:4], "adversarial", Noise(0)), task, Ranks(), 0, 1e-2)
+    steps = take(
+        State.fresh(system, task.train),
+        system.step(crops[:4], "adversarial", Noise(0)),
+        task,
+        Ranks(),
+        0,
+        1e-2,
+    )
     assert next(steps)[0].group == "encoder"
     assert (moved["encoder"](), moved["decoder"]()) == (True, False)
     second, _ = next(steps)
@@ -81,7 +104,9 @@ def test_the_loop_moves_the_encoder_then_the_decoder_and_the_second_half_sees_th
     assert next(steps, None) is None
 
 
-@pytest.mark.parametrize(("on_fakes", "same"), [("none", True), ("adversarial", False), ("cooperative", False)])
+@pytest.mark.parametrize(
+    ("on_fakes", "same"), [("none", True), ("adversarial", False), ("cooperative", False)]
+)
 def test_made_pictures_teach_the_pose_head_only_if_asked_to(on_fakes, same, soft, crops):
     found = []
     for made in (True, False):
@@ -105,7 +130,10 @@ def test_pose_consistency_reaches_the_decoder_and_not_the_encoder(soft, crops):
     for weight in (0.0, 10.0):
         system = soft(replace(PAPER, pose_consistency=weight))
         losses = of_phases(system, crops[:4])
-        found[weight] = (gradient(losses["encoder"].total, system.trunk), gradient(losses["decoder"].total, system.decoder))
+        found[weight] = (
+            gradient(losses["encoder"].total, system.trunk),
+            gradient(losses["decoder"].total, system.decoder),
+        )
         expected = 0.5 * weight * (losses["decoder"].pose_rec + losses["decoder"].pose_fake)
         without = losses["decoder"].total - expected
         found[weight] += (without.item(),)
@@ -120,16 +148,27 @@ def test_with_exact_poses_no_picture_depends_on_what_the_pose_head_reads(soft, c
     with torch.no_grad():
         system.pose_head.mean.bias += 3.0
     after = of_phases(system, crops[:4])["encoder"]
-    assert (before.image, before.exp_elbo_rec, before.exp_elbo_fake) == (after.image, after.exp_elbo_rec, after.exp_elbo_fake)
+    assert (before.image, before.exp_elbo_rec, before.exp_elbo_fake) == (
+        after.image,
+        after.exp_elbo_rec,
+        after.exp_elbo_fake,
+    )
     assert before.pose != after.pose
 
 
-# ------------------------------------------------------------------------------------------------------- values by hand
+# --------------------------------------------------------------------------------------------- values by hand
 
 
 @pytest.mark.parametrize("variance", ["squared", "expected"])
 def test_both_objectives_are_the_sums_of_their_terms_by_hand(variance, soft, crops):
-    config = replace(PAPER, beta_kl=0.7, pose_weight=3.0, pose_consistency=0.2, image_variance=variance, generation_variance="dirac")
+    config = replace(
+        PAPER,
+        beta_kl=0.7,
+        pose_weight=3.0,
+        pose_consistency=0.2,
+        image_variance=variance,
+        generation_variance="dirac",
+    )
     system, batch, scale = soft(config), crops[:5], 1 / (3 * 32 * 32)
     losses = of_phases(system, batch)
     labels = Labels(system.standardise(system.joints_of(batch)), system.labelled(batch))
@@ -159,11 +198,16 @@ def test_both_objectives_are_the_sums_of_their_terms_by_hand(variance, soft, cro
         rec = system.decode(*code(real))
         fake = system.decode(fakes.code.mean[:, :42], fakes.code.mean[:, 42:])
         seen_rec, seen_fake = system.encode(rec.mean), system.encode(fake)
-        again = [error(y, system.decode(*code(read)), inside=True) for y, read in ((rec.mean, seen_rec), (fake, seen_fake))]
+        again = [
+            error(y, system.decode(*code(read)), inside=True)
+            for y, read in ((rec.mean, seen_rec), (fake, seen_fake))
+        ]
         pose = ((real.pose.mean - labels.points.flatten(1)) ** 2 + real.pose.var**2).sum(1).mean() / 21
         kls = [kl(seen_rec.appearance), kl(seen_fake.appearance)]
         real_terms = scale * (0.5 * error(batch.image, rec) + 0.7 * kl(real.appearance)).mean() + 3.0 * pose
-        exponentials = [torch.exp(-2 * scale * (0.5 * r + 16.0 * k)).mean() for r, k in zip(again, kls, strict=True)]
+        exponentials = [
+            torch.exp(-2 * scale * (0.5 * r + 16.0 * k)).mean() for r, k in zip(again, kls, strict=True)
+        ]
         half = scale * (0.5 * error(batch.image, rec) + 0.35 * (kls[0] + kls[1])).mean()
         half = half + 0.1 * (misread(seen_rec, labels.points) + misread(seen_fake, fakes.labels.points))
     close = {"rtol": 1e-4, "atol": 1e-5}
@@ -181,7 +225,7 @@ def test_a_likelihood_in_nats_and_a_scale_multiply_as_they_say(soft, crops):
     assert large == pytest.approx(plain * 0.5 * 3 * 32 * 32, rel=1e-4)
 
 
-# ------------------------------------------------------------------------------------------------------------------ fakes
+# ----------------------------------------------------------------------------------------------- ------ fakes
 
 
 def test_fakes_have_the_batchs_poses_in_another_order_and_no_pose_variance(soft, crops):

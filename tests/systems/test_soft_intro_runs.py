@@ -1,4 +1,5 @@
-"""Soft-Intro-SRV-VAE through the loop and the command line: stages, resuming, the watch over the game, its start from SRV-VAE."""
+"""Soft-Intro-SRV-VAE through the loop and the command line: stages, resuming, the watch over the game, its
+start from SRV-VAE."""
 
 import json
 from dataclasses import replace
@@ -34,10 +35,12 @@ OURS = replace(
 )
 
 
-# --------------------------------------------------------------------------------------------------------------- training
+# ----------------------------------------------------------------------------------------------- --- training
 
 
-@pytest.mark.parametrize("config", [replace(PAPER, warm_up=0.5), replace(OURS, warm_up=0.5)], ids=["paper", "ours"])
+@pytest.mark.parametrize(
+    "config", [replace(PAPER, warm_up=0.5), replace(OURS, warm_up=0.5)], ids=["paper", "ours"]
+)
 def test_a_broken_run_resumes_to_the_bytes_of_an_unbroken_one(config, soft, run, tmp_path, monkeypatch):
     monkeypatch.setattr(soft_intro, "WINDOW", 2)
     config = replace(config, smallest_gap=1e9)  # b_neg is halved in every window
@@ -67,14 +70,28 @@ def test_the_warm_up_moves_both_players_and_plays_no_game(soft, run, tmp_path):
 def test_the_game_logs_what_is_to_be_watched(soft, run, tmp_path):
     fit(run(soft(replace(PAPER, warm_up=0.0)), tmp_path / "run", steps=1), Ranks())
     row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
-    of_encoder = {"kl_real", "kl_rec", "kl_fake", "exp_elbo_rec", "exp_elbo_fake", "pose", "pose_rec", "pose_fake", "beta_neg"}
+    of_encoder = {
+        "kl_real",
+        "kl_rec",
+        "kl_fake",
+        "exp_elbo_rec",
+        "exp_elbo_fake",
+        "pose",
+        "pose_rec",
+        "pose_fake",
+        "beta_neg",
+    }
     of_encoder |= {"pose_variance", "image_variance", "expected_image", "linear_pose"}
     assert {f"encoder/{name}" for name in of_encoder} <= row.keys()
-    assert {f"decoder/{name}" for name in ("image", "kl_rec", "kl_fake", "pose_rec", "pose_fake")} <= row.keys()
+    assert {
+        f"decoder/{name}" for name in ("image", "kl_rec", "kl_fake", "pose_rec", "pose_fake")
+    } <= row.keys()
 
 
 @pytest.mark.parametrize(("gap", "left"), [(1e9, 4.0), (-1e9, 16.0)])
-def test_beta_neg_is_halved_where_fakes_have_the_smaller_kl_and_the_log_says_so(gap, left, soft, run, tmp_path, monkeypatch, capsys):
+def test_beta_neg_is_halved_where_fakes_have_the_smaller_kl_and_the_log_says_so(
+    gap, left, soft, run, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(soft_intro, "WINDOW", 2)
     fit(run(soft(replace(OURS, beta_neg=16.0, warm_up=0.0, smallest_gap=gap)), tmp_path / "run"), Ranks())
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -87,7 +104,10 @@ def test_beta_neg_is_halved_where_fakes_have_the_smaller_kl_and_the_log_says_so(
 def test_an_encoder_that_has_won_is_reported(soft, run, tmp_path, monkeypatch):
     monkeypatch.setattr(soft_intro, "WINDOW", 2)
     fit(run(soft(replace(OURS, warm_up=0.0, beta_neg=1e7, smallest_gap=-1e9)), tmp_path / "run"), Ranks())
-    notes = [json.loads(line).get("note", "") for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    notes = [
+        json.loads(line).get("note", "")
+        for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert sum("the encoder has won" in note for note in notes) == 3
 
 
@@ -110,15 +130,20 @@ def test_statistics_are_kept_if_asked(statistics, same, soft, run, crops, tmp_pa
     assert all(torch.equal(value, system.state_dict()[name]) for name, value in before.items()) == same
 
 
-# ----------------------------------------------------------------------------------------------------------------- starts
+# ----------------------------------------------------------------------------------------------- ----- starts
 
 
 def test_a_run_of_ours_begins_with_the_pictures_of_the_shipped_model():
     shipped, preset = load_model("photos-64"), PRESETS["photos-soft-64"]
     system = build_system(preset.system, shipped.system.spec, preset.crop)
     start_from(system, shipped)
-    joints, looks = Noise(5).uniform(3, 21, 2, low=-0.7, high=0.7), Noise(6).normal(3, shipped.system.config.appearance_dims)
-    torch.testing.assert_close(system.eval().synthesize(joints, looks), shipped.system.synthesize(joints, looks), rtol=0, atol=1e-5)
+    joints, looks = (
+        Noise(5).uniform(3, 21, 2, low=-0.7, high=0.7),
+        Noise(6).normal(3, shipped.system.config.appearance_dims),
+    )
+    torch.testing.assert_close(
+        system.eval().synthesize(joints, looks), shipped.system.synthesize(joints, looks), rtol=0, atol=1e-5
+    )
 
 
 def test_a_start_forgets_how_the_game_stood(soft):
@@ -134,8 +159,19 @@ def test_a_start_forgets_how_the_game_stood(soft):
 
 
 def test_a_start_names_what_differs(soft, refused, tiny_set, tmp_path):
-    words = ["train", "photos-soft-64", "--data.root", tiny_set, "--out", tmp_path / "run", "--init", "photos-64"]
-    assert "its network is another one: appearance_dims 16 (here 5)" in refused(*words, "--system.appearance-dims", "5")
+    words = [
+        "train",
+        "photos-soft-64",
+        "--data.root",
+        tiny_set,
+        "--out",
+        tmp_path / "run",
+        "--init",
+        "photos-64",
+    ]
+    assert "its network is another one: appearance_dims 16 (here 5)" in refused(
+        *words, "--system.appearance-dims", "5"
+    )
 
 
 @pytest.mark.parametrize("preset", ["soft-intro-2d-64", "photos-soft-64"])
@@ -154,12 +190,30 @@ def test_the_command_trains_and_its_model_synthesizes(preset, handvae, tiny_set,
     ]
     small += ["--system.encoder-widths", "8", "8", "16", "--system.decoder-widths", "16", "8", "8"]
     small += ["8"] if preset == "soft-intro-2d-64" else []
-    small += ["--train.no-compile", "--train.epochs", "None", "--train.steps", "2", "--train.precision", "float32"]
+    small += [
+        "--train.no-compile",
+        "--train.epochs",
+        "None",
+        "--train.steps",
+        "2",
+        "--train.precision",
+        "float32",
+    ]
     words = ["train", preset, "--data.root", tiny_set, "--out", tmp_path / "run", *small]
     code, said, error = handvae(*words)
     assert code == 0, error
     assert "encoder/kl_real" in said
     assert (tmp_path / "run" / "report.html").is_file()
-    words = ["synthesize", "--model", tmp_path / "run", "--pose", "victory", "-n", "2", "--out", tmp_path / "made"]
+    words = [
+        "synthesize",
+        "--model",
+        tmp_path / "run",
+        "--pose",
+        "victory",
+        "-n",
+        "2",
+        "--out",
+        tmp_path / "made",
+    ]
     code, _, error = handvae(*words)
     assert code == 0, error

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from handvae.data.crop import Crop
 from handvae.data.hands import Hands
-from handvae.data.view import Crop
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 
-PAPER = SrvVaeConfig(appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8), norm="group")
+PAPER = SrvVaeConfig(
+    appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8), norm="group"
+)
 """The paper's choices at a small size."""
 
 
@@ -25,7 +27,7 @@ def gradients(system: SrvVae, loss: torch.Tensor, part: torch.nn.Module) -> list
     return [g for g in found if g is not None and g.abs().max() > 0]
 
 
-# -------------------------------------------------------------------------------------------------------------- objective
+# ----------------------------------------------------------------------------------------------- -- objective
 
 
 def test_the_objective_is_the_weighted_sum_of_its_terms_by_hand(build, crops):
@@ -52,13 +54,17 @@ def test_the_kl_ignores_the_pose(build, crops):
 
 def test_without_a_kl_weight_it_is_batch_over_the_size_of_the_set(build, crops):
     free, fixed = build(PAPER), build(replace(PAPER, kl_weight=6 / 48))
-    assert losses_of(free, crops[:6]).total.item() == pytest.approx(losses_of(fixed, crops[:6]).total.item(), rel=1e-6)
+    assert losses_of(free, crops[:6]).total.item() == pytest.approx(
+        losses_of(fixed, crops[:6]).total.item(), rel=1e-6
+    )
 
 
 def test_the_kl_weight_counts_the_hands_of_all_processes(build, crops):
     system, batch = build(PAPER), crops[:6]
     half = next(system.step(batch, "all", Noise(0, ranks=2))).losses
-    assert (half.total - half.image - half.pose).item() == pytest.approx(2 * 6 / 48 * half.rate.item(), rel=1e-4)
+    assert (half.total - half.image - half.pose).item() == pytest.approx(
+        2 * 6 / 48 * half.rate.item(), rel=1e-4
+    )
 
 
 def test_the_likelihoods_deviation_is_of_a_unit_picture_whatever_the_networks_see(build, crops):
@@ -76,10 +82,15 @@ def test_a_likelihood_in_nats_scales_the_squared_error(build, crops):
 def test_joints_without_label_change_nothing(build, crops, tiny_config):
     valid = torch.rand(4, 21, generator=torch.Generator().manual_seed(0)) < 0.7
     batch = replace(crops[:4], joint_valid=valid)
-    spoilt = replace(batch, joints_2d=torch.where(valid[..., None], batch.joints_2d, torch.full_like(batch.joints_2d, 900.0)))
+    spoilt = replace(
+        batch,
+        joints_2d=torch.where(valid[..., None], batch.joints_2d, torch.full_like(batch.joints_2d, 900.0)),
+    )
     for config in (tiny_config, PAPER):
         system = build(config)
-        assert losses_of(system, batch).total.item() == pytest.approx(losses_of(system, spoilt).total.item(), rel=1e-6)
+        assert losses_of(system, batch).total.item() == pytest.approx(
+            losses_of(system, spoilt).total.item(), rel=1e-6
+        )
 
 
 @pytest.mark.parametrize("head", ["linear", "heatmap"])
@@ -100,14 +111,17 @@ def test_with_exact_poses_the_picture_does_not_depend_on_the_pose_head(build, cr
     assert losses_of(system, crops[:4]).image.item() == before
 
 
-# --------------------------------------------------------------------------------------------- random variables and samples
+# --------------------------------------------------------------------------------------------- random
+# variables and samples
 
 
 def test_sampled_and_random_variable_models_share_their_weights(build):
     rv_model, sampled = build(PAPER), build(replace(PAPER, latent="sample"), seed=9)
     sampled.load_state_dict(rv_model.state_dict())
     pose, looks = Noise(1).normal(3, 42), Noise(2).normal(3, 4)
-    torch.testing.assert_close(rv_model.eval().decode(pose, looks), sampled.eval().decode(pose, looks), rtol=0, atol=0)
+    torch.testing.assert_close(
+        rv_model.eval().decode(pose, looks), sampled.eval().decode(pose, looks), rtol=0, atol=0
+    )
 
 
 def test_a_variance_of_zero_decodes_as_the_plain_network_does(build):
@@ -139,7 +153,7 @@ def test_mirrored_draws_average_the_two_samples_losses(build, crops):
     torch.testing.assert_close(both, (one + other) / 2)
 
 
-# -------------------------------------------------------------------------------------------------------------------- use
+# ----------------------------------------------------------------------------------------------- -------- use
 
 
 def test_standardised_poses_have_zero_mean_and_unit_deviation(build, crops):
@@ -199,7 +213,9 @@ def test_another_appearance_leaves_the_decoders_pose_as_it_was(build, tiny_confi
 def test_generated_pictures_lie_in_the_unit_range_whatever_the_networks_see(build):
     for image_range in ("unit", "symmetric"):
         system = build(replace(PAPER, image_range=image_range)).eval()
-        pictures = system.synthesize(Noise(5).uniform(3, 21, 2, low=-0.7, high=0.7), 30 * Noise(6).normal(3, 4))
+        pictures = system.synthesize(
+            Noise(5).uniform(3, 21, 2, low=-0.7, high=0.7), 30 * Noise(6).normal(3, 4)
+        )
         assert pictures.shape == (3, 3, 32, 32)
         assert pictures.min() >= 0
         assert pictures.max() <= 1
@@ -220,14 +236,16 @@ def test_the_kept_moments_are_those_of_the_aggregate_posterior(build, crops):
         latent = system.encode(crops.image).appearance
     means, variance = latent.mean.numpy(), latent.var.numpy()
     np.testing.assert_allclose(system.appearance_mean.numpy(), means.mean(0), atol=1e-5)
-    np.testing.assert_allclose(system.appearance_covariance.numpy(), np.cov(means.T) + np.diag(variance.mean(0)), atol=1e-4)
+    np.testing.assert_allclose(
+        system.appearance_covariance.numpy(), np.cov(means.T) + np.diag(variance.mean(0)), atol=1e-4
+    )
     assert summary["posterior_variance_mean"] == pytest.approx(variance.mean(), rel=1e-4)
     drawn = system.random_appearance(20_000, Noise(0), "aggregate").numpy()
     np.testing.assert_allclose(drawn.mean(0), means.mean(0), atol=0.05)
     np.testing.assert_allclose(np.cov(drawn.T), system.appearance_covariance.numpy(), atol=0.1)
 
 
-# --------------------------------------------------------------------------------------------------------------- training
+# ----------------------------------------------------------------------------------------------- --- training
 
 
 @pytest.mark.parametrize("latent", ["rv", "sample"])

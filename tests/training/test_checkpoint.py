@@ -28,7 +28,9 @@ def test_a_model_comes_back_bit_for_bit(build, crops, tmp_path):
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in system.state_dict().items())
     looks = Noise(0).normal(3, 4)
     joints = system.joints_of(crops[:3])
-    torch.testing.assert_close(again.synthesize(joints, looks), system.synthesize(joints, looks), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        again.synthesize(joints, looks), system.synthesize(joints, looks), rtol=0, atol=1e-5
+    )
 
 
 def test_a_model_in_half_precision_is_half_as_large_and_reads_as_float32(build, crops, tmp_path):
@@ -41,7 +43,9 @@ def test_a_model_in_half_precision_is_half_as_large_and_reads_as_float32(build, 
     again = load_model(tmp_path / "half.safetensors").system
     assert {p.dtype for p in again.parameters()} == {torch.float32}
     joints, looks = system.joints_of(crops[:3]), Noise(0).normal(3, 4)
-    torch.testing.assert_close(again.synthesize(joints, looks), system.synthesize(joints, looks), rtol=0, atol=0.02)
+    torch.testing.assert_close(
+        again.synthesize(joints, looks), system.synthesize(joints, looks), rtol=0, atol=0.02
+    )
 
 
 def test_counters_stay_whole_numbers_in_half_precision(build, tiny_config, tmp_path):
@@ -62,7 +66,13 @@ def test_other_weights_than_the_systems_own_can_be_written(build, tmp_path):
 
 
 def test_the_header_says_where_a_model_comes_from(build, tmp_path):
-    save_model(tmp_path / "m.safetensors", build(), steps=123, preset="photos-64", summary={"appearance_spread_mean": 0.9})
+    save_model(
+        tmp_path / "m.safetensors",
+        build(),
+        steps=123,
+        preset="photos-64",
+        summary={"appearance_spread_mean": 0.9},
+    )
     said = header(tmp_path / "m.safetensors")
     assert (said["system"], said["steps"], said["preset"]) == ("srv_vae", 123, "photos-64")
     assert said["summary"] == {"appearance_spread_mean": 0.9}

@@ -19,7 +19,9 @@ def test_the_rate_rises_over_the_warm_up_and_then_falls_to_a_hundredth():
 
 def test_epoch_decay_multiplies_once_an_epoch_as_the_paper_does():
     train = Train(epochs=3.0, batch=10, lr=5e-3, warmup_steps=0, schedule="epoch_decay", decay=0.95)
-    assert [train.lr_at(step, count=100) for step in (0, 9, 10, 19, 20)] == pytest.approx([5e-3, 5e-3, 4.75e-3, 4.75e-3, 4.5125e-3])
+    assert [train.lr_at(step, count=100) for step in (0, 9, 10, 19, 20)] == pytest.approx(
+        [5e-3, 5e-3, 4.75e-3, 4.75e-3, 4.5125e-3]
+    )
 
 
 def test_epochs_outrank_steps():

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from handvae.data.augment import Augment
-from handvae.data.coco import CocoHands
+from handvae.data.crop import Crop, cut
 from handvae.data.hands import Hands
-from handvae.data.view import Crop, cut
+from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
 from handvae.noise import Noise
 from handvae.rv.functional import moments
@@ -26,7 +26,16 @@ from handvae.training.loop import enter, fit, stage_at, take
 from handvae.training.run_folder import Run
 from handvae.training.state import Average, State
 
-SHORT = Train(steps=6, batch=8, precision="float32", compile=False, channels_last=False, workers=1, log_every=2, save_every=3)
+SHORT = Train(
+    steps=6,
+    batch=8,
+    precision="float32",
+    compile=False,
+    channels_last=False,
+    workers=1,
+    log_every=2,
+    save_every=3,
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,14 @@ def test_a_phase_moves_its_own_group_and_the_next_phase_sees_it_moved(halves, ti
     halves.train()
     state = State.fresh(halves, SHORT)
     before = [p.detach().clone() for p in (halves.encoder[0].weight, halves.decoder.weight)]
-    steps = take(state, halves.step(Hands(), "both", Noise(0)), a_run(halves, CocoHands(tiny_set, "train"), tmp_path), Ranks(), 0, 1e-2)
+    steps = take(
+        state,
+        halves.step(Hands(), "both", Noise(0)),
+        a_run(halves, CocoHands(tiny_set, "train"), tmp_path),
+        Ranks(),
+        0,
+        1e-2,
+    )
     phase, norm = next(steps)
     assert phase.group == "encoder"
     assert norm > 0
@@ -119,7 +135,14 @@ def test_entering_a_stage_freezes_all_else_statistics_included(halves):
 def test_a_run_leaves_its_whole_folder(build, tiny_set, tmp_path):
     path = fit(a_run(build(), CocoHands(tiny_set, "train"), tmp_path / "run"), Ranks())
     found = {p.name for p in (tmp_path / "run").iterdir()}
-    assert found == {"config.json", "environment.json", "metrics.jsonl", "model.safetensors", "state.pt", "samples"}
+    assert found == {
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "model.safetensors",
+        "state.pt",
+        "samples",
+    }
     assert path == tmp_path / "run" / "model.safetensors"
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
     assert len(list((tmp_path / "run" / "samples").iterdir())) == 2
@@ -129,7 +152,10 @@ def test_an_early_stop_ends_the_run_inside_its_schedule(build, tiny_set, tmp_pat
     data = CocoHands(tiny_set, "train")
     fit(a_run(build(), data, tmp_path / "whole", log_every=1), Ranks())
     fit(a_run(build(), data, tmp_path / "early", log_every=1, stop_at=4), Ranks())
-    rates = [[json.loads(line)["lr"] for line in (tmp_path / n / "metrics.jsonl").read_text().splitlines()] for n in ("whole", "early")]
+    rates = [
+        [json.loads(line)["lr"] for line in (tmp_path / n / "metrics.jsonl").read_text().splitlines()]
+        for n in ("whole", "early")
+    ]
     assert len(rates[1]) == 4
     assert rates[1] == rates[0][:4]
     assert (tmp_path / "early" / "model.safetensors").is_file()
@@ -153,7 +179,9 @@ def test_the_written_model_keeps_the_moments_of_its_appearances(build, tiny_set,
     with torch.no_grad():
         means = model.system.encode(crops.image).appearance.mean
     torch.testing.assert_close(model.system.appearance_mean, means.mean(0), rtol=0, atol=1e-4)
-    assert model.header.summary["appearance_spread_mean"] == pytest.approx(means.std(0).mean().item(), abs=1e-4)
+    assert model.header.summary["appearance_spread_mean"] == pytest.approx(
+        means.std(0).mean().item(), abs=1e-4
+    )
 
 
 def test_the_schedule_sets_the_rate_of_every_step(build, tiny_set, tmp_path):
@@ -173,7 +201,10 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_is_named(build, tiny_set,
 
     monkeypatch.setattr(SrvVae, "objective", poisoned)
     with pytest.raises(UserError, match="step 0: total, rate became NaN"):
-        fit(a_run(build(), CocoHands(tiny_set, "train"), tmp_path / "run", precision="bf16-variances"), Ranks())
+        fit(
+            a_run(build(), CocoHands(tiny_set, "train"), tmp_path / "run", precision="bf16-variances"),
+            Ranks(),
+        )
     assert not moments._rounded  # a run that fails leaves the process as it found it
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
@@ -192,7 +223,9 @@ def test_where_compiling_fails_the_run_goes_on_in_eager_mode(build, tiny_set, tm
     monkeypatch.setattr(loop.torch, "compile", broken)
     fallen = fit(a_run(build(), data, tmp_path / "fallen", compile=True), Ranks())
     said = capsys.readouterr().out
-    plain_said, _, compiled_said = said.partition("compiling before the first step")  # a minute without a word looks like a fault
+    plain_said, _, compiled_said = said.partition(
+        "compiling before the first step"
+    )  # a minute without a word looks like a fault
     assert "step 6/6" in plain_said
     assert "objective cannot be compiled here (no C++ compiler)" in compiled_said
     assert fallen.read_bytes() == plain.read_bytes()
@@ -222,6 +255,8 @@ def test_a_relative_clip_bounds_a_sudden_gradient(halves, tiny_set, tmp_path):
     state = State.fresh(halves, run.train)
     state.norms = {"encoder": 1e-3, "decoder": 1e-3}
     for phase, norm in take(state, halves.step(Hands(), "both", Noise(0)), run, Ranks(), 5, 0.0):
-        clipped = torch.nn.utils.get_total_norm([p.grad for p in state.parameters[phase.group] if p.grad is not None])
+        clipped = torch.nn.utils.get_total_norm(
+            [p.grad for p in state.parameters[phase.group] if p.grad is not None]
+        )
         assert norm > 1e-2
         assert clipped.item() == pytest.approx(1e-3, rel=1e-2)

@@ -7,7 +7,13 @@ import pytest
 
 from handvae.training.presets import PRESETS
 
-ADAM = {"train.optimiser": "adam", "train.beta2": 0.999, "train.warmup_steps": 0, "train.ema": 0.0, "train.clip": 0.0}
+ADAM = {
+    "train.optimiser": "adam",
+    "train.beta2": 0.999,
+    "train.warmup_steps": 0,
+    "train.ema": 0.0,
+    "train.clip": 0.0,
+}
 STILL = {"augment.rotation_deg": 0, "augment.scale": 0, "augment.shift": 0, "augment.mirror": 0}
 SRV = ADAM | STILL | {
     "train.lr": 5e-3, "train.schedule": "epoch_decay", "train.decay": 0.95, "train.batch": 64, "crop.size_px": 64,
@@ -25,11 +31,18 @@ GAME = ADAM | STILL | {
 }  # fmt: skip
 CM = ADAM | {
     "train.lr": 1e-4, "train.schedule": "constant", "train.batch": 64, "crop.size_px": 256,
-    "augment.rotation_deg": 45, "augment.mirror": 0.5, "augment.shift": 0.2, "augment.scale": 0,  # a tenth of the crop's side
+    # a tenth of the crop's side
+    "augment.rotation_deg": 45, "augment.mirror": 0.5, "augment.shift": 0.2, "augment.scale": 0,
     "system.latent_dims": 30, "system.kl_weight": 1, "system.hidden": 512, "system.trunk_width": 64, "system.stem": "quarter",
     "system.scale_given": True, "system.side_given": True, "system.root": "palm",
 }  # fmt: skip
-DVAE = ADAM | {"train.lr": 1e-4, "train.batch": 32, "system.factor_dims": 32, "system.x_weight": 1, "system.factor_weight": 0.01}
+DVAE = ADAM | {
+    "train.lr": 1e-4,
+    "train.batch": 32,
+    "system.factor_dims": 32,
+    "system.x_weight": 1,
+    "system.factor_weight": 0.01,
+}
 DA = ADAM | {
     "train.lr": 1e-4, "train.schedule": "epoch_decay", "train.batch": 32, "crop.size_px": 256, "crop.sides": "left",
     "augment.rotation_deg": 180, "augment.shrink": 0.2, "augment.scale": 0, "augment.shift": 0,
@@ -37,13 +50,21 @@ DA = ADAM | {
     "system.betas": (10, 10, 10), "system.grid": 45, "system.fold_width": 512, "system.cloud_points": 1024, "system.chamfer": "mean",
     "system.trunk_width": 64, "system.apart": False,
 }  # fmt: skip
-VIT = {"crop.size_px": 128, "system.patch_px": 16, "system.width": 256, "system.depth": 12, "system.heads": 8, "system.mlp_ratio": 4}
+VIT = {
+    "crop.size_px": 128,
+    "system.patch_px": 16,
+    "system.width": 256,
+    "system.depth": 12,
+    "system.heads": 8,
+    "system.mlp_ratio": 4,
+}
 PUBLISHED = {
     "srv-vae-2d": SRV | {"system.latent": "rv", "system.pose": "2d"},
     "srv-vae-3d": SRV | {"system.latent": "rv", "system.pose": "3d"},
     "s-vae-2d": SRV | {"system.latent": "sample", "system.pose": "2d"},
     "soft-intro-2d-128": GAME | {"crop.size_px": 128, "train.batch": 16, "system.warm_up": 10 / 150},
-    "soft-intro-3d-128": GAME | {"crop.size_px": 128, "train.batch": 16, "system.warm_up": 10 / 150, "system.pose": "3d"},
+    "soft-intro-3d-128": GAME
+    | {"crop.size_px": 128, "train.batch": 16, "system.warm_up": 10 / 150, "system.pose": "3d"},
     "soft-intro-2d-256": GAME | {"crop.size_px": 256, "train.batch": 8, "system.warm_up": 20 / 150},
     "keypoint-vit": VIT | {"system.pose": "2d"},
     "keypoint-vit-3d": VIT | {"system.pose": "3d"},

@@ -16,7 +16,17 @@ from safetensors.torch import load_file
 def command(tiny_set, tiny_flags):
     def make(out: Path, *words: str) -> list[str]:
         data = ["--data.root", str(tiny_set), "--out", str(out)]
-        return ["-m", "handvae.apps.cli", "train", "photos-base-64", *data, *tiny_flags, "--train.log-every", "1", *words]
+        return [
+            "-m",
+            "handvae.apps.cli",
+            "train",
+            "photos-base-64",
+            *data,
+            *tiny_flags,
+            "--train.log-every",
+            "1",
+            *words,
+        ]
 
     return make
 
@@ -31,7 +41,9 @@ def test_a_run_killed_without_warning_resumes_to_the_same_result(command, tmp_pa
     words = ("--train.steps", "40", "--train.save-every", "10")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run([sys.executable, *command(whole, *words)], check=True, capture_output=True)
-    process = subprocess.Popen([sys.executable, *command(broken, *words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, *command(broken, *words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     log = broken / "metrics.jsonl"
     deadline = time.monotonic() + 120
     # in the middle of things: after a save, some steps into the next stretch
@@ -59,11 +71,14 @@ def test_two_processes_give_the_losses_of_one(command, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     subprocess.run([sys.executable, *command(one, *words)], check=True, capture_output=True)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([sys.executable, *torchrun, *command(two, *words)], check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [sys.executable, *torchrun, *command(two, *words)], check=True, capture_output=True, timeout=300
+    )
     alone, together = losses(one), losses(two)
     assert len(alone) == len(together) == 6
     for row, other in zip(alone, together, strict=True):
         for name in ("total", "image", "rate", "pose"):
             assert other[name] == pytest.approx(row[name], rel=1e-5)
-        # a sum in place of the mean would leave the losses as they are: Adam does not see the gradient's scale
+        # a sum in place of the mean would leave the losses as they are: Adam does not see the gradient's
+        # scale
         assert other["gradient_norm"] == pytest.approx(row["gradient_norm"], rel=1e-4)

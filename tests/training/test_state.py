@@ -28,7 +28,10 @@ def test_a_state_comes_back_bit_for_bit(moved, build, tmp_path):
     moved.write(tmp_path / "state.pt", 3)
     again = State.fresh(build(seed=5), Train(ema=0.5))
     assert again.read(tmp_path / "state.pt") == 3
-    for old, new in ((moved.system.state_dict(), again.system.state_dict()), (moved.average.values, again.average.values)):
+    for old, new in (
+        (moved.system.state_dict(), again.system.state_dict()),
+        (moved.average.values, again.average.values),
+    ):
         assert old.keys() == new.keys()
         assert all(torch.equal(old[name], new[name]) for name in old)
     assert again.norms == {"all": 12.5}

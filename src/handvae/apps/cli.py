@@ -1,6 +1,7 @@
 """The command line: finds the command, and turns a `UserError` into one line and exit code 2.
 
-Nothing heavy is imported here, so `handvae --help` answers at once; each command lives in a module of its own.
+Nothing heavy is imported here, so `handvae --help` answers at once; each command lives in a module of its
+own.
 """
 
 import difflib
@@ -75,8 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a folder that may not be written, a full disk
-        where = re.sub(r"(^|/)\.([^/]+)\.partial(?=/|$)", r"\1\2", str(error.filename or name))  # what it would have become
-        print(f"handvae {name}: {where}: {error.strerror or error}; check the path and the disk", file=sys.stderr)
+        where = re.sub(
+            r"(^|/)\.([^/]+)\.partial(?=/|$)", r"\1\2", str(error.filename or name)
+        )  # what it would have become
+        print(
+            f"handvae {name}: {where}: {error.strerror or error}; check the path and the disk",
+            file=sys.stderr,
+        )
         return 2
     return 0
 

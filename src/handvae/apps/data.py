@@ -1,4 +1,5 @@
-"""`handvae data info|check|...`: finds the subcommand; each lives in a module `data_NAME` with `main(arguments)`."""
+"""`handvae data info|check|...`: finds the subcommand; each lives in a module `data_NAME` with
+`main(arguments)`."""
 
 import difflib
 import importlib
@@ -17,7 +18,15 @@ SUBCOMMANDS = {
 def usage() -> str:
     """The text of `handvae data --help`."""
     lines = [f"  {name:<12}{about}" for name, about in SUBCOMMANDS.items()]
-    return "\n".join(["usage: handvae data SUBCOMMAND [options]", "", *lines, "", "handvae data SUBCOMMAND --help lists its options."])
+    return "\n".join(
+        [
+            "usage: handvae data SUBCOMMAND [options]",
+            "",
+            *lines,
+            "",
+            "handvae data SUBCOMMAND --help lists its options.",
+        ]
+    )
 
 
 def main(arguments: Sequence[str]) -> None:

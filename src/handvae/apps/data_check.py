@@ -10,8 +10,8 @@ import tyro
 from handvae.apps.options import parse
 from handvae.apps.progress import EVERY, progress
 from handvae.data.check import oddities
-from handvae.data.coco import Problem, check_coco
-from handvae.data.source import open_data, recognise
+from handvae.data.open import open_data, recognise
+from handvae.data.readers.coco import Problem, check_coco
 from handvae.errors import UserError
 
 
@@ -38,7 +38,11 @@ def main(arguments: Sequence[str]) -> None:
         kind = "fault" if problem.fatal else "odd"
         print(f"{kind}: {problem.where}: {problem.fault}; {problem.remedy}", file=sys.stderr)
     if fatal:
-        raise UserError(options.root, f"{len(fatal)} faults, {len(problems) - len(fatal)} oddities", "mend the faults listed above")
+        raise UserError(
+            options.root,
+            f"{len(fatal)} faults, {len(problems) - len(fatal)} oddities",
+            "mend the faults listed above",
+        )
     print(f"{options.root}: no fault; {len(problems)} oddities")
 
 

@@ -12,7 +12,7 @@ from handvae.apps.options import parse
 from handvae.apps.progress import counted
 from handvae.data.export.formats import FormatName, check_spec, warning, write_data
 from handvae.data.export.stream import samples_of
-from handvae.data.source import open_data
+from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
 
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Convert, arguments, "handvae data convert")
     if options.limit is not None and options.limit < 1:
         raise UserError("--limit", f"is {options.limit}", "give at least 1")
-    if options.source.resolve().is_relative_to(options.out.resolve()):  # else --overwrite would remove what is read
+    if options.source.resolve().is_relative_to(
+        options.out.resolve()
+    ):  # else --overwrite would remove what is read
         raise UserError(options.out, "is the data set itself, or holds it", "write to another folder")
     data = open_data(options.source, options.split)
     side = None if options.side is None else LEFT if options.side == "left" else RIGHT
@@ -56,5 +58,9 @@ def main(arguments: Sequence[str]) -> None:
     hands = counted(samples_of(data, rows, side, options.split or ""), "hands", len(rows))
     description = f"{spec.name}, converted by handvae; licence: {spec.licence or 'not known'}"
     written = write_data(options.out, options.format, spec, hands, description, options.overwrite)
-    left_out = f"; {written.left_out} left out: they lack joints that {options.format} needs" if written.left_out else ""
+    left_out = (
+        f"; {written.left_out} left out: they lack joints that {options.format} needs"
+        if written.left_out
+        else ""
+    )
     print(f"{written.count} hands as {options.format}: {options.out}{left_out}")

@@ -12,15 +12,15 @@ import tyro
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from handvae.apps.drawing import FINGER_COLOURS, grid
 from handvae.apps.options import parse
+from handvae.data.crop import Crop, PixelField, cut
+from handvae.data.dataset import HandData
+from handvae.data.files.pictures import write_picture
 from handvae.data.hands import Hands
-from handvae.data.pictures import write_picture
-from handvae.data.reader import HandData
-from handvae.data.source import open_data, recognise
-from handvae.data.view import Crop, PixelField, cut
+from handvae.data.open import open_data, recognise
 from handvae.errors import UserError
 from handvae.hand import FINGERS, LEFT
+from handvae.inference.drawing import FINGER_COLOURS, grid
 
 LOOKED_AT = 50
 """Pictures that are opened for their sizes and depths."""
@@ -69,7 +69,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _of_labels(data: HandData) -> Iterator[tuple[str, str]]:
-    """What the labels of all hands say, or of some where they are slow to read; a chunk at a time so that memory stays flat."""
+    """What the labels of all hands say, or of some where they are slow to read; a chunk at a time so that
+    memory stays flat."""
     count, spec = len(data), data.spec
     looked_at = min(count, LABELS) if data.slow_labels else count
     left, sided, valid, visible, joints = 0, 0, 0, 0, 0
@@ -128,30 +129,42 @@ def _of_pictures(data: HandData) -> Iterator[tuple[str, str]]:
         sizes = Counter(data.picture(row).shape[1::-1] for row in rows)
     else:
         sizes = Counter(data.depth(row).shape[::-1] for row in rows)
-    yield "picture sizes", f"{', '.join(f'{w} x {h}' for (w, h), _ in sizes.most_common(5))} (of {sum(sizes.values())} looked at)"
+    yield (
+        "picture sizes",
+        f"{', '.join(f'{w} x {h}' for (w, h), _ in sizes.most_common(5))} (of {sum(sizes.values())} looked at)",
+    )
     if "depth" in data.spec.modalities:
         depth = np.concatenate([values[values > 0] for values in (data.depth(row) for row in rows[::5])])
         low, middle, high = np.percentile(depth, [1, 50, 99]) if len(depth) else (0, 0, 0)
         yield "depth", f"{low:.0f} to {high:.0f} mm (1st to 99th percentile), median {middle:.0f}"
 
 
-# ------------------------------------------------------------------------------------------------------------------ sheet
+# ----------------------------------------------------------------------------------------------- ------ sheet
 
 
 def sheet(data: HandData, count: int) -> UInt8[np.ndarray, "height width 3"]:
-    """Hands spread over the set, each in every kind of picture that the set has, with its joints and its side."""
+    """Hands spread over the set, each in every kind of picture that the set has, with its joints and its
+    side."""
     rows = torch.linspace(0, len(data) - 1, min(count, len(data))).long()
-    fields: tuple[PixelField, ...] = tuple(field for field in PICTURES if field != "mask" and field in data.spec.modalities)
+    fields: tuple[PixelField, ...] = tuple(
+        field for field in PICTURES if field != "mask" and field in data.spec.modalities
+    )
     drawable = data.labels(rows).need("joint_valid")[0].sum(1) >= 2
     hands = cut(data, rows[drawable], Crop(TILE, margin=MARGIN), fields=fields)
-    tiles = [_tile(hands, number, field, data.spec.joint_names) for number in range(len(hands)) for field in fields]
+    tiles = [
+        _tile(hands, number, field, data.spec.joint_names) for number in range(len(hands)) for field in fields
+    ]
     if not tiles:
-        raise UserError(data.spec.name, "none of the chosen hands has two labelled joints", "look at its labels")
+        raise UserError(
+            data.spec.name, "none of the chosen hands has two labelled joints", "look at its labels"
+        )
     columns = len(fields) * max(1, 8 // len(fields))
     return grid([tiles[start : start + columns] for start in range(0, len(tiles), columns)])
 
 
-def _tile(hands: Hands, number: int, field: PixelField, names: tuple[str, ...]) -> UInt8[np.ndarray, "side side 3"]:
+def _tile(
+    hands: Hands, number: int, field: PixelField, names: tuple[str, ...]
+) -> UInt8[np.ndarray, "side side 3"]:
     match field:
         case "image":
             (image,) = hands.need("image")
@@ -181,7 +194,8 @@ def _grey_depth(depth: np.ndarray, hands: Hands, number: int) -> UInt8[np.ndarra
 
 
 def _draw_joints(canvas: np.ndarray, hands: Hands, number: int, names: tuple[str, ...]) -> None:
-    """Dots, and lines from each joint of a finger to the next; joints without a label are left out, hidden ones are hollow."""
+    """Dots, and lines from each joint of a finger to the next; joints without a label are left out, hidden
+    ones are hollow."""
     flat, valid = hands.need("joints_2d", "joint_valid")
     seen = hands.joint_visible[number].tolist() if hands.joint_visible is not None else [True] * len(names)
     points = [(round(x * 16), round(y * 16)) for x, y in (flat[number] - 0.5).tolist()]

@@ -13,21 +13,21 @@ import torch
 import tyro
 from jaxtyping import UInt8
 
-from handvae.apps.drawing import draw_skeleton, grid
 from handvae.apps.options import parse
 from handvae.apps.progress import counted
+from handvae.data.crop import in_own_crop, to_crop_px, warp
 from handvae.data.export.formats import write_data
-from handvae.data.frames import frames
+from handvae.data.files.frames import frames
+from handvae.data.files.pictures import write_picture
 from handvae.data.hands import DataSpec
-from handvae.data.labelling import TURNED, VIEWS, Found, Labeller, Review, Vote, labelled
-from handvae.data.labelling_mediapipe import MediapipeLabeller
-from handvae.data.pictures import write_picture
+from handvae.data.labelling.label import TURNED, VIEWS, Found, Labeller, Review, Vote, labelled
+from handvae.data.labelling.mediapipe import MediapipeLabeller
 from handvae.data.sample import Sample
-from handvae.data.view import in_own_crop, to_crop_px, warp
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.geometry import apply_affine, crop_affine, invert_affine
 from handvae.hand import LEFT, RIGHT
+from handvae.inference.drawing import draw_skeleton, grid
 from handvae.systems.system import Reader
 from handvae.training.checkpoint import load_model
 
@@ -45,7 +45,8 @@ class Label:
     out: Path
     """Folder to write."""
     labeller: Literal["detector", "mediapipe"] = "detector"
-    """`detector`: our model, for one hand that fills the picture; `mediapipe`: finds up to two hands anywhere (a separate installation)."""
+    """`detector`: our model, for one hand that fills the picture; `mediapipe`: finds up to two hands anywhere
+    (a separate installation)."""
     model: str = "detector-64"
     """For `detector`: a shipped model, a .safetensors file or a run folder."""
     side: Literal["left", "right"] = "right"
@@ -53,7 +54,8 @@ class Label:
     python: Path | None = None
     """For `mediapipe`: the interpreter of the environment that has it, where that is not this one."""
     most_spread: float = 0.1
-    """Leave hands out whose label moves by more than this share of their size when the picture is mirrored or turned."""
+    """Leave hands out whose label moves by more than this share of their size when the picture is mirrored or
+    turned."""
     every: int = 5
     """Take each so many-th frame of a video."""
     larger_side: int = 640
@@ -68,23 +70,42 @@ def main(arguments: Sequence[str]) -> None:
     """Parse, label, write the set and what is to be looked at."""
     options = parse(Label, arguments, "handvae data label")
     if options.every < 1 or options.larger_side < 0 or not options.most_spread > 0:
-        raise UserError("command line", "--every is at least 1, --larger-side not negative, --most-spread positive", "change that option")
+        raise UserError(
+            "command line",
+            "--every is at least 1, --larger-side not negative, --most-spread positive",
+            "change that option",
+        )
     with ExitStack() as stack:
         labeller = open_labeller(options, stack)
         review, sheet = Review(), Sheet()
         solid = ("joints_3d",) if labeller.in_space else ()
-        spec = DataSpec(options.out.resolve().name, 0, 0, ("image", "joints_2d", *solid, "joint_spread", "side"), "both", licence="yours")
+        spec = DataSpec(
+            options.out.resolve().name,
+            0,
+            0,
+            ("image", "joints_2d", *solid, "joint_spread", "side"),
+            "both",
+            licence="yours",
+        )
         pictures = counted(frames(options.source, options.every, options.larger_side), "pictures", None)
         hands = seen_by(sheet, labelled(labeller, pictures, review, options.split, options.most_spread))
         try:
-            written = write_data(options.out, "coco", spec, hands, f"labelled by {labeller.name}", options.overwrite)
+            written = write_data(
+                options.out, "coco", spec, hands, f"labelled by {labeller.name}", options.overwrite
+            )
         except UserError as error:
             if review.pictures and len(review.left_out) >= review.pictures:
                 name, why = review.left_out[0]
-                raise UserError(options.source, f"no picture gave a label, such as {name}: {why}", "see docs/own_photos.md") from error
+                raise UserError(
+                    options.source,
+                    f"no picture gave a label, such as {name}: {why}",
+                    "see docs/own_photos.md",
+                ) from error
             raise
     write_picture(options.out / "review.png", sheet.draw())
-    write_text_atomically(options.out / "left_out.txt", "".join(f"{name}\t{why}\n" for name, why in review.left_out))
+    write_text_atomically(
+        options.out / "left_out.txt", "".join(f"{name}\t{why}\n" for name, why in review.left_out)
+    )
     print(f"{written.count} hands from {review.pictures} pictures: {options.out}")
     print(f"left out: {len(review.left_out)}, listed in {options.out / 'left_out.txt'}")
     print(f"look at the least sure labels: {options.out / 'review.png'}")
@@ -96,11 +117,14 @@ def open_labeller(options: Label, stack: ExitStack) -> Labeller:
         case "mediapipe":
             return stack.enter_context(MediapipeLabeller(options.python))
         case "detector":
-            return DetectorLabeller(load_model(options.model).reader, options.model, LEFT if options.side == "left" else RIGHT)
+            return DetectorLabeller(
+                load_model(options.model).reader, options.model, LEFT if options.side == "left" else RIGHT
+            )
 
 
 class DetectorLabeller(Labeller):
-    """A model of ours that reads crops, for pictures that one hand fills; a model of one side reads the other through a mirror."""
+    """A model of ours that reads crops, for pictures that one hand fills; a model of one side reads the other
+    through a mirror."""
 
     def __init__(self, reader: Reader, name: str, side: int) -> None:
         self.reader, self.name, self.side = reader, name, side
@@ -116,7 +140,9 @@ class DetectorLabeller(Labeller):
         joints = centre[:, None]
         for _ in range(ROUNDS):
             affine = crop_affine(centre, side, size_px)
-            crop = torch.from_numpy(warp(shown, affine[0].numpy(), size_px)).permute(2, 0, 1)[None].float() / 255
+            crop = (
+                torch.from_numpy(warp(shown, affine[0].numpy(), size_px)).permute(2, 0, 1)[None].float() / 255
+            )
             flat = self.reader.predict(crop).joints
             if self.reader.pose == "3d":
                 flat = in_own_crop(flat[..., :2], margin)
@@ -124,7 +150,9 @@ class DetectorLabeller(Labeller):
             low, high = joints.amin(1), joints.amax(1)
             centre, side = (low + high) / 2, (high - low).amax(1).clamp_min(8) * margin
         found = joints[0].numpy().astype(np.float64)
-        return [Found(np.column_stack([width - found[:, 0], found[:, 1]]) if self.mirror else found, self.side)]
+        return [
+            Found(np.column_stack([width - found[:, 0], found[:, 1]]) if self.mirror else found, self.side)
+        ]
 
 
 @dataclass(order=True)

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from handvae.apps.drawing import enlarge, grid, write_gif
 from handvae.apps.estimate import LIFTER, estimate, lifted, overlay
-from handvae.apps.inputs import Seen, pictures_in, read_photo, read_poses, whole_picture
 from handvae.apps.options import GENERATOR, parse
-from handvae.apps.solid import fitted
 from handvae.apps.transfer import SIDE, pose_header, transfer_sheet
 from handvae.apps.walk import frames, pose_walk
-from handvae.data.pictures import as_pixels, write_picture
-from handvae.data.view import Crop
+from handvae.data.crop import Crop
+from handvae.data.files.pictures import as_pixels, write_picture
 from handvae.hand import POSE_NAMES
+from handvae.inference.drawing import enlarge, grid, write_gif
+from handvae.inference.inputs import Seen, pictures_in, read_photo, read_poses, whole_picture
+from handvae.inference.solid import fitted
 from handvae.noise import Noise
 from handvae.render.picture import draw
 from handvae.training.checkpoint import load_model
@@ -38,7 +38,8 @@ class Options:
     detector: str = "detector-64"
     """The model that reads poses from photos."""
     photos: Path | None = None
-    """Your own photo, or a folder of them, for transfer and estimate; without it the model's own pictures stand in for photos."""
+    """Your own photo, or a folder of them, for transfer and estimate; without it the model's own pictures
+    stand in for photos."""
     seed: int = 0
     """Of the random appearances."""
 
@@ -57,25 +58,42 @@ def main(arguments: Sequence[str]) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
 
     headers = [pose_header(pose, system.crop.size_px) for pose in flat]
-    cells = [[_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))] for look in looks]
+    cells = [
+        [_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))]
+        for look in looks
+    ]
     write_picture(options.out / "poses.png", grid([headers, *cells]))
     print(f"{options.out / 'poses.png'}: {', '.join(POSE_NAMES)}; an appearance a row")
 
     shown = [POSE_NAMES.index(name) for name in ("open", "victory", "point", "claw", "relaxed")]
-    write_picture(options.out / "transfer.png", transfer_sheet(system, photos, joints[shown], [headers[i] for i in shown]))
+    write_picture(
+        options.out / "transfer.png",
+        transfer_sheet(system, photos, joints[shown], [headers[i] for i in shown]),
+    )
     print(f"{options.out / 'transfer.png'}: photo, its reconstruction, its looks on other poses")
 
     share = torch.linspace(0, 1, 20)
-    steps = [pose_walk(system, a, b, share) for a, b in (("open", "victory"), ("victory", "point"), ("point", "relaxed"))]
-    write_gif(options.out / "walk.gif", frames(system, torch.cat(steps), looks[:1].expand(3 * len(share), -1)))
+    steps = [
+        pose_walk(system, a, b, share)
+        for a, b in (("open", "victory"), ("victory", "point"), ("point", "relaxed"))
+    ]
+    write_gif(
+        options.out / "walk.gif", frames(system, torch.cat(steps), looks[:1].expand(3 * len(share), -1))
+    )
     print(f"{options.out / 'walk.gif'}: open, victory, point, relaxed and back, one appearance")
 
     detector = load_model(options.detector).reader
     found = [estimate(detector, photo) for photo in _photos(options, made, detector.crop)]
     lifter, side = load_model(LIFTER).reader, "left" if detector.spec.sides == "left" else "right"
     solid = [hand if hand.joints_bones is not None else lifted(hand, lifter, side) for hand in found]
-    hands = [draw(fitted(hand.joints_bones, side).scene(0), 2 * SIDE).image for hand in solid if hand.joints_bones is not None]
-    write_picture(options.out / "estimate.png", grid([[enlarge(overlay(hand), 2 * SIDE) for hand in found], hands]))
+    hands = [
+        draw(fitted(hand.joints_bones, side).scene(0), 2 * SIDE).image
+        for hand in solid
+        if hand.joints_bones is not None
+    ]
+    write_picture(
+        options.out / "estimate.png", grid([[enlarge(overlay(hand), 2 * SIDE) for hand in found], hands])
+    )
     origin = (
         "your photos"
         if options.photos
@@ -88,7 +106,10 @@ def _photos(options: Options, made: list[np.ndarray], crop: Crop) -> list[Seen]:
     """The user's first photos, or the pictures that stand in for them, cut as a model reads them."""
     if options.photos is not None:
         return [read_photo(path, None, crop) for path in pictures_in(options.photos)[: len(STAND_INS)]]
-    return [whole_picture(Path(name), pixels, crop, "the model's own picture") for name, pixels in zip(STAND_INS, made, strict=True)]
+    return [
+        whole_picture(Path(name), pixels, crop, "the model's own picture")
+        for name, pixels in zip(STAND_INS, made, strict=True)
+    ]
 
 
 def _cell(picture: torch.Tensor) -> np.ndarray:

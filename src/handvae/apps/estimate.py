@@ -1,4 +1,5 @@
-"""`handvae estimate`: poses from photos, depth pictures or 2D joints, with an overlay, a 3D plot, JSON and their spread."""
+"""`handvae estimate`: poses from photos, depth pictures or 2D joints, with an overlay, a 3D plot, JSON and
+their spread."""
 
 import itertools
 import json
@@ -12,22 +13,22 @@ import numpy as np
 import torch
 import tyro
 
-from handvae.apps.depth_input import see_depth
-from handvae.apps.drawing import draw_skeleton, enlarge
-from handvae.apps.inputs import Box, Seen, pictures_in, read_photo, recrop
-from handvae.apps.joints_input import FlatHand, read_flat_hands, see_joints
 from handvae.apps.options import parse
-from handvae.apps.plot_3d import plot_joints
 from handvae.apps.progress import counted
-from handvae.apps.solid import write_solid
-from handvae.data.depth_files import Encoding, is_plane
+from handvae.data.crop import in_own_crop, to_crop_px, to_crop_units
+from handvae.data.files.depth import Encoding, is_plane
+from handvae.data.files.pictures import write_picture
 from handvae.data.hands import Hands
-from handvae.data.pictures import write_picture
-from handvae.data.view import in_own_crop, to_crop_px, to_crop_units
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.geometry import apply_affine, invert_affine
 from handvae.hand import JOINT_NAMES, LEFT, RIGHT, HandShape
+from handvae.inference.depth_input import see_depth
+from handvae.inference.drawing import draw_skeleton, enlarge
+from handvae.inference.inputs import Box, Seen, pictures_in, read_photo, recrop
+from handvae.inference.joints_input import FlatHand, read_flat_hands, see_joints
+from handvae.inference.plot_3d import plot_joints
+from handvae.inference.solid import write_solid
 from handvae.noise import Noise
 from handvae.systems.system import Input, Prediction, Reader
 from handvae.training.checkpoint import load_model
@@ -40,24 +41,32 @@ FAR_APART = 1.0
 """Bone units between what two inputs tell of one hand, from which on it is said."""
 LIKELY = 16
 """Draws from what was read in 2D whose lifted joints tell how unsure it leaves the 3D joints."""
-WORDS: dict[Input, str] = {"image": "a photo", "depth": "a depth picture", "joints_2d": "a JSON file of 2D joints"}
+WORDS: dict[Input, str] = {
+    "image": "a photo",
+    "depth": "a depth picture",
+    "joints_2d": "a JSON file of 2D joints",
+}
 """What models read."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Read the pose of the hand in each photo, depth picture or file of 2D joints, whichever the model reads."""
+    """Read the pose of the hand in each photo, depth picture or file of 2D joints, whichever the model
+    reads."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Photos or depth pictures (PNG), folders of them, or JSON files of 2D joints: 21 pairs [x, y], or COCO keypoints."""
+    """Photos or depth pictures (PNG), folders of them, or JSON files of 2D joints: 21 pairs [x, y], or COCO
+    keypoints."""
     out: Path = Path("out/estimate")
     """Folder for overlays, 3D plots and estimate.json."""
     model: str | None = None
-    """A shipped model, a .safetensors file or a run folder. Without: detector-64, or lifting for files of 2D joints."""
+    """A shipped model, a .safetensors file or a run folder. Without: detector-64, or lifting for files of 2D
+    joints."""
     lift: bool = True
     """Where the model reads 2D joints, read 3D joints from these (by the shipped model lifting)."""
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
-    """Where the hand's joints are, px; else a COCO file beside a photo tells, else the whole picture or the nearest thing is taken."""
+    """Where the hand's joints are, px; else a COCO file beside a photo tells, else the whole picture or the
+    nearest thing is taken."""
     side: Annotated[str, tyro.conf.arg(metavar="left|right")] = "right"
     """Which hand it is; the other one is mirrored for the model and back."""
     together: bool = False
@@ -69,7 +78,8 @@ class Options:
     focal: float = 0.0
     """Focal length of the depth camera, px; 0 guesses."""
     bone_mm: float = 0.0
-    """Length of the hand's bone from the middle finger's base to its next joint: joints are then also given in mm."""
+    """Length of the hand's bone from the middle finger's base to its next joint: joints are then also given
+    in mm."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,11 @@ def main(arguments: Sequence[str]) -> None:
     box = parse_box(options.box)
     if options.side not in ("left", "right"):
         raise UserError("--side", f"is {options.side!r}", "give left or right")
-    for name, value in (("--depth-unit-mm", options.depth_unit_mm), ("--focal", options.focal), ("--bone-mm", options.bone_mm)):
+    for name, value in (
+        ("--depth-unit-mm", options.depth_unit_mm),
+        ("--focal", options.focal),
+        ("--bone-mm", options.bone_mm),
+    ):
         if not 0 <= value < float("inf") or (name == "--depth-unit-mm" and not value):
             raise UserError(name, f"is {value}", "give a positive number")
     paths = [path for given in options.files for path in pictures_in(given)]
@@ -135,11 +149,18 @@ def main(arguments: Sequence[str]) -> None:
             entries[-1]["inputs_apart_bone_units"] = round(_apart(system, [photo, *beside], side), 3)
         if found.joints_bones is not None and found.spread_bones is not None:
             entries[-1] |= {"plot_3d": f"{stem}_3d.png", "root": lifter.root}
-            write_picture(options.out / f"{stem}_3d.png", plot_joints(found.joints_bones, found.spread_bones, "bone units"))
-            entries[-1] |= write_solid(options.out / stem, lifter, photo, found.joints_bones, side, options.bone_mm or lifter.unit_mm)
+            write_picture(
+                options.out / f"{stem}_3d.png",
+                plot_joints(found.joints_bones, found.spread_bones, "bone units"),
+            )
+            entries[-1] |= write_solid(
+                options.out / stem, lifter, photo, found.joints_bones, side, options.bone_mm or lifter.unit_mm
+            )
         unit = "" if photo.hands.joints_2d is not None else " px"
         spread = f"spread {found.spread_px.mean():.3g}{unit}"
-        print(f"{photo.path}: crop from {found.photo.found_by}; {spread}; overlay {options.out / f'{stem}.png'}")
+        print(
+            f"{photo.path}: crop from {found.photo.found_by}; {spread}; overlay {options.out / f'{stem}.png'}"
+        )
     text = json.dumps({"model": name, "joint_names": JOINT_NAMES, "hands": entries}, indent=1)
     write_text_atomically(options.out / "estimate.json", text)
     print(f"joints: {options.out / 'estimate.json'}")
@@ -148,7 +169,8 @@ def main(arguments: Sequence[str]) -> None:
 def lifted(found: Estimate, lifter: Reader, side: str) -> Estimate:
     """The same hand with 3D joints, read from its 2D joints.
 
-    Their variance is the lifter's, given 2D joints, and that of the 3D joints lifted from others that the 2D reading holds as likely.
+    Their variance is the lifter's, given 2D joints, and that of the 3D joints lifted from others that the 2D
+    reading holds as likely.
     """
     mirror = lifter.spec.sides != "both" and side != lifter.spec.sides
 
@@ -161,7 +183,12 @@ def lifted(found: Estimate, lifter: Reader, side: str) -> Estimate:
     joints, spread, lifted_on = lift(found.joints_px)
     draws = Noise(0).normal(LIKELY, *found.joints_px.shape).numpy() * found.spread_px[:, None]
     likely = np.stack([lift(found.joints_px + draw)[0] for draw in draws])
-    return replace(found, joints_bones=joints, spread_bones=np.sqrt(np.square(spread) + likely.var(0, ddof=1)), lifted_on=lifted_on)
+    return replace(
+        found,
+        joints_bones=joints,
+        spread_bones=np.sqrt(np.square(spread) + likely.var(0, ddof=1)),
+        lifted_on=lifted_on,
+    )
 
 
 def parse_box(text: str | None) -> Box | None:
@@ -171,7 +198,9 @@ def parse_box(text: str | None) -> Box | None:
     try:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise UserError("--box", f"{text!r} is not four numbers", "give x,y,width,height in pixels") from error
+        raise UserError(
+            "--box", f"{text!r} is not four numbers", "give x,y,width,height in pixels"
+        ) from error
     return x, y, width, height
 
 
@@ -187,7 +216,9 @@ def _see(options: Options, name: str, system: Reader, path: Path, box: Box | Non
     if kind not in system.inputs:
         can = " or ".join(WORDS[one] for one in system.inputs)
         fault = f"is {WORDS[kind]}, and {name} reads {can}"
-        own = f" (your own: none is shipped, handvae train {DEPTH_PRESET} makes one)" if kind == "depth" else ""
+        own = (
+            f" (your own: none is shipped, handvae train {DEPTH_PRESET} makes one)" if kind == "depth" else ""
+        )
         raise UserError(path, fault, f"give {can}, or a model that reads {WORDS[kind]}{own}")
 
     def mirror(side: str) -> bool:
@@ -207,7 +238,11 @@ def _one_hand(seen: list[tuple[Seen, str]]) -> list[tuple[Seen, str]]:
     kinds = [name for photo, _ in seen for name, _ in photo.hands.items() if name in WORDS]
     twice = [said for name, said in WORDS.items() if kinds.count(name) > 1]
     if twice:
-        raise UserError("--together", f"several hands are given, each by {twice[0]}", "give one file of each kind, of one hand")
+        raise UserError(
+            "--together",
+            f"several hands are given, each by {twice[0]}",
+            "give one file of each kind, of one hand",
+        )
     return seen
 
 
@@ -232,8 +267,12 @@ def estimate(system: Reader, photo: Seen, side: str = "right", beside: Sequence[
     # bone units; their size in the picture is known from where the joints lie there
     solid = (prediction.joints[0] * torch.tensor([-1.0 if photo.mirrored else 1.0, 1.0, 1.0])).numpy()
     extent = (prediction.joints[0, :, :2].amax(0) - prediction.joints[0, :, :2].amin(0)).max()
-    spread = prediction.spread[0].square().mean(-1).sqrt() * float((joints.amax(0) - joints.amin(0)).max() / extent)
-    return Estimate(photo, joints.numpy(), spread.numpy(), solid, prediction.spread[0].numpy(), prediction.calibrated_on)
+    spread = prediction.spread[0].square().mean(-1).sqrt() * float(
+        (joints.amax(0) - joints.amin(0)).max() / extent
+    )
+    return Estimate(
+        photo, joints.numpy(), spread.numpy(), solid, prediction.spread[0].numpy(), prediction.calibrated_on
+    )
 
 
 def _read(system: Reader, photos: Sequence[Seen], side: str) -> Prediction:
@@ -245,13 +284,20 @@ def _read(system: Reader, photos: Sequence[Seen], side: str) -> Prediction:
 
 
 def _apart(system: Reader, photos: Sequence[Seen], side: str) -> float:
-    """How far the joints that each input tells alone lie from one another, mean over joints, of the two that differ most; warns."""
+    """How far the joints that each input tells alone lie from one another, mean over joints, of the two that
+    differ most; warns."""
     alone = [_read(system, [photo], side).joints[0] for photo in photos]
-    pairs = [(float((a - b).norm(dim=1).mean()), i, j) for (i, a), (j, b) in itertools.combinations(enumerate(alone), 2)]
+    pairs = [
+        (float((a - b).norm(dim=1).mean()), i, j)
+        for (i, a), (j, b) in itertools.combinations(enumerate(alone), 2)
+    ]
     apart, i, j = max(pairs)
     if apart > FAR_APART:
         first, second = photos[i].path, photos[j].path
-        print(f"warning: {first} and {second} are {apart:.1f} bones apart: they may show different hands", file=sys.stderr)
+        print(
+            f"warning: {first} and {second} are {apart:.1f} bones apart: they may show different hands",
+            file=sys.stderr,
+        )
     return apart
 
 
@@ -270,7 +316,8 @@ def _in_picture(system: Reader, prediction: Prediction, photo: Seen) -> torch.Te
 
 
 def _flattened(system: Reader, joints: torch.Tensor, photo: Seen) -> torch.Tensor:
-    """3D joints in crop units, without perspective: on the 2D joints if those are given, else as the joints of every crop lie."""
+    """3D joints in crop units, without perspective: on the 2D joints if those are given, else as the joints
+    of every crop lie."""
     flat, crop = joints[..., :2], system.crop
     given, valid = photo.hands.joints_2d, photo.hands.joint_valid
     if given is not None and valid is not None:  # the scale and shift that fit best
@@ -316,5 +363,7 @@ def _numbers(values: np.ndarray, digits: int) -> list[object]:
 def _said(calibrated_on: str) -> str:
     """What a spread is, for people."""
     return (
-        f"standard deviation, calibrated on {calibrated_on}" if calibrated_on else "standard deviation claimed by the model, not calibrated"
+        f"standard deviation, calibrated on {calibrated_on}"
+        if calibrated_on
+        else "standard deviation claimed by the model, not calibrated"
     )

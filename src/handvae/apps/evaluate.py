@@ -1,4 +1,5 @@
-"""`handvae evaluate MODEL [MODEL ...] DATASET`: numbers that name their protocol, side by side, with a page that shows them."""
+"""`handvae evaluate MODEL [MODEL ...] DATASET`: numbers that name their protocol, side by side, with a page
+that shows them."""
 
 import json
 import math
@@ -17,9 +18,9 @@ from handvae.apps import evaluate_predictions
 from handvae.apps.evaluate_page import study_page
 from handvae.apps.options import parse
 from handvae.apps.progress import EVERY, progress
-from handvae.data.reader import HandData
-from handvae.data.source import open_data
-from handvae.data.view import check_crop
+from handvae.data.crop import check_crop
+from handvae.data.dataset import HandData
+from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.evaluation.curves import read_curves, with_curves
 from handvae.evaluation.features import SHIPPED, InceptionFeatures, cache_folder
@@ -37,7 +38,8 @@ from handvae.training.checkpoint import WEIGHTS, Model, find_model, keep_spread_
 class Options:
     """Measure models on labelled pictures they were not trained on; several are compared on the same hands.
 
-    A file of predictions is measured by `handvae evaluate --predictions FILE --truth FILE`, which has options of its own.
+    A file of predictions is measured by `handvae evaluate --predictions FILE --truth FILE`, which has options
+    of its own.
     """
 
     what: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL [MODEL ...] DATASET")]
@@ -47,22 +49,29 @@ class Options:
     protocol: str | None = None
     """Which hands or which division, for data sets that have several (docs/data.md)."""
     metrics: str = "all"
-    """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors, parts; or all that the data allow."""
+    """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors, parts; or
+    all that the data allow."""
     detector: str | None = None
-    """Model that reads joints from generated pictures, for consistency and leakage: detector-64 unless given; `own`: each model its own."""
+    """Model that reads joints from generated pictures, for consistency and leakage: detector-64 unless given;
+    `own`: each model its own."""
     detector_command: str | None = None
-    """The same by a program: called with a folder of PNG files, it prints JSON, for each file's name 21 pairs [x, y] in px, or null."""
+    """The same by a program: called with a folder of PNG files, it prints JSON, for each file's name 21 pairs
+    [x, y] in px, or null."""
     report: Path | None = None
     """Folder for report.json and report.html."""
     curves: Path | None = None
-    """Published PCK curves to draw beside those of 3D models: JSON, {name: {"x": [errors in mm], "y": [shares of joints]}, ...}."""
+    """Published PCK curves to draw beside those of 3D models: JSON, {name: {"x": [errors in mm], "y": [shares
+    of joints]}, ...}."""
     keep_spread: bool = False
-    """Fit how large the model's spread is to be on these hands, and keep that in the model's file: wherever it is used, its spread is then
-    calibrated. Take hands that it was not trained on and that nothing else is measured on. The numbers printed are those from before."""
+    """Fit how large the model's spread is to be on these hands, and keep that in the model's file: wherever
+    it is used, its spread is then
+    calibrated. Take hands that it was not trained on and that nothing else is measured on. The numbers
+    printed are those from before."""
     inception_weights: Path | None = None
     """File of the FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): adds fid and kid to `sets`."""
     renew_statistics: int = 0
-    """Batches of generated pictures on which the statistics of a generator's batch normalisation are measured anew before anything else (a
+    """Batches of generated pictures on which the statistics of a generator's batch normalisation are measured
+    anew before anything else (a
     thousand are usual); 0 takes those of training. A Frechet distance may depend on it much, and names it."""
     seed: int = 0
     """Of everything drawn: bootstrap, permutations, appearances."""
@@ -132,13 +141,16 @@ def fit_spread(models: Sequence[Model], data: HandData, dataset: Path) -> dict[s
     """The scales of a model's spread on these hands.
 
     Raises:
-        UserError: several models are given, or one whose file is not to be written, or no scale can be fitted.
+        UserError: several models are given, or one whose file is not to be written, or no scale can be
+            fitted.
     """
     if len(models) > 1:
         raise UserError("--keep-spread", f"{len(models)} models are given", "give one model and a data set")
     (model,) = models
     if model.path.resolve().parent == WEIGHTS.resolve():
-        raise UserError(model.path, "is shipped with the package and stays as it is", "copy the file and name your copy")
+        raise UserError(
+            model.path, "is shipped with the package and stays as it is", "copy the file and name your copy"
+        )
     if not os.access(model.path, os.W_OK):
         raise UserError(model.path, "may not be written", "copy the file and name your copy")
     return fit_spread_scales(model.reader, data, dataset.resolve().name)
@@ -149,7 +161,9 @@ def keep_spread(model: Model, fitted: Mapping[str, FittedScale]) -> None:
     keep_spread_scales(model, {name: found.scale for name, found in fitted.items()})
     for name, found in fitted.items():
         inside = f"{found.claimed_coverage:.1f} % of coordinates within one deviation as claimed, {found.coverage:.1f} % calibrated"
-        print(f"spread of {name}: {inside} (68.3 % is right; each half scaled as fits the other, N = {found.hands})")
+        print(
+            f"spread of {name}: {inside} (68.3 % is right; each half scaled as fits the other, N = {found.hands})"
+        )
     print(f"kept in {model.path}")
 
 
@@ -157,15 +171,25 @@ def _fits(model: Model, data: HandData, dataset: str) -> None:
     joints = model.reader.spec.joints
     if data.spec.joints != joints:
         raise UserError(
-            dataset, f"has hands of {data.spec.joints} joints, and {model.name} reads {joints}", "give a set of the same joints"
+            dataset,
+            f"has hands of {data.spec.joints} joints, and {model.name} reads {joints}",
+            "give a set of the same joints",
         )
     if model.reader.pose == "3d" and "joints_3d" not in data.spec.modalities:
-        raise UserError(dataset, "has no keypoints_3d, and this model reads 3D poses", "give a set with them, or a 2D model")
+        raise UserError(
+            dataset,
+            "has no keypoints_3d, and this model reads 3D poses",
+            "give a set with them, or a 2D model",
+        )
     if data.spec.joints != model.reader.spec.joints:
         fault = f"has {data.spec.joints} joints a hand, and {model.name} reads {model.reader.spec.joints}"
         raise UserError(dataset, fault, "give a set with those joints (--protocol, where it has several)")
     if missing := [name for name in model.reader.reads if name not in data.spec.modalities]:
-        raise UserError(dataset, f"has no {', '.join(missing)}, which {model.name} reads", "give a set with it, or a model of what it has")
+        raise UserError(
+            dataset,
+            f"has no {', '.join(missing)}, which {model.name} reads",
+            "give a set with it, or a model of what it has",
+        )
     check_crop(data, model.reader.crop, dataset)
 
 
@@ -194,7 +218,9 @@ def _print(title: str, found: Report) -> None:
     table = Table(Column("metric", no_wrap=True), *values, "N", "definition", "protocol", title=title)
     protocols = list(dict.fromkeys(row.protocol for row in found.rows()))
     for row in found.rows():
-        table.add_row(row.name, *map(escape, row.cells), row.n, row.definition, f"({protocols.index(row.protocol) + 1})")
+        table.add_row(
+            row.name, *map(escape, row.cells), row.n, row.definition, f"({protocols.index(row.protocol) + 1})"
+        )
     console.print(table)
     console.print(f"In brackets: {found.interval_protocol}.", markup=False, highlight=False)
     for number, protocol in enumerate(protocols):
@@ -210,7 +236,9 @@ def _print(title: str, found: Report) -> None:
         )
         for d in found.differences:
             inside = f"{d.interval.low:.3g} to {d.interval.high:.3g}"
-            compared.add_row(d.name, f"{d.first} - {d.second}", f"{d.value:.3g} {d.unit}", inside, f"{d.p_value:.2g}")
+            compared.add_row(
+                d.name, f"{d.first} - {d.second}", f"{d.value:.3g} {d.unit}", inside, f"{d.p_value:.2g}"
+            )
         console.print(compared)
         console.print(found.differences[0].protocol, markup=False)
 
@@ -219,7 +247,10 @@ def _as_json(found: Report) -> dict[str, Any]:
     models = []
     for column in found.columns:
         intervals = {name: [_finite(i.low), _finite(i.high)] for name, i in column.intervals.items()}
-        measures = [m.to_json() | ({"interval": intervals[m.name]} if m.name in intervals else {}) for m in column.measures]
+        measures = [
+            m.to_json() | ({"interval": intervals[m.name]} if m.name in intervals else {})
+            for m in column.measures
+        ]
         models.append({"name": column.name, "measures": measures})
     differences = [asdict(d) for d in found.differences]
     return {"interval_is": found.interval_protocol, "models": models, "differences": differences}

@@ -1,4 +1,5 @@
-"""report.html of `handvae evaluate`: numbers with their protocols, curves, the worst and the best hands, sheets of pictures."""
+"""report.html of `handvae evaluate`: numbers with their protocols, curves, the worst and the best hands,
+sheets of pictures."""
 
 from collections.abc import Sequence
 
@@ -8,13 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from handvae import __version__
-from handvae.apps.drawing import draw_joints, draw_skeleton, enlarge, grid
-from handvae.data.pictures import as_pixels
-from handvae.data.view import PixelField, cut, depth_centre, in_own_crop, normalise_depth, to_crop_px
+from handvae.data.crop import PixelField, cut, depth_centre, in_own_crop, normalise_depth, to_crop_px
+from handvae.data.files.pictures import as_pixels
 from handvae.evaluation.metrics import Study
 from handvae.evaluation.page import Section, page, paragraph, picture, plot, table
 from handvae.evaluation.study import Report
 from handvae.hand import JOINT_NAMES
+from handvae.inference.drawing import draw_joints, draw_skeleton, enlarge, grid
 from handvae.noise import Noise
 from handvae.systems.da_vae import DaVae
 
@@ -35,12 +36,17 @@ def study_page(title: str, studies: Sequence[Study], found: Report) -> str:
             sections.append(Section(f"Pictures of {study.name}", _sheet(study)))
     for sheet in found.sheets:
         pixels = as_pixels(sheet.pixels.numpy())
-        sections.append(Section(sheet.title, picture(enlarge(pixels, 2 * max(pixels.shape[:2])), sheet.caption)))
+        sections.append(
+            Section(sheet.title, picture(enlarge(pixels, 2 * max(pixels.shape[:2])), sheet.caption))
+        )
     return page(title, [*sections, Section("Made by", paragraph(f"handvae {__version__}"))])
 
 
 def _numbers(found: Report) -> str:
-    rows = [[row.name, *row.cells, row.n, "; ".join(filter(None, (row.definition, row.protocol)))] for row in found.rows()]
+    rows = [
+        [row.name, *row.cells, row.n, "; ".join(filter(None, (row.definition, row.protocol)))]
+        for row in found.rows()
+    ]
     note = paragraph(f"In brackets: {found.interval_protocol}.")
     return table(["metric", *(column.name for column in found.columns), "N", "protocol"], rows) + note
 
@@ -49,7 +55,16 @@ def _differences(found: Report) -> str:
     rows = []
     for d in found.differences:
         inside = f"{d.interval.low:.3g} to {d.interval.high:.3g}"
-        rows.append([f"{d.name}: {d.first} - {d.second}", f"{d.value:.3g} {d.unit}", inside, f"{d.p_value:.2g}", str(d.n), d.protocol])
+        rows.append(
+            [
+                f"{d.name}: {d.first} - {d.second}",
+                f"{d.value:.3g} {d.unit}",
+                inside,
+                f"{d.p_value:.2g}",
+                str(d.n),
+                d.protocol,
+            ]
+        )
     return table(["metric", "difference", "95 % interval", "p", "N", "protocol"], rows)
 
 
@@ -61,19 +76,26 @@ def _extremes(study: Study) -> str:
     parts = []
     for name, rows in (("worst", order.flip(0)[:half]), ("best", order[:half])):
         errors = ", ".join(f"{value:.3g}" for value in error[rows].tolist())
-        caption = f"The {name}: labels above, what was read below; mean error {errors} {study.reading.error_unit}"
+        caption = (
+            f"The {name}: labels above, what was read below; mean error {errors} {study.reading.error_unit}"
+        )
         parts.append(picture(_overlays(study, rows), caption))
     return "".join(parts)
 
 
 def _overlays(study: Study, rows: Int[Tensor, " rows"]) -> np.ndarray:
     crop, reading = study.system.crop, study.reading
-    joints_px = cut(study.data, rows, crop, fields=()).need("joints_2d")[0] if reading.joints_px is None else reading.joints_px[rows]
+    joints_px = (
+        cut(study.data, rows, crop, fields=()).need("joints_2d")[0]
+        if reading.joints_px is None
+        else reading.joints_px[rows]
+    )
     cells = [enlarge(as_pixels(one.numpy()), SIDE) for one in _backgrounds(study, rows)]
     zoom = SIDE / crop.size_px
     draw = draw_skeleton if joints_px.shape[1] == len(JOINT_NAMES) else draw_joints
     lines = [
-        [draw(cell, joints * zoom) for cell, joints in zip(cells, of.numpy(), strict=True)] for of in (joints_px, _in_crop(study, rows))
+        [draw(cell, joints * zoom) for cell, joints in zip(cells, of.numpy(), strict=True)]
+        for of in (joints_px, _in_crop(study, rows))
     ]
     return grid(lines)
 
@@ -85,13 +107,16 @@ def _backgrounds(study: Study, rows: Int[Tensor, " rows"]) -> Float[Tensor, "row
         return cut(study.data, rows, crop).need("image")[0]
     if "depth" in has:
         hands = cut(study.data, rows, crop, fields=("depth",))
-        depth = normalise_depth(hands.need("depth")[0], depth_centre(hands, study.data.spec.root == "camera"), crop.cube_mm)
+        depth = normalise_depth(
+            hands.need("depth")[0], depth_centre(hands, study.data.spec.root == "camera"), crop.cube_mm
+        )
         return ((depth + 1) / 2).expand(-1, 3, -1, -1)
     return torch.ones(len(rows), 3, crop.size_px, crop.size_px)
 
 
 def _in_crop(study: Study, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows joint 2"]:
-    """Joints read, px of the crop; 3D ones without perspective, filling the crop as the joints of every crop do."""
+    """Joints read, px of the crop; 3D ones without perspective, filling the crop as the joints of every crop
+    do."""
     crop, reading = study.system.crop, study.reading
     read = reading.predicted[rows]
     if reading.scale_mm is None:
@@ -121,4 +146,6 @@ def _sheet(study: Study) -> str:
     sheet = study.system.sample_sheet(shown, Noise(study.seed, stream=8))
     pixels = as_pixels(sheet.numpy())
     zoom = max(1, round(SIDE / study.system.crop.size_px))
-    return picture(enlarge(pixels, zoom * max(pixels.shape[:2])), f"A hand a column. Rows: {study.system.sheet_rows}.")
+    return picture(
+        enlarge(pixels, zoom * max(pixels.shape[:2])), f"A hand a column. Rows: {study.system.sheet_rows}."
+    )

@@ -1,4 +1,5 @@
-"""`handvae evaluate --predictions FILE --truth FILE`: other people's predictions, measured by a named protocol."""
+"""`handvae evaluate --predictions FILE --truth FILE`: other people's predictions, measured by a named
+protocol."""
 
 import json
 from collections.abc import Sequence
@@ -56,13 +57,16 @@ class Options:
     unit: Literal["mm", "cm", "m"] = "mm"
     """Unit of both files' 3D joints (FreiHAND's are m)."""
     order: str = "openpose"
-    """Joint order of both files, where there are 21: openpose, freihand, rhd, stb, interhand, msra, ho3d, fpha ..."""
+    """Joint order of both files, where there are 21: openpose, freihand, rhd, stb, interhand, msra, ho3d,
+    fpha ..."""
     root: Root | Literal["given"] = "given"
     """Point that is subtracted from every joint before comparing."""
     reroot: Literal["both", "truth"] = "both"
-    """`truth` leaves the predictions as they are, for those that are root-relative already (hand3d's protocol)."""
+    """`truth` leaves the predictions as they are, for those that are root-relative already (hand3d's
+    protocol)."""
     scale: Literal["given", "bone-units", "true-bone"] = "given"
-    """`bone-units`: predictions are in these and get the true bone's length; `true-bone`: their own bone 9-10 is made as long."""
+    """`bone-units`: predictions are in these and get the true bone's length; `true-bone`: their own bone 9-10
+    is made as long."""
     within: tuple[int, ...] = (10, 20, 30, 40)
     """Thresholds of PCK and success rates, whole mm up to 80."""
     picture: str = "picture as given"
@@ -74,19 +78,29 @@ class Options:
         if self.dataset and self.camera:
             raise UserError("--camera", "is given together with --dataset", "give one of them")
         if not self.within or not all(0 < mm <= LONGEST_THRESHOLD_MM for mm in self.within):
-            raise UserError("--within", f"{self.within} are not whole mm from 1 to {LONGEST_THRESHOLD_MM}", "give some, such as 20 30 40")
+            raise UserError(
+                "--within",
+                f"{self.within} are not whole mm from 1 to {LONGEST_THRESHOLD_MM}",
+                "give some, such as 20 30 40",
+            )
         if self.order not in ORDERS:
-            raise UserError("--order", f"there is no joint order {self.order!r}", f"use one of {', '.join(ORDERS)}")
+            raise UserError(
+                "--order", f"there is no joint order {self.order!r}", f"use one of {', '.join(ORDERS)}"
+            )
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, read, measure, print."""
     options = parse(Options, arguments, "handvae evaluate")
-    prediction = read_joints(options.predictions, options.format, array=options.prediction_array, axes=options.axes)
+    prediction = read_joints(
+        options.predictions, options.format, array=options.prediction_array, axes=options.axes
+    )
     truth = read_joints(options.truth, options.format, array=options.truth_array, axes=options.axes)
     check_pair(options.predictions, prediction, options.truth, truth)
     measures = measure(options, prediction, truth)
-    table = Table("metric", "value", "N", "definition", title=escape(f"{options.predictions} against {options.truth}"))
+    table = Table(
+        "metric", "value", "N", "definition", title=escape(f"{options.predictions} against {options.truth}")
+    )
     for m in measures:
         table.add_row(m.name, f"{m.value:.5g} {m.unit}", str(m.n), m.definition)
     console = Console()
@@ -107,7 +121,8 @@ def measure(options: Options, prediction: JointFile, truth: JointFile) -> tuple[
     """Metrics of two files of the same frames and joints, over the joints that the truth labels.
 
     Raises:
-        UserError: the prediction leaves a labelled joint out, or the joints do not fit the data set, the camera, the root or the scale.
+        UserError: the prediction leaves a labelled joint out, or the joints do not fit the data set, the
+            camera, the root or the scale.
     """
     joints, axes = truth.joints.shape[1:]
     camera = INTRINSICS[options.dataset] if options.dataset else options.camera
@@ -117,13 +132,19 @@ def measure(options: Options, prediction: JointFile, truth: JointFile) -> tuple[
     valid, visible = truth.valid, truth.visible
     if missing := int((valid & ~prediction.valid).sum()):
         raise UserError(
-            options.predictions, f"leaves out {missing} joints that are labelled", "predict all, or mark them in the truth's `valid`"
+            options.predictions,
+            f"leaves out {missing} joints that are labelled",
+            "predict all, or mark them in the truth's `valid`",
         )
     if axes == 2:
         if camera:
-            raise UserError(options.truth, "its joints have two axes and no depth", "leave out --camera and --dataset")
+            raise UserError(
+                options.truth, "its joints have two axes and no depth", "leave out --camera and --dataset"
+            )
         return pose_measures_2d(prediction.joints, truth.joints, valid, options.picture)
-    comparison = Comparison("as given" if options.root == "given" else options.root, options.reroot, SCALES[options.scale])
+    comparison = Comparison(
+        "as given" if options.root == "given" else options.root, options.reroot, SCALES[options.scale]
+    )
     comparison.check(joints)
     if camera is not None:
         pair = [back_projected(file.joints, camera) for file in (prediction, truth)]

@@ -17,8 +17,8 @@ from handvae.files import write_text_atomically
 from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
 from handvae.systems.system import Generator
+from handvae.training.appearances import read_looks
 from handvae.training.checkpoint import Model, load_model
-from handvae.training.looks import read_looks
 
 ABOUT = "export.json"
 """Says what the files take and give."""
@@ -28,9 +28,11 @@ DRAWN = 64
 
 @dataclass(frozen=True)
 class Options:
-    """Write what a model does as ONNX or PyTorch files, a file for each thing, and compare their answers with the model's.
+    """Write what a model does as ONNX or PyTorch files, a file for each thing, and compare their answers with
+    the model's.
 
-    export.json says what they take and give, in which units, and holds appearances to make pictures with. See docs/export.md.
+    export.json says what they take and give, in which units, and holds appearances to make pictures with. See
+    docs/export.md.
     """
 
     model: tyro.conf.Positional[str]
@@ -59,8 +61,13 @@ def main(arguments: Sequence[str]) -> None:
     apart: dict[str, float] = {}
     with complete_folder(out, (ABOUT,), options.overwrite) as folder:
         for part, other in zip(parts, others, strict=True):
-            apart[part.name] = write_graph(part, options.to, folder / f"{part.name}.{options.to}", other.example)
-            print(f"{out / part.name}.{options.to}: at most {apart[part.name]:.1g} from the model's answers", flush=True)
+            apart[part.name] = write_graph(
+                part, options.to, folder / f"{part.name}.{options.to}", other.example
+            )
+            print(
+                f"{out / part.name}.{options.to}: at most {apart[part.name]:.1g} from the model's answers",
+                flush=True,
+            )
         about = describe(model, parts, options.to, apart)
         write_text_atomically(folder / ABOUT, json.dumps(about, indent=1) + "\n")
     print(f"what they take and give: {out / ABOUT}")
@@ -83,7 +90,9 @@ def describe(model: Model, parts: Sequence[Part], to: Target, apart: dict[str, f
         "sides": system.spec.sides,
         "joint_names": joints,
         "spread_calibrated_on": {name: scale.fitted_on for name, scale in system.spread_scales.items()},
-        "files": {f"{part.name}.{to}": _ports(part) | {"largest_difference": apart[part.name]} for part in parts},
+        "files": {
+            f"{part.name}.{to}": _ports(part) | {"largest_difference": apart[part.name]} for part in parts
+        },
     }
     if isinstance(system, Generator):
         drawn = system.random_appearance(DRAWN, Noise(0), "aggregate")

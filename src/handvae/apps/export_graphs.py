@@ -1,6 +1,7 @@
 """What a model does, as graphs that run without this package: joints read, appearances read, pictures made.
 
-A graph takes a fixed number of hands. Numbers that a system draws in order to read (samples of its posterior) are constants of the graph.
+A graph takes a fixed number of hands. Numbers that a system draws in order to read (samples of its posterior)
+are constants of the graph.
 """
 
 import logging
@@ -57,7 +58,11 @@ class Read(nn.Module):
     def forward(self, seen: Tensor, *told: Tensor) -> tuple[Tensor, Tensor]:
         """Of crops, or of joints and which are known; then the side, if the model is to be told."""
         known, side = (told[:1], told[1:]) if self.kind == "joints_2d" else ((), told)
-        fields: dict[str, Tensor] = {self.kind: seen} | ({"joint_valid": known[0]} if known else {}) | ({"side": side[0]} if side else {})
+        fields: dict[str, Tensor] = (
+            {self.kind: seen}
+            | ({"joint_valid": known[0]} if known else {})
+            | ({"side": side[0]} if side else {})
+        )
         found = self.system.estimate(Hands(**fields), (self.kind,))
         return found.joints, found.spread
 
@@ -95,7 +100,12 @@ def parts_of(system: Reader, batch: int, seed: int = 0) -> list[Part]:
     side = {"side": ((torch.arange(batch) + seed) % 2, f"{LEFT} left, {RIGHT} right")} if sided else {}
     seen: dict[Input, dict[str, tuple[Tensor, str]]] = {
         "image": {"image": crops},
-        "depth": {"depth": (noise.uniform(batch, 1, size, size, low=400, high=500), "crops of depth in mm, 0 where unknown")},
+        "depth": {
+            "depth": (
+                noise.uniform(batch, 1, size, size, low=400, high=500),
+                "crops of depth in mm, 0 where unknown",
+            )
+        },
         "joints_2d": {
             "joints_2d": (noise.uniform(batch, count, 2, high=size), "pixels of the crop"),
             "known": (noise.uniform(batch, count) < 0.8, "which joints are known"),
@@ -106,21 +116,36 @@ def parts_of(system: Reader, batch: int, seed: int = 0) -> list[Part]:
     if isinstance(system, Generator):
         looks = system.random_appearance(batch, noise)
         joints = noise.uniform(batch, count, 2 if system.pose == "2d" else 3, low=-1)
-        asked = {"joints": (joints, unit), "appearance": (looks, "as read_appearance gives it, or one of those listed here")}
-        parts.append(Part("read_appearance", ReadAppearance(system), {"image": crops}, {"appearance": "the looks of the crops"}))
+        asked = {
+            "joints": (joints, unit),
+            "appearance": (looks, "as read_appearance gives it, or one of those listed here"),
+        }
+        parts.append(
+            Part(
+                "read_appearance",
+                ReadAppearance(system),
+                {"image": crops},
+                {"appearance": "the looks of the crops"},
+            )
+        )
         parts.append(Part("synthesize", Synthesize(system), asked, {"image": "RGB pictures in [0, 1]"}))
     return parts
 
 
 class _SameDraws(TorchFunctionMode):
-    """The first call's random numbers, at every call: a graph that is traced inside holds them as constants."""
+    """The first call's random numbers, at every call: a graph that is traced inside holds them as
+    constants."""
 
     def __init__(self) -> None:
         super().__init__()
         self.drawn: dict[tuple[int, ...], Tensor] = {}
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         if func is not torch.randn:
             return func(*args, **(kwargs or {}))
@@ -148,10 +173,14 @@ def write_graph(part: Part, target: Target, path: Path, unseen: tuple[Tensor, ..
         warnings.simplefilter("ignore")  # of torch's exporter about itself
         wanted = _as_tuple(part.module(*unseen))
         program = torch.export.export(part.module, part.example)
-        answers = _as_onnx(part, program, path, unseen) if target == "onnx" else _as_pt2(program, path, unseen)
+        answers = (
+            _as_onnx(part, program, path, unseen) if target == "onnx" else _as_pt2(program, path, unseen)
+        )
     apart = max(float((one - other).abs().max()) for one, other in zip(wanted, answers, strict=True))
     if not apart <= CLOSE:
-        raise UserError(path.name, f"answers {apart:.2g} apart from the model", "export it another way, with --to")
+        raise UserError(
+            path.name, f"answers {apart:.2g} apart from the model", "export it another way, with --to"
+        )
     return apart
 
 
@@ -170,17 +199,30 @@ def need_onnx() -> None:
         import onnxruntime
         import onnxscript  # noqa: F401 (the exporter's)
     except ImportError as error:
-        raise UserError("--to onnx", f"needs {error.name}, which is not installed", 'install it: pip install "handvae[export]"') from error
+        raise UserError(
+            "--to onnx",
+            f"needs {error.name}, which is not installed",
+            'install it: pip install "handvae[export]"',
+        ) from error
     onnxruntime.set_default_logger_severity(3)  # errors
 
 
-def _as_onnx(part: Part, program: ExportedProgram, path: Path, unseen: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _as_onnx(
+    part: Part, program: ExportedProgram, path: Path, unseen: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
     import onnxruntime
 
-    logging.getLogger("torch.onnx._internal.exporter").setLevel(logging.ERROR)  # else it tells of packages that nobody needs here
+    logging.getLogger("torch.onnx._internal.exporter").setLevel(
+        logging.ERROR
+    )  # else it tells of packages that nobody needs here
     try:
         written = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=list(part.inputs), output_names=list(part.outputs), external_data=False
+            program,
+            dynamo=True,
+            verbose=False,
+            input_names=list(part.inputs),
+            output_names=list(part.outputs),
+            external_data=False,
         )
     except torch.onnx.OnnxExporterError as error:
         fault = f"ONNX has no form for it ({str(error).strip().splitlines()[0]})"
@@ -188,5 +230,7 @@ def _as_onnx(part: Part, program: ExportedProgram, path: Path, unseen: tuple[Ten
     assert written is not None
     written.save(path, external_data=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    answers = session.run(list(part.outputs), {name: value.numpy() for name, value in zip(part.inputs, unseen, strict=True)})
+    answers = session.run(
+        list(part.outputs), {name: value.numpy() for name, value in zip(part.inputs, unseen, strict=True)}
+    )
     return tuple(torch.as_tensor(answer) for answer in answers)

@@ -45,7 +45,9 @@ def _read_box(text: str) -> tuple[str, str]:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     lines = plain.splitlines()
     # where the terminal has no such letters there is no frame: a title, a rule and the rows
-    rows = [line.strip("│ ") for line in lines if line.startswith("│")] or [line.strip() for line in lines[2:]]
+    rows = [line.strip("│ ") for line in lines if line.startswith("│")] or [
+        line.strip() for line in lines[2:]
+    ]
     parts: list[list[str]] = [[]]
     for row in rows:
         if set(row) in ({"─"}, {"-"}):
@@ -53,11 +55,18 @@ def _read_box(text: str) -> tuple[str, str]:
         else:
             parts[-1].append(row)
     fault = (" ".join(filter(None, parts[0])) or plain).strip(" .\n")
-    near = [match[0] for part in parts[1:-1] for row in part if (match := re.match(r"--?[A-Za-z][\w.-]*", row))]
+    near = [
+        match[0] for part in parts[1:-1] for row in part if (match := re.match(r"--?[A-Za-z][\w.-]*", row))
+    ]
     if near and fault.startswith("Unrecognized"):
         hint = f"did you mean {' or '.join(near)}? "
     else:
-        hint = "".join(f"{row}; " for part in parts[1:-1] for row in part if row.startswith(("Available", "Unrecognized")))
+        hint = "".join(
+            f"{row}; "
+            for part in parts[1:-1]
+            for row in part
+            if row.startswith(("Available", "Unrecognized"))
+        )
     return fault[:1].lower() + fault[1:], hint
 
 

@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 import tyro
 
-from handvae.apps.drawing import grid
 from handvae.apps.options import parse, parse_shard
 from handvae.apps.progress import progress
-from handvae.data.pictures import write_picture
-from handvae.data.rendered import PLANS, RenderPlan, shard_files, write_plan, write_rendered
+from handvae.data.files.pictures import write_picture
+from handvae.data.readers.rendered import PLANS, RenderPlan, shard_files, write_plan, write_rendered
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
+from handvae.inference.drawing import grid
 from handvae.render.picture import Quality, draw
 from handvae.render.scene import SceneRanges, posed_scene
 
@@ -27,7 +27,8 @@ OF_DATA, OF_SHEET = ("n", "preset", "test", "cloud", "shard", "plan_only"), ("vi
 class Options:
     """Hands from nothing but a seed: a data set of them with every label, or a sheet of one pose.
 
-    A data set: `handvae render -n 20000 --size 64 --out DIR`. It may be stopped and run again, and several machines may share the work
+    A data set: `handvae render -n 20000 --size 64 --out DIR`. It may be stopped and run again, and several
+    machines may share the work
     with `--shard`. A sheet: `handvae render --pose victory --view 6 --out sheet.png`.
     """
 
@@ -80,7 +81,9 @@ def _only_what_is_used(options: Options) -> None:
         if name in (OF_DATA if sheet else OF_SHEET) and getattr(options, name) != usual:
             flag = "-n" if name == "n" else f"--{name.replace('_', '-')}"
             raise UserError(
-                flag, f"is of a {'data set, and --pose draws a sheet' if sheet else 'sheet, and no --pose is given'}", "leave it out"
+                flag,
+                f"is of a {'data set, and --pose draws a sheet' if sheet else 'sheet, and no --pose is given'}",
+                "leave it out",
             )
     if sheet and options.ranges != SceneRanges():
         raise UserError("--ranges", "is of a data set, and --pose draws a sheet", "leave it out")
@@ -88,7 +91,11 @@ def _only_what_is_used(options: Options) -> None:
 
 def _write_sheet_of_pose(options: Options) -> None:
     if options.out.suffix.lower() != ".png":
-        raise UserError(f"--out {options.out}", "is no .png file", "a sheet of one pose is a picture: name it something.png")
+        raise UserError(
+            f"--out {options.out}",
+            "is no .png file",
+            "a sheet of one pose is a picture: name it something.png",
+        )
     if not 1 <= options.view <= 64:
         raise UserError("--view", f"is {options.view}", "give 1 to 64 views")
     size = _checked_size(options.size or 192)
@@ -115,15 +122,22 @@ def _write_data(options: Options) -> None:
         drawn = write_rendered(options.out, plan, part, parts, options.workers, report)
     if part == 0:
         pictures = [plan.picture(row).image for row in range(min(SHEET_HANDS, plan.count))]
-        write_picture(options.out / "sheet.png", grid([pictures[at : at + SHEET_COLUMNS] for at in range(0, len(pictures), SHEET_COLUMNS)]))
+        write_picture(
+            options.out / "sheet.png",
+            grid([pictures[at : at + SHEET_COLUMNS] for at in range(0, len(pictures), SHEET_COLUMNS)]),
+        )
     print(f"{options.out}: {drawn} hands drawn, {total - drawn} were there; see sheet.png")
 
 
 def _plan(options: Options) -> RenderPlan:
     if options.preset is not None:
         if options.n is not None or options.seed is not None or options.test:
-            raise UserError(f"--preset {options.preset}", "has its own -n, --seed and --test", "leave those out")
-        plan = replace(PLANS[options.preset], quality=options.quality, cloud=options.cloud, ranges=options.ranges)
+            raise UserError(
+                f"--preset {options.preset}", "has its own -n, --seed and --test", "leave those out"
+            )
+        plan = replace(
+            PLANS[options.preset], quality=options.quality, cloud=options.cloud, ranges=options.ranges
+        )
         return replace(plan, size_px=_checked_size(options.size)) if options.size is not None else plan
     count = SHEET_HANDS if options.n is None else options.n
     if count < 1:
@@ -135,7 +149,13 @@ def _plan(options: Options) -> RenderPlan:
     if options.cloud < 0:
         raise UserError("--cloud", f"is {options.cloud}", "give 0 or more")
     return RenderPlan(
-        count, options.seed or 0, _checked_size(options.size or 64), options.test, options.quality, options.cloud, options.ranges
+        count,
+        options.seed or 0,
+        _checked_size(options.size or 64),
+        options.test,
+        options.quality,
+        options.cloud,
+        options.ranges,
     )
 
 

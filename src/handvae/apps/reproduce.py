@@ -1,4 +1,5 @@
-"""`handvae reproduce TABLE`: a paper's table, trained and measured again, beside what was published; or one of its figures."""
+"""`handvae reproduce TABLE`: a paper's table, trained and measured again, beside what was published; or one
+of its figures."""
 
 import json
 import multiprocessing
@@ -14,18 +15,22 @@ from handvae.apps.reproduce_latent import LATENT_FIGURES, draw_latent
 from handvae.apps.reproduce_walks import WALKS, draw_walk
 from handvae.errors import UserError
 from handvae.evaluation.page import Section, page, plot
-from handvae.evaluation.paper_tables import TABLES, find_table
-from handvae.evaluation.reproduction import Cell, Reproduction
-from handvae.evaluation.reproduction_report import as_json, markdown
-from handvae.evaluation.table import Table
 from handvae.files import write_text_atomically
+from handvae.reproduction.experiment import Cell, Reproduction
+from handvae.reproduction.papers import TABLES, find_table
+from handvae.reproduction.report import as_json, markdown
+from handvae.reproduction.table import Table
 from handvae.training.distributed import ranks
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Find the table or figure, parse what its kind asks for, train and measure what is missing, print, write."""
+    """Find the table or figure, parse what its kind asks for, train and measure what is missing, print,
+    write."""
     if not arguments or arguments[0].startswith("-"):
-        listing = "\n".join(f"  {name:<17}{known.about}" for name, known in (TABLES | FIGURES | WALKS | LATENT_FIGURES).items())
+        listing = "\n".join(
+            f"  {name:<17}{known.about}"
+            for name, known in (TABLES | FIGURES | WALKS | LATENT_FIGURES).items()
+        )
         print(f"usage: handvae reproduce TABLE --data DIR [options]\n\ntables and figures:\n{listing}")
         if not set(arguments) & {"-h", "--help"}:
             raise UserError("reproduce", "no table given", "name one of the above first")
@@ -38,7 +43,9 @@ def main(arguments: Sequence[str]) -> None:
     table = find_table(name)
     with ranks() as here:
         if here.ranks > 1:
-            raise UserError("torchrun", f"started {here.ranks} processes, and a reproduction is one", "start it without")
+            raise UserError(
+                "torchrun", f"started {here.ranks} processes, and a reproduction is one", "start it without"
+            )
         options = options_of(table, words)
         work = reproduction(table, options, here)
         jobs = min(options.jobs, len(work.job.cells))

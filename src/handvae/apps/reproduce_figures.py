@@ -1,4 +1,5 @@
-"""Figures of pictures as sheets: test poses with random appearances, and the appearances of photos on other poses."""
+"""Figures of pictures as sheets: test poses with random appearances, and the appearances of photos on other
+poses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +11,18 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from handvae.apps.drawing import enlarge, grid
 from handvae.apps.options import GENERATOR, parse
-from handvae.data.pictures import as_pixels, write_picture
-from handvae.data.reader import HandData
-from handvae.data.source import open_data
-from handvae.data.view import cut
+from handvae.data.crop import cut
+from handvae.data.dataset import HandData
+from handvae.data.files.pictures import as_pixels, write_picture
+from handvae.data.open import open_data
 from handvae.errors import UserError
-from handvae.evaluation.reproduction import run_folder
-from handvae.evaluation.upsampling import whole_rows
+from handvae.inference.drawing import enlarge, grid
 from handvae.noise import Noise
+from handvae.reproduction.experiment import run_folder
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import Model, load_model
+from handvae.upsampling.upsample import whole_rows
 
 SIDE, TITLE = 128, 22
 """Pixels of a cell, and of the line above each model's sheet."""
@@ -42,9 +43,15 @@ class Figure:
 
 FIGURES = {
     "srv-vae-figure3": Figure("SRV-VAE: test poses, a random appearance a row", ("SRV-VAE", "SRV-VAE, 3D")),
-    "srv-vae-figure4": Figure("Soft-Intro-SRV-VAE, 2D: test poses, a random appearance a row", ("Soft-Intro-SRV-VAE",)),
-    "srv-vae-figure5": Figure("Soft-Intro-SRV-VAE, 3D: test poses, a random appearance a row", ("Soft-Intro-SRV-VAE, 3D",)),
-    "srv-vae-figure6": Figure("appearances of pictures on other poses", ("Soft-Intro-SRV-VAE",), transfer=True),
+    "srv-vae-figure4": Figure(
+        "Soft-Intro-SRV-VAE, 2D: test poses, a random appearance a row", ("Soft-Intro-SRV-VAE",)
+    ),
+    "srv-vae-figure5": Figure(
+        "Soft-Intro-SRV-VAE, 3D: test poses, a random appearance a row", ("Soft-Intro-SRV-VAE, 3D",)
+    ),
+    "srv-vae-figure6": Figure(
+        "appearances of pictures on other poses", ("Soft-Intro-SRV-VAE",), transfer=True
+    ),
     "dvae-figure6": Figure(
         "dVAE: contents of pictures on other poses",
         ("dVAE, pictures: tags (algorithm 1)", "dVAE, pictures: z_u (algorithm 2)"),
@@ -55,12 +62,14 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Options:
-    """A sheet of a paper's figure: a pose of the test split a column, under the real picture it comes from, and an appearance a row."""
+    """A sheet of a paper's figure: a pose of the test split a column, under the real picture it comes from,
+    and an appearance a row."""
 
     data: Path
     """The data set whose test split gives poses, and in figure 6 appearances."""
     model: tuple[str, ...] = ()
-    """Shipped models, files or run folders, a sheet each. Without: what is trained in --out, or the best shipped one."""
+    """Shipped models, files or run folders, a sheet each. Without: what is trained in --out, or the best
+    shipped one."""
     split: str | None = "test"
     """Split of the data set; None for a set without splits."""
     poses: int = 8
@@ -76,26 +85,37 @@ class Options:
 def draw(name: str, words: Sequence[str]) -> None:
     """Parse, make the sheet, say what it shows."""
     options = parse(Options, words, f"handvae reproduce {name}")
-    for option, value, least in (("--poses", options.poses, 1), ("--looks", options.looks, 1), ("--seed", options.seed, 0)):
+    for option, value, least in (
+        ("--poses", options.poses, 1),
+        ("--looks", options.looks, 1),
+        ("--seed", options.seed, 0),
+    ):
         if value < least:
             raise UserError(option, f"is {value}", f"give at least {least}")
     figure, data = FIGURES[name], open_data(options.data, options.split)
     trained = trained_rows(figure.rows, options.out, options.seed)
     if not (options.model or trained):
-        print(f"no {' or '.join(figure.rows)} of seed {options.seed} is trained in {options.out}: {GENERATOR} in its place")
+        print(
+            f"no {' or '.join(figure.rows)} of seed {options.seed} is trained in {options.out}: {GENERATOR} in its place"
+        )
     models = [load_model(model) for model in options.model or trained or [GENERATOR]]
     sheets = [titled(sheet(figure, model.generator, data, options), title_of(model)) for model in models]
     width = max(part.shape[1] for part in sheets)
-    padded = [np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in sheets]
+    padded = [
+        np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in sheets
+    ]
     path = options.out / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, np.concatenate(padded))
-    print(f"the paper's figure: {figure.about}\nhere: {', '.join(model.name for model in models)}; {len(data)} hands of {data.spec.name}")
+    print(
+        f"the paper's figure: {figure.about}\nhere: {', '.join(model.name for model in models)}; {len(data)} hands of {data.spec.name}"
+    )
     print(f"sheet: {path}")
 
 
 def trained_rows(rows: Sequence[str], out: Path, seed: int) -> list[str]:
-    """Run folders of rows of tables below a reproduction's folder, of full scale before laptop scale; empty where none is trained."""
+    """Run folders of rows of tables below a reproduction's folder, of full scale before laptop scale; empty
+    where none is trained."""
     for scale in ("full", "laptop"):
         folders = [run_folder(out / scale, row, seed) for row in rows]
         if found := [str(folder) for folder in folders if (folder / "model.safetensors").is_file()]:
@@ -104,9 +124,17 @@ def trained_rows(rows: Sequence[str], out: Path, seed: int) -> list[str]:
 
 
 @torch.no_grad()
-def sheet(figure: Figure, system: Generator, data: HandData, options: Options) -> UInt8[np.ndarray, "height width 3"]:
-    """First row: the real pictures whose poses are asked for. Then a row an appearance; in figure 6 behind the picture that gives it."""
-    rows = _chosen(data, whole_rows(data, system), options.poses + (options.looks if figure.transfer else 0), options.seed)
+def sheet(
+    figure: Figure, system: Generator, data: HandData, options: Options
+) -> UInt8[np.ndarray, "height width 3"]:
+    """First row: the real pictures whose poses are asked for. Then a row an appearance; in figure 6 behind
+    the picture that gives it."""
+    rows = _chosen(
+        data,
+        whole_rows(data, system),
+        options.poses + (options.looks if figure.transfer else 0),
+        options.seed,
+    )
     posed, dressed = rows[: options.poses], rows[options.poses :]
     hands = cut(data, posed, system.crop)
     joints, (real,) = system.joints_of(hands), hands.need("image")
@@ -116,9 +144,17 @@ def sheet(figure: Figure, system: Generator, data: HandData, options: Options) -
         looks, first = system.appearance_of(givers), [[_cell(picture)] for picture in givers]
         cells[0].insert(0, np.full_like(cells[0][0], 255))
     else:
-        looks, first = system.random_appearance(options.looks, Noise(options.seed, stream=_LOOKS)), [[]] * options.looks
+        looks, first = (
+            system.random_appearance(options.looks, Noise(options.seed, stream=_LOOKS)),
+            [[]] * options.looks,
+        )
     for beginning, look in zip(first, looks, strict=False):
-        cells.append([*beginning, *(_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1)))])
+        cells.append(
+            [
+                *beginning,
+                *(_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))),
+            ]
+        )
     return grid(cells)
 
 
@@ -126,7 +162,9 @@ def _chosen(data: HandData, rows: Int[Tensor, " row"], count: int, seed: int) ->
     """Rows drawn at random, gesture by gesture in turn where gestures are known."""
     if len(rows) < count:
         raise UserError(
-            data.spec.name, f"has {len(rows)} hands with all joints labelled, and {count} are asked for", "lower --poses or --looks"
+            data.spec.name,
+            f"has {len(rows)} hands with all joints labelled, and {count} are asked for",
+            "lower --poses or --looks",
         )
     rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=_POSES).generator)]
     gestures = data.labels(rows).gesture

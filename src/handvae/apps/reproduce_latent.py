@@ -1,4 +1,5 @@
-"""Figures of cm-VAE's and dVAE's latent spaces as sheets: codes of all modalities in a plane, walks, samples of a posterior."""
+"""Figures of cm-VAE's and dVAE's latent spaces as sheets: codes of all modalities in a plane, walks, samples
+of a posterior."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,17 +12,17 @@ from jaxtyping import Float, UInt8
 from sklearn.manifold import TSNE
 from torch import Tensor
 
-from handvae.apps.drawing import FINGER_COLOURS, enlarge, grid
 from handvae.apps.options import parse
 from handvae.apps.reproduce_figures import title_of, titled, trained_rows
+from handvae.data.crop import cut
+from handvae.data.dataset import HandData
+from handvae.data.files.pictures import as_pixels, write_picture
 from handvae.data.hands import Hands
-from handvae.data.pictures import as_pixels, write_picture
-from handvae.data.reader import HandData
-from handvae.data.source import open_data
-from handvae.data.view import cut
+from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.evaluation.generated import whole
 from handvae.evaluation.latent import codes, silhouette
+from handvae.inference.drawing import FINGER_COLOURS, enlarge, grid
 from handvae.noise import Noise
 from handvae.systems.cm_vae import FIELDS, CmVae
 from handvae.systems.dvae_image import DvaeImage
@@ -74,19 +75,27 @@ class LatentFigure:
 def draw_latent(name: str, words: Sequence[str]) -> None:
     """Parse, make the sheets, say what they show."""
     options = parse(Options, words, f"handvae reproduce {name}")
-    for option, value, least in (("--hands", options.hands, 1), ("--columns", options.columns, 2), ("--seed", options.seed, 0)):
+    for option, value, least in (
+        ("--hands", options.hands, 1),
+        ("--columns", options.columns, 2),
+        ("--seed", options.seed, 0),
+    ):
         if value < least:
             raise UserError(option, f"is {value}", f"give at least {least}")
     figure, data = LATENT_FIGURES[name], open_data(options.data, options.split, options.protocol)
     names = list(options.model) or trained_rows(figure.rows, options.out, options.seed)
     if not names:
         fault = f"holds no trained {' or '.join(repr(row) for row in figure.rows)} of seed {options.seed}"
-        raise UserError(options.out, fault, "make the paper's tables first (handvae reproduce), or give --model")
+        raise UserError(
+            options.out, fault, "make the paper's tables first (handvae reproduce), or give --model"
+        )
     models = [load_model(model) for model in names]
     made = [figure.make(model, data, options) for model in models]
     sheets = [titled(sheet, title_of(model)) for model, (sheet, _) in zip(models, made, strict=True)]
     width = max(sheet.shape[1] for sheet in sheets)
-    padded = [np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
+    padded = [
+        np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets
+    ]
     path = options.out / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, np.concatenate(padded))
@@ -95,7 +104,7 @@ def draw_latent(name: str, words: Sequence[str]) -> None:
     print(f"{figure.about}; hands of {data.spec.name}\nsheet: {path}")
 
 
-# ----------------------------------------------------------------------------------------------------------------- cm-VAE
+# ----------------------------------------------------------------------------------------------- ----- cm-VAE
 
 
 def plane(model: Model, data: HandData, options: Options) -> tuple[Sheet, str]:
@@ -105,7 +114,9 @@ def plane(model: Model, data: HandData, options: Options) -> tuple[Sheet, str]:
     count = len(found[system.config.input])
     if len(found) < 2:
         raise UserError(
-            model.path, f"encodes {system.config.input} alone", "give a model with several encoders: variant 2 or 4, or more pairs"
+            model.path,
+            f"encodes {system.config.input} alone",
+            "give a model with several encoders: variant 2 or 4, or more pairs",
         )
     if count < 10:
         raise UserError(data.spec.name, f"has {count} hands with all their labels", "give at least 10")
@@ -119,7 +130,16 @@ def plane(model: Model, data: HandData, options: Options) -> tuple[Sheet, str]:
         colour = FINGER_COLOURS[(number // count) % len(FINGER_COLOURS)]
         cv2.circle(canvas, (int(place[0]), int(place[1])), 3, colour, -1, cv2.LINE_AA)
     for number, name in enumerate(found):
-        cv2.putText(canvas, name, (6 + 60 * number, PLANE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, FINGER_COLOURS[number], 1, cv2.LINE_AA)
+        cv2.putText(
+            canvas,
+            name,
+            (6 + 60 * number, PLANE - 8),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.5,
+            FINGER_COLOURS[number],
+            1,
+            cv2.LINE_AA,
+        )
     return (
         canvas,
         f"{count} hands by {', '.join(found)}; silhouette by modality, in all {points.shape[1]} dimensions, {silhouette(found):.3f}",
@@ -134,13 +154,17 @@ def walks(model: Model, data: HandData, options: Options) -> tuple[Sheet, str]:
     code = system.encode(hands, system.config.input).mean
     share = torch.linspace(0, 1, options.columns)[:, None]
     rows = [
-        [_cell(picture) for picture in system.shown(system.decode(torch.lerp(start, end, share), modality), modality)]
+        [
+            _cell(picture)
+            for picture in system.shown(system.decode(torch.lerp(start, end, share), modality), modality)
+        ]
         for start, end in zip(code[: options.hands], code[options.hands :], strict=True)
         for modality in system.config.decoded
     ]
-    return grid(
-        rows
-    ), f"rows: {', '.join(system.config.decoded)} of each of {options.hands} walks between hands read by {system.config.input}"
+    return (
+        grid(rows),
+        f"rows: {', '.join(system.config.decoded)} of each of {options.hands} walks between hands read by {system.config.input}",
+    )
 
 
 @torch.no_grad()
@@ -152,15 +176,22 @@ def samples(model: Model, data: HandData, options: Options) -> tuple[Sheet, str]
     seen = seen + 0.5 if system.config.input == "rgb" else seen
     posterior = system.encode(hands, system.config.input)
     draws = Noise(options.seed, stream=_SAMPLES).normal(options.columns, options.hands, posterior.shape[1])
-    poses = [system.joints_of(hands), *(system.decode(z, "3d") for z in (posterior.mean, *(posterior.mean + posterior.std * draws)))]
+    poses = [
+        system.joints_of(hands),
+        *(system.decode(z, "3d") for z in (posterior.mean, *(posterior.mean + posterior.std * draws))),
+    ]
     columns = [system.shown(seen, system.config.input), *(system.shown(pose, "3d") for pose in poses)]
     rows = [[_cell(column[row]) for column in columns] for row in range(options.hands)]
-    return grid(rows), f"columns: {system.config.input}, the truth, the mean, {options.columns} samples of the posterior"
+    return grid(
+        rows
+    ), f"columns: {system.config.input}, the truth, the mean, {options.columns} samples of the posterior"
 
 
 def _cm_vae(model: Model) -> CmVae:
     if not isinstance(model.system, CmVae):
-        raise UserError(model.path, f"is a {model.header.system}, and the figure is of cm-VAE", "give a cm_vae")
+        raise UserError(
+            model.path, f"is a {model.header.system}, and the figure is of cm-VAE", "give a cm_vae"
+        )
     return model.system
 
 
@@ -168,14 +199,21 @@ def _hands(system: CmVae | DvaeImage, data: HandData, count: int, seed: int) -> 
     """Hands with all labels, drawn at random."""
     rows = whole(data)
     if len(rows) < count:
-        raise UserError(data.spec.name, f"has {len(rows)} hands with all labels, and {count} are needed", "lower --hands")
+        raise UserError(
+            data.spec.name, f"has {len(rows)} hands with all labels, and {count} are needed", "lower --hands"
+        )
     chosen = rows[torch.randperm(len(rows), generator=Noise(seed, stream=_CHOICE).generator)[:count]]
     if isinstance(system, DvaeImage):
         return cut(data, chosen, system.crop)
-    return cut(data, chosen, system.crop, fields=tuple(field for name, field in FIELDS.items() if name in system.config.encoded))
+    return cut(
+        data,
+        chosen,
+        system.crop,
+        fields=tuple(field for name, field in FIELDS.items() if name in system.config.encoded),
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------------- dVAE
+# ----------------------------------------------------------------------------------------------- ------- dVAE
 
 
 def pose_walks(model: Model, data: HandData, options: Options) -> tuple[Sheet, str]:
@@ -194,12 +232,18 @@ def _dvae_walks(model: Model, data: HandData, options: Options, moves: str) -> t
     system = _dvae(model)
     hands = _hands(system, data, 2 * options.hands, options.seed)
     (image,) = hands.need("image")
-    factors = {"pose": system.pose_encoder(system.joints_of(hands)).mean, "content": system.appearance_of(image)}
+    factors = {
+        "pose": system.pose_encoder(system.joints_of(hands)).mean,
+        "content": system.appearance_of(image),
+    }
     share = torch.linspace(0, 1, options.columns)[:, None]
     rows = []
     for row in range(options.hands):
         ends = {name: (code[row], code[row + options.hands]) for name, code in factors.items()}
-        parts = [torch.lerp(*ends[name], share) if name == moves else ends[name][0].expand(len(share), -1) for name in ("pose", "content")]
+        parts = [
+            torch.lerp(*ends[name], share) if name == moves else ends[name][0].expand(len(share), -1)
+            for name in ("pose", "content")
+        ]
         made = system.image_of(torch.cat(parts, 1))
         rows.append([_cell(picture) for picture in (image[row], *made, image[row + options.hands])])
     return grid(rows), f"{options.hands} walks of the {moves}, the real pictures of both ends at the sides"
@@ -207,13 +251,21 @@ def _dvae_walks(model: Model, data: HandData, options: Options, moves: str) -> t
 
 @torch.no_grad()
 def exchanges(model: Model, data: HandData, options: Options) -> tuple[Sheet, str]:
-    """Hands in their true poses with the own looks, and with the hand's, the ground's or both looks of another one."""
+    """Hands in their true poses with the own looks, and with the hand's, the ground's or both looks of
+    another one."""
     system = _dvae(model)
     if len(system.way.parts) < 2:
-        raise UserError(model.path, "holds its content in one piece", "give a model of `handvae train rendered-dvae-parts-64`")
+        raise UserError(
+            model.path,
+            "holds its content in one piece",
+            "give a model of `handvae train rendered-dvae-parts-64`",
+        )
     hands = _hands(system, data, 2 * options.hands, options.seed)
     (image,) = hands.need("image")
-    joints, (own, other) = system.joints_of(hands)[: options.hands], system.appearance_of(image).split(options.hands)
+    joints, (own, other) = (
+        system.joints_of(hands)[: options.hands],
+        system.appearance_of(image).split(options.hands),
+    )
     looks = [own, *(system.exchanged(own, part, other) for part in system.way.parts), other]
     columns = [*image.split(options.hands), *(system.synthesize(joints, look) for look in looks)]
     parts = ", ".join(f"the other's {part}" for part in system.way.parts)
@@ -224,7 +276,11 @@ def exchanges(model: Model, data: HandData, options: Options) -> tuple[Sheet, st
 
 def _dvae(model: Model) -> DvaeImage:
     if not isinstance(model.system, DvaeImage):
-        raise UserError(model.path, f"is a {model.header.system}, and the figure is of dVAE's pictures", "give a dvae_image")
+        raise UserError(
+            model.path,
+            f"is a {model.header.system}, and the figure is of dVAE's pictures",
+            "give a dvae_image",
+        )
     return model.system
 
 
@@ -236,10 +292,18 @@ _CROSSED = ("ours: RGB, 2D and 3D crossed", "Var. 4, 2D to 3D", "ours: 2D and 3D
 _PICTURES = ("dVAE, pictures: tags (algorithm 1)", "dVAE, pictures: z_u (algorithm 2)")
 _APART = "ours: light KL, pictures: hand and ground apart"
 LATENT_FIGURES = {
-    "cm-vae-figure6": LatentFigure("cm-VAE: walks decoded in all modalities at once (also figure 9)", _CROSSED[:2], walks),
-    "cm-vae-figure8": LatentFigure("cm-VAE: codes of all modalities by t-SNE (also figure 1)", _CROSSED, plane),
+    "cm-vae-figure6": LatentFigure(
+        "cm-VAE: walks decoded in all modalities at once (also figure 9)", _CROSSED[:2], walks
+    ),
+    "cm-vae-figure8": LatentFigure(
+        "cm-VAE: codes of all modalities by t-SNE (also figure 1)", _CROSSED, plane
+    ),
     "cm-vae-figure11": LatentFigure("cm-VAE: samples from a prediction", _CROSSED[:2], samples),
     "dvae-figure4": LatentFigure("dVAE: walks of the pose, the content stands still", _PICTURES, pose_walks),
-    "dvae-figure5": LatentFigure("dVAE: walks of the content, the pose stands still", _PICTURES, content_walks),
-    "dvae-parts": LatentFigure("dVAE, ours: the looks of hand and ground exchanged, each by itself", (_APART,), exchanges),
+    "dvae-figure5": LatentFigure(
+        "dVAE: walks of the content, the pose stands still", _PICTURES, content_walks
+    ),
+    "dvae-parts": LatentFigure(
+        "dVAE, ours: the looks of hand and ground exchanged, each by itself", (_APART,), exchanges
+    ),
 }

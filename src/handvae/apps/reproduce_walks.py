@@ -1,4 +1,5 @@
-"""Figures 5 and 6 of da-VAE's paper as sheets: one part of the latent walks from one hand to another, the others stand still.
+"""Figures 5 and 6 of da-VAE's paper as sheets: one part of the latent walks from one hand to another, the
+others stand still.
 
 Beside each rebuilt picture the paper shows MANO, fitted to the predicted joints; here it is our own hand.
 """
@@ -12,18 +13,18 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from handvae.apps.drawing import enlarge, grid
 from handvae.apps.options import parse
 from handvae.data.cloud import dots
-from handvae.data.pictures import as_pixels, write_picture
-from handvae.data.source import open_data
-from handvae.data.view import cut, in_own_crop
+from handvae.data.crop import cut, in_own_crop
+from handvae.data.files.pictures import as_pixels, write_picture
+from handvae.data.open import open_data
 from handvae.errors import UserError
-from handvae.evaluation.reproduction import run_folder
 from handvae.hand import LEFT, RIGHT, HandShape
+from handvae.inference.drawing import enlarge, grid
 from handvae.noise import Noise
-from handvae.render.fitting import fit_hands
+from handvae.render.hand.fitting import fit_hands
 from handvae.render.picture import draw
+from handvae.reproduction.experiment import run_folder
 from handvae.systems.da_vae import DaVae
 from handvae.training.checkpoint import load_model
 
@@ -52,7 +53,8 @@ WALKS = {
 
 @dataclass(frozen=True)
 class Options:
-    """A sheet: for each pair of test hands, the pictures rebuilt on the way, our hand fitted to the joints, and the clouds.
+    """A sheet: for each pair of test hands, the pictures rebuilt on the way, our hand fitted to the joints,
+    and the clouds.
 
     First and last column: the two hands themselves, masked.
     """
@@ -78,18 +80,30 @@ class Options:
 def draw_walk(name: str, words: Sequence[str]) -> None:
     """Parse, walk, write the sheet."""
     options = parse(Options, words, f"handvae reproduce {name}")
-    for option, value, least in (("--pairs", options.pairs, 1), ("--frames", options.frames, 2), ("--seed", options.seed, 0)):
+    for option, value, least in (
+        ("--pairs", options.pairs, 1),
+        ("--frames", options.frames, 2),
+        ("--seed", options.seed, 0),
+    ):
         if value < least:
             raise UserError(option, f"is {value}", f"give at least {least}")
     if not 0 <= options.beyond <= 10:
         raise UserError("--beyond", f"is {options.beyond}", "give 0 to 10")
     model = load_model(options.model or _trained(options))
     if not isinstance(model.system, DaVae):
-        raise UserError(model.path, f"is a {model.header.system}, whose latent has no such parts", "give a model of da-VAE")
+        raise UserError(
+            model.path,
+            f"is a {model.header.system}, whose latent has no such parts",
+            "give a model of da-VAE",
+        )
     data = open_data(options.data, options.split)
     if len(data) < 2 * options.pairs:
-        raise UserError(data.spec.name, f"has {len(data)} hands, and pairs need {2 * options.pairs}", "lower --pairs")
-    chosen = torch.randperm(len(data), generator=Noise(options.seed, stream=_PAIRS).generator)[: 2 * options.pairs]
+        raise UserError(
+            data.spec.name, f"has {len(data)} hands, and pairs need {2 * options.pairs}", "lower --pairs"
+        )
+    chosen = torch.randperm(len(data), generator=Noise(options.seed, stream=_PAIRS).generator)[
+        : 2 * options.pairs
+    ]
     (image,) = cut(data, chosen, model.system.crop).need("image")
     share = torch.linspace(-options.beyond, 1 + options.beyond, options.frames)
     rows = [row for pair in image.split(2) for row in walk(model.system, pair, WALKS[name].part, share)]
@@ -106,20 +120,30 @@ def _trained(options: Options) -> str:
         if (folder / "model.safetensors").is_file():
             return str(folder)
     fault = f"no {ROW} of seed {options.seed} is trained in {options.out}"
-    raise UserError("--model", f"is not given, and {fault}", "name a model, or run handvae reproduce da-vae-table1 first")
+    raise UserError(
+        "--model", f"is not given, and {fault}", "name a model, or run handvae reproduce da-vae-table1 first"
+    )
 
 
 def between(
-    first: Float[Tensor, "latent"], last: Float[Tensor, "latent"], dims: Sequence[int], part: int, share: Float[Tensor, " frame"]
+    first: Float[Tensor, "latent"],
+    last: Float[Tensor, "latent"],
+    dims: Sequence[int],
+    part: int,
+    share: Float[Tensor, " frame"],
 ) -> Float[Tensor, "frame latent"]:
-    """Points of the latent whose `part` is a share of the way from the first's to the last's; the other parts are the first's."""
+    """Points of the latent whose `part` is a share of the way from the first's to the last's; the other parts
+    are the first's."""
     inside = torch.cat([torch.full((size,), number == part) for number, size in enumerate(dims)])
     return torch.where(inside, first + share[:, None] * (last - first), first)
 
 
 @torch.no_grad()
-def walk(system: DaVae, pair: Float[Tensor, "2 3 height width"], part: int, share: Float[Tensor, " frame"]) -> list[list[np.ndarray]]:
-    """Three rows of cells: pictures rebuilt between the two hands, our hand fitted to the joints, clouds from the front."""
+def walk(
+    system: DaVae, pair: Float[Tensor, "2 3 height width"], part: int, share: Float[Tensor, " frame"]
+) -> list[list[np.ndarray]]:
+    """Three rows of cells: pictures rebuilt between the two hands, our hand fitted to the joints, clouds from
+    the front."""
     masked = system.masked(pair)
     ends = system.encode(pair, masked).mean
     found = system.decode(between(ends[0], ends[1], system.config.dims, part, share))

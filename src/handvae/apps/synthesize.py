@@ -10,16 +10,16 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from handvae.apps.inputs import Poses, read_appearances, read_poses
 from handvae.apps.options import GENERATOR, parse
 from handvae.apps.progress import counted
+from handvae.data.crop import to_crop_px
 from handvae.data.export.formats import FormatName, check_spec, warning, write_data
+from handvae.data.files.pictures import as_pixels
 from handvae.data.hands import DataSpec
-from handvae.data.pictures import as_pixels
 from handvae.data.sample import Sample
-from handvae.data.view import to_crop_px
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
+from handvae.inference.inputs import Poses, read_appearances, read_poses
 from handvae.noise import Noise
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
@@ -34,11 +34,13 @@ class Options:
     """Labelled pictures of hands in the poses you ask for."""
 
     pose: str
-    """A pose's name (open, flat, relaxed, fist, point, victory, pinch, ok, thumbup, claw), a JSON file of joints, or a data set."""
+    """A pose's name (open, flat, relaxed, fist, point, victory, pinch, ok, thumbup, claw), a JSON file of
+    joints, or a data set."""
     out: Path
     """Folder to write."""
     appearance: str = "random"
-    """`random`; a photo, a folder of photos (their mean) or a named appearance of the model, whose looks all get; `library`, all the named
+    """`random`; a photo, a folder of photos (their mean) or a named appearance of the model, whose looks all
+    get; `library`, all the named
     ones in turn; or a data set (each picture gets those of another person)."""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
     """Number of pictures; poses repeat in turn. Default: one a pose."""
@@ -72,7 +74,9 @@ def main(arguments: Sequence[str]) -> None:
     turn = torch.arange(count) % len(poses.names)
     subjects = None if poses.subjects is None else poses.subjects[turn]
     noise = Noise(options.seed)
-    looks, notes = read_appearances(options.appearance, options.appearance_split, count, model, noise, options.appearance_from, subjects)
+    looks, notes = read_appearances(
+        options.appearance, options.appearance_split, count, model, noise, options.appearance_from, subjects
+    )
     spec = spec_of(system, poses, count)
     check_spec(options.format, spec, options.pose)
     lost = warning(options.format, spec)
@@ -80,7 +84,9 @@ def main(arguments: Sequence[str]) -> None:
         print(f"warning: {lost}", file=sys.stderr)
     hands = samples(system, poses, turn, looks, notes)
     description = f"synthetic hands: model {options.model}, pose {options.pose}, appearance {options.appearance}, seed {options.seed}"
-    written = write_data(options.out, options.format, spec, counted(hands, "pictures", count), description, options.overwrite)
+    written = write_data(
+        options.out, options.format, spec, counted(hands, "pictures", count), description, options.overwrite
+    )
     print(f"{written.count} pictures with labels: {options.out}")
 
 
@@ -89,10 +95,19 @@ def spec_of(system: Generator, poses: Poses, count: int) -> DataSpec:
     solid = () if poses.joints_mm is None else ("joints_3d",)
     labels = ("joints_2d", *solid, "joint_valid", "side")
     sides = "left" if system.spec.sides == "left" else "right"
-    return DataSpec("synthetic", count, system.crop.size_px, ("image", *labels), sides, licence="yours: synthetic pictures")
+    return DataSpec(
+        "synthetic",
+        count,
+        system.crop.size_px,
+        ("image", *labels),
+        sides,
+        licence="yours: synthetic pictures",
+    )
 
 
-def samples(system: Generator, poses: Poses, turn: torch.Tensor, looks: torch.Tensor, notes: Sequence[str]) -> Iterator[Sample]:
+def samples(
+    system: Generator, poses: Poses, turn: torch.Tensor, looks: torch.Tensor, notes: Sequence[str]
+) -> Iterator[Sample]:
     """Decode in batches: picture i has pose `turn[i]` and appearance `looks[i]`."""
     side = LEFT if system.spec.sides == "left" else RIGHT
     for rows in torch.arange(len(turn)).split(BATCH):

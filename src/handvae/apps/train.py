@@ -11,21 +11,21 @@ import tyro
 
 from handvae.apps.options import parse
 from handvae.data.augment import Augment
+from handvae.data.crop import Crop, check_crop, cut
+from handvae.data.dataset import HandData
 from handvae.data.mixture import open_source
-from handvae.data.reader import HandData
-from handvae.data.source import Source
-from handvae.data.view import Crop, check_crop, cut
+from handvae.data.open import Source
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.report import write_run_report
 from handvae.files import write_text_atomically
 from handvae.systems.build import SystemConfig, build_system
 from handvae.systems.pose_appearance import PoseAppearanceVae
+from handvae.training.attach import take_named
 from handvae.training.checkpoint import load_model, start_from
 from handvae.training.config import Train
 from handvae.training.distributed import ranks
 from handvae.training.loop import fit
-from handvae.training.named import take_named
 from handvae.training.presets import PRESETS, find_preset
 from handvae.training.run_folder import Run
 
@@ -88,7 +88,11 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("--augment.mirror", fault, "set it to 0, or --crop.sides to keep")
     data = open_source(options.data)
     check_crop(data, options.crop, options.data.root)
-    spec = replace(data.spec, size_px=options.crop.size_px, sides=options.crop.sides if options.crop.sides != "keep" else data.spec.sides)
+    spec = replace(
+        data.spec,
+        size_px=options.crop.size_px,
+        sides=options.crop.sides if options.crop.sides != "keep" else data.spec.sides,
+    )
     torch.manual_seed(options.train.seed)  # only the weights' initial values draw from it
     try:
         system = build_system(options.system, spec, options.crop)
@@ -102,8 +106,14 @@ def main(arguments: Sequence[str]) -> None:
             print(f"weights of {init.name}, which has no {', '.join(fresh)}: these begin anew")
     with ranks() as here:
         if options.train.batch % here.ranks:
-            raise UserError("--train.batch", f"{options.train.batch} does not divide over {here.ranks} processes", "use a multiple")
-        path = fit(Run(system, data, options.augment, options.train, options.out, name, options.resume, init), here)
+            raise UserError(
+                "--train.batch",
+                f"{options.train.batch} does not divide over {here.ranks} processes",
+                "use a multiple",
+            )
+        path = fit(
+            Run(system, data, options.augment, options.train, options.out, name, options.resume, init), here
+        )
         if here.main:
             if isinstance(system, PoseAppearanceVae) and system.config.latent == "rv":
                 write_calibration(system, data, options.out / "calibration.json")

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 import tyro
 
-from handvae.apps.drawing import draw_skeleton, enlarge, grid
 from handvae.apps.estimate import parse_box
-from handvae.apps.inputs import Seen, pictures_in, read_look, read_photo, read_poses
 from handvae.apps.options import GENERATOR, parse
-from handvae.data.pictures import as_pixels, write_picture
-from handvae.data.view import to_crop_px
+from handvae.data.crop import to_crop_px
+from handvae.data.files.pictures import as_pixels, write_picture
 from handvae.errors import UserError
 from handvae.hand import POSE_NAMES
+from handvae.inference.drawing import draw_skeleton, enlarge, grid
+from handvae.inference.inputs import Seen, pictures_in, read_look, read_photo, read_poses
 from handvae.systems.dvae_image import DvaeImage
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
@@ -36,7 +36,8 @@ class Options:
     out: Path = Path("out/transfer.png")
     """Sheet: an appearance a row; its photo, its plain reconstruction, then the asked poses."""
     ground: str | None = None
-    """Photo whose ground is laid behind every hand, of models that hold hand and ground apart (`handvae train rendered-dvae-parts-64`)."""
+    """Photo whose ground is laid behind every hand, of models that hold hand and ground apart (`handvae train
+    rendered-dvae-parts-64`)."""
     model: str = GENERATOR
     """A shipped model, a .safetensors file or a run folder."""
     split: str | None = None
@@ -69,7 +70,9 @@ def main(arguments: Sequence[str]) -> None:
     joints, headers = joints[: options.most], headers[: options.most]
     box, mirror = parse_box(options.box), _mirror(options, system)
     if box is not None and not given.exists():
-        raise UserError("--box", f"{options.appearance} is no photo that it could lie in", "leave it out, or give a photo")
+        raise UserError(
+            "--box", f"{options.appearance} is no photo that it could lie in", "leave it out, or give a photo"
+        )
     looks = []
     if options.mean or not given.exists():
         look, said = read_look(options.appearance, model, box, mirror)
@@ -116,8 +119,15 @@ def _ground(options: Options, system: Generator) -> Ground | None:
         return None
     if not isinstance(system, DvaeImage) or "ground" not in system.way.parts:
         fault = f"{options.model} does not hold hand and ground apart"
-        raise UserError("--ground", fault, "give a model of `handvae train rendered-dvae-parts-64`, or leave it out")
-    return Ground(read_photo(Path(options.ground), parse_box(options.ground_box), system.crop, _mirror(options, system)), system)
+        raise UserError(
+            "--ground", fault, "give a model of `handvae train rendered-dvae-parts-64`, or leave it out"
+        )
+    return Ground(
+        read_photo(
+            Path(options.ground), parse_box(options.ground_box), system.crop, _mirror(options, system)
+        ),
+        system,
+    )
 
 
 def _poses(options: Options, system: Generator) -> tuple[torch.Tensor, list[np.ndarray]]:
@@ -128,7 +138,9 @@ def _poses(options: Options, system: Generator) -> tuple[torch.Tensor, list[np.n
         print(f"pose {photo.path}: crop from {photo.found_by}; joints read by the model")
         return system.predict(photo.crop).joints, [_cell(photo.crop[0])]
     if options.pose_box is not None:
-        raise UserError("--pose-box", f"{options.pose} is no photo that it could lie in", "leave it out, or give a photo")
+        raise UserError(
+            "--pose-box", f"{options.pose} is no photo that it could lie in", "leave it out, or give a photo"
+        )
     poses = read_poses(options.pose, options.split, "palm", system, options.most)
     return poses.joints, [pose_header(flat, system.crop.size_px) for flat in poses.joints_2d[: options.most]]
 
@@ -140,9 +152,14 @@ def pose_header(joints: torch.Tensor, size_px: int) -> np.ndarray:
 
 
 def transfer_sheet(
-    system: Generator, looks: Sequence[Seen], joints: torch.Tensor, headers: Sequence[np.ndarray], ground: Ground | None = None
+    system: Generator,
+    looks: Sequence[Seen],
+    joints: torch.Tensor,
+    headers: Sequence[np.ndarray],
+    ground: Ground | None = None,
 ) -> np.ndarray:
-    """First row: the ground's photo, if any, and the poses. Then an appearance a row: photo, plain reconstruction, poses with its looks."""
+    """First row: the ground's photo, if any, and the poses. Then an appearance a row: photo, plain
+    reconstruction, poses with its looks."""
     white = np.full((SIDE, SIDE, 3), 255, np.uint8)
     rows = [[white if ground is None else _cell(ground.photo.crop[0]), white, *headers]]
     for photo in looks:
@@ -154,11 +171,18 @@ def transfer_sheet(
     return grid(rows)
 
 
-def looks_sheet(system: Generator, looks: Mapping[str, torch.Tensor], joints: torch.Tensor, headers: Sequence[np.ndarray]) -> np.ndarray:
+def looks_sheet(
+    system: Generator, looks: Mapping[str, torch.Tensor], joints: torch.Tensor, headers: Sequence[np.ndarray]
+) -> np.ndarray:
     """First row: the poses. Then an appearance a row: its name, the poses with its looks."""
     rows = [[np.full((SIDE, SIDE, 3), 255, np.uint8), *headers]]
     for name, look in looks.items():
-        rows.append([_words(name), *[_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))]])
+        rows.append(
+            [
+                _words(name),
+                *[_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))],
+            ]
+        )
     return grid(rows)
 
 
@@ -167,7 +191,16 @@ def _words(text: str) -> np.ndarray:
     white = np.full((SIDE, SIDE, 3), 255, np.uint8)
     for line, part in enumerate(text.replace("-on-", " on ").split(" on ")):
         said = part if line == 0 else f"on {part}"
-        cv2.putText(white, said[:24], (6, SIDE // 2 + 24 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
+        cv2.putText(
+            white,
+            said[:24],
+            (6, SIDE // 2 + 24 * line),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.5,
+            (60, 60, 60),
+            1,
+            cv2.LINE_AA,
+        )
     return white
 
 

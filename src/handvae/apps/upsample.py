@@ -13,42 +13,59 @@ from typing import Any
 import torch
 import tyro
 
-from handvae.apps.inputs import read_look
 from handvae.apps.options import GENERATOR, parse, parse_shard
 from handvae.apps.progress import progress
 from handvae.apps.upsample_page import upsample_page
+from handvae.data.dataset import HandData
 from handvae.data.export.folder import check_free
 from handvae.data.export.formats import MARKERS, FormatName, check_spec, warning, write_data
 from handvae.data.export.stream import samples_of
 from handvae.data.hands import DataSpec
-from handvae.data.new_poses import PoseKind
-from handvae.data.reader import HandData
+from handvae.data.open import open_data
 from handvae.data.sample import Sample
-from handvae.data.source import open_data
 from handvae.data.subset import Subset
 from handvae.errors import UserError
-from handvae.evaluation.downstream import PRESET, Schedule, downstream
 from handvae.evaluation.features import HandFeatures
 from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
-from handvae.evaluation.looks import FixedLooks, Looks, OthersLooks, RandomLooks
 from handvae.evaluation.measure import Measure
-from handvae.evaluation.upsampling import Made, UpsamplePlan, Upsampler, begin, missing_parts, whole_rows, write_parts
-from handvae.evaluation.upsampling_report import outcome
 from handvae.files import write_text_atomically
+from handvae.inference.inputs import read_look
+from handvae.reproduction.downstream import PRESET, Schedule, downstream
 from handvae.training.checkpoint import Model, find_model, load_model
+from handvae.upsampling.appearances import FixedLooks, Looks, OthersLooks, RandomLooks
+from handvae.upsampling.poses import PoseKind
+from handvae.upsampling.report import outcome
+from handvae.upsampling.upsample import (
+    Made,
+    UpsamplePlan,
+    Upsampler,
+    begin,
+    missing_parts,
+    whole_rows,
+    write_parts,
+)
 
 READABLE = ("coco", "parquet")
 """Formats written that can be trained on without being converted."""
 WRITING = "writing"
 """A file among the parts: the data set is being put together."""
-SHOWN = ("pictures_kept", "share_kept", "consistency_kept_error_median", "consistency_real_error_median", "real_over_limit", "fd_hand_kept")
+SHOWN = (
+    "pictures_kept",
+    "share_kept",
+    "consistency_kept_error_median",
+    "consistency_real_error_median",
+    "real_over_limit",
+    "fd_hand_kept",
+)
 
 
 @dataclass(frozen=True)
 class Options:
-    """More labelled pictures of a set: its poses with other looks, each read again by a detector and dropped where that disagrees.
+    """More labelled pictures of a set: its poses with other looks, each read again by a detector and dropped
+    where that disagrees.
 
-    It may be stopped and run again, and several jobs may share the work: `--shard 0/4` to `3/4`, then once without `--shard`, which puts
+    It may be stopped and run again, and several jobs may share the work: `--shard 0/4` to `3/4`, then once
+    without `--shard`, which puts
     the set together. Only the chosen split is used, for poses and for looks.
     """
 
@@ -63,14 +80,17 @@ class Options:
     format: FormatName = "coco"
     """Layout of the folder."""
     poses: tuple[PoseKind, ...] = ("same",)
-    """The set's own poses, perturbed ones, or ones between near neighbours; with several, the copies of the set take them in turn."""
+    """The set's own poses, perturbed ones, or ones between near neighbours; with several, the copies of the
+    set take them in turn."""
     appearance: str = "random"
-    """`random`; `dataset` (of another hand of the split: another person's where people are known); a named appearance of the model; a
+    """`random`; `dataset` (of another hand of the split: another person's where people are known); a named
+    appearance of the model; a
     photo; or a folder of photos (their mean)."""
     detector: str = "detector-64"
     """Model that reads the pictures again; not the one that makes them."""
     detector_command: str | None = None
-    """The same by a program: called with a folder of PNG files, it prints JSON, for each file's name 21 pairs [x, y] in px, or null."""
+    """The same by a program: called with a folder of PNG files, it prints JSON, for each file's name 21 pairs
+    [x, y] in px, or null."""
     max_error: float = 0.08
     """Drop a picture that is read with a larger mean error, as a share of hand size."""
     split: str | None = "train"
@@ -82,11 +102,13 @@ class Options:
     include_real: bool = False
     """Write the real pictures of the split behind the new ones."""
     downstream: int = 0
-    """Also train the small detector with and without the new pictures, with so many seeds, and test it on split test; takes minutes."""
+    """Also train the small detector with and without the new pictures, with so many seeds, and test it on
+    split test; takes minutes."""
     downstream_steps: int = 1500
     """Steps of each of those trainings."""
     schedule: Schedule = "mix"
-    """How to train on both, there and in the commands told at the end: mixed, or mixed first and then on the real pictures alone."""
+    """How to train on both, there and in the commands told at the end: mixed, or mixed first and then on the
+    real pictures alone."""
     seed: int = 0
     """Same seed, same bytes."""
     overwrite: bool = False
@@ -106,7 +128,16 @@ def main(arguments: Sequence[str]) -> None:
     looks = _looks(options.appearance, model, data)
     count = min(options.times * len(rows), options.limit or options.times * len(rows))
     plan = UpsamplePlan(
-        data.spec.name, split, len(rows), count, options.poses, looks.name, _digest(model), detector, options.max_error, options.seed
+        data.spec.name,
+        split,
+        len(rows),
+        count,
+        options.poses,
+        looks.name,
+        _digest(model),
+        detector,
+        options.max_error,
+        options.seed,
     )
     maker = Upsampler.of(plan, model.generator, finder, looks, data)
     spec = _spec(options, maker.spec, data)
@@ -138,13 +169,21 @@ def main(arguments: Sequence[str]) -> None:
 
 def _checked(options: Options) -> tuple[int, int]:
     """The shard, if all else can be followed too."""
-    for name, value, least in (("--times", options.times, 1), ("--limit", options.limit, 1), ("--seed", options.seed, 0)):
+    for name, value, least in (
+        ("--times", options.times, 1),
+        ("--limit", options.limit, 1),
+        ("--seed", options.seed, 0),
+    ):
         if value is not None and value < least:
             raise UserError(name, f"is {value}", f"give at least {least}")
     if not 0 < options.max_error <= 10:
         raise UserError("--max-error", f"is {options.max_error}", "give a share of hand size, such as 0.08")
     if options.downstream < 0 or options.downstream_steps < 10:
-        raise UserError("--downstream", "asks for fewer than 0 seeds or 10 steps", "give a number of seeds, and at least 10 steps")
+        raise UserError(
+            "--downstream",
+            "asks for fewer than 0 seeds or 10 steps",
+            "give a number of seeds, and at least 10 steps",
+        )
     if not options.poses:
         raise UserError("--poses", "names none", "give same, perturbed, interpolated, or several of them")
     if options.out.resolve() == options.dataset.resolve():
@@ -158,7 +197,9 @@ def _opened(root: Path, split: str | None) -> tuple[HandData, str]:
     splits = sorted({data.split_of(row) for row in range(len(data))})
     if len(splits) > 1:
         raise UserError(
-            "--split", f"None would mix {', '.join(filter(None, splits))}", "name one: new pictures of test hands give the test away"
+            "--split",
+            f"None would mix {', '.join(filter(None, splits))}",
+            "name one: new pictures of test hands give the test away",
         )
     return data, splits[0] or split or ""
 
@@ -169,7 +210,11 @@ def _finder(options: Options, model: Model) -> tuple[Finder, str]:
         command = CommandFinder(options.detector_command)
         return command, command.name
     if find_model(options.detector) == model.path:
-        raise UserError("--detector", f"{options.detector} makes the pictures itself", "give another model: it would check its own work")
+        raise UserError(
+            "--detector",
+            f"{options.detector} makes the pictures itself",
+            "give another model: it would check its own work",
+        )
     detector = load_model(options.detector)
     return ModelFinder.of(detector), _digest(detector)
 
@@ -215,14 +260,27 @@ def _make(work: Path, maker: Upsampler, part: int, parts: int) -> None:
     print(f"{made} pictures made in {time.monotonic() - started:.1f} s, {total - made} were there")
 
 
-def _put_together(options: Options, work: Path, maker: Upsampler, spec: DataSpec, delivered: dict[str, Any], test: HandData | None) -> None:
+def _put_together(
+    options: Options,
+    work: Path,
+    maker: Upsampler,
+    spec: DataSpec,
+    delivered: dict[str, Any],
+    test: HandData | None,
+) -> None:
     """The data set, then its report; the parts go last, so that a killed job is gone on with."""
     made, real, out = Made.of(work), maker.data, options.out
     if not len(made.kept):
-        raise UserError(options.out, "no picture passed the check", f"look at those in {work}; delete it to try another --max-error")
+        raise UserError(
+            options.out,
+            "no picture passed the check",
+            f"look at those in {work}; delete it to try another --max-error",
+        )
     found = outcome(maker, made, HandFeatures())
     write_text_atomically(work / WRITING, "")
-    description = f"{maker.spec.name}: model {maker.plan.model}, looks {maker.looks.name}, seed {maker.plan.seed}"
+    description = (
+        f"{maker.spec.name}: model {maker.plan.model}, looks {maker.looks.name}, seed {maker.plan.seed}"
+    )
     hands = _hands(made, real if options.include_real else None, maker.plan.split)
     written = write_data(out, options.format, spec, hands, description, overwrite=True)
     stories = [made.data.provenance_of(row) for row in made.kept.tolist()]
@@ -231,11 +289,25 @@ def _put_together(options: Options, work: Path, maker: Upsampler, spec: DataSpec
     if test is not None:
         new = Subset(made.data, made.kept.tolist())
         gains = list(
-            downstream(real, new, test, work / "downstream", range(options.downstream), options.downstream_steps, options.schedule)
+            downstream(
+                real,
+                new,
+                test,
+                work / "downstream",
+                range(options.downstream),
+                options.downstream_steps,
+                options.schedule,
+            )
         )
     write_text_atomically(out / "report.html", upsample_page(maker.plan, made, found, gains))
-    content = {"plan": maker.plan.to_json(), "delivered": delivered, "measures": [m.to_json() for m in (*found.measures, *gains)]}
-    write_text_atomically(out / "report.json", json.dumps(content, indent=1) + "\n")  # last: it says that all is there
+    content = {
+        "plan": maker.plan.to_json(),
+        "delivered": delivered,
+        "measures": [m.to_json() for m in (*found.measures, *gains)],
+    }
+    write_text_atomically(
+        out / "report.json", json.dumps(content, indent=1) + "\n"
+    )  # last: it says that all is there
     shutil.rmtree(work)
     for measure in found.measures:
         if measure.name in SHOWN:
@@ -253,7 +325,9 @@ def _commands(options: Options) -> list[str]:
     first = options.out if options.include_real else options.dataset
     lines = [f"  handvae train {PRESET} --data.root {first}{both} --out {mixed}"]
     if options.schedule == "mix-then-real":
-        lines.append(f"  handvae train {PRESET} --data.root {options.dataset} --init {mixed} --out runs/then_real")
+        lines.append(
+            f"  handvae train {PRESET} --data.root {options.dataset} --init {mixed} --out runs/then_real"
+        )
     return lines
 
 

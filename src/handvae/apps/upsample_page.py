@@ -1,4 +1,5 @@
-"""report.html of `handvae upsample`: numbers with their protocols, the check's errors, pictures kept and dropped."""
+"""report.html of `handvae upsample`: numbers with their protocols, the check's errors, pictures kept and
+dropped."""
 
 from collections.abc import Sequence
 
@@ -6,12 +7,12 @@ import numpy as np
 import torch
 
 from handvae import __version__
-from handvae.apps.drawing import draw_skeleton, enlarge, grid
 from handvae.evaluation.measure import Measure
 from handvae.evaluation.page import Section, page, paragraph, picture, plot, table
-from handvae.evaluation.upsampling import Made, UpsamplePlan
-from handvae.evaluation.upsampling_report import Outcome
+from handvae.inference.drawing import draw_skeleton, enlarge, grid
 from handvae.noise import Noise
+from handvae.upsampling.report import Outcome
+from handvae.upsampling.upsample import Made, UpsamplePlan
 
 COLUMNS, SIDE = 12, 96
 _SHEET = 27
@@ -28,7 +29,10 @@ def upsample_page(plan: UpsamplePlan, made: Made, found: Outcome, gains: Sequenc
         Section("Kept", _kept(plan, made)),
         Section("Dropped", _dropped(made)),
     ]
-    asked = "; ".join(f"{name} {', '.join(value) if isinstance(value, list) else value}" for name, value in plan.to_json().items())
+    asked = "; ".join(
+        f"{name} {', '.join(value) if isinstance(value, list) else value}"
+        for name, value in plan.to_json().items()
+    )
     sections.append(Section("Made by", paragraph(f"handvae {__version__} upsample: {asked}")))
     return page(f"{plan.dataset}, upsampled", sections)
 
@@ -44,9 +48,12 @@ def _kept(plan: UpsamplePlan, made: Made) -> str:
     order = torch.randperm(len(made.kept), generator=Noise(plan.seed, stream=_SHEET).generator)[: 4 * COLUMNS]
     worst = made.kept[made.error[made.kept].argsort(descending=True, stable=True)][: 2 * COLUMNS]
     random = picture(
-        sheet(made, made.kept[order]), "Drawn at random: the picture, and below it with the joints asked for, which are its label"
+        sheet(made, made.kept[order]),
+        "Drawn at random: the picture, and below it with the joints asked for, which are its label",
     )
-    return random + picture(sheet(made, worst), f"The worst that passed: errors {_errors(made, worst)} % of hand size")
+    return random + picture(
+        sheet(made, worst), f"The worst that passed: errors {_errors(made, worst)} % of hand size"
+    )
 
 
 def _dropped(made: Made) -> str:
@@ -71,6 +78,8 @@ def sheet(made: Made, rows: torch.Tensor) -> np.ndarray:
     pictures = [made.data.picture(row) for row in rows.tolist()]
     plain = [enlarge(pixels, SIDE) for pixels in pictures]
     zoom = SIDE / made.data.spec.size_px
-    drawn = [draw_skeleton(pixels, points * zoom) for pixels, points in zip(plain, joints.numpy(), strict=True)]
+    drawn = [
+        draw_skeleton(pixels, points * zoom) for pixels, points in zip(plain, joints.numpy(), strict=True)
+    ]
     starts = range(0, len(plain), COLUMNS)
     return grid([line[start : start + COLUMNS] for start in starts for line in (plain, drawn)])

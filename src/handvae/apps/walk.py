@@ -9,14 +9,14 @@ import numpy as np
 import torch
 import tyro
 
-from handvae.apps.drawing import enlarge, write_gif
-from handvae.apps.inputs import read_look, read_poses
 from handvae.apps.options import GENERATOR, parse
 from handvae.apps.walk_latent import modality_frames
-from handvae.data.pictures import as_pixels
+from handvae.data.files.pictures import as_pixels
 from handvae.errors import UserError
 from handvae.geometry import VIEWS, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose
+from handvae.inference.drawing import enlarge, write_gif
+from handvae.inference.inputs import read_look, read_poses
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae
 from handvae.systems.system import Generator
@@ -28,10 +28,12 @@ MOST_FRAMES = 1000
 
 @dataclass(frozen=True)
 class Options:
-    """Walk from A to B and back: one factor moves, the other stands still; with cm-VAE every modality it decodes, side by side."""
+    """Walk from A to B and back: one factor moves, the other stands still; with cm-VAE every modality it
+    decodes, side by side."""
 
     a: tyro.conf.Positional[str]
-    """Factor pose: a named pose or JSON file (cm-VAE: or a photo). Factor appearance: a named one, photo, folder (its mean) or `random`."""
+    """Factor pose: a named pose or JSON file (cm-VAE: or a photo). Factor appearance: a named one, photo,
+    folder (its mean) or `random`."""
     b: tyro.conf.Positional[str]
     """Where the walk goes."""
     factor: Literal["pose", "appearance"] = "pose"
@@ -43,7 +45,8 @@ class Options:
     pose: str = "open"
     """The pose that stands still, for factor appearance."""
     appearance: str = "random"
-    """The looks that stand still, for factor pose: `random`, a named appearance, a photo or a folder of photos."""
+    """The looks that stand still, for factor pose: `random`, a named appearance, a photo or a folder of
+    photos."""
     frames: int = 24
     """Pictures from A to B."""
     seed: int = 0
@@ -87,12 +90,15 @@ def frames(system: Generator, joints: torch.Tensor, looks: torch.Tensor, side: i
 
 
 def pose_walk(system: Generator, a: str, b: str, share: torch.Tensor) -> torch.Tensor:
-    """Poses between two: named ones turn their joint angles (bones keep their length), others move along straight lines."""
+    """Poses between two: named ones turn their joint angles (bones keep their length), others move along
+    straight lines."""
     if a in POSE_NAMES and b in POSE_NAMES and system.pose == "2d":
         start, end = named_pose(a), named_pose(b)
         angles = start + share[:, None, None] * (end - start)
         shape = HandShape.mean()
-        seen = orthographic_view(forward_kinematics(angles, shape).joints, VIEWS["palm"].float()[None], margin=system.crop.margin)
+        seen = orthographic_view(
+            forward_kinematics(angles, shape).joints, VIEWS["palm"].float()[None], margin=system.crop.margin
+        )
         mirror = -1.0 if system.spec.sides == "left" else 1.0
         return seen.joints_2d * torch.tensor([mirror, 1.0])
     start, end = (read_poses(text, None, "palm", system, 1).joints[:1] for text in (a, b))

@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from handvae.apps.drawing import enlarge, grid
-from handvae.apps.inputs import read_photo, read_poses
-from handvae.data.frames import PICTURE_SUFFIXES
+from handvae.data.crop import to_crop_px
+from handvae.data.files.frames import PICTURE_SUFFIXES
+from handvae.data.files.pictures import as_pixels
 from handvae.data.hands import Hands
-from handvae.data.pictures import as_pixels
-from handvae.data.view import to_crop_px
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
+from handvae.inference.drawing import enlarge, grid
+from handvae.inference.inputs import read_photo, read_poses
 from handvae.systems.cm_vae import CmVae, Modality
 
 SIDE = 192
@@ -26,7 +26,9 @@ def modality_frames(system: CmVae, a: str, b: str, share: Float[Tensor, " frame"
     start, end = code_of(system, a), code_of(system, b)
     z = torch.lerp(start, end, share[:, None])
     rows = [system.shown(system.decode(z, modality), modality) for modality in system.config.decoded]
-    return [grid([[enlarge(as_pixels(row[step].numpy()), SIDE) for row in rows]]) for step in range(len(share))]
+    return [
+        grid([[enlarge(as_pixels(row[step].numpy()), SIDE) for row in rows]]) for step in range(len(share))
+    ]
 
 
 @torch.no_grad()
@@ -50,5 +52,9 @@ def code_of(system: CmVae, text: str) -> Float[Tensor, "1 latent"]:
 
 def _need(text: str, encoded: tuple[Modality, ...], modality: Modality) -> Modality:
     if modality not in encoded:
-        raise UserError(text, f"is to be encoded as {modality}, and the model encodes {', '.join(encoded)}", "give one of those")
+        raise UserError(
+            text,
+            f"is to be encoded as {modality}, and the model encodes {', '.join(encoded)}",
+            "give one of those",
+        )
     return modality

@@ -1,4 +1,5 @@
-"""Random changes of crops in training; the geometric ones act in `view.place`, where joints, camera and side move along."""
+"""Random changes of crops in training; the geometric ones act in `view.place`, where joints, camera and side
+move along."""
 
 from dataclasses import dataclass, fields
 
@@ -23,7 +24,8 @@ class Augment:
     shift: float = 0.06
     """Move the crop by +- this share of half its side."""
     stretch: float = 0.0
-    """Stretch by up to this share along a random direction, and shrink as much across it: other hands, other views."""
+    """Stretch by up to this share along a random direction, and shrink as much across it: other hands, other
+    views."""
     mirror: float = 0.0
     """Probability of mirroring (swaps the side)."""
     brightness: float = 0.0
@@ -47,7 +49,9 @@ class Augment:
                 raise ValueError(f"{field.name} is {value}; it lies between 0 and {most:g}")
 
 
-def photometric(image: Float[Tensor, "batch 3 height width"], augment: Augment, noise: Noise) -> Float[Tensor, "batch 3 height width"]:
+def photometric(
+    image: Float[Tensor, "batch 3 height width"], augment: Augment, noise: Noise
+) -> Float[Tensor, "batch 3 height width"]:
     """Change colours and sharpness, each sample in its own way; stays in [0, 1]."""
     count = len(image)
 
@@ -74,7 +78,9 @@ def photometric(image: Float[Tensor, "batch 3 height width"], augment: Augment, 
     return image.clamp(0, 1)
 
 
-def binomial_blur(image: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+def binomial_blur(
+    image: Float[Tensor, "batch channel height width"],
+) -> Float[Tensor, "batch channel height width"]:
     """Blur with the 3 x 3 binomial kernel, edges repeated."""
     kernel = torch.tensor([0.25, 0.5, 0.25], dtype=image.dtype, device=image.device)
     channels = image.shape[1]

@@ -1,6 +1,8 @@
-"""Labels that read well and are yet wrong: impossible bones, hands called by the wrong side, pictures that come twice.
+"""Labels that read well and are yet wrong: impossible bones, hands called by the wrong side, pictures that
+come twice.
 
-Limits were set on real data, so that sound labels pass (docs/log.md); what is found is worth a look, not always a fault.
+Limits were set on real data, so that sound labels pass (docs/log.md); what is found is worth a look, not
+always a fault.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,9 +15,9 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from handvae.data.coco import Problem
+from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
-from handvae.data.reader import HandData
+from handvae.data.readers.coco import Problem
 from handvae.errors import UserError
 from handvae.hand import (
     BONES,
@@ -33,20 +35,26 @@ from handvae.hand import (
 
 BLOCK = 256
 FLAT_LIMIT = 1.25
-"""A bone may be this many times as long in the picture, for the hand's extent there, as on any hand seen from anywhere."""
+"""A bone may be this many times as long in the picture, for the hand's extent there, as on any hand seen from
+anywhere."""
 SPACE_LIMITS = (0.3, 3.0)
 """Length of a bone over that of the mean hand, after the hand's own scale; whatever the data set."""
 SET_FACTOR, SET_DEVIATIONS, SET_LEAST = 1.5, 8.0, 30
-"""Where a set has so many hands, a bone is odd that differs from the set's median by this factor and by so many deviations."""
+"""Where a set has so many hands, a bone is odd that differs from the set's median by this factor and by so
+many deviations."""
 BENT = 1.0
 """Sum of the sines of eight finger joints' bends above which a hand tells its side."""
 NEAR_GREY, NEAR_JOINTS = 4.0, 0.03
-"""Two pictures are nearly one if thumbnails differ by less in the mean (of 255) and joints by less than this share of the hand's size."""
+"""Two pictures are nearly one if thumbnails differ by less in the mean (of 255) and joints by less than this
+share of the hand's size."""
 _THUMB, _DIMS = 16, 16
 
 
-def oddities(data: HandData, outside: bool = True, report: Callable[[int], object] = lambda pictures: None) -> Iterator[Problem]:
-    """Everything odd about a data set's labels and pictures, hand by hand; reads every picture once, and keeps 100 bytes a hand.
+def oddities(
+    data: HandData, outside: bool = True, report: Callable[[int], object] = lambda pictures: None
+) -> Iterator[Problem]:
+    """Everything odd about a data set's labels and pictures, hand by hand; reads every picture once, and
+    keeps 100 bytes a hand.
 
     Unreadable pictures are fatal, all else is odd. Bones and sides are looked at where hands have 21 joints.
 
@@ -71,12 +79,13 @@ def oddities(data: HandData, outside: bool = True, report: Callable[[int], objec
         yield from _pictures(data, outside, report)
 
 
-# ----------------------------------------------------------------------------------------------------------------- bones
+# ------------------------------------------------------------------------------------------------ ----- bones
 
 
 @cache
 def flat_bone_limits() -> Float[Tensor, "20"]:
-    """Longest that each bone gets in a picture, over the larger side of the joints' box, on 200 hands seen from 300 sides."""
+    """Longest that each bone gets in a picture, over the larger side of the joints' box, on 200 hands seen
+    from 300 sides."""
     generator = torch.Generator().manual_seed(0)
     poses = torch.stack([named_pose(name) for name in POSE_NAMES]).repeat(20, 1, 1)
     joints = forward_kinematics(poses, sample_shape(len(poses), generator)).joints
@@ -103,14 +112,13 @@ def _flat_bones(data: HandData, rows: range, labels: Hands) -> Iterator[Problem]
     over = torch.where(_both_ends(valid) & enough[:, None], over, 0.0)
     for place in (over.amax(1) > FLAT_LIMIT).nonzero()[:, 0].tolist():
         bone = int(over[place].argmax())
-        fault = (
-            f"the bone to {JOINT_NAMES[BONES[bone][1]]} is {over[place, bone]:.1f} times as long in the picture as on any hand of that size"
-        )
+        fault = f"the bone to {JOINT_NAMES[BONES[bone][1]]} is {over[place, bone]:.1f} times as long in the picture as on any hand of that size"
         yield _odd(data, rows[place], fault, "look at its keypoints")
 
 
 def _bone_ratios(labels: Hands) -> Float[np.ndarray, "hand 20"]:
-    """Each bone over that of the mean hand, after the hand's own scale (the median over its bones); NaN where it is not labelled."""
+    """Each bone over that of the mean hand, after the hand's own scale (the median over its bones); NaN where
+    it is not labelled."""
     solid, valid = labels.need("joints_3d", "joint_valid")
     mean = bone_lengths(forward_kinematics(named_pose("flat"), HandShape.mean()).joints)
     ratios = torch.where(_both_ends(valid), bone_lengths(solid) / mean, torch.nan)
@@ -134,18 +142,22 @@ def _solid_bones(data: HandData, ratios: Float[np.ndarray, "hand 20"]) -> Iterat
         yield _odd(data, row, fault, "look at its joints in space")
 
 
-# ----------------------------------------------------------------------------------------------------------------- sides
+# ------------------------------------------------------------------------------------------------ ----- sides
 
 
 def bend(solid: Float[Tensor, "hand 21 3"]) -> Float[Tensor, " hand"]:
-    """How far the fingers bend as a right hand's do: the sum of sin(bend) over the middle and end joints of four fingers.
+    """How far the fingers bend as a right hand's do: the sum of sin(bend) over the middle and end joints of
+    four fingers.
 
-    A right hand's fingers bend about the axis from the little finger's MCP to the index finger's, a left hand's about its opposite.
+    A right hand's fingers bend about the axis from the little finger's MCP to the index finger's, a left
+    hand's about its opposite.
     """
     axis = torch.nn.functional.normalize(solid[:, 5] - solid[:, 17], dim=-1)
     total = torch.zeros(len(solid))
     for base in (5, 9, 13, 17):
-        bones = torch.nn.functional.normalize(solid[:, base + 1 : base + 4] - solid[:, base : base + 3], dim=-1)
+        bones = torch.nn.functional.normalize(
+            solid[:, base + 1 : base + 4] - solid[:, base : base + 3], dim=-1
+        )
         turns = torch.linalg.cross(bones[:, :-1], bones[:, 1:])
         total = total + (turns * axis[:, None]).sum((1, 2))
     return total
@@ -158,10 +170,15 @@ def _sides(data: HandData, rows: range, labels: Hands) -> Iterator[Problem]:
     told = bend(solid) * torch.where(labels.side == RIGHT, 1.0, -1.0)
     for place in ((told < -BENT) & valid[:, 5:].all(1)).nonzero()[:, 0].tolist():
         called, other = ("left", "right") if int(labels.side[place]) == LEFT else ("right", "left")
-        yield _odd(data, rows[place], f"is called a {called} hand, and its fingers bend as a {other} hand's do", "look at its side")
+        yield _odd(
+            data,
+            rows[place],
+            f"is called a {called} hand, and its fingers bend as a {other} hand's do",
+            "look at its side",
+        )
 
 
-# -------------------------------------------------------------------------------------------------------------- pictures
+# ------------------------------------------------------------------------------------------------ -- pictures
 
 
 def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) -> Iterator[Problem]:
@@ -189,12 +206,17 @@ def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) ->
 
 def _outside(data: HandData, row: int, width: int, height: int) -> Iterator[Problem]:
     flat, valid = data.labels(torch.tensor([row])).need("joints_2d", "joint_valid")
-    beyond = torch.maximum(-flat[0], flat[0] - torch.tensor([width, height])).amax(1).masked_fill(~valid[0], 0.0)
+    beyond = (
+        torch.maximum(-flat[0], flat[0] - torch.tensor([width, height])).amax(1).masked_fill(~valid[0], 0.0)
+    )
     count = int((beyond > 0).sum())
     if count:
         worst = data.spec.joint_names[int(beyond.argmax())]
         yield _odd(
-            data, row, f"{count} joints lie outside the {width} x {height} px picture, {worst} by {beyond.max():.0f} px", "look at them"
+            data,
+            row,
+            f"{count} joints lie outside the {width} x {height} px picture, {worst} by {beyond.max():.0f} px",
+            "look at them",
         )
 
 
@@ -214,11 +236,18 @@ def _twins(data: HandData, one: int, other: int) -> Iterator[Problem]:
     first = data.name(one)
     if data.name(other) == first:
         if apart < NEAR_JOINTS:
-            yield _odd(data, other, "the same hand of the same picture is labelled twice", "remove one annotation")
+            yield _odd(
+                data, other, "the same hand of the same picture is labelled twice", "remove one annotation"
+            )
         return
     pictures = (data.picture(one), data.picture(other))
     if np.array_equal(pictures[0], pictures[1]):
-        yield _odd(data, other, f"is the same picture as {first}", "remove one, and keep both out of different splits")
+        yield _odd(
+            data,
+            other,
+            f"is the same picture as {first}",
+            "remove one, and keep both out of different splits",
+        )
     elif apart < NEAR_JOINTS and pictures[0].shape == pictures[1].shape:
         different = float(np.abs(_thumbnail(pictures[0]) - _thumbnail(pictures[1])).mean())
         if different < NEAR_GREY:

@@ -7,15 +7,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from handvae.data.crop import to_crop_px
 from handvae.data.hands import Hands
-from handvae.data.view import to_crop_px
 from handvae.files import write_atomically
 from handvae.geometry import back_project
 from handvae.noise import Noise
 
 
-def surface_points(hands: Hands, points: int, noise: Noise) -> tuple[Float[Tensor, "batch point 3"], Bool[Tensor, " batch"]]:
-    """Points of each hand's visible surface, mm before the camera, drawn with replacement from the depth within the mask.
+def surface_points(
+    hands: Hands, points: int, noise: Noise
+) -> tuple[Float[Tensor, "batch point 3"], Bool[Tensor, " batch"]]:
+    """Points of each hand's visible surface, mm before the camera, drawn with replacement from the depth
+    within the mask.
 
     Args:
         hands: crops with depth, mask and intrinsics.

@@ -17,7 +17,8 @@ Sides = Literal["left", "right", "both"]
 class Hands:
     """A batch of hands; every field is optional and all that are there share the first axis.
 
-    Joints are in the order of `handvae.hand.JOINT_NAMES`. Pixels: x right, y down, the first pixel covers [0, 1) and has its centre at 0.5.
+    Joints are in the order of `handvae.hand.JOINT_NAMES`. Pixels: x right, y down, the first pixel covers [0,
+    1) and has its centre at 0.5.
     Camera frame: x right, y down, z forward, in mm.
     """
 
@@ -40,7 +41,8 @@ class Hands:
     joint_valid: Bool[Tensor, "batch joint"] | None = None
     """False where a label is missing."""
     pose_known: Bool[Tensor, " batch"] | None = None
-    """False where training is not to know which pose the picture shows (semi-supervision); None where it may know all."""
+    """False where training is not to know which pose the picture shows (semi-supervision); None where it may
+    know all."""
     joint_visible: Bool[Tensor, "batch joint"] | None = None
     """False where something hides a joint: another finger, the palm, an object, the picture's edge."""
     joint_spread: Float[Tensor, "batch joint"] | None = None
@@ -77,7 +79,9 @@ class Hands:
     def __len__(self) -> int:
         return next((len(value) for _, value in self.items()), 0)
 
-    def __getitem__(self, rows: slice | Sequence[int] | Int[Tensor, " rows"] | Bool[Tensor, " rows"]) -> "Hands":
+    def __getitem__(
+        self, rows: slice | Sequence[int] | Int[Tensor, " rows"] | Bool[Tensor, " rows"]
+    ) -> "Hands":
         """The chosen rows, as a batch."""
         return replace(self, **{name: value[rows] for name, value in self.items()})
 
@@ -89,13 +93,17 @@ class Hands:
         """The named fields, or a ValueError that says which the batch lacks."""
         missing = [name for name in names if getattr(self, name) is None]
         if missing:
-            raise ValueError(f"this batch has no {', '.join(missing)}; it has {', '.join(name for name, _ in self.items())}")
+            raise ValueError(
+                f"this batch has no {', '.join(missing)}; it has {', '.join(name for name, _ in self.items())}"
+            )
         return tuple(getattr(self, name) for name in names)
 
     @classmethod
     def cat(cls, batches: "Sequence[Hands]") -> "Hands":
         """One batch from several that have the same fields."""
-        return cls(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name, _ in batches[0].items()})
+        return cls(
+            **{name: torch.cat([getattr(batch, name) for batch in batches]) for name, _ in batches[0].items()}
+        )
 
 
 @dataclass(frozen=True)

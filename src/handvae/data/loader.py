@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from handvae.data.ahead import ahead
 from handvae.data.augment import Augment
+from handvae.data.crop import Crop, PixelField, cut
+from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
-from handvae.data.reader import HandData
-from handvae.data.view import Crop, PixelField, cut
+from handvae.data.prefetch import ahead
 from handvae.noise import Noise
 
 LOADER_STREAM = 1
@@ -21,7 +21,8 @@ LOADER_STREAM = 1
 class Loader:
     """An endless, shuffled, augmented stream of batches.
 
-    Batch `step` depends on nothing but the seed and the step, so a resumed run sees what an unbroken one would have seen, and rank r of n
+    Batch `step` depends on nothing but the seed and the step, so a resumed run sees what an unbroken one
+    would have seen, and rank r of n
     sees rows [r b, (r+1) b) of the global batch of n b.
     """
 
@@ -47,10 +48,17 @@ class Loader:
     def rows_at(self, step: int) -> Int[Tensor, " rows"]:
         """Rows of the data set in this rank's batch: one shuffle an epoch, nothing dropped."""
         share, count = self.batch // self.ranks, len(self.data)
-        positions = torch.arange(step * self.batch + self.rank * share, step * self.batch + (self.rank + 1) * share)
+        positions = torch.arange(
+            step * self.batch + self.rank * share, step * self.batch + (self.rank + 1) * share
+        )
         epochs, places = positions // count, positions % count
-        orders = {epoch: torch.randperm(count, generator=Noise(self.seed, epoch).generator) for epoch in epochs.unique().tolist()}
-        return torch.stack([orders[epoch][place] for epoch, place in zip(epochs.tolist(), places.tolist(), strict=True)])
+        orders = {
+            epoch: torch.randperm(count, generator=Noise(self.seed, epoch).generator)
+            for epoch in epochs.unique().tolist()
+        }
+        return torch.stack(
+            [orders[epoch][place] for epoch, place in zip(epochs.tolist(), places.tolist(), strict=True)]
+        )
 
     def batch_at(self, step: int) -> Hands:
         """This rank's share of batch `step`."""

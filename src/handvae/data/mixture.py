@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
-from handvae.data.reader import HandData
-from handvae.data.source import Source, open_data
+from handvae.data.open import Source, open_data
 from handvae.data.subset import FewLabels, PeopleAsContents, by_gesture
 from handvae.errors import UserError
 from handvae.hand import root
@@ -28,11 +28,15 @@ NUMBERS = ("subject", "content")
 
 
 class Mixture(HandData):
-    """Data sets one after the other; with shares, each repeated in turn until an epoch holds that share of it.
+    """Data sets one after the other; with shares, each repeated in turn until an epoch holds that share of
+    it.
 
-    An epoch is as short as it can be while it holds every hand of every set at least once. So all hands are seen, a batch of the
-    shuffled rows holds the shares on average, and the loader stays a function of seed and step that knows nothing of mixtures.
-    Labels are those that all sets have; persons and contents are numbered anew, gestures by the joined list of their names, 3D joints are
+    An epoch is as short as it can be while it holds every hand of every set at least once. So all hands are
+    seen, a batch of the
+    shuffled rows holds the shares on average, and the loader stays a function of seed and step that knows
+    nothing of mixtures.
+    Labels are those that all sets have; persons and contents are numbered anew, gestures by the joined list
+    of their names, 3D joints are
     brought to the wrist where the sets disagree on the root.
 
     Args:
@@ -54,17 +58,27 @@ class Mixture(HandData):
         self._starts = [0, *accumulate(self.counts)]
         self._at_wrist = len({spec.root for spec in specs}) > 1
         self._fields = _common_labels(self.sets, self._at_wrist)
-        self._distinct = {name: [_all(part, name).unique() for part in self.sets] for name in NUMBERS if name in self._fields}
+        self._distinct = {
+            name: [_all(part, name).unique() for part in self.sets]
+            for name in NUMBERS
+            if name in self._fields
+        }
         common = [name for name in specs[0].modalities if all(name in spec.modalities for spec in specs)]
         names = [spec.name for spec in specs]
         self.spec = replace(
             specs[0],
-            name=" + ".join(names if shares is None else [f"{share:g} {name}" for share, name in zip(shares, names, strict=True)]),
+            name=" + ".join(
+                names
+                if shares is None
+                else [f"{share:g} {name}" for share, name in zip(shares, names, strict=True)]
+            ),
             count=len(self),
             modalities=tuple(name for name in common if name in (*PICTURES, *self._fields)),
             sides=specs[0].sides if len({spec.sides for spec in specs}) == 1 else "both",
             root="wrist" if self._at_wrist else specs[0].root,
-            gestures=tuple(dict.fromkeys(word for spec in specs for word in spec.gestures)) if "gesture" in self._fields else (),
+            gestures=tuple(dict.fromkeys(word for spec in specs for word in spec.gestures))
+            if "gesture" in self._fields
+            else (),
             factors=specs[0].factors if "factors" in self._fields else (),
             licence=" + ".join(dict.fromkeys(spec.licence for spec in specs if spec.licence)),
         )
@@ -79,7 +93,9 @@ class Mixture(HandData):
         for number in which.unique().tolist():
             here = (which == number).nonzero()[:, 0]
             order.append(here)
-            parts.append(self._labels_of(number, (rows[here] - self._starts[number]) % len(self.sets[number])))
+            parts.append(
+                self._labels_of(number, (rows[here] - self._starts[number]) % len(self.sets[number]))
+            )
         if not parts:
             return self._labels_of(0, rows)
         return Hands.cat(parts)[torch.cat(order).argsort()]
@@ -115,9 +131,13 @@ class Mixture(HandData):
         labels = _labels(part, rows)
         values = {name: getattr(labels, name) for name in self._fields}
         for name, used in self._distinct.items():
-            values[name] = torch.searchsorted(used[number], values[name]) + sum(len(numbers) for numbers in used[:number])
+            values[name] = torch.searchsorted(used[number], values[name]) + sum(
+                len(numbers) for numbers in used[:number]
+            )
         if "gesture" in values:
-            names = torch.tensor([*(self.spec.gestures.index(word) for word in part.spec.gestures), -1])  # the last for hands of no gesture
+            names = torch.tensor(
+                [*(self.spec.gestures.index(word) for word in part.spec.gestures), -1]
+            )  # the last for hands of no gesture
             values["gesture"] = names[values["gesture"]]
         if self._at_wrist and "joints_3d" in values:
             values["joints_3d"] = values["joints_3d"] - root(values["joints_3d"], "wrist")[:, None]
@@ -131,9 +151,13 @@ def open_source(source: Source) -> HandData:
         UserError: one is not there or has a fault, or they cannot be mixed.
     """
     if not 0 < source.labelled_share <= 1:
-        raise UserError("--data.labelled-share", f"is {source.labelled_share:g}", "give a share above 0, up to 1")
+        raise UserError(
+            "--data.labelled-share", f"is {source.labelled_share:g}", "give a share above 0, up to 1"
+        )
     if source.labelled_of_batch is not None and not 0 < source.labelled_of_batch < 1:
-        raise UserError("--data.labelled-of-batch", f"is {source.labelled_of_batch:g}", "give a share above 0, below 1")
+        raise UserError(
+            "--data.labelled-of-batch", f"is {source.labelled_of_batch:g}", "give a share above 0, below 1"
+        )
     first = open_data(source.root, source.split, source.protocol)
     if source.shares and not source.also:
         raise UserError("--data.shares", "there is one data set", "name the others by --data.also")
@@ -143,7 +167,11 @@ def open_source(source: Source) -> HandData:
     data = Mixture(sets, source.shares or None) if len(sets) > 1 else sets[0]
     if source.hold_out:
         data, _ = by_gesture(data, source.hold_out, "--data.hold-out")
-    return data if source.labelled_share == 1 else FewLabels(data, source.labelled_share, source.labelled_of_batch)
+    return (
+        data
+        if source.labelled_share == 1
+        else FewLabels(data, source.labelled_share, source.labelled_of_batch)
+    )
 
 
 def _with_contents(data: HandData) -> HandData:
@@ -151,7 +179,9 @@ def _with_contents(data: HandData) -> HandData:
         return data
     if "subject" not in data.spec.modalities:
         raise UserError(
-            data.spec.name, "does not tell whose hands it shows", "leave out --data.people-as-contents, or add `person` (docs/data.md)"
+            data.spec.name,
+            "does not tell whose hands it shows",
+            "leave out --data.people-as-contents, or add `person` (docs/data.md)",
         )
     return PeopleAsContents(data)
 
@@ -161,10 +191,16 @@ def _counts(sizes: Sequence[int], shares: Sequence[int | float] | None) -> list[
     if shares is None:
         return list(sizes)
     if len(shares) != len(sizes):
-        raise UserError("--data.shares", f"there are {len(shares)} for {len(sizes)} data sets", "give one a data set, in their order")
+        raise UserError(
+            "--data.shares",
+            f"there are {len(shares)} for {len(sizes)} data sets",
+            "give one a data set, in their order",
+        )
     if not all(0 < share < float("inf") for share in shares):
         raise UserError(
-            "--data.shares", f"{' '.join(f'{share:g}' for share in shares)} are not all positive", "leave out a set that is not wanted"
+            "--data.shares",
+            f"{' '.join(f'{share:g}' for share in shares)} are not all positive",
+            "leave out a set that is not wanted",
         )
     unit = max(size / Fraction(share) for size, share in zip(sizes, shares, strict=True))
     return [round(unit * Fraction(share)) for share in shares]
@@ -173,7 +209,11 @@ def _counts(sizes: Sequence[int], shares: Sequence[int | float] | None) -> list[
 def _common_labels(sets: Sequence[HandData], at_wrist: bool) -> tuple[str, ...]:
     """Labels that all sets have in the same form; a camera is none of them where 3D joints have left it."""
     samples = [dict(_labels(part, torch.arange(1)).items()) for part in sets]
-    names = [name for name in samples[0] if all(name in sample and sample[name].shape == samples[0][name].shape for sample in samples)]
+    names = [
+        name
+        for name in samples[0]
+        if all(name in sample and sample[name].shape == samples[0][name].shape for sample in samples)
+    ]
     left_out = {"intrinsics"} if at_wrist else set()
     if len({part.spec.factors for part in sets}) > 1:
         left_out.add("factors")

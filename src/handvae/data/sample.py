@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, UInt8
 
 @dataclass(frozen=True)
 class Sample:
-    """One hand: fields, frames and units as in `Hands`, but of numpy, without the batch axis, and with pictures as they lie on disk."""
+    """One hand: fields, frames and units as in `Hands`, but of numpy, without the batch axis, and with
+    pictures as they lie on disk."""
 
     joints_2d: Float[np.ndarray, "joint 2"]
     """Pixels of `image`."""

@@ -1,4 +1,5 @@
-"""Some hands of a data set, as a data set; data sets whose poses are known for some hands only; people taken for contents."""
+"""Some hands of a data set, as a data set; data sets whose poses are known for some hands only; people taken
+for contents."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +10,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
-from handvae.data.reader import HandData
 from handvae.errors import UserError
 
 
@@ -20,7 +21,11 @@ class Subset(HandData):
     def __init__(self, data: HandData, rows: Sequence[int]) -> None:
         self._data, self._rows = data, list(rows)
         self._order = torch.tensor(self._rows, dtype=torch.int64)
-        self.spec, self.remarks, self.judged = replace(data.spec, count=len(self._rows)), data.remarks, data.judged
+        self.spec, self.remarks, self.judged = (
+            replace(data.spec, count=len(self._rows)),
+            data.remarks,
+            data.judged,
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -59,21 +64,29 @@ class Subset(HandData):
 
 
 class FewLabels(Subset):
-    """A data set for semi-supervision: the poses of its first hands, in file order, are known, those of the others held back.
+    """A data set for semi-supervision: the poses of its first hands, in file order, are known, those of the
+    others held back.
 
-    `Hands.pose_known` says which. The labels stay in the batch, as pictures are cut by them; a system asks `Reader.labelled`.
+    `Hands.pose_known` says which. The labels stay in the batch, as pictures are cut by them; a system asks
+    `Reader.labelled`.
 
     Args:
         data: the data set.
-        share: of the hands whose poses are known, above 0 and up to 1; a part of a hand counts as none, but one is always known.
-        of_batch: share of an average batch whose poses are known, at least, above 0 and below 1: an epoch then shows the known hands as
+        share: of the hands whose poses are known, above 0 and up to 1; a part of a hand counts as none,
+            but one is always known.
+        of_batch: share of an average batch whose poses are known, at least, above 0 and below 1: an epoch
+            then shows the known hands as
             often as that takes, and the others once. None shows every hand once.
     """
 
     def __init__(self, data: HandData, share: float, of_batch: float | None = None) -> None:
         self.known = max(1, int(len(data) * share + 1e-9))
         others = len(data) - self.known
-        times = 1 if of_batch is None else max(1, math.ceil(of_batch * others / ((1 - of_batch) * self.known) - 1e-9))
+        times = (
+            1
+            if of_batch is None
+            else max(1, math.ceil(of_batch * others / ((1 - of_batch) * self.known) - 1e-9))
+        )
         super().__init__(data, [*range(self.known)] * times + [*range(self.known, len(data))])
         self.spec = replace(self.spec, modalities=(*data.spec.modalities, "pose_known"))
 
@@ -88,7 +101,8 @@ class FewLabels(Subset):
 
 
 class PeopleAsContents(Subset):
-    """A data set whose people count as contents (dVAE's): pictures of a person mostly share background and light, and always the skin.
+    """A data set whose people count as contents (dVAE's): pictures of a person mostly share background and
+    light, and always the skin.
 
     Args:
         data: tells `subject`.
@@ -118,14 +132,22 @@ def by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Su
     """
     known = data.spec.gestures
     if not known:
-        raise UserError(data.spec.name, "names no gestures", f"leave out {option}, or add `gesture` to its pictures (docs/data.md)")
+        raise UserError(
+            data.spec.name,
+            "names no gestures",
+            f"leave out {option}, or add `gesture` to its pictures (docs/data.md)",
+        )
     for gesture in gestures:
         if gesture not in known:
-            raise UserError(option, f"{data.spec.name} has no gesture {gesture!r}", f"there are {', '.join(known)}")
+            raise UserError(
+                option, f"{data.spec.name} has no gesture {gesture!r}", f"there are {', '.join(known)}"
+            )
     (labels,) = data.labels(torch.arange(len(data))).need("gesture")
     held = torch.isin(labels, torch.tensor([known.index(gesture) for gesture in gestures]))
     if held.all() or not held.any():
-        fault = f"{data.spec.name} has {int(held.sum())} hands of gestures {', '.join(gestures)}, of {len(data)}"
+        fault = (
+            f"{data.spec.name} has {int(held.sum())} hands of gestures {', '.join(gestures)}, of {len(data)}"
+        )
         raise UserError(option, fault, "name gestures that are some of its hands'")
     others, those = (Subset(data, rows.nonzero()[:, 0].tolist()) for rows in (~held, held))
     return others, those

@@ -19,9 +19,13 @@ MAP_TANGENTS = 8
 
 @torch.no_grad()
 def appearance_calibration(
-    system: PoseAppearanceVae, image: Float[Tensor, "batch 3 height width"], joints: Float[Tensor, "batch joint axis"], samples: int = 128
+    system: PoseAppearanceVae,
+    image: Float[Tensor, "batch 3 height width"],
+    joints: Float[Tensor, "batch joint axis"],
+    samples: int = 128,
 ) -> tuple[Measure, ...]:
-    """Decode the appearance's posterior at the exact pose by each model of variance, and compare with `samples` plain decodings."""
+    """Decode the appearance's posterior at the exact pose by each model of variance, and compare with
+    `samples` plain decodings."""
     # torch's forward-mode derivative of group_norm cannot take channels-last feature maps (2.13)
     system = copy.deepcopy(system).to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     appearance = system.encode(image).appearance
@@ -35,7 +39,9 @@ def appearance_calibration(
     models: dict[str, Callable[[RandomVariable], Any]] = {
         "diagonal": lambda texture: system.decode(pose, texture),
         "tangent_1": lambda texture: tangent_moments(plain, texture, generator=generator),
-        f"tangent_{MAP_TANGENTS}": lambda texture: tangent_moments(plain, texture, MAP_TANGENTS, generator=generator),
+        f"tangent_{MAP_TANGENTS}": lambda texture: tangent_moments(
+            plain, texture, MAP_TANGENTS, generator=generator
+        ),
         "mirrored_1": lambda texture: mirrored_moments(plain, texture, generator=generator),
     }
     measures: list[Measure] = []
@@ -47,13 +53,18 @@ def appearance_calibration(
         total, correlation = f"{name}_modelled_over_true_variance", f"{name}_variance_map_correlation"
         measures += [
             Measure(total, 1 / report.ratio, "", len(image), protocol, "total over pixels"),
-            Measure(correlation, report.map_correlation, "", len(image), protocol, "Pearson, mean over pictures"),
+            Measure(
+                correlation, report.map_correlation, "", len(image), protocol, "Pearson, mean over pictures"
+            ),
         ]
     return tuple(measures)
 
 
 def _report(
-    plain: Callable[[Tensor], Tensor], model: Callable[[RandomVariable], Any], appearance: RandomVariable, samples: int
+    plain: Callable[[Tensor], Tensor],
+    model: Callable[[RandomVariable], Any],
+    appearance: RandomVariable,
+    samples: int,
 ) -> CalibrationReport:
     def decode(texture: Tensor | RandomVariable) -> Any:
         return model(texture) if isinstance(texture, RandomVariable) else plain(texture)

@@ -25,20 +25,29 @@ FEWEST_TO_ALIGN = 3
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is done to prediction and truth before their distance is taken; all of it is part of a number's protocol."""
+    """What is done to prediction and truth before their distance is taken; all of it is part of a number's
+    protocol."""
 
     root: Root | Literal["as given"] = "as given"
     """Point subtracted from every joint."""
     reroot: Literal["both", "truth"] = "both"
-    """`truth` leaves a prediction that is root-relative already as it is, as hand3d's script does, so that its root joint can be wrong."""
+    """`truth` leaves a prediction that is root-relative already as it is, as hand3d's script does, so that
+    its root joint can be wrong."""
     scale: Scale = "as given"
-    """`bone units` and `true bone` give the prediction the true hand's size, as the papers' tables have it."""
+    """`bone units` and `true bone` give the prediction the true hand's size, as the papers' tables have
+    it."""
     given_root: str = "as given"
     """What poses are relative to already, in words, where nothing is subtracted."""
 
     def protocol(self, joints: str, alignment: Alignment = "none") -> PoseProtocol:
         """The protocol of errors after this comparison."""
-        said = self.given_root if self.root == "as given" else f"{self.root} of the truth" if self.reroot == "truth" else self.root
+        said = (
+            self.given_root
+            if self.root == "as given"
+            else f"{self.root} of the truth"
+            if self.reroot == "truth"
+            else self.root
+        )
         return PoseProtocol("3D", said, _SCALE_TEXT[self.scale], alignment, joints)
 
     def check(self, joints: int) -> None:
@@ -52,9 +61,13 @@ class Comparison:
             raise UserError("comparison of poses", fault, "leave root and scale as given")
 
     def __call__(
-        self, prediction: Float[Tensor, "batch joint 3"], truth: Float[Tensor, "batch joint 3"], valid: Bool[Tensor, "batch joint"]
+        self,
+        prediction: Float[Tensor, "batch joint 3"],
+        truth: Float[Tensor, "batch joint 3"],
+        valid: Bool[Tensor, "batch joint"],
     ) -> tuple[Float[Tensor, "batch joint 3"], Float[Tensor, "batch joint 3"], Bool[Tensor, "batch joint"]]:
-        """Prediction and truth as they are compared, and the joints that count: none of a hand whose root or scale bone has no label."""
+        """Prediction and truth as they are compared, and the joints that count: none of a hand whose root or
+        scale bone has no label."""
         needed: set[int] = set()
         length = scale_bone(truth) if self.scale != "as given" else None
         if self.root != "as given":
@@ -87,9 +100,12 @@ class Aligned:
 
 
 def aligned(
-    prediction: Float[Tensor, "batch joint 3"], truth: Float[Tensor, "batch joint 3"], valid: Bool[Tensor, "batch joint"]
+    prediction: Float[Tensor, "batch joint 3"],
+    truth: Float[Tensor, "batch joint 3"],
+    valid: Bool[Tensor, "batch joint"],
 ) -> Aligned:
-    """Fit every prediction to its truth by least squares over labelled joints, with and without scale; any unit.
+    """Fit every prediction to its truth by least squares over labelled joints, with and without scale; any
+    unit.
 
     The best rotation does not depend on the scale, so it is found once.
     """
@@ -99,14 +115,19 @@ def aligned(
     centre = truth.mean(1, keepdim=True)
     turned, goal = rigid - centre, truth - centre
     spread = turned.square().sum((1, 2), keepdim=True)
-    ratio = (turned * goal).sum((1, 2), keepdim=True) / torch.where(spread > 0, spread, 1.0)  # Umeyama (1991), eq. (42)
+    ratio = (turned * goal).sum((1, 2), keepdim=True) / torch.where(
+        spread > 0, spread, 1.0
+    )  # Umeyama (1991), eq. (42)
     return Aligned(centre + turned * ratio, rigid, usable)
 
 
 def _at_mean(joints: Tensor, valid: Tensor) -> Tensor:
-    """Joints that do not count put at the mean of those that do, where they have no say in a least-squares fit of centred points."""
+    """Joints that do not count put at the mean of those that do, where they have no say in a least-squares
+    fit of centred points."""
     if bool(valid.all()):
         return joints
     weight = valid[..., None].to(joints.dtype)
-    mean = torch.where(valid[..., None], joints, 0).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
+    mean = torch.where(valid[..., None], joints, 0).sum(1, keepdim=True) / weight.sum(
+        1, keepdim=True
+    ).clamp_min(1)
     return torch.where(valid[..., None], joints, mean)

@@ -1,4 +1,5 @@
-"""Does the picture show the pose? A detector reads generated pictures, and the same detector reads real ones beside them as the floor."""
+"""Does the picture show the pose? A detector reads generated pictures, and the same detector reads real ones
+beside them as the floor."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -46,15 +47,32 @@ class Consistency:
         error, name = self.per_hand, f"consistency_{self.looks}"
         read = error[error.isfinite()]
         median = float(read.quantile(0.5)) if len(read) else float("nan")
-        near = f"share of pictures in which a hand is found with a mean error of at most {NEAR} % of hand size"
+        near = (
+            f"share of pictures in which a hand is found with a mean error of at most {NEAR} % of hand size"
+        )
 
         def percent(what: str, value: float, n: int, definition: str) -> Measure:
             return Measure(f"{name}_{what}", value, "%", n, self.protocol, definition)
 
         return (
-            percent("found", 100 * len(read) / len(error), len(error), "share of pictures in which a hand is found"),
-            percent("error_median", median, len(read), "median of the mean errors over hand size where a hand is found"),
-            percent("error_mean", float(read.mean()), len(read), "mean of the mean errors over hand size where a hand is found"),
+            percent(
+                "found",
+                100 * len(read) / len(error),
+                len(error),
+                "share of pictures in which a hand is found",
+            ),
+            percent(
+                "error_median",
+                median,
+                len(read),
+                "median of the mean errors over hand size where a hand is found",
+            ),
+            percent(
+                "error_mean",
+                float(read.mean()),
+                len(read),
+                "mean of the mean errors over hand size where a hand is found",
+            ),
             percent(f"within_{NEAR}", 100 * float((error <= NEAR).float().mean()), len(error), near),
         )
 
@@ -74,7 +92,9 @@ class Consistency:
         )
 
 
-def pose_consistency(asked: Asked, real: Iterable[Tensor], finder: Finder, looks: str, seed: int = 0) -> Consistency:
+def pose_consistency(
+    asked: Asked, real: Iterable[Tensor], finder: Finder, looks: str, seed: int = 0
+) -> Consistency:
     """Compare what is found in pictures of hands with the joints asked for.
 
     Args:
@@ -98,6 +118,10 @@ def pose_consistency(asked: Asked, real: Iterable[Tensor], finder: Finder, looks
             raise ValueError(f"looks is one of {LOOKS}, not {looks!r}")
     found, truth = finder.find(made, system.crop), asked.joints_px
     everything = torch.ones(truth.shape[:2], dtype=torch.bool)
-    errors = joint_errors(found.joints_px.nan_to_num(), truth, everything) / hand_size(truth, everything)[:, None]
-    protocol = Stated(f"{finder.relation(system)}; {WORDS[looks]}; {system.crop.size_px} px crop, 2D, no alignment, all 21 joints")
+    errors = (
+        joint_errors(found.joints_px.nan_to_num(), truth, everything) / hand_size(truth, everything)[:, None]
+    )
+    protocol = Stated(
+        f"{finder.relation(system)}; {WORDS[looks]}; {system.crop.size_px} px crop, 2D, no alignment, all 21 joints"
+    )
     return Consistency(looks, (100 * errors).masked_fill(~found.found[:, None], float("nan")), protocol)

@@ -1,11 +1,12 @@
-"""Published curves beside our own: read from a file of the user's, because their numbers are not ours to give on."""
+"""Published curves beside our own: read from a file of the user's, because their numbers are not ours to give
+on."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from handvae.data.coco import Number
+from handvae.data.readers.coco import Number
 from handvae.errors import UserError
 from handvae.evaluation.plots import Curve
 from handvae.evaluation.study import Report
@@ -33,11 +34,16 @@ def read_curves(path: Path) -> tuple[Curve, ...]:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the path") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise UserError(path, f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}", remedy) from error
+        raise UserError(
+            path, f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}", remedy
+        ) from error
     for name, curve in content.items():
         if len(curve.x) != len(curve.y) or not curve.x or not all(0 <= share <= 1 for share in curve.y):
             raise UserError(path, f"{name}: x and y are not as many errors as shares from 0 to 1", remedy)
-    return tuple(Curve(f"{name} (published)", tuple(curve.x), tuple(curve.y), "dashed") for name, curve in content.items())
+    return tuple(
+        Curve(f"{name} (published)", tuple(curve.x), tuple(curve.y), "dashed")
+        for name, curve in content.items()
+    )
 
 
 def with_curves(found: Report, published: tuple[Curve, ...]) -> Report:
@@ -48,6 +54,11 @@ def with_curves(found: Report, published: tuple[Curve, ...]) -> Report:
     """
     fitting = [figure for figure in found.figures if figure.x_label == "error, mm"]
     if published and not fitting:
-        raise UserError("--curves", "are of errors in mm, and no 3D model's pose is measured here", "leave the option out")
-    drawn = tuple(replace(figure, curves=figure.curves + published) if figure in fitting else figure for figure in found.figures)
+        raise UserError(
+            "--curves", "are of errors in mm, and no 3D model's pose is measured here", "leave the option out"
+        )
+    drawn = tuple(
+        replace(figure, curves=figure.curves + published) if figure in fitting else figure
+        for figure in found.figures
+    )
     return replace(found, figures=drawn)

@@ -1,6 +1,8 @@
-"""Whether single code values stand for single true factors: DCI, MIG and SAP, for data whose factors are known; and a linear probe.
+"""Whether single code values stand for single true factors: DCI, MIG and SAP, for data whose factors are
+known; and a linear probe.
 
-The three read a code from `codes[:, i]` and a factor from `factors[:, j]`, and are 1 where each factor is in one code value and each code
+The three read a code from `codes[:, i]` and a factor from `factors[:, j]`, and are 1 where each factor is in
+one code value and each code
 value holds one factor. Factors that do not vary in the sample are left out.
 """
 
@@ -20,14 +22,16 @@ BINS = 20
 
 @dataclass(frozen=True)
 class Dci:
-    """Eastwood & Williams, "A Framework for the Quantitative Evaluation of Disentangled Representations", ICLR 2018."""
+    """Eastwood & Williams, "A Framework for the Quantitative Evaluation of Disentangled Representations",
+    ICLR 2018."""
 
     disentanglement: float
     """1 where a code value matters for one factor only."""
     completeness: float
     """1 where a factor is in one code value only."""
     informativeness: float
-    """How well factors are predicted on rows not trained on: R² (numbers) or accuracy above chance (classes), mean over factors."""
+    """How well factors are predicted on rows not trained on: R² (numbers) or accuracy above chance (classes),
+    mean over factors."""
     importance: Float[np.ndarray, "code factor"]
     """How much each code value matters for each factor; columns sum to 1 (or are 0 where nothing does)."""
     used: Int[np.ndarray, " factor"]
@@ -61,34 +65,57 @@ def dci(
             model = RandomForestClassifier(30, max_features=1.0, min_samples_leaf=2, random_state=seed)  # pyright: ignore[reportArgumentType] (its stub lacks shares)
             model.fit(codes[train], truth[train])
             chance = np.unique(truth[train], return_counts=True)[1].max() / len(train)
-            scores[column] = max(0.0, (float(model.score(codes[test], truth[test])) - chance) / max(1 - chance, 1e-9))
+            scores[column] = max(
+                0.0, (float(model.score(codes[test], truth[test])) - chance) / max(1 - chance, 1e-9)
+            )
             importance[:, column] = model.feature_importances_
             continue
         scaled = (truth - truth[train].mean()) / max(truth[train].std(), 1e-12)
         if predictor == "lasso":
             linear = Lasso(alpha=0.01).fit(codes[train], scaled[train])
-            scores[column], importance[:, column] = max(0.0, linear.score(codes[test], scaled[test])), np.abs(linear.coef_)
+            scores[column], importance[:, column] = (
+                max(0.0, linear.score(codes[test], scaled[test])),
+                np.abs(linear.coef_),
+            )
         else:
-            forest = RandomForestRegressor(30, max_features=1.0, min_samples_leaf=2, random_state=seed).fit(codes[train], scaled[train])
-            scores[column], importance[:, column] = max(0.0, float(forest.score(codes[test], scaled[test]))), forest.feature_importances_
+            forest = RandomForestRegressor(30, max_features=1.0, min_samples_leaf=2, random_state=seed).fit(
+                codes[train], scaled[train]
+            )
+            scores[column], importance[:, column] = (
+                max(0.0, float(forest.score(codes[test], scaled[test]))),
+                forest.feature_importances_,
+            )
     importance /= np.maximum(importance.sum(0), 1e-12)
     of_code = importance.sum(1)
-    disentangled = 1 - _entropy(importance / np.maximum(of_code[:, None], 1e-12), axis=1, base=max(len(used), 2))
+    disentangled = 1 - _entropy(
+        importance / np.maximum(of_code[:, None], 1e-12), axis=1, base=max(len(used), 2)
+    )
     complete = 1 - _entropy(importance, axis=0, base=max(codes.shape[1], 2))
     weights = of_code / max(of_code.sum(), 1e-12)
-    return Dci(float((weights * disentangled).sum()), float(complete.mean()), float(scores.mean()), importance, used)
+    return Dci(
+        float((weights * disentangled).sum()), float(complete.mean()), float(scores.mean()), importance, used
+    )
 
 
-def mig(codes: Float[np.ndarray, "row code"], factors: Float[np.ndarray, "row all"], discrete: Bool[np.ndarray, " all"]) -> float:
+def mig(
+    codes: Float[np.ndarray, "row code"],
+    factors: Float[np.ndarray, "row all"],
+    discrete: Bool[np.ndarray, " all"],
+) -> float:
     """Mutual information gap (Chen et al., "Isolating Sources of Disentanglement in VAEs", NeurIPS 2018).
 
-    Per factor: how much more the best code value tells of it than the second best, over the factor's entropy. Code values, and factors
+    Per factor: how much more the best code value tells of it than the second best, over the factor's entropy.
+    Code values, and factors
     that are numbers, are cut into 20 bins of equal width.
     """
     binned = np.stack([_binned(code) for code in codes.T])
     gaps = []
     for factor in _varying(factors):
-        truth = np.unique(factors[:, factor], return_inverse=True)[1].reshape(-1) if discrete[factor] else _binned(factors[:, factor])
+        truth = (
+            np.unique(factors[:, factor], return_inverse=True)[1].reshape(-1)
+            if discrete[factor]
+            else _binned(factors[:, factor])
+        )
         told = np.sort([_mutual_information(code, truth) for code in binned])
         second = told[-2] if len(told) > 1 else 0.0
         gaps.append((told[-1] - second) / max(_mutual_information(truth, truth), 1e-12))
@@ -96,11 +123,17 @@ def mig(codes: Float[np.ndarray, "row code"], factors: Float[np.ndarray, "row al
 
 
 def sap(
-    codes: Float[np.ndarray, "row code"], factors: Float[np.ndarray, "row all"], discrete: Bool[np.ndarray, " all"], *, seed: int = 0
+    codes: Float[np.ndarray, "row code"],
+    factors: Float[np.ndarray, "row all"],
+    discrete: Bool[np.ndarray, " all"],
+    *,
+    seed: int = 0,
 ) -> float:
-    """Separated attribute predictability (Kumar et al., "Variational Inference of Disentangled Latent Concepts", ICLR 2018).
+    """Separated attribute predictability (Kumar et al., "Variational Inference of Disentangled Latent
+    Concepts", ICLR 2018).
 
-    Per factor: how much better the best single code value predicts it than the second best, by squared correlation (numbers) or balanced
+    Per factor: how much better the best single code value predicts it than the second best, by squared
+    correlation (numbers) or balanced
     accuracy of a linear discriminant (classes; the paper's linear SVM costs a hundred times as much).
     """
     codes = _standardised(codes)
@@ -117,8 +150,11 @@ def sap(
     return float(np.mean(gaps))
 
 
-def linear_probe(codes: Float[np.ndarray, "row code"], factors: Float[np.ndarray, "row factor"], *, seed: int = 0) -> np.ndarray:
-    """R² of each factor, a number, as a linear function of the whole code, on rows that the function was not fitted to.
+def linear_probe(
+    codes: Float[np.ndarray, "row code"], factors: Float[np.ndarray, "row factor"], *, seed: int = 0
+) -> np.ndarray:
+    """R² of each factor, a number, as a linear function of the whole code, on rows that the function was not
+    fitted to.
 
     Args:
         codes: any unit; they are standardised.
@@ -137,7 +173,10 @@ def _separated(code: np.ndarray, truth: np.ndarray, train: np.ndarray, test: np.
         return 0.0
     known = np.isin(truth[test], truth[train])
     return float(
-        balanced_accuracy_score(truth[test][known], LinearDiscriminantAnalysis().fit(code[train], truth[train]).predict(code[test][known]))
+        balanced_accuracy_score(
+            truth[test][known],
+            LinearDiscriminantAnalysis().fit(code[train], truth[train]).predict(code[test][known]),
+        )
     )
 
 

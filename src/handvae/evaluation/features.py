@@ -42,7 +42,8 @@ class Extractor(ABC):
 
     @property
     def distances(self) -> tuple[str, str]:
-        """What the Frechet and the kernel distance in this space are called: `fid` and `kid` in Inception's, and in no other."""
+        """What the Frechet and the kernel distance in this space are called: `fid` and `kid` in Inception's,
+        and in no other."""
         return ("fid", "kid") if self.space == "inception" else (f"fd_{self.space}", f"kd_{self.space}")
 
     @abstractmethod
@@ -88,7 +89,11 @@ class HandFeatures(Extractor):
     def __init__(self, model: str | Path = SHIPPED) -> None:
         loaded = load_model(model)
         if not isinstance(loaded.system, Detector | PoseAppearanceVae):
-            raise UserError(model, f"is a {loaded.header.system}, whose features are no such space", "give a detector or a srv_vae")
+            raise UserError(
+                model,
+                f"is a {loaded.header.system}, whose features are no such space",
+                "give a detector or a srv_vae",
+            )
         self._system, self._model = loaded.system, loaded.name
         self.dim, self.size_px = loaded.system.feature_dims, loaded.system.crop.size_px
         digest = hashlib.sha256(loaded.path.read_bytes()).hexdigest()[:8]
@@ -96,16 +101,22 @@ class HandFeatures(Extractor):
 
     def described(self, system: System) -> str:
         """The name, and whether the measured system was trained to be near in this space."""
-        return self.name + (", which the measured model was trained against" if self._model in system.teachers else "")
+        return self.name + (
+            ", which the measured model was trained against" if self._model in system.teachers else ""
+        )
 
     def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch feature"]:
         """As many features as the trunk's last stage has channels."""
         if images.shape[2:] != (self.size_px, self.size_px):
-            images = F.interpolate(images, (self.size_px, self.size_px), mode="bilinear", antialias=True, align_corners=False)
+            images = F.interpolate(
+                images, (self.size_px, self.size_px), mode="bilinear", antialias=True, align_corners=False
+            )
         return self._system.features(images)
 
 
-def features_of(pictures: Iterable[Float[Tensor, "batch 3 height width"]], extractor: Extractor) -> Float[Tensor, "n feature"]:
+def features_of(
+    pictures: Iterable[Float[Tensor, "batch 3 height width"]], extractor: Extractor
+) -> Float[Tensor, "n feature"]:
     """Features of all pictures, float32."""
     return torch.cat([extractor(batch).float() for batch in pictures])
 
@@ -113,13 +124,16 @@ def features_of(pictures: Iterable[Float[Tensor, "batch 3 height width"]], extra
 def kept_features(
     pictures: Iterable[Float[Tensor, "batch 3 height width"]], extractor: Extractor, folder: Path | None
 ) -> Float[Tensor, "n feature"]:
-    """Features of real pictures, read from `folder` where these pictures were seen by this extractor before, else computed and kept there.
+    """Features of real pictures, read from `folder` where these pictures were seen by this extractor before,
+    else computed and kept there.
 
-    The file's name is a hash of the pictures' 8-bit values, of their shapes and of the extractor's name: there is no way to
+    The file's name is a hash of the pictures' 8-bit values, of their shapes and of the extractor's name:
+    there is no way to
     read features of other pictures.
 
     Args:
-        pictures: batches in [0, 1]; gone through twice, so a list or a class with `__iter__`, not a generator.
+        pictures: batches in [0, 1]; gone through twice, so a list or a class with `__iter__`, not a
+            generator.
         extractor: whose features.
         folder: where files are kept; None keeps none.
 
@@ -134,14 +148,22 @@ def kept_features(
             with safe_open(path, "pt") as file:
                 return file.get_tensor("features")
         except SafetensorError as error:
-            raise UserError(path, f"kept features are damaged ({error})", "delete the file; it will be made again") from error
+            raise UserError(
+                path, f"kept features are damaged ({error})", "delete the file; it will be made again"
+            ) from error
     features = features_of(pictures, extractor)
-    write_atomically(path, lambda beside: save_file({"features": features.contiguous()}, beside, metadata={"extractor": extractor.name}))
+    write_atomically(
+        path,
+        lambda beside: save_file(
+            {"features": features.contiguous()}, beside, metadata={"extractor": extractor.name}
+        ),
+    )
     return features
 
 
 def cache_folder() -> Path:
-    """Where features are kept unless the user says otherwise: `handvae` below $XDG_CACHE_HOME, or below ~/.cache."""
+    """Where features are kept unless the user says otherwise: `handvae` below $XDG_CACHE_HOME, or below
+    ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "handvae"
 
 

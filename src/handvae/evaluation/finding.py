@@ -1,4 +1,5 @@
-"""What finds joints in pictures that a model made, to see whether they show the asked pose: another model, or any program."""
+"""What finds joints in pictures that a model made, to see whether they show the asked pose: another model, or
+any program."""
 
 import shlex
 import subprocess
@@ -15,15 +16,22 @@ from jaxtyping import Bool, Float
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from handvae.data.coco import Number
-from handvae.data.pictures import as_pixels, write_picture
-from handvae.data.view import Crop, to_crop_px
+from handvae.data.crop import Crop, to_crop_px
+from handvae.data.files.pictures import as_pixels, write_picture
+from handvae.data.readers.coco import Number
 from handvae.errors import UserError
 from handvae.systems.system import Reader
 from handvae.training.checkpoint import Model
 
 _Answer = TypeAdapter(
-    dict[str, Annotated[list[Annotated[list[Number], Field(min_length=2, max_length=2)]], Field(min_length=21, max_length=21)] | None]
+    dict[
+        str,
+        Annotated[
+            list[Annotated[list[Number], Field(min_length=2, max_length=2)]],
+            Field(min_length=21, max_length=21),
+        ]
+        | None,
+    ]
 )
 
 
@@ -50,14 +58,19 @@ class Finder(ABC):
 
 @dataclass(frozen=True)
 class ModelFinder(Finder):
-    """A 2D model of this package, as a detector: it sees each picture as its own crop shows it, and finds a hand in all of them."""
+    """A 2D model of this package, as a detector: it sees each picture as its own crop shows it, and finds a
+    hand in all of them."""
 
     reader: Reader
     name: str
 
     def __post_init__(self) -> None:
         if self.reader.pose != "2d":
-            raise UserError(self.name, "reads 3D poses, which do not say where joints are in a picture", "give a 2D model as detector")
+            raise UserError(
+                self.name,
+                "reads 3D poses, which do not say where joints are in a picture",
+                "give a 2D model as detector",
+            )
 
     @classmethod
     def of(cls, model: Model) -> "ModelFinder":
@@ -73,7 +86,11 @@ class ModelFinder(Finder):
         """Read poses, the picture's scale and side made the reader's own."""
         own = self.reader.crop
         if crop.box != own.box:
-            raise UserError(self.name, f"reads crops by {own.box}, and the pictures are cut by {crop.box}", "give another detector")
+            raise UserError(
+                self.name,
+                f"reads crops by {own.box}, and the pictures are cut by {crop.box}",
+                "give another detector",
+            )
         zoom = own.margin / crop.margin if own.box == "joints" else 1.0
         mirror = {"left", "right"} == {own.sides, crop.sides}
         joints = []
@@ -91,16 +108,18 @@ class ModelFinder(Finder):
         if self.reader is model:
             return f"detector {self.name}: the measured model's own encoder, NOT independent of it; it finds a hand in every picture"
         if self.name in model.teachers:
-            return (
-                f"detector {self.name}: the measured model was trained against it, NOT independent of it; it finds a hand in every picture"
-            )
+            return f"detector {self.name}: the measured model was trained against it, NOT independent of it; it finds a hand in every picture"
         return f"detector {self.name}: another model; it finds a hand in every picture"
 
 
-def _zoomed(picture: Float[Tensor, "batch 3 size size"], size_px: int, zoom: float) -> Float[Tensor, "batch 3 side side"]:
+def _zoomed(
+    picture: Float[Tensor, "batch 3 size size"], size_px: int, zoom: float
+) -> Float[Tensor, "batch 3 side side"]:
     """The picture at another size, seen from `zoom` times as far away; its border goes on outwards."""
     if picture.shape[-1] != size_px:
-        picture = F.interpolate(picture, size=(size_px, size_px), mode="bilinear", antialias=True, align_corners=False)
+        picture = F.interpolate(
+            picture, size=(size_px, size_px), mode="bilinear", antialias=True, align_corners=False
+        )
     if abs(zoom - 1) < 1e-6:
         return picture
     affine = torch.tensor([[zoom, 0.0, 0.0], [0.0, zoom, 0.0]]).expand(len(picture), 2, 3)
@@ -110,9 +129,11 @@ def _zoomed(picture: Float[Tensor, "batch 3 size size"], size_px: int, zoom: flo
 
 @dataclass(frozen=True)
 class CommandFinder(Finder):
-    """Any program: called with a folder of PNG pictures, it prints one JSON object, {"00000.png": 21 pairs [x, y] in px, or null, ...}.
+    """Any program: called with a folder of PNG pictures, it prints one JSON object, {"00000.png": 21 pairs
+    [x, y] in px, or null, ...}.
 
-    Joints are in this package's order (wrist, then thumb to little finger, each from base to tip); x goes right, y down, and the first
+    Joints are in this package's order (wrist, then thumb to little finger, each from base to tip); x goes
+    right, y down, and the first
     pixel covers [0, 1).
     """
 
@@ -125,7 +146,9 @@ class CommandFinder(Finder):
 
     def __post_init__(self) -> None:
         if not self.command.strip():
-            raise UserError("--detector-command", "is empty", "give a program that reads a folder of pictures")
+            raise UserError(
+                "--detector-command", "is empty", "give a program that reads a folder of pictures"
+            )
 
     def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Found:
         """Write the pictures, call the program once, read what it prints.
@@ -144,12 +167,18 @@ class CommandFinder(Finder):
 
     def _ask(self, folder: str) -> str:
         try:
-            run = subprocess.run([*shlex.split(self.command), folder], capture_output=True, text=True, check=False)
+            run = subprocess.run(
+                [*shlex.split(self.command), folder], capture_output=True, text=True, check=False
+            )
         except OSError as error:
-            raise UserError(self.command, f"cannot be started ({error.strerror})", "check --detector-command") from error
+            raise UserError(
+                self.command, f"cannot be started ({error.strerror})", "check --detector-command"
+            ) from error
         if run.returncode != 0:
             last = (run.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise UserError(self.command, f"ended with {run.returncode}: {last}", "run it on a folder of pictures by hand")
+            raise UserError(
+                self.command, f"ended with {run.returncode}: {last}", "run it on a folder of pictures by hand"
+            )
         return run.stdout
 
     def relation(self, model: Reader) -> str:
@@ -169,4 +198,6 @@ def _understood(command: str, answer: str, names: Sequence[str]) -> Found:
         raise UserError(command, f"said nothing of {len(missing)} pictures, such as {missing[0]}", remedy)
     nothing = [[float("nan")] * 2] * 21
     found = [joints[name] for name in names]
-    return Found(torch.tensor([pose or nothing for pose in found]), torch.tensor([pose is not None for pose in found]))
+    return Found(
+        torch.tensor([pose or nothing for pose in found]), torch.tensor([pose is not None for pose in found])
+    )

@@ -1,4 +1,5 @@
-"""Distances between two sets of pictures, in any feature space: Frechet, kernel, and the manifold's precision and recall."""
+"""Distances between two sets of pictures, in any feature space: Frechet, kernel, and the manifold's precision
+and recall."""
 
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ class Gaussian:
 
 
 class Moments:
-    """Mean and covariance of features that arrive in batches, in float64 and constant memory (Chan, Golub & LeVeque, 1983)."""
+    """Mean and covariance of features that arrive in batches, in float64 and constant memory (Chan, Golub &
+    LeVeque, 1983)."""
 
     def __init__(self, dim: int) -> None:
         self._mean = torch.zeros(dim, dtype=torch.float64)
@@ -58,12 +60,16 @@ def gaussian_of(features: Float[Tensor, "n feature"]) -> Gaussian:
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), Heusel et al. (2017), eq. (6), without the matrix that has no real square root.
+    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), Heusel et al. (2017), eq. (6), without the matrix that has
+    no real square root.
 
-    The trace of (C1 C2)^(1/2) is that of (C1^(1/2) C2 C1^(1/2))^(1/2), which is symmetric: two symmetric eigenvalue problems in float64.
+    The trace of (C1 C2)^(1/2) is that of (C1^(1/2) C2 C1^(1/2))^(1/2), which is symmetric: two symmetric
+    eigenvalue problems in float64.
     """
     values, vectors = torch.linalg.eigh(first.covariance)
-    root = vectors * values.clamp_min(0).sqrt()  # root @ root.T is C1; (C1^1/2 C2 C1^1/2) and root.T C2 root have the same eigenvalues
+    root = (
+        vectors * values.clamp_min(0).sqrt()
+    )  # root @ root.T is C1; (C1^1/2 C2 C1^1/2) and root.T C2 root have the same eigenvalues
     product = torch.linalg.eigvalsh(root.T @ second.covariance @ root)
     cross = product.clamp_min(0).sqrt().sum()
     total = first.covariance.trace() + second.covariance.trace() - 2 * cross
@@ -83,11 +89,16 @@ class KernelDistance:
 
 
 def kernel_distance(
-    real: Float[Tensor, "n feature"], generated: Float[Tensor, "m feature"], generator: torch.Generator, block: int = KERNEL_BLOCK
+    real: Float[Tensor, "n feature"],
+    generated: Float[Tensor, "m feature"],
+    generator: torch.Generator,
+    block: int = KERNEL_BLOCK,
 ) -> KernelDistance:
-    """Squared maximum mean discrepancy with k(x, y) = (x.y / d + 1)^3, Binkowski et al. (2018): unbiased, so small sets compare fairly.
+    """Squared maximum mean discrepancy with k(x, y) = (x.y / d + 1)^3, Binkowski et al. (2018): unbiased, so
+    small sets compare fairly.
 
-    Averaged over disjoint random blocks rather than over overlapping subsets, whose scatter is no standard error.
+    Averaged over disjoint random blocks rather than over overlapping subsets, whose scatter is no standard
+    error.
 
     Args:
         real: features.
@@ -101,10 +112,17 @@ def kernel_distance(
     fewest = min(len(real), len(generated))
     block = min(block, fewest // FEWEST_BLOCKS)
     if block < 2:
-        raise ValueError(f"a kernel distance needs {2 * FEWEST_BLOCKS} pictures of each set, there are {fewest}")
+        raise ValueError(
+            f"a kernel distance needs {2 * FEWEST_BLOCKS} pictures of each set, there are {fewest}"
+        )
     blocks = fewest // block
-    rows = [torch.randperm(len(features), generator=generator)[: blocks * block].view(blocks, block) for features in (real, generated)]
-    found = torch.tensor([_discrepancy(real[r].double(), generated[g].double()) for r, g in zip(*rows, strict=True)])
+    rows = [
+        torch.randperm(len(features), generator=generator)[: blocks * block].view(blocks, block)
+        for features in (real, generated)
+    ]
+    found = torch.tensor(
+        [_discrepancy(real[r].double(), generated[g].double()) for r, g in zip(*rows, strict=True)]
+    )
     return KernelDistance(float(found.mean()), float(found.std() / blocks**0.5), blocks, block)
 
 
@@ -130,23 +148,29 @@ class Manifold:
     recall: float
     """Share of real pictures within the generated ones' manifold."""
     density: float
-    """Real pictures whose neighbourhood holds a generated one, over `neighbours` (Naeem et al., 2020); may exceed 1."""
+    """Real pictures whose neighbourhood holds a generated one, over `neighbours` (Naeem et al., 2020); may
+    exceed 1."""
     coverage: float
     """Share of real pictures whose neighbourhood holds a generated one."""
     neighbours: int
 
 
-def manifold(real: Float[Tensor, "n feature"], generated: Float[Tensor, "m feature"], neighbours: int = 5) -> Manifold:
+def manifold(
+    real: Float[Tensor, "n feature"], generated: Float[Tensor, "m feature"], neighbours: int = 5
+) -> Manifold:
     """Precision, recall, density and coverage with one number of neighbours.
 
-    A picture's neighbourhood is the ball that reaches its k-th nearest neighbour in its own set; a set's manifold is their union.
+    A picture's neighbourhood is the ball that reaches its k-th nearest neighbour in its own set; a set's
+    manifold is their union.
 
     Raises:
         ValueError: a set has no more pictures than `neighbours`.
     """
     if min(len(real), len(generated)) <= neighbours:
         raise ValueError(f"{neighbours} neighbours need more pictures than {min(len(real), len(generated))}")
-    centre = real.double().mean(0).to(real.dtype)  # squares of large features would lose the small differences
+    centre = (
+        real.double().mean(0).to(real.dtype)
+    )  # squares of large features would lose the small differences
     real, generated = real - centre, generated - centre
     reach_real, reach_generated = _reach(real, neighbours), _reach(generated, neighbours)
     counts, inside_generated, covered = torch.zeros(len(generated)), [], []
@@ -172,5 +196,8 @@ def _squared_distances(first: Tensor, second: Tensor) -> Float[Tensor, "row colu
 
 def _reach(features: Float[Tensor, "n feature"], neighbours: int) -> Float[Tensor, " n"]:
     """Squared distance of each row to its k-th nearest other row."""
-    found = [_squared_distances(rows, features).topk(neighbours + 1, largest=False).values[:, -1] for rows in features.split(ROWS)]
+    found = [
+        _squared_distances(rows, features).topk(neighbours + 1, largest=False).values[:, -1]
+        for rows in features.split(ROWS)
+    ]
     return torch.cat(found)  # the row itself is the nearest of all

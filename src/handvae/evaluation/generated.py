@@ -1,4 +1,5 @@
-"""How near generated pictures are to real ones: `fid_seen`, `fid_unseen` and their kin, as SRV-VAE's tables have them."""
+"""How near generated pictures are to real ones: `fid_seen`, `fid_unseen` and their kin, as SRV-VAE's tables
+have them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from handvae.data.reader import HandData
-from handvae.data.view import cut
+from handvae.data.crop import cut
+from handvae.data.dataset import HandData
 from handvae.errors import UserError
 from handvae.evaluation.features import Extractor, features_of, kept_features
 from handvae.evaluation.frechet import FEWEST_BLOCKS, frechet_distance, gaussian_of, kernel_distance, manifold
@@ -74,9 +75,11 @@ def picture_measures(
     seed: int = 0,
     cache: Path | None = None,
 ) -> tuple[Measure, ...]:
-    """Compare real pictures of a split with pictures generated from the poses of that split, one random appearance each.
+    """Compare real pictures of a split with pictures generated from the poses of that split, one random
+    appearance each.
 
-    Both sets have N = min(hands whose joints are all labelled, `most`) pictures, because a Frechet distance depends on N.
+    Both sets have N = min(hands whose joints are all labelled, `most`) pictures, because a Frechet distance
+    depends on N.
 
     Args:
         system: makes the pictures; its crop cuts the real ones too.
@@ -119,18 +122,56 @@ def set_measures(
     where = f"{extractor.space}_{suffix}"
     near = f"{cover.neighbours} nearest neighbours"
     return (
-        Measure(frechet_name, frechet_distance(gaussian_of(real), gaussian_of(generated)), "", n, protocol, "Frechet distance, float64"),
+        Measure(
+            frechet_name,
+            frechet_distance(gaussian_of(real), gaussian_of(generated)),
+            "",
+            n,
+            protocol,
+            "Frechet distance, float64",
+        ),
         Measure(kernel_name, kernel.value, "", n, protocol, f"mean; {blocks}"),
-        Measure(f"{kernel_name}_standard_error", kernel.standard_error, "", n, protocol, f"of that mean; {blocks}"),
-        Measure(f"precision_{where}", 100 * cover.precision, "%", n, protocol, f"generated pictures within the real manifold; {near}"),
-        Measure(f"recall_{where}", 100 * cover.recall, "%", n, protocol, f"real pictures within the generated manifold; {near}"),
-        Measure(f"density_{where}", cover.density, "", n, protocol, f"real neighbourhoods that hold a generated picture, mean; {near}"),
-        Measure(f"coverage_{where}", 100 * cover.coverage, "%", n, protocol, f"real neighbourhoods that hold a generated picture; {near}"),
+        Measure(
+            f"{kernel_name}_standard_error", kernel.standard_error, "", n, protocol, f"of that mean; {blocks}"
+        ),
+        Measure(
+            f"precision_{where}",
+            100 * cover.precision,
+            "%",
+            n,
+            protocol,
+            f"generated pictures within the real manifold; {near}",
+        ),
+        Measure(
+            f"recall_{where}",
+            100 * cover.recall,
+            "%",
+            n,
+            protocol,
+            f"real pictures within the generated manifold; {near}",
+        ),
+        Measure(
+            f"density_{where}",
+            cover.density,
+            "",
+            n,
+            protocol,
+            f"real neighbourhoods that hold a generated picture, mean; {near}",
+        ),
+        Measure(
+            f"coverage_{where}",
+            100 * cover.coverage,
+            "%",
+            n,
+            protocol,
+            f"real neighbourhoods that hold a generated picture; {near}",
+        ),
     )
 
 
 def batch_norm(system: nn.Module) -> str:
-    """How a system's batch normalisation works as it stands: `eval`, `train`, `eval, renewed` or `none` where it has none."""
+    """How a system's batch normalisation works as it stands: `eval`, `train`, `eval, renewed` or `none` where
+    it has none."""
     layers = _batch_norms(system)
     if not layers:
         return "none"
@@ -140,10 +181,13 @@ def batch_norm(system: nn.Module) -> str:
 
 @torch.no_grad()
 def renew_statistics(system: Generator, data: HandData, batches: int, *, seed: int = 0) -> None:
-    """Measure the statistics of batch normalisation anew where pictures are made: their means over batches of generated pictures.
+    """Measure the statistics of batch normalisation anew where pictures are made: their means over batches of
+    generated pictures.
 
-    Those of training followed reconstructions and fakes of its last steps; a checkpoint can look far worse with them than with the batch's
-    own. The layers keep no momentum afterwards, by which `batch_norm` knows them. The encoder's are left alone.
+    Those of training followed reconstructions and fakes of its last steps; a checkpoint can look far worse
+    with them than with the batch's
+    own. The layers keep no momentum afterwards, by which `batch_norm` knows them. The encoder's are left
+    alone.
 
     Args:
         system: at rest.
@@ -156,9 +200,15 @@ def renew_statistics(system: Generator, data: HandData, batches: int, *, seed: i
     """
     rows = whole(data)
     if not len(rows):
-        raise UserError(data.spec.name, "no hand has all its joints labelled, so no picture can be asked for", "give another set")
+        raise UserError(
+            data.spec.name,
+            "no hand has all its joints labelled, so no picture can be asked for",
+            "give another set",
+        )
     layers = _batch_norms(system)
-    before = [({name: value.clone() for name, value in layer.named_buffers()}, layer.momentum) for layer in layers]
+    before = [
+        ({name: value.clone() for name, value in layer.named_buffers()}, layer.momentum) for layer in layers
+    ]
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # the mean over all batches
@@ -187,6 +237,16 @@ def whole(data: HandData) -> Int[Tensor, " rows"]:
 def _protocol(system: Generator, extractor: Extractor, poses: Poses, looks: Looks) -> PictureProtocol:
     split = "training" if poses == "seen" else "test"
     drawn = "N(0, I)" if looks == "prior" else "the aggregate posterior"
-    variance = f", variance of z_t {system.config.generation_variance}" if isinstance(system, PoseAppearanceVae) else ""
+    variance = (
+        f", variance of z_t {system.config.generation_variance}"
+        if isinstance(system, PoseAppearanceVae)
+        else ""
+    )
     generated = f"pictures of the {split} poses, one appearance each from {drawn}{variance}"
-    return PictureProtocol(extractor.described(system), system.crop.size_px, batch_norm(system), f"real {split} pictures", generated)
+    return PictureProtocol(
+        extractor.described(system),
+        system.crop.size_px,
+        batch_norm(system),
+        f"real {split} pictures",
+        generated,
+    )

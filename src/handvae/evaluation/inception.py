@@ -1,6 +1,8 @@
-"""Inception-v3 as the FID knows it: the 2015 TensorFlow graph in plain torch, with weights from a file that the user gives.
+"""Inception-v3 as the FID knows it: the 2015 TensorFlow graph in plain torch, with weights from a file that
+the user gives.
 
-Szegedy et al. (2016), with three marks of that graph: average pools leave the border's padding out, the last block's pool takes
+Szegedy et al. (2016), with three marks of that graph: average pools leave the border's padding out, the last
+block's pool takes
 the maximum, and the classifier has 1008 outputs. Module names are those of the two common weight files.
 """
 
@@ -32,13 +34,17 @@ Pool = Literal["mean", "max", "halve"]
 class Convolution(nn.Module):
     """Convolution, normalisation, rectifier; stride 1 keeps the size."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1, padded: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1, padded: bool = True
+    ) -> None:
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2) if padded and stride == 1 else 0
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
 
-    def forward(self, image: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
+    def forward(
+        self, image: Float[Tensor, "batch inputs height width"]
+    ) -> Float[Tensor, "batch outputs rows columns"]:
         """Non-negative feature maps."""
         return F.relu(self.bn(self.conv(image)))
 
@@ -68,7 +74,9 @@ class Mixed(nn.Module):
             self.outputs += channels
         self.branch_pool = Convolution(inputs, pool_channels, (1, 1)) if pool_channels else nn.Identity()
 
-    def forward(self, maps: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
+    def forward(
+        self, maps: Float[Tensor, "batch inputs height width"]
+    ) -> Float[Tensor, "batch outputs rows columns"]:
         """The branches' maps, one after the other."""
         branches = []
         for chain in self.chains:
@@ -97,14 +105,18 @@ def _fine(inputs: int, pool_channels: int) -> Mixed:
     """35 x 35."""
     one = _chain(("branch1x1", 64, _1, 1))
     five = _chain(("branch5x5_1", 48, _1, 1), ("branch5x5_2", 64, _5, 1))
-    three = _chain(("branch3x3dbl_1", 64, _1, 1), ("branch3x3dbl_2", 96, _3, 1), ("branch3x3dbl_3", 96, _3, 1))
+    three = _chain(
+        ("branch3x3dbl_1", 64, _1, 1), ("branch3x3dbl_2", 96, _3, 1), ("branch3x3dbl_3", 96, _3, 1)
+    )
     return Mixed(inputs, [one, five, three], "mean", pool_channels)
 
 
 def _middle(width: int) -> Mixed:
     """17 x 17."""
     one = _chain(("branch1x1", 192, _1, 1))
-    once = _chain(("branch7x7_1", width, _1, 1), ("branch7x7_2", width, _ROW, 1), ("branch7x7_3", 192, _COLUMN, 1))
+    once = _chain(
+        ("branch7x7_1", width, _1, 1), ("branch7x7_2", width, _ROW, 1), ("branch7x7_3", 192, _COLUMN, 1)
+    )
     twice = _chain(
         ("branch7x7dbl_1", width, _1, 1),
         ("branch7x7dbl_2", width, _COLUMN, 1),
@@ -127,14 +139,19 @@ def _coarse(inputs: int, pool: Pool) -> Mixed:
 
 def _halve_fine() -> Mixed:
     once = _chain(("branch3x3", 384, _3, 2))
-    twice = _chain(("branch3x3dbl_1", 64, _1, 1), ("branch3x3dbl_2", 96, _3, 1), ("branch3x3dbl_3", 96, _3, 2))
+    twice = _chain(
+        ("branch3x3dbl_1", 64, _1, 1), ("branch3x3dbl_2", 96, _3, 1), ("branch3x3dbl_3", 96, _3, 2)
+    )
     return Mixed(288, [once, twice], "halve")
 
 
 def _halve_middle() -> Mixed:
     three = _chain(("branch3x3_1", 192, _1, 1), ("branch3x3_2", 320, _3, 2))
     seven = _chain(
-        ("branch7x7x3_1", 192, _1, 1), ("branch7x7x3_2", 192, _ROW, 1), ("branch7x7x3_3", 192, _COLUMN, 1), ("branch7x7x3_4", 192, _3, 2)
+        ("branch7x7x3_1", 192, _1, 1),
+        ("branch7x7x3_2", 192, _ROW, 1),
+        ("branch7x7x3_3", 192, _COLUMN, 1),
+        ("branch7x7x3_4", 192, _3, 2),
     )
     return Mixed(768, [three, seven], "halve")
 
@@ -151,7 +168,12 @@ class InceptionV3(nn.Module):
         self.Conv2d_4a_3x3 = Convolution(80, 192, _3, padded=False)
         self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = _fine(192, 32), _fine(256, 64), _fine(288, 64)
         self.Mixed_6a = _halve_fine()
-        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = _middle(128), _middle(160), _middle(160), _middle(192)
+        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = (
+            _middle(128),
+            _middle(160),
+            _middle(160),
+            _middle(192),
+        )
         self.Mixed_7a = _halve_middle()
         self.Mixed_7b, self.Mixed_7c = _coarse(1280, "mean"), _coarse(2048, "max")
         self.fc = nn.Linear(DIM, 1008)
@@ -167,8 +189,11 @@ class InceptionV3(nn.Module):
         return self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(value))).mean((2, 3))
 
 
-def resize_like_tensorflow_1(image: Float[Tensor, "batch channel height width"], side_px: int) -> Float[Tensor, "batch channel side side"]:
-    """Bilinear resize as TensorFlow 1 had it: output pixel i reads input place i * in / out, without antialiasing."""
+def resize_like_tensorflow_1(
+    image: Float[Tensor, "batch channel height width"], side_px: int
+) -> Float[Tensor, "batch channel side side"]:
+    """Bilinear resize as TensorFlow 1 had it: output pixel i reads input place i * in / out, without
+    antialiasing."""
     for axis in (3, 2):
         size = image.shape[axis]
         place = torch.arange(side_px, dtype=torch.float32, device=image.device) * (size / side_px)
@@ -192,7 +217,9 @@ def load_inception(path: Path) -> InceptionV3:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(HASH):
-        raise UserError(path, f"its SHA-256 begins with {digest[:8]}, and that of the FID's weights with {HASH}", remedy)
+        raise UserError(
+            path, f"its SHA-256 begins with {digest[:8]}, and that of the FID's weights with {HASH}", remedy
+        )
     return with_weights(path, remedy)
 
 
@@ -207,8 +234,12 @@ def with_weights(path: Path, remedy: str) -> InceptionV3:
         state = torch.load(path, map_location="cpu", weights_only=True)
         missing, unknown = network.load_state_dict(state, strict=False)
     except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError) as error:
-        raise UserError(path, f"holds no weights of this network ({' '.join(str(error).split())[:120]})", remedy) from error
-    lacking = [name for name in missing if not name.endswith("num_batches_tracked")]  # older files do not count batches
+        raise UserError(
+            path, f"holds no weights of this network ({' '.join(str(error).split())[:120]})", remedy
+        ) from error
+    lacking = [
+        name for name in missing if not name.endswith("num_batches_tracked")
+    ]  # older files do not count batches
     if lacking or unknown:
         fault = f"lacks {lacking[0]}" if lacking else f"holds {unknown[0]}, which this network has not"
         raise UserError(path, fault, remedy)

@@ -1,4 +1,5 @@
-"""What the latent spaces of cm-VAE and dVAE show of hands: modalities that mix or do not, inputs fused, factors that stay apart."""
+"""What the latent spaces of cm-VAE and dVAE show of hands: modalities that mix or do not, inputs fused,
+factors that stay apart."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,9 +11,9 @@ from jaxtyping import Float
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
+from handvae.data.crop import PixelField, cut
+from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
-from handvae.data.reader import HandData
-from handvae.data.view import PixelField, cut
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.reading import BATCH
 from handvae.hand import scale_bone
@@ -31,7 +32,9 @@ HIDDEN = 0.3
 _STREAM = 51
 
 
-def batches(data: HandData, system: Reader, fields: Sequence[PixelField], most: int = MOST) -> Iterator[Hands]:
+def batches(
+    data: HandData, system: Reader, fields: Sequence[PixelField], most: int = MOST
+) -> Iterator[Hands]:
     """Crops of hands that lie evenly over the data."""
     rows = torch.linspace(0, len(data) - 1, min(most, len(data))).long()
     for part in rows.split(BATCH):
@@ -50,31 +53,42 @@ def codes(system: CmVae, data: HandData, most: int = MOST) -> dict[Modality, Flo
 
 
 def modality_silhouette(system: Reader, data: HandData) -> tuple[Measure, ...]:
-    """How far the codes of one modality lie from those of the others: 0 mixed, 1 apart; nothing of systems with one encoder."""
+    """How far the codes of one modality lie from those of the others: 0 mixed, 1 apart; nothing of systems
+    with one encoder."""
     if not isinstance(system, CmVae) or len(system.config.encoded) < 2:
         return ()
     found = codes(system, data)
     count = len(found[system.config.input])
     protocol = Stated(f"posterior means of the same test hands by {', '.join(found)}; Euclidean")
-    return (Measure("modality_silhouette", silhouette(found), "", count, protocol, "mean silhouette by modality"),)
+    return (
+        Measure("modality_silhouette", silhouette(found), "", count, protocol, "mean silhouette by modality"),
+    )
 
 
 def silhouette(found: dict[Modality, Float[Tensor, "hand latent"]]) -> float:
-    """Mean of (b - a) / max(a, b) over codes: a the mean distance to codes of the same modality, b to those of the nearest other."""
+    """Mean of (b - a) / max(a, b) over codes: a the mean distance to codes of the same modality, b to those
+    of the nearest other."""
     which = np.repeat(np.arange(len(found)), [len(points) for points in found.values()])
-    return float(silhouette_score(torch.cat(list(found.values())).numpy(), which)) if len(which) > len(found) else float("nan")
+    return (
+        float(silhouette_score(torch.cat(list(found.values())).numpy(), which))
+        if len(which) > len(found)
+        else float("nan")
+    )
 
 
-# ------------------------------------------------------------------------------------------------------- inputs together
+# -------------------------------------------------------------------------------------------- inputs together
 
 
 @torch.no_grad()
 def fused(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
-    """Mean EPE by what is read: each input alone, all sets of them together, and with inputs that are missing or damaged."""
+    """Mean EPE by what is read: each input alone, all sets of them together, and with inputs that are missing
+    or damaged."""
     if not isinstance(system, CmVae) or len(system.inputs) < 2:
         return ()
     ways: list[tuple[str, tuple[Input, ...], bool]] = [
-        (" and ".join(some), some, False) for count in range(1, len(system.inputs) + 1) for some in combinations(system.inputs, count)
+        (" and ".join(some), some, False)
+        for count in range(1, len(system.inputs) + 1)
+        for some in combinations(system.inputs, count)
     ]
     if "joints_2d" in system.inputs:
         hidden = f"{HIDDEN:.0%} of the joints hidden"
@@ -90,7 +104,9 @@ def fused(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
             totals[said] += _sums(system, hands, system.estimate(spoilt if damaged else hands, inputs).joints)
         without = _without(hands, noise)
         totals[lacking] += _sums(system, hands, system.estimate(without, system.inputs).joints)
-    protocol = Stated(f"root {system.root}, scale of the truth, no alignment, {min(MOST, len(data))} test hands")
+    protocol = Stated(
+        f"root {system.root}, scale of the truth, no alignment, {min(MOST, len(data))} test hands"
+    )
     return tuple(
         Measure(f"fused_{number}", float(total / count), "mm", min(MOST, len(data)), protocol, said)
         for number, (said, (total, count)) in enumerate(totals.items())
@@ -121,12 +137,13 @@ def _without(hands: Hands, noise: Noise) -> Hands:
     return replace(hands, **changes)
 
 
-# ------------------------------------------------------------------------------------------------------------ dVAE's factors
+# --------------------------------------------------------------------------------------------- dVAE's factors
 
 
 @torch.no_grad()
 def canonical_errors(system: Reader, data: HandData) -> tuple[Measure, ...]:
-    """Error of canonical poses that are read from pictures, and of viewpoints; nothing of systems that read none."""
+    """Error of canonical poses that are read from pictures, and of viewpoints; nothing of systems that read
+    none."""
     if not isinstance(system, DvaePose):
         return ()
     errors, angles = [], []
@@ -138,19 +155,32 @@ def canonical_errors(system: Reader, data: HandData) -> tuple[Measure, ...]:
         trace = (read.viewpoint.mT @ truth.viewpoint).diagonal(dim1=1, dim2=2).sum(1)
         angles.append(torch.rad2deg(torch.acos(((trace - 1) / 2).clamp(-1, 1)))[known])
     pooled = torch.cat(errors)
-    protocol = Stated(f"canonical frame, root {system.root}, scale of the truth, no alignment, all labelled joints")
+    protocol = Stated(
+        f"canonical frame, root {system.root}, scale of the truth, no alignment, all labelled joints"
+    )
     turned = Stated("angle between the viewpoint read and the true one")
     return (
-        Measure("canonical_epe", float(pooled.mean()), "mm", len(pooled), protocol, "mean over joints and hands"),
-        Measure("viewpoint_error_median", float(torch.cat(angles).median()), "degrees", len(pooled), turned, "median over hands"),
+        Measure(
+            "canonical_epe", float(pooled.mean()), "mm", len(pooled), protocol, "mean over joints and hands"
+        ),
+        Measure(
+            "viewpoint_error_median",
+            float(torch.cat(angles).median()),
+            "degrees",
+            len(pooled),
+            turned,
+            "median over hands",
+        ),
     )
 
 
 @torch.no_grad()
 def content_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
-    """How far the pose moves when another hand's content takes the place of the own; nothing of systems without contents.
+    """How far the pose moves when another hand's content takes the place of the own; nothing of systems
+    without contents.
 
-    `content_swap`: poses read from two pictures that are made of one pose, with the own content and with another's. `content_swap_decoded`:
+    `content_swap`: poses read from two pictures that are made of one pose, with the own content and with
+    another's. `content_swap_decoded`:
     poses decoded from the latent itself, where algorithm 1 cannot leak.
     """
     if not isinstance(system, DvaeImage):
@@ -166,27 +196,43 @@ def content_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure
         joints = system.joints_of(hands)
         pictures = (system.predict(system.synthesize(joints, content)).joints for content in (own, other))
         pose = system.pose_encoder(joints).mean
-        latents = (system.pose_decoder(system.split(torch.cat([pose, content], 1))[0]) for content in (own, other))
+        latents = (
+            system.pose_decoder(system.split(torch.cat([pose, content], 1))[0]) for content in (own, other)
+        )
         for kept, (first, second) in ((moved, pictures), (decoded, latents)):
             kept.append(((first - second).norm(dim=2) * bone)[known])
     count = len(torch.cat(moved)) if moved else 0
     same = "mean distance over joints and hands, scale of the truth"
     return (
-        Measure("content_swap", _mean(moved), "mm", count, Stated("read by the model's own embedding from pictures it made"), same),
+        Measure(
+            "content_swap",
+            _mean(moved),
+            "mm",
+            count,
+            Stated("read by the model's own embedding from pictures it made"),
+            same,
+        ),
         Measure("content_swap_decoded", _mean(decoded), "mm", count, Stated("decoded from the latent"), same),
     )
 
 
 @torch.no_grad()
 def parts_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
-    """How far hand and ground of made pictures change colour when one part of the content is another hand's; nothing where it is one piece.
+    """How far hand and ground of made pictures change colour when one part of the content is another hand's;
+    nothing where it is one piece.
 
-    A picture is made of a test hand's true pose and the content read from its real picture, and made again with the hand's or the ground's
-    part of another one, of another content. A region is what the true part picture shows of the hand, forearm included, or all else; its
-    change is that of its mean colour. `hand_moved_by_ground` is the change of the hand's pixels under another ground, and so on: apart is
-    what leaves `hand_moved_by_ground` and `ground_moved_by_hand` small beside the other two. `hand_apart` and `ground_apart`: of the two
-    hands' real pictures, what a whole exchange would reach. `hand_missed` and `ground_missed`: between the exchanged part as it is made and
-    as it is in the real picture that it came from; beside `..._apart`, what an exchange to the right colour leaves.
+    A picture is made of a test hand's true pose and the content read from its real picture, and made again
+    with the hand's or the ground's
+    part of another one, of another content. A region is what the true part picture shows of the hand, forearm
+    included, or all else; its
+    change is that of its mean colour. `hand_moved_by_ground` is the change of the hand's pixels under another
+    ground, and so on: apart is
+    what leaves `hand_moved_by_ground` and `ground_moved_by_hand` small beside the other two. `hand_apart` and
+    `ground_apart`: of the two
+    hands' real pictures, what a whole exchange would reach. `hand_missed` and `ground_missed`: between the
+    exchanged part as it is made and
+    as it is in the real picture that it came from; beside `..._apart`, what an exchange to the right colour
+    leaves.
     """
     if not isinstance(system, DvaeImage) or system.config.content != "parts":
         return ()
@@ -214,9 +260,13 @@ def parts_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, 
             missed = (_mean_colour(again, regions[swapped]) - real[swapped][others]).abs()
             found.setdefault(f"{swapped}_missed", []).append(missed[counted])
     count = sum(len(part) for part in found.get("hand_apart", []))
-    protocol = Stated("true poses, contents read by the embedding, regions of the true part picture, partners of another content")
+    protocol = Stated(
+        "true poses, contents read by the embedding, regions of the true part picture, partners of another content"
+    )
     words = "mean absolute difference of a region's mean colour, over red, green, blue and hands"
-    return tuple(Measure(name, 255 * _mean(parts), "of 255", count, protocol, words) for name, parts in found.items())
+    return tuple(
+        Measure(name, 255 * _mean(parts), "of 255", count, protocol, words) for name, parts in found.items()
+    )
 
 
 def swaps_said(measures: Sequence[Measure]) -> str:
@@ -230,11 +280,17 @@ def swaps_said(measures: Sequence[Measure]) -> str:
         own, leak, apart, missed = (value[f"{region}_{change}"] for change in changes)
         share = f" ({leak / own:.0%})" if own else ""
         moved = f"another {region} moves the {region}'s mean colour by {own:.1f} of 255, another {other} by {leak:.1f}{share}"
-        lines.append(f"{moved}, real pictures lie {apart:.1f} apart, it misses the one it comes from by {missed:.1f}")
-    return f"{'; '.join(lines)}; N = {next(measure.n for measure in measures if measure.name == 'hand_apart')}"
+        lines.append(
+            f"{moved}, real pictures lie {apart:.1f} apart, it misses the one it comes from by {missed:.1f}"
+        )
+    return (
+        f"{'; '.join(lines)}; N = {next(measure.n for measure in measures if measure.name == 'hand_apart')}"
+    )
 
 
-def _mean_colour(image: Float[Tensor, "batch 3 height width"], region: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 3"]:
+def _mean_colour(
+    image: Float[Tensor, "batch 3 height width"], region: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, "batch 3"]:
     """Over the region's pixels; 0 of an empty one."""
     return (image * region).sum((2, 3)) / region.sum((2, 3)).clamp_min(1)
 

@@ -1,4 +1,5 @@
-"""What the parts of da-VAE's latent cost and hold: ELBO and KLs (table 2), the cloud's error, linear probes for true factors."""
+"""What the parts of da-VAE's latent cost and hold: ELBO and KLs (table 2), the cloud's error, linear probes
+for true factors."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from handvae.data.crop import cut
+from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
-from handvae.data.reader import HandData
-from handvae.data.view import cut
 from handvae.evaluation.disentangle import linear_probe
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.reading import BATCH
@@ -23,7 +24,8 @@ PARTS = ("z1", "z2", "z3")
 _APPEARANCE = ("melanin", "blood", "light_x", "light_y", "light_z", "light_strength", "ambient")
 _SHAPE = ("palm_width", "thickness", "finger_length", "thumb_length")
 GROUPS = ("pose", "view", "appearance", "shape")
-"""Of true factors; a hand's size is none of them, for no picture tells it. z1 is to hold the first two, z2 the third, z3 the last."""
+"""Of true factors; a hand's size is none of them, for no picture tells it. z1 is to hold the first two, z2
+the third, z3 the last."""
 FEWEST = 50
 """Hands that probes need."""
 
@@ -56,9 +58,13 @@ def read_parts(system: DaVae, data: HandData, seed: int = 0) -> PartsRead:
         codes.append(latent.mean)
         if seen.any():
             (joints,) = hands.need("joints_3d")
-            distances.append(chamfer(system.decode(latent.mean).cloud[seen], cloud[seen]) * scale_bone(joints)[seen])
+            distances.append(
+                chamfer(system.decode(latent.mean).cloud[seen], cloud[seen]) * scale_bone(joints)[seen]
+            )
     parts = torch.cat(codes).split(system.config.dims, 1)
-    return PartsRead((parts[0], parts[1], parts[2]), sums, torch.cat(distances) if distances else torch.zeros(0))
+    return PartsRead(
+        (parts[0], parts[1], parts[2]), sums, torch.cat(distances) if distances else torch.zeros(0)
+    )
 
 
 def part_measures(system: DaVae, data: HandData, seed: int = 0) -> Iterator[Measure]:
@@ -73,7 +79,9 @@ def part_measures(system: DaVae, data: HandData, seed: int = 0) -> Iterator[Meas
         yield Measure(name, found.terms[key], "nats", n, posterior, "per dimension")
     yield Measure("kl_total", found.terms["rate"], "nats", n, posterior, "of all of z")
     if len(found.chamfer_mm):
-        shown = Stated(f"root {config.root}, prediction in bone units times the true bone 9-10, posterior mean")
+        shown = Stated(
+            f"root {config.root}, prediction in bone units times the true bone 9-10, posterior mean"
+        )
         words = f"mean nearest distance, both ways averaged; {config.grid**2} points read, {config.cloud_points} of the visible surface"
         yield Measure("chamfer_mm", float(found.chamfer_mm.mean()), "mm", len(found.chamfer_mm), shown, words)
     if "factors" in data.spec.modalities and n >= FEWEST:
@@ -81,22 +89,32 @@ def part_measures(system: DaVae, data: HandData, seed: int = 0) -> Iterator[Meas
 
 
 def probe_measures(found: PartsRead, data: HandData, sides: str, seed: int) -> Iterator[Measure]:
-    """How much of each group of factors a linear probe of each part of z tells, as the mean R² of the group's factors."""
+    """How much of each group of factors a linear probe of each part of z tells, as the mean R² of the group's
+    factors."""
     labels, names = data.labels(torch.arange(len(data))), data.spec.factors
     factors = as_shown(labels, names, sides).double().numpy()
-    protocol = Stated("linear regression on the standardised posterior mean, fitted on 80 % of the hands, R² (at least 0) on the others")
+    protocol = Stated(
+        "linear regression on the standardised posterior mean, fitted on 80 % of the hands, R² (at least 0) on the others"
+    )
     for group in GROUPS:
-        columns = [column for column, name in enumerate(names) if group_of(name) == group and np.ptp(factors[:, column]) > 0]
+        columns = [
+            column
+            for column, name in enumerate(names)
+            if group_of(name) == group and np.ptp(factors[:, column]) > 0
+        ]
         if not columns:
             continue
         for part, code in zip(PARTS, found.codes, strict=True):
             told = linear_probe(code.double().numpy(), factors[:, columns], seed=seed)
             words = f"mean over {len(columns)} factors"
-            yield Measure(f"probe_{group}_{part}", float(np.maximum(told, 0).mean()), "", len(data), protocol, words)
+            yield Measure(
+                f"probe_{group}_{part}", float(np.maximum(told, 0).mean()), "", len(data), protocol, words
+            )
 
 
 def group_of(name: str) -> str:
-    """The group of a true factor of rendered hands; empty for those that no picture of the hand alone can tell."""
+    """The group of a true factor of rendered hands; empty for those that no picture of the hand alone can
+    tell."""
     if name in _APPEARANCE:
         return "appearance"
     if name in _SHAPE:
@@ -119,4 +137,7 @@ def as_shown(labels: Hands, names: tuple[str, ...], sides: str) -> Float[Tensor,
 def probe_table(measures: dict[str, float]) -> list[str]:
     """The probes of `part_measures`, by name, as a line a group of factors; none where there are none."""
     groups = [group for group in GROUPS if f"probe_{group}_z1" in measures]
-    return [f"{group} from " + ", ".join(f"{part} {measures[f'probe_{group}_{part}']:.2f}" for part in PARTS) for group in groups]
+    return [
+        f"{group} from " + ", ".join(f"{part} {measures[f'probe_{group}_{part}']:.2f}" for part in PARTS)
+        for group in groups
+    ]

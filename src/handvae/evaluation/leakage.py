@@ -1,8 +1,10 @@
 """Leakage: does the pose move when the appearance is swapped, and the appearance when the pose is?
 
-What is read from a picture is a function f(pose, appearance), and leakage is the total Sobol index of the factor that should not matter:
+What is read from a picture is a function f(pose, appearance), and leakage is the total Sobol index of the
+factor that should not matter:
     E[(f(p, z) - f(p, z'))^2] / (2 Var f)    of the appearance on the pose, and with p swapped instead of z the other way about
-with poses and appearances drawn independently. It is 0 where nothing leaks and 1 where the wrong factor alone decides.
+with poses and appearances drawn independently. It is 0 where nothing leaks and 1 where the wrong factor alone
+decides.
 """
 
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ from handvae.hand import BONES
 from handvae.noise import Noise
 
 CLEAR = 0.25
-"""Distance in crop units (1/8 of the crop's side) from every bone and the forearm beyond which a pixel is no part of the hand."""
+"""Distance in crop units (1/8 of the crop's side) from every bone and the forearm beyond which a pixel is no
+part of the hand."""
 SHOWN = 6
 """Poses and appearances of the swap sheet."""
 
@@ -34,7 +37,8 @@ class Leakage:
 
 @torch.no_grad()
 def leakage(asked: Asked, finder: Finder, seed: int = 0) -> Leakage:
-    """Three pictures a hand: a pose with some appearance, the same pose with another, another pose with the same.
+    """Three pictures a hand: a pose with some appearance, the same pose with another, another pose with the
+    same.
 
     Args:
         asked: hands that give poses and appearances, at least three.
@@ -51,33 +55,56 @@ def leakage(asked: Asked, finder: Finder, seed: int = 0) -> Leakage:
     found = [finder.find(made.split(BATCH), crop) for made in (first, other_looks)]
     both = found[0].found & found[1].found
     read = [one.joints_px[both].flatten(1) for one in found]
-    codes = [torch.cat([system.appearance_of(some) for some in made.split(BATCH)]) for made in (first, other_pose)]
+    codes = [
+        torch.cat([system.appearance_of(some) for some in made.split(BATCH)]) for made in (first, other_pose)
+    ]
     outside = clear_of_hand(joints, crop.size_px) & clear_of_hand(joints.roll(1, 0), crop.size_px)
     moved = _masked_square(first - other_pose, outside)
     natural = _masked_square(first - first.roll(1, 0), outside)  # pose and appearance both another's
 
-    n, shared = len(asked), "0: no leak, 1: complete; total Sobol index, poses and appearances of the data set paired at random"
+    n, shared = (
+        len(asked),
+        "0: no leak, 1: complete; total Sobol index, poses and appearances of the data set paired at random",
+    )
     of_pose = Stated(f"{shared}; {finder.relation(system)}; {crop.size_px} px crop")
     of_looks = Stated(f"{shared}; {crop.size_px} px crop")
-    colours = (
-        f"mean squared difference of pixels at least {CLEAR:g} crop units from both hands' bones and forearms, over that of swapping both"
-    )
+    colours = f"mean squared difference of pixels at least {CLEAR:g} crop units from both hands' bones and forearms, over that of swapping both"
     measures = (
-        Measure("leak_appearance_to_pose", _sobol(*read), "", int(both.sum()), of_pose, "joints found after swapping the appearance"),
-        Measure("leak_pose_to_appearance_code", _sobol(*codes), "", n, of_looks, "appearance code read after swapping the pose"),
+        Measure(
+            "leak_appearance_to_pose",
+            _sobol(*read),
+            "",
+            int(both.sum()),
+            of_pose,
+            "joints found after swapping the appearance",
+        ),
+        Measure(
+            "leak_pose_to_appearance_code",
+            _sobol(*codes),
+            "",
+            n,
+            of_looks,
+            "appearance code read after swapping the pose",
+        ),
         Measure("leak_pose_to_background", float(moved.sum() / natural.sum()), "", n, of_looks, colours),
     )
     return Leakage(measures, swap_sheet(asked, poses, looks))
 
 
-def swap_sheet(asked: Asked, poses: Float[Tensor, "batch joint axis"], looks: Float[Tensor, "batch appearance"]) -> Float[Tensor, "3 h w"]:
+def swap_sheet(
+    asked: Asked, poses: Float[Tensor, "batch joint axis"], looks: Float[Tensor, "batch appearance"]
+) -> Float[Tensor, "3 h w"]:
     """Every one of some appearances on every one of some poses."""
-    rows = [torch.cat(list(asked.pictures(look.expand(len(poses[:SHOWN]), -1), poses[:SHOWN]))) for look in looks[:SHOWN]]
+    rows = [
+        torch.cat(list(asked.pictures(look.expand(len(poses[:SHOWN]), -1), poses[:SHOWN])))
+        for look in looks[:SHOWN]
+    ]
     return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
 
 
 def clear_of_hand(joints: Float[Tensor, "batch joint 2"], size_px: int) -> Bool[Tensor, "batch size size"]:
-    """Pixels far from every bone, and from the forearm: the line from the middle finger's base through the wrist and on.
+    """Pixels far from every bone, and from the forearm: the line from the middle finger's base through the
+    wrist and on.
 
     Args:
         joints: crop units.
@@ -104,5 +131,7 @@ def _sobol(first: Float[Tensor, "batch value"], second: Float[Tensor, "batch val
     return float((first - second).square().sum(1).mean() / (2 * total))
 
 
-def _masked_square(difference: Float[Tensor, "batch 3 size size"], mask: Bool[Tensor, "batch size size"]) -> Float[Tensor, " batch"]:
+def _masked_square(
+    difference: Float[Tensor, "batch 3 size size"], mask: Bool[Tensor, "batch size size"]
+) -> Float[Tensor, " batch"]:
     return (difference.square() * mask[:, None]).sum((1, 2, 3))

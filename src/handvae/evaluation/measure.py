@@ -14,9 +14,11 @@ class PoseProtocol:
 
     space: Space
     root: str = "as given"
-    """What was subtracted from every joint before comparing: `as given` (nothing), `palm`, `wrist` or `middle_mcp`."""
+    """What was subtracted from every joint before comparing: `as given` (nothing), `palm`, `wrist` or
+    `middle_mcp`."""
     scale: str = "as given"
-    """What lengths are measured in: `as given`, `true bone 9-10` (each hand's own) or how the prediction was scaled."""
+    """What lengths are measured in: `as given`, `true bone 9-10` (each hand's own) or how the prediction was
+    scaled."""
     alignment: Alignment = "none"
     """Fit of each prediction to its truth before comparing."""
     joints: str = "all labelled"
@@ -26,7 +28,14 @@ class PoseProtocol:
 
     def __str__(self) -> str:
         alignment = "no" if self.alignment == "none" else self.alignment
-        parts = (self.space, self.picture, f"root {self.root}", f"scale {self.scale}", f"{alignment} alignment", f"{self.joints} joints")
+        parts = (
+            self.space,
+            self.picture,
+            f"root {self.root}",
+            f"scale {self.scale}",
+            f"{alignment} alignment",
+            f"{self.joints} joints",
+        )
         return ", ".join(part for part in parts if part)
 
 
@@ -39,14 +48,17 @@ class PictureProtocol:
     size_px: int
     """Side of the pictures before the extractor resizes them."""
     batch_norm: str
-    """Statistics that the generator's normalisation used: `eval` (running), `train` (the batch's) or `none`."""
+    """Statistics that the generator's normalisation used: `eval` (running), `train` (the batch's) or
+    `none`."""
     real: str
     """The real pictures."""
     generated: str
     """What the generator was asked for."""
 
     def __str__(self) -> str:
-        network = f"features {self.extractor}, {self.size_px} px pictures, generator's batch norm {self.batch_norm}"
+        network = (
+            f"features {self.extractor}, {self.size_px} px pictures, generator's batch norm {self.batch_norm}"
+        )
         return f"{network}, {self.generated} against {self.real}"
 
 

@@ -1,4 +1,5 @@
-"""The named metrics of `handvae evaluate`: each takes a study and gives measures, values hand by hand, and figures."""
+"""The named metrics of `handvae evaluate`: each takes a study and gives measures, values hand by hand, and
+figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from handvae.data.reader import HandData
-from handvae.data.view import cut
+from handvae.data.crop import cut
+from handvae.data.dataset import HandData
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.comparison import Comparison
 from handvae.evaluation.consistency import LOOKS, pose_consistency
@@ -25,7 +26,15 @@ from handvae.evaluation.plots import Curve, Figure
 from handvae.evaluation.pose import bone_measures_3d, joint_errors, pose_measures_2d, pose_measures_3d
 from handvae.evaluation.reading import Asked, Reading, pictures
 from handvae.evaluation.resampling import PerHand
-from handvae.evaluation.spread import LEVELS, SMALLEST, coverage, cross_fitted, crps, fit_spread_scale, spread_measures
+from handvae.evaluation.spread import (
+    LEVELS,
+    SMALLEST,
+    coverage,
+    cross_fitted,
+    crps,
+    fit_spread_scale,
+    spread_measures,
+)
 from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
 from handvae.systems.da_vae import DaVae
@@ -91,14 +100,27 @@ def pose(study: Study) -> Outcome:
     errors, valid = joint_errors(reading.predicted, reading.truth, reading.valid), reading.valid
     figures = (_pck(study), _per_joint(study))
     if reading.scale_mm is not None:
-        unit, root, predicted, scale = reading.scale_mm[:, None, None], study.system.root, reading.predicted, "bone units"
+        unit, root, predicted, scale = (
+            reading.scale_mm[:, None, None],
+            study.system.root,
+            reading.predicted,
+            "bone units",
+        )
         if study.system.unit_mm is not None:  # the hand's size is part of what it read
             predicted, scale = predicted * unit, "as given"
         truth, epe = reading.truth * unit, _pooled("epe", "mm", reading.errors, valid)
-        if root == "centre":  # of all joints, also where some of them are judged; and there is no bone to count in
-            return Outcome(pose_measures_3d(predicted, truth, valid, comparison=Comparison(given_root=CENTRE)), (epe,), figures)
+        if (
+            root == "centre"
+        ):  # of all joints, also where some of them are judged; and there is no bone to count in
+            return Outcome(
+                pose_measures_3d(predicted, truth, valid, comparison=Comparison(given_root=CENTRE)),
+                (epe,),
+                figures,
+            )
         measures = (
-            *bone_measures_3d(reading.predicted, reading.truth, valid, PoseProtocol("3D", root, _unit_of(study.system))),
+            *bone_measures_3d(
+                reading.predicted, reading.truth, valid, PoseProtocol("3D", root, _unit_of(study.system))
+            ),
             *pose_measures_3d(predicted, truth, valid, comparison=Comparison(root, "truth", scale)),
         )
         return Outcome(measures, (_pooled("mpjpe_bone_units", "bone", errors, valid), epe), figures)
@@ -122,35 +144,59 @@ def picture(study: Study) -> Outcome:
     protocol = Stated(
         f"peak signal-to-noise ratio, {study.reading.crop.size_px} px crop in [0, 1], own appearance (posterior mean), true pose"
     )
-    return Outcome((Measure("psnr", per_hand.value(), "dB", int(np.isfinite(psnr).sum()), protocol, "mean over pictures"),), (per_hand,))
+    return Outcome(
+        (
+            Measure(
+                "psnr", per_hand.value(), "dB", int(np.isfinite(psnr).sum()), protocol, "mean over pictures"
+            ),
+        ),
+        (per_hand,),
+    )
 
 
 def spread(study: Study) -> Outcome:
-    """Whether the errors are as large as the spread that the model gives, and after a scale fitted on other people."""
+    """Whether the errors are as large as the spread that the model gives, and after a scale fitted on other
+    people."""
     reading, unit = study.reading, study.reading.unit
     errors, claimed, valid = reading.predicted - reading.truth, reading.spread, reading.valid
-    group = torch.arange(len(errors)) if reading.subject is None or len(reading.subject.unique()) < 2 else reading.subject
+    group = (
+        torch.arange(len(errors))
+        if reading.subject is None or len(reading.subject.unique()) < 2
+        else reading.subject
+    )
     scaled = cross_fitted(errors, claimed, valid, group, study.seed)
     people = "hands" if group is not reading.subject else "people"
     place = f"{reading.crop.size_px} px crop" if reading.flat else f"root {study.system.root}, bone units"
     given = f"calibrated on {reading.calibrated_on}" if reading.calibrated_on else "as the model claims it"
     as_given = Stated(f"spread {given}; {place}, all labelled joints")
-    after = Stated(f"spread scaled, factor and floor an axis, as fits the other half of the {people}; {place}, all labelled joints")
+    after = Stated(
+        f"spread scaled, factor and floor an axis, as fits the other half of the {people}; {place}, all labelled joints"
+    )
     scale = fit_spread_scale(errors, claimed, valid)
-    how = Stated(f"sqrt((factor * spread)^2 + floor^2) that fits these hands' errors: lowest CRPS; {place}, all labelled joints")
+    how = Stated(
+        f"sqrt((factor * spread)^2 + floor^2) that fits these hands' errors: lowest CRPS; {place}, all labelled joints"
+    )
     n, axes = len(errors), "xyz"[: errors.shape[-1]]
     measures = (
         *spread_measures(errors, claimed, valid, unit=unit, protocol=as_given),
         *spread_measures(errors, scaled, valid, unit=unit, name="spread_scaled", protocol=after),
-        *(Measure(f"spread_factor_{axis}", value, "", n, how) for axis, value in zip(axes, scale.factor, strict=True)),
-        *(Measure(f"spread_floor_{axis}", value, unit, n, how) for axis, value in zip(axes, scale.floor, strict=True)),
+        *(
+            Measure(f"spread_factor_{axis}", value, "", n, how)
+            for axis, value in zip(axes, scale.factor, strict=True)
+        ),
+        *(
+            Measure(f"spread_floor_{axis}", value, unit, n, how)
+            for axis, value in zip(axes, scale.floor, strict=True)
+        ),
     )
     curves = (
         Curve(f"{study.name}, as given", LEVELS, tuple(coverage(errors, claimed, valid).tolist())),
         Curve(f"{study.name}, scaled", LEVELS, tuple(coverage(errors, scaled, valid).tolist())),
         Curve("calibrated", (0.0, 1.0), (0.0, 1.0), "dashed"),
     )
-    figure = Figure("Reliability of the spread", "probability claimed", "share of coordinates inside", curves, str(after))
+    figure = Figure(
+        "Reliability of the spread", "probability claimed", "share of coordinates inside", curves, str(after)
+    )
     per_hand = tuple(
         _pooled(f"{name}_crps", unit, crps(errors, some.clamp_min(SMALLEST)).mean(-1), valid)
         for name, some in (("spread", claimed), ("spread_scaled", scaled))
@@ -174,7 +220,10 @@ def sets(study: Study) -> Outcome:
     if not isinstance(system, Generator):
         raise TypeError(f"{type(system).__name__} makes no pictures")
     spaces = (HandFeatures(), *study.extractors)
-    found = [picture_measures(system, study.data, space, study.poses, seed=study.seed, cache=study.cache) for space in spaces]
+    found = [
+        picture_measures(system, study.data, space, study.poses, seed=study.seed, cache=study.cache)
+        for space in spaces
+    ]
     return Outcome(tuple(measure for measures in found for measure in measures))
 
 
@@ -187,29 +236,55 @@ def consistency(study: Study) -> Outcome:
     """Whether generated pictures show the asked pose."""
     asked, finder = Asked.of(study.system, study.reading, study.seed), study.need_finder()
     count = len(study.reading.truth)
-    kinds = [pose_consistency(asked, pictures(study.data, asked.rows, study.system.crop), finder, looks, study.seed) for looks in LOOKS]
+    kinds = [
+        pose_consistency(
+            asked, pictures(study.data, asked.rows, study.system.crop), finder, looks, study.seed
+        )
+        for looks in LOOKS
+    ]
     places = tuple(float(place) for place in range(len(JOINT_NAMES)))
-    curves = [Curve(f"{study.name}, {kind.looks}", places, tuple(kind.errors.nanmean(0).tolist()), "dots") for kind in kinds]
+    curves = [
+        Curve(f"{study.name}, {kind.looks}", places, tuple(kind.errors.nanmean(0).tolist()), "dots")
+        for kind in kinds
+    ]
     note = f"mean over pictures in which a hand is found; {finder.relation(study.system)}"
-    figure = Figure("Asked against found, by joint", "", "mean error, % of hand size", tuple(curves), note, ticks=JOINT_NAMES)
+    figure = Figure(
+        "Asked against found, by joint",
+        "",
+        "mean error, % of hand size",
+        tuple(curves),
+        note,
+        ticks=JOINT_NAMES,
+    )
     measures = tuple(measure for kind in kinds for measure in kind.measures())
-    return Outcome(measures, tuple(hands for kind in kinds for hands in kind.compared(asked.rows, count)), (figure,))
+    return Outcome(
+        measures, tuple(hands for kind in kinds for hands in kind.compared(asked.rows, count)), (figure,)
+    )
 
 
 def leak(study: Study) -> Outcome:
     """Whether swapping the appearance moves the pose, and the other way about."""
     found = leakage(Asked.of(study.system, study.reading, study.seed), study.need_finder(), study.seed)
-    return Outcome(found.measures, sheets=(Sheet(f"Swaps of {study.name}", found.sheet, "An appearance a row, a pose a column."),))
+    return Outcome(
+        found.measures,
+        sheets=(Sheet(f"Swaps of {study.name}", found.sheet, "An appearance a row, a pose a column."),),
+    )
 
 
 def factors(study: Study) -> Outcome:
     """Which parts of the code stand for which true factors."""
     rows = torch.arange(len(study.data))
     if len(rows) > MOST_CODES:
-        rows = rows[torch.randperm(len(rows), generator=Noise(study.seed, stream=31).generator)[:MOST_CODES]].sort().values
+        rows = (
+            rows[torch.randperm(len(rows), generator=Noise(study.seed, stream=31).generator)[:MOST_CODES]]
+            .sort()
+            .values
+        )
     (truth,) = study.data.labels(rows).need("factors")
     reading, names = study.reading, study.data.spec.factors
-    parts = [reading.predicted[rows].flatten(1)] + ([] if reading.appearance is None else [reading.appearance[rows]])
+    parts = [reading.predicted[rows].flatten(1)] + (
+        [] if reading.appearance is None else [reading.appearance[rows]]
+    )
     codes, values = torch.cat(parts, 1).double().numpy(), truth.double().numpy()
     discrete = (values == np.round(values)).all(0)
     found = dci(codes, values, discrete, seed=study.seed)
@@ -219,17 +294,56 @@ def factors(study: Study) -> Outcome:
     )
     n, forest = len(rows), "forests of 30 trees, 20 % of the hands held out"
     measures = (
-        Measure("dci_disentanglement", found.disentanglement, "", n, protocol, f"1: a code value matters for one factor; {forest}"),
-        Measure("dci_completeness", found.completeness, "", n, protocol, f"1: a factor is in one code value; {forest}"),
-        Measure("dci_informativeness", found.informativeness, "", n, protocol, f"mean R² or accuracy above chance; {forest}"),
-        Measure("mig", mig(codes, values, discrete), "", n, protocol, "mutual information gap, 20 bins of equal width"),
-        Measure("sap", sap(codes, values, discrete, seed=study.seed), "", n, protocol, "gap of squared correlation or balanced accuracy"),
+        Measure(
+            "dci_disentanglement",
+            found.disentanglement,
+            "",
+            n,
+            protocol,
+            f"1: a code value matters for one factor; {forest}",
+        ),
+        Measure(
+            "dci_completeness",
+            found.completeness,
+            "",
+            n,
+            protocol,
+            f"1: a factor is in one code value; {forest}",
+        ),
+        Measure(
+            "dci_informativeness",
+            found.informativeness,
+            "",
+            n,
+            protocol,
+            f"mean R² or accuracy above chance; {forest}",
+        ),
+        Measure(
+            "mig",
+            mig(codes, values, discrete),
+            "",
+            n,
+            protocol,
+            "mutual information gap, 20 bins of equal width",
+        ),
+        Measure(
+            "sap",
+            sap(codes, values, discrete, seed=study.seed),
+            "",
+            n,
+            protocol,
+            "gap of squared correlation or balanced accuracy",
+        ),
     )
     in_pose = found.importance[: parts[0].shape[1]].sum(0)
-    curve = Curve(study.name, tuple(float(place) for place in range(len(in_pose))), tuple(in_pose.tolist()), "dots")
+    curve = Curve(
+        study.name, tuple(float(place) for place in range(len(in_pose))), tuple(in_pose.tolist()), "dots"
+    )
     ticks = tuple(names[factor] for factor in found.used)
     note = f"share of a factor's importance that lies in the pose read, the rest lies in the appearance; {forest}"
-    return Outcome(measures, figures=(Figure("Where a factor is", "", "share in the pose", (curve,), note, ticks=ticks),))
+    return Outcome(
+        measures, figures=(Figure("Where a factor is", "", "share in the pose", (curve,), note, ticks=ticks),)
+    )
 
 
 def parts(study: Study) -> Outcome:
@@ -250,20 +364,30 @@ def _unit_of(system: Reader) -> str:
     """What a bone unit of a 3D model is, in words."""
     if system.root == "centre":
         return f"half of the crop's cube, {system.unit_mm:.4g} mm"
-    return "true bone 9-10" if system.unit_mm is None else f"mean bone 9-10 of its training hands, {system.unit_mm:.4g} mm"
+    return (
+        "true bone 9-10"
+        if system.unit_mm is None
+        else f"mean bone 9-10 of its training hands, {system.unit_mm:.4g} mm"
+    )
 
 
 def _pictures_lacking(study: Study) -> str:
     if not isinstance(study.system, Generator):
         return f"{study.name} makes no pictures"
-    return "" if len(study.reading.whole) else "no hand has all its joints labelled, so no picture can be asked for"
+    return (
+        ""
+        if len(study.reading.whole)
+        else "no hand has all its joints labelled, so no picture can be asked for"
+    )
 
 
 def _asked_lacking(study: Study) -> str:
     few = len(study.reading.whole) < 3 or study.reading.joints_px is None
     if study.finder is None:
         return f"{study.name} reads 3D poses, which do not say where joints are in a picture: give a 2D model or program as detector"
-    return _pictures_lacking(study) or ("fewer than three hands have all their 2D joints labelled" if few else "")
+    return _pictures_lacking(study) or (
+        "fewer than three hands have all their 2D joints labelled" if few else ""
+    )
 
 
 def _factors_lacking(study: Study) -> str:
@@ -271,7 +395,11 @@ def _factors_lacking(study: Study) -> str:
 
 
 def _pixels_lacking(study: Study) -> str:
-    return _pictures_lacking(study) if isinstance(study.system, PoseAppearanceVae) else f"{study.name} has no variance of pixels"
+    return (
+        _pictures_lacking(study)
+        if isinstance(study.system, PoseAppearanceVae)
+        else f"{study.name} has no variance of pixels"
+    )
 
 
 @dataclass(frozen=True)
@@ -296,7 +424,9 @@ METRICS = {
 }
 
 
-def _pooled(name: str, unit: str, values: Float[Tensor, "batch joint"], counted: Bool[Tensor, "batch joint"]) -> PerHand:
+def _pooled(
+    name: str, unit: str, values: Float[Tensor, "batch joint"], counted: Bool[Tensor, "batch joint"]
+) -> PerHand:
     """A mean over the counted joints of all hands: a hand counts for as many joints as it has."""
     weights = counted.sum(1).double()
     per_hand = values.masked_fill(~counted, 0.0).double().sum(1) / weights  # NaN for a hand without any
@@ -315,7 +445,13 @@ def _pck(study: Study) -> Figure:
         else f"3D, root {study.system.root}, prediction in bone units times the {_unit_of(study.system)}, no alignment, all labelled joints"
     )
     curve = Curve(study.name, tuple(thresholds.tolist()), tuple(share.tolist()))
-    return Figure("Share of joints within an error (PCK)", f"error, {study.reading.error_unit}", "share of joints", (curve,), note)
+    return Figure(
+        "Share of joints within an error (PCK)",
+        f"error, {study.reading.error_unit}",
+        "share of joints",
+        (curve,),
+        note,
+    )
 
 
 def _per_joint(study: Study) -> Figure:

@@ -1,4 +1,5 @@
-"""A page that carries everything in itself: no script, no style, no font and no picture comes from elsewhere."""
+"""A page that carries everything in itself: no script, no style, no font and no picture comes from
+elsewhere."""
 
 import base64
 import html
@@ -46,7 +47,8 @@ def paragraph(text: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], protocol: bool = True) -> str:
-    """A table; the first column is a name, the last one a protocol (if there is one), those between are numbers."""
+    """A table; the first column is a name, the last one a protocol (if there is one), those between are
+    numbers."""
     head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
     body = []
     for row in rows:
@@ -54,7 +56,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], protocol: bool
         kinds[0] = ""
         if protocol:
             kinds[-1] = ' class="p"'
-        body.append("<tr>" + "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>")
+        body.append(
+            "<tr>"
+            + "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
+            + "</tr>"
+        )
     return f"<table><tr>{head}</tr>{''.join(body)}</table>"
 
 

@@ -39,17 +39,32 @@ class Figure:
 
 def svg(figure: Figure) -> str:
     """The plot with axes and a legend; points that are not finite are left out."""
-    points = [[(float(x), float(y)) for x, y in zip(c.x, c.y, strict=True) if math.isfinite(x) and math.isfinite(y)] for c in figure.curves]
-    xs, ys = [x for line in points for x, _ in line] or [0.0], [y for line in points for _, y in line] or [0.0]
+    points = [
+        [(float(x), float(y)) for x, y in zip(c.x, c.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
+        for c in figure.curves
+    ]
+    xs, ys = (
+        [x for line in points for x, _ in line] or [0.0],
+        [y for line in points for _, y in line] or [0.0],
+    )
     y_ticks = _round_ticks(min([0.0, *ys] if figure.from_zero else ys), max(ys))
-    x_ticks = tuple(float(place) for place in range(len(figure.ticks))) if figure.ticks else _round_ticks(min(xs), max(xs))
+    x_ticks = (
+        tuple(float(place) for place in range(len(figure.ticks)))
+        if figure.ticks
+        else _round_ticks(min(xs), max(xs))
+    )
     margin = 0.5 if figure.ticks else 0.0
     across = (min(x_ticks[0], min(xs)) - margin, max(x_ticks[-1], max(xs)) + margin)
     bottom = _BOTTOM + (44 if figure.ticks else 0)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        share_x, share_y = (x - across[0]) / (across[1] - across[0]), (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
-        return _LEFT + share_x * (WIDTH - _LEFT - _RIGHT), HEIGHT - bottom - share_y * (HEIGHT - bottom - _TOP)
+        share_x, share_y = (
+            (x - across[0]) / (across[1] - across[0]),
+            (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]),
+        )
+        return _LEFT + share_x * (WIDTH - _LEFT - _RIGHT), HEIGHT - bottom - share_y * (
+            HEIGHT - bottom - _TOP
+        )
 
     parts = []
     for y in y_ticks:
@@ -67,10 +82,17 @@ def svg(figure: Figure) -> str:
     parts.append(f'<path d="M{_LEFT} {_TOP}V{HEIGHT - bottom}H{WIDTH - _RIGHT}" fill="none" stroke="#888"/>')
     for index, (curve, line) in enumerate(zip(figure.curves, points, strict=True)):
         parts.append(_drawn(curve, [place(*point) for point in line], COLOURS[index % len(COLOURS)]))
-    parts.append(f'<text x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{_safe(figure.x_label)}</text>')
+    parts.append(
+        f'<text x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{_safe(figure.x_label)}</text>'
+    )
     middle = (_TOP + HEIGHT - bottom) / 2
-    parts.append(f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{_safe(figure.y_label)}</text>')
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">{"".join(parts)}</svg>' + _legend(figure)
+    parts.append(
+        f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{_safe(figure.y_label)}</text>'
+    )
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">{"".join(parts)}</svg>'
+        + _legend(figure)
+    )
 
 
 def _drawn(curve: Curve, line: Sequence[tuple[float, float]], colour: str) -> str:

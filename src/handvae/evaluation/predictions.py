@@ -1,4 +1,5 @@
-"""Joints from other people's files, predictions or labels: npz, json (FreiHAND's too) and the text of public result files."""
+"""Joints from other people's files, predictions or labels: npz, json (FreiHAND's too) and the text of public
+result files."""
 
 import json
 import zipfile
@@ -22,7 +23,8 @@ INTRINSICS: dict[Dataset, tuple[float, float, float, float]] = {
     "msra":    (241.42, 241.42, 160.0, 120.0),
     "hands17": (475.065948, 475.065857, 315.944855, 245.287079),
 }  # fmt: skip
-"""fx, fy, cx, cy (px) with which published errors of depth data sets were computed; their result files hold u, v (px) and depth (mm)."""
+"""fx, fy, cx, cy (px) with which published errors of depth data sets were computed; their result files hold
+u, v (px) and depth (mm)."""
 JOINT_COUNTS: dict[Dataset, int] = {"icvl": 16, "nyu": 14, "msra": 21, "hands17": 21}
 
 
@@ -42,15 +44,18 @@ def read_joints(path: Path, kind: Format | None = None, *, array: str = "", axes
     """Read joints, frame by frame.
 
     Args:
-        path: npz: an array `joints`, or the only one, of shape (frame, joint, axis) or (frame, joint * axis), beside it perhaps `valid`
-            and `visible` of shape (frame, joint). json: the same names in an object, or a nested list, or FreiHAND's `[xyz, verts]`.
+        path: npz: an array `joints`, or the only one, of shape (frame, joint, axis) or (frame, joint *
+            axis), beside it perhaps `valid`
+            and `visible` of shape (frame, joint). json: the same names in an object, or a nested list, or
+            FreiHAND's `[xyz, verts]`.
             txt: a line a frame, its numbers apart by spaces or commas, a picture's name in front allowed.
         kind: format; None for that of the suffix.
         array: name of the joints' array in an npz or a JSON object.
         axes: numbers a joint, where the file does not say.
 
     Raises:
-        UserError: the file is missing, of no known format, of uneven lines, or holds a labelled joint that is not a finite number.
+        UserError: the file is missing, of no known format, of uneven lines, or holds a labelled joint
+            that is not a finite number.
     """
     kind = kind or _format(path)
     if not path.is_file():
@@ -63,17 +68,25 @@ def read_joints(path: Path, kind: Format | None = None, *, array: str = "", axes
         case "txt":
             content = {"joints": _text(path)}
     joints = _shaped(path, _numbers(path, content["joints"]), axes)
-    flags = {name: _flags(path, name, content[name], joints.shape[:2]) for name in ("valid", "visible") if name in content}
+    flags = {
+        name: _flags(path, name, content[name], joints.shape[:2])
+        for name in ("valid", "visible")
+        if name in content
+    }
     valid = flags.get("valid", torch.ones(joints.shape[:2], dtype=torch.bool))
     spoilt = (~joints.isfinite()).any(-1) & valid
     if bool(spoilt.any()):
         frame, joint = spoilt.nonzero()[0].tolist()
         remedy = "give a number for every joint, or mark it False in an array `valid`"
-        raise UserError(path, f"joint {joint} of frame {frame} (both counted from 0) is not a finite number", remedy)
+        raise UserError(
+            path, f"joint {joint} of frame {frame} (both counted from 0) is not a finite number", remedy
+        )
     return JointFile(joints, valid, flags.get("visible"))
 
 
-def back_projected(joints: Float[Tensor, "frame joint 3"], intrinsics: tuple[float, float, float, float]) -> Float[Tensor, "frame joint 3"]:
+def back_projected(
+    joints: Float[Tensor, "frame joint 3"], intrinsics: tuple[float, float, float, float]
+) -> Float[Tensor, "frame joint 3"]:
     """Camera coordinates in mm, float64, of joints given as u, v (px) and depth (mm).
 
     Args:
@@ -95,10 +108,14 @@ def check_pair(prediction_path: Path, prediction: JointFile, truth_path: Path, t
     for name, given, wanted in zip(("frames", "joints a frame", "axes"), mine, other, strict=True):
         if given != wanted:
             fault = f"{given} {name}, and {truth_path} has {wanted}"
-            raise UserError(prediction_path, fault, "give the prediction and the truth of the same frames and joints, in the same order")
+            raise UserError(
+                prediction_path,
+                fault,
+                "give the prediction and the truth of the same frames and joints, in the same order",
+            )
 
 
-# --------------------------------------------------------------------------------------------------------------- formats
+# ------------------------------------------------------------------------------------------------ --- formats
 
 
 def _format(path: Path) -> Format:
@@ -109,7 +126,9 @@ def _format(path: Path) -> Format:
             return "json"
         case ".txt":
             return "txt"
-    raise UserError(path, f"suffix {path.suffix!r} is none of .npz, .json, .txt", "name the format with --format")
+    raise UserError(
+        path, f"suffix {path.suffix!r} is none of .npz, .json, .txt", "name the format with --format"
+    )
 
 
 def _npz(path: Path, array: str) -> dict[str, Any]:
@@ -118,10 +137,18 @@ def _npz(path: Path, array: str) -> dict[str, Any]:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError
             content = {
-                name: arrays[name] for name in arrays.files if name in {array or "joints", "valid", "visible"} or len(arrays.files) == 1
+                name: arrays[name]
+                for name in arrays.files
+                if name in {array or "joints", "valid", "visible"} or len(arrays.files) == 1
             }
             names = arrays.files
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # a broken archive, pickled objects
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:  # a broken archive, pickled objects
         raise UserError(path, "is not an npz file of plain arrays", "write it with numpy.savez") from error
     return _named(path, content, names, array)
 
@@ -168,7 +195,9 @@ def _text(path: Path) -> list[list[float]]:
         numbers = words if _is_number(words[0]) else words[1:]  # a picture's name first
         odd = next((word for word in numbers if not _is_number(word)), None)
         if odd is not None:
-            raise UserError(path, f"line {number} has {odd!r} where a number should be", "give a line of numbers a frame")
+            raise UserError(
+                path, f"line {number} has {odd!r} where a number should be", "give a line of numbers a frame"
+            )
         frames.append([float(word) for word in numbers])
         if len(frames[-1]) != len(frames[0]):
             fault = f"line {number} has {len(frames[-1])} numbers, and the first has {len(frames[0])}"
@@ -184,7 +213,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-# ---------------------------------------------------------------------------------------------------------------- shapes
+# ------------------------------------------------------------------------------------------------ ---- shapes
 
 
 def _numbers(path: Path, content: Any) -> Float[Tensor, "..."]:
@@ -210,10 +239,16 @@ def _shaped(path: Path, numbers: Tensor, axes: int) -> Float[Tensor, "frame join
     if numbers.ndim == 2 and numbers.shape[1] and numbers.shape[1] % axes == 0:
         numbers = numbers.unflatten(1, (-1, axes))
     elif numbers.ndim == 2:
-        raise UserError(path, f"{numbers.shape[1]} numbers a frame are no whole number of joints of {axes}", "give the right --axes")
+        raise UserError(
+            path,
+            f"{numbers.shape[1]} numbers a frame are no whole number of joints of {axes}",
+            "give the right --axes",
+        )
     if numbers.ndim != 3 or numbers.shape[2] not in (2, 3) or 0 in numbers.shape:
         raise UserError(
-            path, f"joints of shape {tuple(numbers.shape)}", "give (frame, joint, axis) with 2 or 3 axes and at least one frame"
+            path,
+            f"joints of shape {tuple(numbers.shape)}",
+            "give (frame, joint, axis) with 2 or 3 axes and at least one frame",
         )
     return numbers
 
@@ -221,5 +256,9 @@ def _shaped(path: Path, numbers: Tensor, axes: int) -> Float[Tensor, "frame join
 def _flags(path: Path, name: str, content: Any, shape: torch.Size) -> Bool[Tensor, "frame joint"]:
     flags = np.asarray(content)
     if flags.shape != tuple(shape) or flags.dtype.kind not in "biuf":
-        raise UserError(path, f"`{name}` has shape {flags.shape}, and the joints are {tuple(shape)}", "give a truth value a joint")
+        raise UserError(
+            path,
+            f"`{name}` has shape {flags.shape}, and the joints are {tuple(shape)}",
+            "give a truth value a joint",
+        )
     return torch.from_numpy(flags.astype(bool))

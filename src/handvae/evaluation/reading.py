@@ -1,4 +1,5 @@
-"""What a model reads in the pictures of a data set, and how well it paints them again: what most metrics start from."""
+"""What a model reads in the pictures of a data set, and how well it paints them again: what most metrics
+start from."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from handvae.data.reader import HandData
-from handvae.data.view import Crop, cut, to_crop_px, to_crop_units
+from handvae.data.crop import Crop, cut, to_crop_px, to_crop_units
+from handvae.data.dataset import HandData
 from handvae.evaluation.pose import hand_size, joint_errors
 from handvae.hand import scale_bone
 from handvae.noise import Noise
@@ -22,7 +23,8 @@ MOST_ASKED = 2000
 
 @dataclass(frozen=True)
 class Reading:
-    """Poses asked and read, hand by hand, in pixels of the crop (2D models) or root-relative bone units (3D models)."""
+    """Poses asked and read, hand by hand, in pixels of the crop (2D models) or root-relative bone units (3D
+    models)."""
 
     crop: Crop
     truth: Float[Tensor, "batch joint axis"]
@@ -33,13 +35,15 @@ class Reading:
     """See `Prediction`."""
     valid: Bool[Tensor, "batch joint"]
     squared_error: Float[Tensor, " batch"]
-    """Mean over the picture of the squared error of its reconstruction; NaN for a hand with joints missing, which cannot be asked for,
+    """Mean over the picture of the squared error of its reconstruction; NaN for a hand with joints missing,
+    which cannot be asked for,
     and of systems that make no pictures."""
     appearance: Float[Tensor, "batch appearance"] | None
     """What the system says of its looks; None of systems that make no pictures."""
     subject: Int[Tensor, " batch"] | None
     scale_mm: Float[Tensor, " batch"] | None
-    """Length of a bone unit: of the true scale bone, or what the model takes for all hands; None for 2D models."""
+    """Length of a bone unit: of the true scale bone, or what the model takes for all hands; None for 2D
+    models."""
     joints_px: Float[Tensor, "batch joint 2"] | None
     """2D labels in pixels of the crop, whatever the model reads; None where there are none."""
 
@@ -60,7 +64,9 @@ class Reading:
         if self.scale_mm is not None:
             return errors * self.scale_mm[:, None]
         size = hand_size(self.truth, self.valid)[:, None]
-        return 100 * errors / size.masked_fill(size <= 0, float("nan"))  # labelled joints on one line give a hand no size
+        return (
+            100 * errors / size.masked_fill(size <= 0, float("nan"))
+        )  # labelled joints on one line give a hand no size
 
     @property
     def error_unit(self) -> str:
@@ -75,7 +81,8 @@ class Reading:
 
 @torch.no_grad()
 def read(system: Reader, data: HandData, report: Callable[[int], object] = lambda hands: None) -> Reading:
-    """Read every hand of a data set and, if the system can, paint it again from its true pose and its own appearance.
+    """Read every hand of a data set and, if the system can, paint it again from its true pose and its own
+    appearance.
 
     Args:
         system: reads.
@@ -92,7 +99,12 @@ def read(system: Reader, data: HandData, report: Callable[[int], object] = lambd
         return None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
 
     names = ("truth", "predicted", "spread", "valid", "squared_error", "appearance", "scale_mm", "joints_px")
-    return Reading(system.crop, **{name: joined(name) for name in names}, calibrated_on=parts[0].calibrated_on, subject=subject)
+    return Reading(
+        system.crop,
+        **{name: joined(name) for name in names},
+        calibrated_on=parts[0].calibrated_on,
+        subject=subject,
+    )
 
 
 def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
@@ -107,20 +119,31 @@ def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
         squared = (again - image).square().flatten(1).mean(1).masked_fill(~valid.all(1), float("nan"))
     if system.pose == "2d":
         size = system.crop.size_px
-        truth, predicted, spread, scale = to_crop_px(joints, size), to_crop_px(prediction.joints, size), prediction.spread * size / 2, None
+        truth, predicted, spread, scale = (
+            to_crop_px(joints, size),
+            to_crop_px(prediction.joints, size),
+            prediction.spread * size / 2,
+            None,
+        )
     else:
         (solid,) = hands.need("joints_3d")
         truth, predicted, spread = joints, prediction.joints, prediction.spread
-        scale = scale_bone(solid) if system.unit_mm is None else torch.full_like(solid[:, 0, 0], system.unit_mm)
+        scale = (
+            scale_bone(solid) if system.unit_mm is None else torch.full_like(solid[:, 0, 0], system.unit_mm)
+        )
     flat = hands.joints_2d
     if data.judged:
-        truth, predicted, spread, valid = (values[:, list(data.judged)] for values in (truth, predicted, spread, valid))
+        truth, predicted, spread, valid = (
+            values[:, list(data.judged)] for values in (truth, predicted, spread, valid)
+        )
         flat = None if flat is None else flat[:, list(data.judged)]
     about, more = prediction.calibrated_on, (squared, appearance, hands.subject, scale, flat)
     return Reading(system.crop, truth, predicted, spread, about, valid, *more)
 
 
-def pictures(data: HandData, rows: Int[Tensor, " rows"], crop: Crop) -> Iterator[Float[Tensor, "some 3 size size"]]:
+def pictures(
+    data: HandData, rows: Int[Tensor, " rows"], crop: Crop
+) -> Iterator[Float[Tensor, "some 3 size size"]]:
     """Crops of the rows, batch by batch."""
     for batch in rows.split(BATCH):
         (image,) = cut(data, batch, crop).need("image")
@@ -153,7 +176,11 @@ class Asked:
             raise TypeError(f"{type(system).__name__} makes no pictures, or these data have no 2D labels")
         rows = reading.whole
         if len(rows) > most:
-            rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=11).generator)[:most]].sort().values
+            rows = (
+                rows[torch.randperm(len(rows), generator=Noise(seed, stream=11).generator)[:most]]
+                .sort()
+                .values
+            )
         truth = reading.truth[rows]
         joints = to_crop_units(truth, reading.crop.size_px) if reading.flat else truth
         subject = None if reading.subject is None else reading.subject[rows]
@@ -164,14 +191,23 @@ class Asked:
 
     @torch.no_grad()
     def pictures(
-        self, appearance: Float[Tensor, "batch appearance"], joints: Float[Tensor, "batch joint axis"] | None = None
+        self,
+        appearance: Float[Tensor, "batch appearance"],
+        joints: Float[Tensor, "batch joint axis"] | None = None,
     ) -> Iterator[Float[Tensor, "some 3 size size"]]:
         """Pictures with the given appearances, of the hands' own poses or others, batch by batch."""
-        for pose, look in zip((self.joints if joints is None else joints).split(BATCH), appearance.split(BATCH), strict=True):
+        for pose, look in zip(
+            (self.joints if joints is None else joints).split(BATCH), appearance.split(BATCH), strict=True
+        ):
             yield self.system.synthesize(pose, look)
 
     def other_appearance(self, seed: int) -> Float[Tensor, "batch appearance"]:
-        """For each hand the looks of another one drawn at random, of another person where people are known and there are several."""
-        people = torch.arange(len(self)) if self.subject is None or len(self.subject.unique()) < 2 else self.subject
+        """For each hand the looks of another one drawn at random, of another person where people are known
+        and there are several."""
+        people = (
+            torch.arange(len(self))
+            if self.subject is None or len(self.subject.unique()) < 2
+            else self.subject
+        )
         scores = Noise(seed, stream=13).uniform(len(self), len(self))
         return self.appearance[scores.masked_fill(people[:, None] == people[None], -1.0).argmax(1)]

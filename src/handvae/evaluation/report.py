@@ -1,4 +1,5 @@
-"""report.html of a run folder: one self-contained page with its curves, its last sample sheet and its options."""
+"""report.html of a run folder: one self-contained page with its curves, its last sample sheet and its
+options."""
 
 import html
 import json
@@ -12,7 +13,8 @@ _LEFT_OUT = {"step", "stage", "lr"}
 
 
 def write_run_report(folder: Path, sheet_rows: str = "") -> Path:
-    """Make report.html from config.json, metrics.jsonl and the newest sample sheet of a run folder, whose rows show `sheet_rows`."""
+    """Make report.html from config.json, metrics.jsonl and the newest sample sheet of a run folder, whose
+    rows show `sheet_rows`."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     names = [name for name in rows[-1] if name not in _LEFT_OUT] if rows else []
     logged = {name: [(row["step"], row[name]) for row in rows if name in row] for name in names}
@@ -37,4 +39,11 @@ def _curve(name: str, points: list[tuple[int, float]]) -> Figure:
     """A scalar over steps, its first tenth left out, so that the rest can be read."""
     settled = points[len(points) // 10 :]
     curve = Curve(name, tuple(float(step) for step, _ in settled), tuple(value for _, value in settled))
-    return Figure(f"{name}: {points[-1][1]:.4g}", "step", name, (curve,), "the first tenth is not shown", from_zero=False)
+    return Figure(
+        f"{name}: {points[-1][1]:.4g}",
+        "step",
+        name,
+        (curve,),
+        "the first tenth is not shown",
+        from_zero=False,
+    )

@@ -1,6 +1,7 @@
 """How sure a number is, and whether two models differ: bootstrap intervals and a paired permutation test.
 
-Hands of one person are not independent, so where a data set names its people, whole people are drawn (and exchanged between the models),
+Hands of one person are not independent, so where a data set names its people, whole people are drawn (and
+exchanged between the models),
 not single hands. All models see the same draws.
 """
 
@@ -37,7 +38,8 @@ class PerHand:
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a number would fall if other hands had been measured: the middle `level` of its bootstrap draws."""
+    """Where a number would fall if other hands had been measured: the middle `level` of its bootstrap
+    draws."""
 
     low: float
     high: float
@@ -55,14 +57,16 @@ class Difference:
     value: float
     interval: Interval
     p_value: float
-    """Share of exchanges of the two models, person by person or hand by hand, that differ at least as much."""
+    """Share of exchanges of the two models, person by person or hand by hand, that differ at least as
+    much."""
     n: int
     protocol: str
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Which hands count how often in each bootstrap draw, and which are exchanged in each permutation; made of a seed, chunk by chunk."""
+    """Which hands count how often in each bootstrap draw, and which are exchanged in each permutation; made
+    of a seed, chunk by chunk."""
 
     group: Int[np.ndarray, " hand"]
     """Number of the person, counted from 0; or of the hand, where people are unknown."""
@@ -72,7 +76,9 @@ class Draws:
     count: int = DRAWS
 
     @classmethod
-    def of(cls, hands: int, subject: Int[np.ndarray, " hand"] | None, seed: int = 0, count: int = DRAWS) -> "Draws":
+    def of(
+        cls, hands: int, subject: Int[np.ndarray, " hand"] | None, seed: int = 0, count: int = DRAWS
+    ) -> "Draws":
         """Draws over people where they are known and more than one, else over hands."""
         if subject is None or len(np.unique(subject)) < 2:
             return cls(np.arange(hands), "hands", seed, count)
@@ -104,7 +110,12 @@ class Draws:
 
 def bootstrap(metric: PerHand, draws: Draws) -> Float[np.ndarray, " draw"]:
     """The metric's statistic in every draw."""
-    return np.concatenate([_statistic(metric.values[None], metric.weights * counts, metric.statistic) for counts in draws.resampled()])
+    return np.concatenate(
+        [
+            _statistic(metric.values[None], metric.weights * counts, metric.statistic)
+            for counts in draws.resampled()
+        ]
+    )
 
 
 def interval(values: Float[np.ndarray, " draw"], level: float = 0.95) -> Interval:
@@ -121,14 +132,18 @@ def difference(first: tuple[str, PerHand], second: tuple[str, PerHand], draws: D
     """
     (name_a, a), (name_b, b) = first, second
     if a.name != b.name or a.values.shape != b.values.shape:
-        raise ValueError(f"{a.name} on {len(a.values)} hands and {b.name} on {len(b.values)} hands cannot be paired")
+        raise ValueError(
+            f"{a.name} on {len(a.values)} hands and {b.name} on {len(b.values)} hands cannot be paired"
+        )
     both = np.isfinite(a.values) & np.isfinite(b.values)
     a, b = (PerHand(m.name, m.unit, m.statistic, np.where(both, m.values, np.nan), m.weights) for m in (a, b))
     observed = a.value() - b.value()
     exchanges = np.concatenate(
         [
             _statistic(np.where(swap, b.values, a.values), np.where(swap, b.weights, a.weights), a.statistic)
-            - _statistic(np.where(swap, a.values, b.values), np.where(swap, a.weights, b.weights), a.statistic)
+            - _statistic(
+                np.where(swap, a.values, b.values), np.where(swap, a.weights, b.weights), a.statistic
+            )
             for swap in draws.exchanged()
         ]
     )
@@ -139,7 +154,8 @@ def difference(first: tuple[str, PerHand], second: tuple[str, PerHand], draws: D
     )
     return Difference(
         a.name, a.unit, name_a, name_b, observed, interval(bootstrap(a, draws) - bootstrap(b, draws)),
-        float((extreme.sum() + 1) / (draws.count + 1)),  # the observed labelling is one of the exchanges, so p is never 0
+        # the observed labelling is one of the exchanges, so p is never 0
+        float((extreme.sum() + 1) / (draws.count + 1)),
         int(both.sum()), protocol,
     )  # fmt: skip
 
@@ -159,6 +175,8 @@ def _statistic(
         order, values, weights = (np.broadcast_to(array, shape) for array in (order, values, weights))
         upto = np.take_along_axis(weights, order, 1).cumsum(1)
         half = total[:, None] / 2
-        middles = np.stack([(upto >= half - 1e-9).argmax(1), (upto > half + 1e-9).argmax(1)], 1)  # the same hand where their number is odd
+        middles = np.stack(
+            [(upto >= half - 1e-9).argmax(1), (upto > half + 1e-9).argmax(1)], 1
+        )  # the same hand where their number is odd
         found = np.take_along_axis(np.take_along_axis(values, order, 1), middles, 1).mean(1)
         return np.where(total > 0, found, np.nan)

@@ -1,7 +1,9 @@
 """Whether the spread that a model gives for its joints is right, and the fit of a scale that makes it so.
 
-A spread is read as the standard deviation of a Gaussian for each coordinate. It is calibrated where a share q of the truths lies in the
-central interval of probability q, for every q; of two calibrated spreads the smaller (sharper) one says more. CRPS and the negative
+A spread is read as the standard deviation of a Gaussian for each coordinate. It is calibrated where a share q
+of the truths lies in the
+central interval of probability q, for every q; of two calibrated spreads the smaller (sharper) one says more.
+CRPS and the negative
 log-likelihood are proper scores: they fall with both.
 """
 
@@ -22,7 +24,8 @@ LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Probabilities of central intervals whose coverage is compared."""
 ONE_SIGMA = math.erf(math.sqrt(0.5))
 SMALLEST = 1e-3
-"""Spread that scores count for a smaller one, in the joints' unit: a coordinate that is certain and wrong would have an infinite score."""
+"""Spread that scores count for a smaller one, in the joints' unit: a coordinate that is certain and wrong
+would have an infinite score."""
 
 
 def fit_spread_scale(
@@ -33,7 +36,8 @@ def fit_spread_scale(
 ) -> SpreadScale:
     """The factor and floor of each axis with the lowest CRPS.
 
-    The likelihood would be bought by the few errors that are far too large: errors have heavier tails than a Gaussian, and under the
+    The likelihood would be bought by the few errors that are far too large: errors have heavier tails than a
+    Gaussian, and under the
     likeliest scale three quarters of them, not 68.3 %, lie within one deviation (docs/log.md).
 
     Args:
@@ -51,7 +55,9 @@ def fit_spread_scale(
 def _closest(error: np.ndarray, spread: np.ndarray) -> tuple[float, float]:
     """Factor and floor of one axis, by the CRPS and its gradient."""
     size = max(math.sqrt(np.square(error).mean()), 1e-12)
-    reach = max(math.sqrt(np.square(spread).mean()), 1e-3 * size)  # so that both numbers are about 1, and no factor is beyond bounds
+    reach = max(
+        math.sqrt(np.square(spread).mean()), 1e-3 * size
+    )  # so that both numbers are about 1, and no factor is beyond bounds
     error, squared_spread = error / size, np.square(spread / reach)
 
     def cost(logs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -62,9 +68,14 @@ def _closest(error: np.ndarray, spread: np.ndarray) -> tuple[float, float]:
         slope = (2 * density - 1 / math.sqrt(math.pi)) / (2 * sigma)  # of the score, by the variance
         return score.mean(), np.array([(slope * squared_spread).mean() * factor, slope.mean() * floor])
 
-    starts = (np.log([0.5, 0.5]), np.log([1.0, 1e-4]), np.log([1e-4, 1.0]))  # the cost may have a hollow at either end
+    starts = (
+        np.log([0.5, 0.5]),
+        np.log([1.0, 1e-4]),
+        np.log([1e-4, 1.0]),
+    )  # the cost may have a hollow at either end
     best = min(
-        (minimize(cost, start, jac=True, method="L-BFGS-B", bounds=[(-25, 25)] * 2) for start in starts), key=lambda found: found.fun
+        (minimize(cost, start, jac=True, method="L-BFGS-B", bounds=[(-25, 25)] * 2) for start in starts),
+        key=lambda found: found.fun,
     )
     factor, floor = np.exp(best.x / 2)
     return float(factor * size / reach), float(floor * size)
@@ -100,7 +111,8 @@ def coverage(
 
 
 def crps(errors: Float[Tensor, "*shape"], spread: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Continuous ranked probability score of N(0, spread^2) at each error, in the error's unit (Gneiting & Raftery 2007, eq. (21))."""
+    """Continuous ranked probability score of N(0, spread^2) at each error, in the error's unit (Gneiting &
+    Raftery 2007, eq. (21))."""
     z = errors / spread
     density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
     return spread * (z * torch.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))

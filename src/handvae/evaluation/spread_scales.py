@@ -1,4 +1,5 @@
-"""The scales of spread that a model keeps, fitted on hands it was not trained on: one for each input, or inputs together, that it reads."""
+"""The scales of spread that a model keeps, fitted on hands it was not trained on: one for each input, or
+inputs together, that it reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from handvae.data.reader import HandData
-from handvae.data.view import PixelField, cut
+from handvae.data.crop import PixelField, cut
+from handvae.data.dataset import HandData
 from handvae.errors import UserError
 from handvae.evaluation.reading import BATCH
 from handvae.evaluation.spread import ONE_SIGMA, coverage, cross_fitted, fit_spread_scale
@@ -41,13 +42,19 @@ def fit_spread_scales(system: Reader, data: HandData, name: str) -> dict[str, Fi
         name: of the data, for people.
 
     Raises:
-        UserError: too few hands are labelled, the data have nothing that the system reads, or it claims no spread.
+        UserError: too few hands are labelled, the data have nothing that the system reads, or it claims
+            no spread.
     """
     wanted = [inputs for inputs in system.input_sets if set(inputs) <= set(data.spec.modalities)]
     if not wanted:
-        raise UserError(name, f"has no {' or '.join(system.inputs)}, which this model reads", "give a set that has it")
+        raise UserError(
+            name, f"has no {' or '.join(system.inputs)}, which this model reads", "give a set that has it"
+        )
     parts = zip(*_read(system, data, wanted), strict=True)
-    return {system.asked(inputs): _fitted(system, inputs, list(part), name) for inputs, part in zip(wanted, parts, strict=True)}
+    return {
+        system.asked(inputs): _fitted(system, inputs, list(part), name)
+        for inputs, part in zip(wanted, parts, strict=True)
+    }
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,9 @@ class _Claim:
 @torch.no_grad()
 def _read(system: Reader, data: HandData, wanted: list[tuple[Input, ...]]) -> Iterator[list[_Claim]]:
     """What is claimed from each of the inputs, batch by batch."""
-    pictures = cast(tuple[PixelField, ...], tuple(sorted({one for inputs in wanted for one in inputs} - {"joints_2d"})))
+    pictures = cast(
+        tuple[PixelField, ...], tuple(sorted({one for inputs in wanted for one in inputs} - {"joints_2d"}))
+    )
     for rows in torch.arange(len(data)).split(BATCH):
         hands = cut(data, rows, system.crop, fields=pictures)
         truth, valid = system.joints_of(hands), system.labelled(hands)
@@ -68,17 +77,26 @@ def _read(system: Reader, data: HandData, wanted: list[tuple[Input, ...]]) -> It
             valid = valid.clone()
             valid[:, system.root_joint] = False
         claims = [system.claim(hands, inputs) for inputs in wanted]
-        yield [_Claim(claim.joints - truth, claim.spread, valid & (claim.joints - truth).isfinite().all(-1)) for claim in claims]
+        yield [
+            _Claim(claim.joints - truth, claim.spread, valid & (claim.joints - truth).isfinite().all(-1))
+            for claim in claims
+        ]
 
 
 def _fitted(system: Reader, inputs: tuple[Input, ...], claims: list[_Claim], name: str) -> FittedScale:
-    errors, spread, valid = (torch.cat([getattr(claim, part) for claim in claims]) for part in ("errors", "spread", "valid"))
+    errors, spread, valid = (
+        torch.cat([getattr(claim, part) for claim in claims]) for part in ("errors", "spread", "valid")
+    )
     hands, asked = int(valid.any(1).sum()), system.asked(inputs)
     if hands < FEWEST_HANDS:
         fault = f"has {hands} labelled hands for {asked}, too few to fit a scale of spread"
         raise UserError(name, fault, f"give {FEWEST_HANDS} at least that the model was not trained on")
     if not (spread[valid] > 0).any():
-        raise UserError("--keep-spread", f"this model claims no spread of what it reads in {asked}", "leave the option out")
+        raise UserError(
+            "--keep-spread",
+            f"this model claims no spread of what it reads in {asked}",
+            "leave the option out",
+        )
     scale = fit_spread_scale(errors, spread, valid, f"{hands:,} hands of {name}")
     scaled = cross_fitted(errors, spread, valid, torch.arange(len(errors)))
     before, after = (100 * float(coverage(errors, some, valid, (ONE_SIGMA,))) for some in (spread, scaled))

@@ -7,7 +7,15 @@ from handvae.errors import UserError
 from handvae.evaluation.measure import Measure
 from handvae.evaluation.metrics import METRICS, Sheet, Study
 from handvae.evaluation.plots import Figure
-from handvae.evaluation.resampling import Difference, Draws, Interval, PerHand, bootstrap, difference, interval
+from handvae.evaluation.resampling import (
+    Difference,
+    Draws,
+    Interval,
+    PerHand,
+    bootstrap,
+    difference,
+    interval,
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,19 @@ class Report:
 
     def rows(self) -> list[Row]:
         """The table, a row a measure and protocol."""
-        keys = dict.fromkeys((m.name, m.definition, str(m.protocol)) for column in self.columns for m in column.measures)
-        found = [{(m.name, m.definition, str(m.protocol)): m for m in column.measures} for column in self.columns]
+        keys = dict.fromkeys(
+            (m.name, m.definition, str(m.protocol)) for column in self.columns for m in column.measures
+        )
+        found = [
+            {(m.name, m.definition, str(m.protocol)): m for m in column.measures} for column in self.columns
+        ]
         rows = []
         for key in keys:
             name, of_models = key[0], [measures.get(key) for measures in found]
-            cells = tuple("" if m is None else _cell(m, c.intervals.get(name)) for m, c in zip(of_models, self.columns, strict=True))
+            cells = tuple(
+                "" if m is None else _cell(m, c.intervals.get(name))
+                for m, c in zip(of_models, self.columns, strict=True)
+            )
             counts = dict.fromkeys(str(m.n) for m in of_models if m is not None)
             rows.append(Row(name, cells, ", ".join(counts), *key[1:]))
         return rows
@@ -85,7 +100,9 @@ def report(studies: Sequence[Study], wanted: Sequence[str] | None) -> Report:
         for name in _comparable(columns[0], column, per_hand[0], hands)
     ]
     figures = _merged([figure for row in outcomes for outcome in row for figure in outcome.figures])
-    protocol = f"95 % percentile bootstrap, {draws.count} draws of {draws.groups} {draws.unit}, seed {draws.seed}"
+    protocol = (
+        f"95 % percentile bootstrap, {draws.count} draws of {draws.groups} {draws.unit}, seed {draws.seed}"
+    )
     sheets = tuple(sheet for row in outcomes for outcome in row for sheet in outcome.sheets)
     return Report(columns, tuple(differences), figures, sheets, protocol)
 
@@ -97,7 +114,9 @@ def _fitting(study: Study) -> list[str]:
 def _comparable(a: Column, b: Column, hands_a: dict[str, PerHand], hands_b: dict[str, PerHand]) -> list[str]:
     """Metrics that both have with equal protocols."""
     terms = {m.name: m.terms for m in b.measures}
-    return [m.name for m in a.measures if m.name in hands_a and m.name in hands_b and terms.get(m.name) == m.terms]
+    return [
+        m.name for m in a.measures if m.name in hands_a and m.name in hands_b and terms.get(m.name) == m.terms
+    ]
 
 
 def _cell(measure: Measure, of: Interval | None) -> str:
@@ -112,6 +131,8 @@ def _merged(figures: Sequence[Figure]) -> tuple[Figure, ...]:
         key = (figure.title, figure.x_label, figure.y_label)
         before = kept.get(key)
         if before is not None:
-            figure = replace(before, curves=tuple(dict.fromkeys((*before.curves, *figure.curves))))  # a reference curve stays one
+            figure = replace(
+                before, curves=tuple(dict.fromkeys((*before.curves, *figure.curves)))
+            )  # a reference curve stays one
         kept[key] = figure
     return tuple(kept.values())

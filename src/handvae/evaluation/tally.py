@@ -1,4 +1,5 @@
-"""Statistics of errors that arrive in batches: means and shares exact, medians exact up to a stated number of rows, memory constant."""
+"""Statistics of errors that arrive in batches: means and shares exact, medians exact up to a stated number of
+rows, memory constant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from torch import Tensor
 KEPT_VALUES = 1 << 22
 """Errors that metrics keep for exact medians (16 MB in float32)."""
 MEDIAN_ERROR = 2.0**-13
-"""Largest relative error of a median from the histogram (0.012 %), for errors of 6e-5 to 1.3e5 units; beyond these, the nearer end."""
+"""Largest relative error of a median from the histogram (0.012 %), for errors of 6e-5 to 1.3e5 units; beyond
+these, the nearer end."""
 
-_DROPPED_BITS = (
-    11  # of float32's 23 mantissa bits: non-negative floats sort as their bits do, so these bits give bins of equal relative width
-)
+# of float32's 23 mantissa bits: non-negative floats sort as their bits do, so these bits give bins of equal
+# relative width
+_DROPPED_BITS = 11
 _LOWEST = ((127 - 14) << 23) >> _DROPPED_BITS
 _BINS = (((127 + 17) << 23) >> _DROPPED_BITS) - _LOWEST
 
@@ -29,7 +31,8 @@ class Curve:
 
     @property
     def area(self) -> float:
-        """Area under the curve by the trapezoid rule, over the range of thresholds: 1 where every error is below the first."""
+        """Area under the curve by the trapezoid rule, over the range of thresholds: 1 where every error is
+        below the first."""
         span = self.thresholds[-1] - self.thresholds[0]
         return float(torch.trapezoid(self.share, self.thresholds) / span)
 
@@ -40,7 +43,8 @@ class Tally:
     Args:
         columns: how many kinds of error a row has: joints of a hand, or one.
         thresholds: those at which shares may be asked, in the errors' unit.
-        kept: errors to keep so that medians are exact; beyond, a histogram of 1 MB a column replaces them. None where no median is asked.
+        kept: errors to keep so that medians are exact; beyond, a histogram of 1 MB a column replaces
+            them. None where no median is asked.
     """
 
     def __init__(self, columns: int, thresholds: Sequence[float] = (), kept: int | None = None) -> None:
@@ -81,12 +85,14 @@ class Tally:
         if self._histogram is None:
             self._histogram = torch.zeros(len(self._count), _BINS, dtype=torch.int64)
         for errors in self._pending:
-            bits = errors.float().abs().contiguous().view(torch.int32)  # without their sign, those of NaN are above any number's
+            bits = (
+                errors.float().abs().contiguous().view(torch.int32)
+            )  # without their sign, those of NaN are above any number's
             key = (bits >> _DROPPED_BITS).sub_(_LOWEST).clamp_(0, _BINS - 1).to(torch.int64)
             self._histogram += _column_counts(key, _BINS, errors.isnan().sum(0))
         self._pending, self._rows_pending = [], 0
 
-    # ------------------------------------------------------------------------------------------------------ what was found
+    # ----------------------------------------------------------------------------------------- what was found
 
     def mean(self) -> float:
         """Mean of all errors, NaN where there are none."""
@@ -97,7 +103,8 @@ class Tally:
         return self._total / self._count
 
     def median(self) -> float:
-        """Median of all errors (the mean of the middle two where their number is even), NaN where there are none."""
+        """Median of all errors (the mean of the middle two where their number is even), NaN where there are
+        none."""
         if self._histogram is None:
             return _median(torch.cat(self._pending).flatten()) if self._pending else float("nan")
         self._fold()
@@ -106,7 +113,9 @@ class Tally:
     def column_medians(self) -> Float[Tensor, " column"]:
         """Median of each column, NaN where it has no errors."""
         if self._histogram is None:
-            columns = torch.cat(self._pending).unbind(1) if self._pending else [torch.empty(0)] * len(self._count)
+            columns = (
+                torch.cat(self._pending).unbind(1) if self._pending else [torch.empty(0)] * len(self._count)
+            )
             found = [_median(column) for column in columns]
         else:
             self._fold()
@@ -118,7 +127,8 @@ class Tally:
         return float(self.curve([threshold]).share)
 
     def curve(self, thresholds: Sequence[float], *, by_column: bool = False) -> Curve:
-        """Shares of errors at or below thresholds: of all errors, or of each column and then averaged over columns that have any.
+        """Shares of errors at or below thresholds: of all errors, or of each column and then averaged over
+        columns that have any.
 
         Raises:
             KeyError: a threshold was not named when the tally was made.
@@ -130,8 +140,11 @@ class Tally:
         return Curve(torch.tensor(thresholds, dtype=torch.float64), share)
 
 
-def _column_counts(bins: Int[Tensor, "row column"], size: int, in_last: Int[Tensor, " column"]) -> Int[Tensor, "column bin"]:
-    """How often each bin occurs in each column, without the `in_last` missing values that stand in the last one. Reuses `bins`."""
+def _column_counts(
+    bins: Int[Tensor, "row column"], size: int, in_last: Int[Tensor, " column"]
+) -> Int[Tensor, "column bin"]:
+    """How often each bin occurs in each column, without the `in_last` missing values that stand in the last
+    one. Reuses `bins`."""
     columns = bins.shape[1]
     bins += torch.arange(columns) * size
     counts = torch.bincount(bins.flatten(), minlength=columns * size).view(columns, size)

@@ -1,4 +1,5 @@
-"""Selective kernels (Li et al., "Selective Kernel Networks", CVPR 2019): channels choose, picture by picture, how far they look."""
+"""Selective kernels (Li et al., "Selective Kernel Networks", CVPR 2019): channels choose, picture by picture,
+how far they look."""
 
 import math
 from functools import reduce
@@ -19,7 +20,8 @@ REDUCTION, NARROWEST = 16, 32
 class SelectiveKernel(nn.Module):
     """Takes the place of a 3 x 3 convolution with normalisation and ReLU.
 
-    Split: a 3 x 3 convolution a branch, dilated 1, 2, ... Fuse: their sum, averaged over the picture, to a few numbers. Select: from
+    Split: a 3 x 3 convolution a branch, dilated 1, 2, ... Fuse: their sum, averaged over the picture, to a
+    few numbers. Select: from
     these a softmax over the branches for each channel, which weighs them.
 
     Args:
@@ -31,7 +33,9 @@ class SelectiveKernel(nn.Module):
         groups: of the convolutions, at most; 32 in the paper.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: Norm, branches: int = 2, groups: int = 32) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, stride: int, norm: Norm, branches: int = 2, groups: int = 32
+    ) -> None:
         super().__init__()
         groups = math.gcd(groups, inputs, outputs)
         self.branches = nn.ModuleList(
@@ -48,7 +52,8 @@ class SelectiveKernel(nn.Module):
         self.choose = nn.Linear(few, branches * outputs)
 
     def weights(self, total: Float[Tensor, "batch channel _ _"]) -> Float[Tensor, "batch branch channel"]:
-        """How much each branch counts for each channel, given the branches' sum; over the branches they sum to 1."""
+        """How much each branch counts for each channel, given the branches' sum; over the branches they sum
+        to 1."""
         chosen = self.choose(self.fuse(total.mean((2, 3))))
         return chosen.unflatten(1, (len(self.branches), -1)).float().softmax(1)
 
@@ -56,11 +61,14 @@ class SelectiveKernel(nn.Module):
         """Features of `outputs` channels, a `stride`-th of the size."""
         looks = [branch(features) for branch in self.branches]
         weights = self.weights(reduce(torch.add, looks)).to(looks[0].dtype)
-        return reduce(torch.add, [look * weights[:, number, :, None, None] for number, look in enumerate(looks)])
+        return reduce(
+            torch.add, [look * weights[:, number, :, None, None] for number, look in enumerate(looks)]
+        )
 
 
 class ResNetHead(nn.Module):
-    """The second half of ResNet-34 (layers 3 and 4: six and three blocks), global pooling, and a linear layer to a Gaussian.
+    """The second half of ResNet-34 (layers 3 and 4: six and three blocks), global pooling, and a linear layer
+    to a Gaussian.
 
     Args:
         inputs: channels that come in.
@@ -69,11 +77,20 @@ class ResNetHead(nn.Module):
         attention: lead each block by a selective kernel.
         groups: of the selective kernels' convolutions.
         norm: normalisation.
-        beside: numbers told beside the features; where there are any, a layer of `width` comes before the Gaussian.
+        beside: numbers told beside the features; where there are any, a layer of `width` comes before the
+            Gaussian.
     """
 
     def __init__(
-        self, inputs: int, width: int, outputs: int, *, attention: bool, groups: int = 32, norm: Norm = "batch", beside: int = 0
+        self,
+        inputs: int,
+        width: int,
+        outputs: int,
+        *,
+        attention: bool,
+        groups: int = 32,
+        norm: Norm = "batch",
+        beside: int = 0,
     ) -> None:
         def selective(a: int, b: int, stride: int) -> SelectiveKernel:
             return SelectiveKernel(a, b, stride=stride, norm=norm, groups=groups)
@@ -88,7 +105,9 @@ class ResNetHead(nn.Module):
         start_as_he(self)
         self.gaussian = GaussianHead(2 * width + beside, outputs, hidden=width if beside else 0)
 
-    def forward(self, features: Float[Tensor, "batch in _ _"], beside: Float[Tensor, "batch beside"] | None = None) -> RandomVariable:
+    def forward(
+        self, features: Float[Tensor, "batch in _ _"], beside: Float[Tensor, "batch beside"] | None = None
+    ) -> RandomVariable:
         """A part of z."""
         code = self.stages(features).flatten(1)
         return self.gaussian(code if beside is None else torch.cat([code, beside.to(code.dtype)], 1))

@@ -1,4 +1,5 @@
-"""The image decoder of cm-VAE and dVAE, after DCGAN (Radford et al., 2015): plain layers, one sample in, one picture out."""
+"""The image decoder of cm-VAE and dVAE, after DCGAN (Radford et al., 2015): plain layers, one sample in, one
+picture out."""
 
 from itertools import pairwise
 
@@ -14,7 +15,8 @@ NARROWEST = 8
 
 
 class DcganDecoder(nn.Module):
-    """A linear layer to a map of 4 x 4, then transposed 4 x 4 convolutions that double it; the last one has no activation.
+    """A linear layer to a map of 4 x 4, then transposed 4 x 4 convolutions that double it; the last one has
+    no activation.
 
     Args:
         latent: number of input values.
@@ -24,17 +26,25 @@ class DcganDecoder(nn.Module):
         norm: normalisation after all layers but the last.
     """
 
-    def __init__(self, latent: int, channels: int, size_px: int, *, width: int = 256, norm: Norm = "batch") -> None:
+    def __init__(
+        self, latent: int, channels: int, size_px: int, *, width: int = 256, norm: Norm = "batch"
+    ) -> None:
         super().__init__()
         doublings = max(1, (size_px // STEM_PX).bit_length() - 1)
         if STEM_PX * 2**doublings != size_px:
-            raise ValueError(f"pictures of {size_px} px are no power of two times {STEM_PX}; use 64, 128 or 256")
+            raise ValueError(
+                f"pictures of {size_px} px are no power of two times {STEM_PX}; use 64, 128 or 256"
+            )
         widths = [max(NARROWEST, width // 2**level) for level in range(doublings)]
         values = width * STEM_PX**2
         stem_norm = nn.BatchNorm1d(values) if norm == "batch" else nn.GroupNorm(max(1, width // 8), values)
-        self.stem = nn.Sequential(nn.Linear(latent, values), stem_norm, nn.ReLU(), nn.Unflatten(1, (width, STEM_PX, STEM_PX)))
+        self.stem = nn.Sequential(
+            nn.Linear(latent, values), stem_norm, nn.ReLU(), nn.Unflatten(1, (width, STEM_PX, STEM_PX))
+        )
         levels = [
-            nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1), norm_layer(norm, outputs), nn.ReLU())
+            nn.Sequential(
+                nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1), norm_layer(norm, outputs), nn.ReLU()
+            )
             for inputs, outputs in pairwise(widths)
         ]
         self.levels = nn.Sequential(*levels, nn.ConvTranspose2d(widths[-1], channels, 4, 2, padding=1))

@@ -1,4 +1,5 @@
-"""Image decoders; built of layers that `rv.to_rv` knows, so the same weights decode a sample or a random variable."""
+"""Image decoders; built of layers that `rv.to_rv` knows, so the same weights decode a sample or a random
+variable."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,9 +16,11 @@ ToRgb = Literal["conv", "transposed", "upsample"]
 
 
 class LevelDecoder(nn.Module):
-    """A small map, levels that each double it, and a last layer to RGB; pose maps may join the picture before each of them.
+    """A small map, levels that each double it, and a last layer to RGB; pose maps may join the picture before
+    each of them.
 
-    A decoder adds `levels`, which take channels and maps of one size and give channels of twice the size, and `to_rgb`.
+    A decoder adds `levels`, which take channels and maps of one size and give channels of twice the size, and
+    `to_rgb`.
 
     Args:
         latent: number of input values.
@@ -31,11 +34,15 @@ class LevelDecoder(nn.Module):
     levels: nn.ModuleList
     to_rgb: nn.Module
 
-    def __init__(self, latent: int, width: int, *, stem_px: int, hidden: int, rectified: bool, maps: int) -> None:
+    def __init__(
+        self, latent: int, width: int, *, stem_px: int, hidden: int, rectified: bool, maps: int
+    ) -> None:
         super().__init__()
         self.stem_px, self.maps = stem_px, maps
         self.hidden = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU()) if hidden else nn.Identity()
-        self.stem = nn.Sequential(nn.Linear(hidden or latent, width * stem_px**2), *([nn.ReLU()] if rectified else []))
+        self.stem = nn.Sequential(
+            nn.Linear(hidden or latent, width * stem_px**2), *([nn.ReLU()] if rectified else [])
+        )
 
     @property
     def map_sizes(self) -> tuple[int, ...]:
@@ -43,9 +50,12 @@ class LevelDecoder(nn.Module):
         return tuple(self.stem_px * 2**level for level in range(len(self.levels) + 1)) if self.maps else ()
 
     def forward(
-        self, latent: Float[Tensor, "batch latent"] | rv.RandomVariable, maps: Sequence[Float[Tensor, "batch map _ _"]] = ()
+        self,
+        latent: Float[Tensor, "batch latent"] | rv.RandomVariable,
+        maps: Sequence[Float[Tensor, "batch map _ _"]] = (),
     ) -> Float[Tensor, "batch 3 size size"] | rv.RandomVariable:
-        """The picture: plain from a plain latent, mean and variance per pixel from a random one (after `rv.to_rv`)."""
+        """The picture: plain from a plain latent, mean and variance per pixel from a random one (after
+        `rv.to_rv`)."""
         channels = self.stem(self.hidden(latent))
         picture = channels.reshape(channels.shape[0], -1, self.stem_px, self.stem_px)
         for index, level in enumerate(self.levels):
@@ -54,16 +64,20 @@ class LevelDecoder(nn.Module):
 
 
 class ImageDecoder(LevelDecoder):
-    """Linear to a small map, transposed convolutions that double it, and a last convolution to RGB without activation.
+    """Linear to a small map, transposed convolutions that double it, and a last convolution to RGB without
+    activation.
 
     Args:
         latent: number of input values.
         widths: channels of the small map and after each doubling.
         stem_px: side of the small map.
         kernel: 3 or 4, of the transposed convolutions.
-        refine: add a 3 x 3 convolution after each doubling (not after one to full size: that costs more than all others together).
-        to_rgb: `conv`: a 3 x 3 convolution at full size (paper); `transposed`: the last doubling gives RGB, at a third of the cost;
-            `upsample`: the last doubling copies pixels, two 3 x 3 convolutions follow: four neighbours differ by what they show, not by the
+        refine: add a 3 x 3 convolution after each doubling (not after one to full size: that costs more
+            than all others together).
+        to_rgb: `conv`: a 3 x 3 convolution at full size (paper); `transposed`: the last doubling gives
+            RGB, at a third of the cost;
+            `upsample`: the last doubling copies pixels, two 3 x 3 convolutions follow: four neighbours differ
+            by what they show, not by the
             weights that made them, which leaves no grid.
         hidden: width of an extra layer before the small map; 0 for none.
         maps: number of pose maps that are concatenated at every size; 0 for none.
@@ -98,4 +112,6 @@ class ImageDecoder(LevelDecoder):
         else:
             few = max(1, widths[-1] // 2)
             block = conv_block(last, few, kernel=3, stride=1, norm=norm, slope=0.0)
-            self.to_rgb = nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), *block, nn.Conv2d(few, 3, 3, padding=1))
+            self.to_rgb = nn.Sequential(
+                nn.Upsample(scale_factor=2, mode="nearest"), *block, nn.Conv2d(few, 3, 3, padding=1)
+            )

@@ -30,7 +30,9 @@ class Stages(nn.Module):
 class Trunk(Stages):
     """Strided convolutions; `refine` adds a 3 x 3 convolution to all stages but the first and last."""
 
-    def __init__(self, widths: tuple[int, ...], *, kernel: int, refine: bool, norm: Norm, slope: float) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], *, kernel: int, refine: bool, norm: Norm, slope: float
+    ) -> None:
         stages = []
         for index, (inputs, outputs) in enumerate(zip((3, *widths[:-1]), widths, strict=True)):
             layers = [conv_block(inputs, outputs, kernel=kernel, stride=2, norm=norm, slope=slope)]
@@ -41,33 +43,48 @@ class Trunk(Stages):
 
 
 class GaussianHead(nn.Module):
-    """Features to a diagonal Gaussian: flatten, an optional hidden layer, one linear layer each for mean and log-variance."""
+    """Features to a diagonal Gaussian: flatten, an optional hidden layer, one linear layer each for mean and
+    log-variance."""
 
     def __init__(self, features: int, outputs: int, *, hidden: int = 0, slope: float = 0.01) -> None:
         super().__init__()
-        self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(slope)) if hidden else nn.Identity()
+        self.hidden = (
+            nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(slope)) if hidden else nn.Identity()
+        )
         self.mean = nn.Linear(hidden or features, outputs)
         self.logvar = nn.Linear(hidden or features, outputs)
 
-    def forward(self, features: Float[Tensor, "batch *feature"], *, spread_apart: bool = False) -> RandomVariable:
-        """(batch, outputs) random variable; `spread_apart` keeps the variance's gradient out of all layers but its own."""
+    def forward(
+        self, features: Float[Tensor, "batch *feature"], *, spread_apart: bool = False
+    ) -> RandomVariable:
+        """(batch, outputs) random variable; `spread_apart` keeps the variance's gradient out of all layers
+        but its own."""
         code = self.hidden(features.flatten(1))
-        return RandomVariable.from_logvar(self.mean(code).float(), self.logvar(code.detach() if spread_apart else code).float())
+        return RandomVariable.from_logvar(
+            self.mean(code).float(), self.logvar(code.detach() if spread_apart else code).float()
+        )
 
 
 class HeatmapHead(nn.Module):
-    """Joint positions as the mean of a heat map per joint (integral regression), their variance as its spread.
+    """Joint positions as the mean of a heat map per joint (integral regression), their variance as its
+    spread.
 
-    A fully connected regression has to learn every position from examples; a convolution that finds a joint finds it anywhere, which is
-    what a small set of pictures needs. Coarse features are brought up level by level and added to the finer ones.
+    A fully connected regression has to learn every position from examples; a convolution that finds a joint
+    finds it anywhere, which is
+    what a small set of pictures needs. Coarse features are brought up level by level and added to the finer
+    ones.
     """
 
-    def __init__(self, widths: tuple[int, ...], joints: int, *, levels: int, norm: Norm, slope: float) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], joints: int, *, levels: int, norm: Norm, slope: float
+    ) -> None:
         super().__init__()
         coarse_to_fine = list(reversed(widths))[: levels + 1]
         width = coarse_to_fine[-1]
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in coarse_to_fine)
-        self.merge = nn.ModuleList(conv_block(width, width, kernel=3, stride=1, norm=norm, slope=slope) for _ in coarse_to_fine)
+        self.merge = nn.ModuleList(
+            conv_block(width, width, kernel=3, stride=1, norm=norm, slope=slope) for _ in coarse_to_fine
+        )
         self.heat = nn.Conv2d(width, joints, 1)
 
     def forward(self, features: list[Tensor]) -> RandomVariable:
@@ -80,13 +97,17 @@ class HeatmapHead(nn.Module):
         total: Tensor | None = None
         for feature, lateral, merge in zip(reversed(features), self.lateral, self.merge, strict=False):
             fine = lateral(feature)
-            total = merge(fine if total is None else fine + F.interpolate(total, scale_factor=2.0, mode="nearest"))
+            total = merge(
+                fine if total is None else fine + F.interpolate(total, scale_factor=2.0, mode="nearest")
+            )
         if total is None:
             raise ValueError("the head needs at least one feature map")
         return self.heat(total)
 
 
-def heat_centre(heat: Float[Tensor, "batch joint size size"]) -> tuple[Float[Tensor, "batch joint size size"], RandomVariable]:
+def heat_centre(
+    heat: Float[Tensor, "batch joint size size"],
+) -> tuple[Float[Tensor, "batch joint size size"], RandomVariable]:
     """Maps of log-odds as shares of 1, and their centres and variances (batch, joint, 2), crop units."""
     size = heat.shape[-1]
     share = heat.float().flatten(2).softmax(-1).unflatten(2, (size, size))
@@ -98,14 +119,17 @@ def heat_centre(heat: Float[Tensor, "batch joint size size"]) -> tuple[Float[Ten
 
 
 class SidedEncoder(nn.Module):
-    """Features, the hand's side beside them where it is told, one linear layer each to mean and log-variance."""
+    """Features, the hand's side beside them where it is told, one linear layer each to mean and
+    log-variance."""
 
     def __init__(self, features: nn.Module, count: int, latent: int, *, sided: bool) -> None:
         super().__init__()
         self.features, self.sided = features, sided
         self.head = GaussianHead(count + (2 if sided else 0), latent)
 
-    def forward(self, value: Float[Tensor, "batch *shape"], side: Float[Tensor, "batch 2"] | None) -> RandomVariable:
+    def forward(
+        self, value: Float[Tensor, "batch *shape"], side: Float[Tensor, "batch 2"] | None
+    ) -> RandomVariable:
         """z; `side` is one-hot, left first, and ignored by an encoder that is not told."""
         code = self.features(value)
         if self.sided and side is not None:

@@ -1,4 +1,5 @@
-"""FoldingNet's decoder (Yang et al., "FoldingNet: Point Cloud Auto-encoder via Deep Grid Deformation", CVPR 2018)."""
+"""FoldingNet's decoder (Yang et al., "FoldingNet: Point Cloud Auto-encoder via Deep Grid Deformation", CVPR
+2018)."""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +10,8 @@ HALF_SIDE = 0.3
 
 
 class Fold(nn.Module):
-    """Moves every point of a surface by a shared net that is told the code: (code, point) to three numbers, two hidden layers.
+    """Moves every point of a surface by a shared net that is told the code: (code, point) to three numbers,
+    two hidden layers.
 
     The first layer's product with the code is the same for all points of a cloud and is taken once.
 
@@ -24,7 +26,9 @@ class Fold(nn.Module):
         self.of_code, self.of_point = nn.Linear(code, hidden), nn.Linear(axes, hidden, bias=False)
         self.rest = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 3))
 
-    def forward(self, code: Float[Tensor, "batch code"], points: Float[Tensor, "*batch point axis"]) -> Float[Tensor, "batch point 3"]:
+    def forward(
+        self, code: Float[Tensor, "batch code"], points: Float[Tensor, "*batch point axis"]
+    ) -> Float[Tensor, "batch point 3"]:
         """Where the points go; points without a batch axis are every cloud's."""
         return self.rest(self.of_code(code)[:, None] + self.of_point(points))
 

@@ -7,7 +7,9 @@ from torch import Tensor
 from handvae.hand import PARENTS
 
 
-def limb_maps(joints: Float[Tensor, "batch joint 2"], size_px: int, width: float) -> Float[Tensor, "batch bone size size"]:
+def limb_maps(
+    joints: Float[Tensor, "batch joint 2"], size_px: int, width: float
+) -> Float[Tensor, "batch bone size size"]:
     """exp(-d^2 / (2 width^2)) with d the distance of a pixel's centre to the bone's segment.
 
     Args:
@@ -25,6 +27,8 @@ def limb_maps(joints: Float[Tensor, "batch joint 2"], size_px: int, width: float
     return torch.exp(distance * (-0.5 / width**2))
 
 
-def drawn(joints: Float[Tensor, "batch joint 2"], size_px: int, width: float = 0.03) -> Float[Tensor, "batch 3 size size"]:
+def drawn(
+    joints: Float[Tensor, "batch joint 2"], size_px: int, width: float = 0.03
+) -> Float[Tensor, "batch 3 size size"]:
     """Limbs in black on white, for sheets; the arguments are those of `limb_maps`."""
     return (1 - limb_maps(joints, size_px, width).amax(1, keepdim=True)).expand(-1, 3, -1, -1)

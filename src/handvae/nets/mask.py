@@ -10,7 +10,8 @@ from handvae.nets.resnet import ResNetEntry, Stem, residual_stage, start_as_he
 
 
 class MaskNet(nn.Module):
-    """ResNet-34 and transposed convolutions of half its first width, which meet its feature maps on their way to the picture's size.
+    """ResNet-34 and transposed convolutions of half its first width, which meet its feature maps on their way
+    to the picture's size.
 
     Args:
         size_px: side of the pictures.
@@ -19,16 +20,21 @@ class MaskNet(nn.Module):
         norm: normalisation.
     """
 
-    def __init__(self, size_px: int, *, width: int = 64, stem: Stem = "quarter", norm: Norm = "batch") -> None:
+    def __init__(
+        self, size_px: int, *, width: int = 64, stem: Stem = "quarter", norm: Norm = "batch"
+    ) -> None:
         super().__init__()
         halved(size_px, 5 if stem == "quarter" else 4)
         self.entry = ResNetEntry(3, width=width, stem=stem, norm=norm)
         self.deeper = nn.ModuleList(
-            residual_stage(width * 2**number, width * 2 ** (number + 1), blocks, stride=2, norm=norm) for number, blocks in ((1, 6), (2, 3))
+            residual_stage(width * 2**number, width * 2 ** (number + 1), blocks, stride=2, norm=norm)
+            for number, blocks in ((1, 6), (2, 3))
         )
         light = max(8, width // 2)
         self.meet = nn.ModuleList(nn.Conv2d(width * 2**number, light, 1) for number in range(4))
-        self.up = nn.ModuleList(double_block(light, light, kernel=4, norm=norm) for _ in range(4 if stem == "quarter" else 3))
+        self.up = nn.ModuleList(
+            double_block(light, light, kernel=4, norm=norm) for _ in range(4 if stem == "quarter" else 3)
+        )
         self.last = nn.Sequential(norm_layer(norm, light), nn.ConvTranspose2d(light, 1, 4, 2, padding=1))
         start_as_he(self)
 
@@ -46,12 +52,16 @@ class MaskNet(nn.Module):
         return self.last(total).float()
 
 
-def mask_loss(logits: Float[Tensor, "batch 1 height width"], mask: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, ""]:
+def mask_loss(
+    logits: Float[Tensor, "batch 1 height width"], mask: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, ""]:
     """Binary cross-entropy of a pixel, nats."""
     return F.binary_cross_entropy_with_logits(logits, mask)
 
 
-def overlap(logits: Float[Tensor, "batch 1 height width"], mask: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, " batch"]:
+def overlap(
+    logits: Float[Tensor, "batch 1 height width"], mask: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, " batch"]:
     """Pixels in both masks over pixels in either (intersection over union); 1 where both are empty."""
     found, true = logits.flatten(1) > 0, mask.flatten(1) > 0.5
     either = (found | true).sum(1)

@@ -17,8 +17,10 @@ class Residual(nn.Module):
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
-        doubles: the picture is first brought to twice its size, by copying pixels. That and the first convolution run as one, which has
-            4/9 of the multiplications and knows that the copies are equal; the 1 x 1 skip runs before it, with which it commutes.
+        doubles: the picture is first brought to twice its size, by copying pixels. That and the first
+            convolution run as one, which has
+            4/9 of the multiplications and knows that the copies are equal; the 1 x 1 skip runs before it,
+            with which it commutes.
         slope: of the leaky ReLU; 0 for ReLU.
         norm: normalisation.
     """
@@ -27,8 +29,12 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.between = nn.Sequential(norm_layer(norm, outputs), activation(slope))
-        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), norm_layer(norm, outputs))
-        self.skip: nn.Module = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.second = nn.Sequential(
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), norm_layer(norm, outputs)
+        )
+        self.skip: nn.Module = (
+            nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+        )
         self.enlarge: nn.Module = nn.Upsample(scale_factor=2, mode="nearest") if doubles else nn.Identity()
         self.last: nn.Module = activation(slope)
         self.doubles = doubles
@@ -42,18 +48,23 @@ class Residual(nn.Module):
 
 
 class ResidualTrunk(Stages):
-    """A 5 x 5 convolution, then a residual block a stage, each followed by a halving; a last block at the smallest size."""
+    """A 5 x 5 convolution, then a residual block a stage, each followed by a halving; a last block at the
+    smallest size."""
 
     def __init__(self, widths: tuple[int, ...], *, norm: Norm, slope: float) -> None:
         entry = nn.Conv2d(3, widths[0], 5, padding=2, bias=False)
         stages = [nn.Sequential(entry, norm_layer(norm, widths[0]), activation(slope), nn.AvgPool2d(2))]
-        stages += [nn.Sequential(Residual(a, b, norm=norm, slope=slope), nn.AvgPool2d(2)) for a, b in pairwise(widths)]
+        stages += [
+            nn.Sequential(Residual(a, b, norm=norm, slope=slope), nn.AvgPool2d(2))
+            for a, b in pairwise(widths)
+        ]
         stages[-1].append(Residual(widths[-1], widths[-1], norm=norm, slope=slope))
         super().__init__(stages)
 
 
 class ResidualDecoder(LevelDecoder):
-    """The trunk mirrored: a residual block at the smallest size, one for each doubling, and a 5 x 5 convolution to RGB; all ReLU.
+    """The trunk mirrored: a residual block at the smallest size, one for each doubling, and a 5 x 5
+    convolution to RGB; all ReLU.
 
     Args:
         latent: number of input values.
@@ -64,10 +75,14 @@ class ResidualDecoder(LevelDecoder):
         norm: normalisation.
     """
 
-    def __init__(self, latent: int, widths: tuple[int, ...], *, stem_px: int, hidden: int, maps: int, norm: Norm) -> None:
+    def __init__(
+        self, latent: int, widths: tuple[int, ...], *, stem_px: int, hidden: int, maps: int, norm: Norm
+    ) -> None:
         super().__init__(latent, widths[0], stem_px=stem_px, hidden=hidden, rectified=True, maps=maps)
         smallest = Residual(widths[0] + maps, widths[0], norm=norm, slope=0.0)
-        doublings = [Residual(a + maps, b, norm=norm, slope=0.0, doubles=True) for a, b in pairwise(widths[1:])]
+        doublings = [
+            Residual(a + maps, b, norm=norm, slope=0.0, doubles=True) for a, b in pairwise(widths[1:])
+        ]
         first = Residual(widths[0], widths[1], norm=norm, slope=0.0, doubles=True)
         self.levels = nn.ModuleList([nn.Sequential(smallest, first), *doublings])
         self.to_rgb = nn.Conv2d(widths[-1] + maps, 3, 5, padding=2)

@@ -1,4 +1,5 @@
-"""The residual trunks of the papers, ResNet-18 and parts of ResNet-34 (He et al., CVPR 2016), without classifiers, trained from scratch."""
+"""The residual trunks of the papers, ResNet-18 and parts of ResNet-34 (He et al., CVPR 2016), without
+classifiers, trained from scratch."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from handvae.nets.blocks import Norm, halved, norm_layer
 
 Stem = Literal["quarter", "half"]
-"""How small the first layers make a picture: `quarter` as in the paper; `half` leaves out the first pooling, for small pictures."""
+"""How small the first layers make a picture: `quarter` as in the paper; `half` leaves out the first pooling,
+for small pictures."""
 
 
 class Residual(nn.Module):
@@ -25,9 +27,15 @@ class Residual(nn.Module):
         first: takes the place of the first convolution, its normalisation and its ReLU.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: Norm, first: nn.Module | None = None) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, stride: int, norm: Norm, first: nn.Module | None = None
+    ) -> None:
         super().__init__()
-        plain = (nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), norm_layer(norm, outputs), nn.ReLU())
+        plain = (
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            norm_layer(norm, outputs),
+            nn.ReLU(),
+        )
         self.body = nn.Sequential(
             *(plain if first is None else (first,)),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
@@ -35,7 +43,9 @@ class Residual(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm_layer(norm, outputs))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm_layer(norm, outputs)
+            )
 
     def forward(self, features: Float[Tensor, "batch _ _ _"]) -> Float[Tensor, "batch _ _ _"]:
         """Features of `outputs` channels, a `stride`-th of the size."""
@@ -43,24 +53,36 @@ class Residual(nn.Module):
 
 
 def residual_stage(
-    inputs: int, outputs: int, blocks: int, *, stride: int, norm: Norm, first: Callable[[int, int, int], nn.Module] | None = None
+    inputs: int,
+    outputs: int,
+    blocks: int,
+    *,
+    stride: int,
+    norm: Norm,
+    first: Callable[[int, int, int], nn.Module] | None = None,
 ) -> nn.Sequential:
-    """Residual blocks in a row, the first of which strides; `first` makes what leads each block, of (inputs, outputs, stride)."""
+    """Residual blocks in a row, the first of which strides; `first` makes what leads each block, of (inputs,
+    outputs, stride)."""
     sizes = [(inputs, stride)] + [(outputs, 1)] * (blocks - 1)
     return nn.Sequential(
-        *(Residual(width, outputs, stride=step, norm=norm, first=first and first(width, outputs, step)) for width, step in sizes)
+        *(
+            Residual(width, outputs, stride=step, norm=norm, first=first and first(width, outputs, step))
+            for width, step in sizes
+        )
     )
 
 
 def start_as_he(module: nn.Module) -> None:
-    """Give all convolutions within fresh weights after He et al. (2015), which ReLU neither shrinks nor swells."""
+    """Give all convolutions within fresh weights after He et al. (2015), which ReLU neither shrinks nor
+    swells."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
 
 class ResNetEntry(nn.Sequential):
-    """The first half of ResNet-34: its 7 x 7 convolution, pooling, layer 1 (three blocks) and layer 2 (four, at half the size).
+    """The first half of ResNet-34: its 7 x 7 convolution, pooling, layer 1 (three blocks) and layer 2 (four,
+    at half the size).
 
     Args:
         channels: of the picture.
@@ -69,9 +91,13 @@ class ResNetEntry(nn.Sequential):
         norm: normalisation.
     """
 
-    def __init__(self, channels: int, *, width: int = 64, stem: Stem = "quarter", norm: Norm = "batch") -> None:
+    def __init__(
+        self, channels: int, *, width: int = 64, stem: Stem = "quarter", norm: Norm = "batch"
+    ) -> None:
         super().__init__(
-            nn.Sequential(nn.Conv2d(channels, width, 7, 2, padding=3, bias=False), norm_layer(norm, width), nn.ReLU()),
+            nn.Sequential(
+                nn.Conv2d(channels, width, 7, 2, padding=3, bias=False), norm_layer(norm, width), nn.ReLU()
+            ),
             nn.MaxPool2d(3, 2, padding=1) if stem == "quarter" else nn.Identity(),
             residual_stage(width, width, 3, stride=1, norm=norm),
             residual_stage(width, 2 * width, 4, stride=2, norm=norm),
@@ -87,7 +113,8 @@ class ResNet18(nn.Module):
         channels: of the picture.
         size_px: its side.
         width: channels of the first stage, 64 in the paper; the others double it to eight times as many.
-        pool: `grid` keeps the quarters of the last map apart (7 x 7 windows on 8 x 8 at 256 px), `global` averages all of it.
+        pool: `grid` keeps the quarters of the last map apart (7 x 7 windows on 8 x 8 at 256 px), `global`
+            averages all of it.
         stem: how small the picture is made before the first stage; `half` costs four times as much.
         norm: normalisation.
     """
@@ -104,12 +131,17 @@ class ResNet18(nn.Module):
     ) -> None:
         super().__init__()
         side = halved(size_px, 5 if stem == "quarter" else 4)
-        self.stem = nn.Sequential(nn.Conv2d(channels, width, 7, 2, padding=3, bias=False), norm_layer(norm, width), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, width, 7, 2, padding=3, bias=False), norm_layer(norm, width), nn.ReLU()
+        )
         self.first_pool = nn.MaxPool2d(3, 2, padding=1) if stem == "quarter" else nn.Identity()
         stages, inputs = [], width
         for number in range(4):
             outputs = width * 2**number
-            stages += [Residual(inputs, outputs, stride=2 if number else 1, norm=norm), Residual(outputs, outputs, stride=1, norm=norm)]
+            stages += [
+                Residual(inputs, outputs, stride=2 if number else 1, norm=norm),
+                Residual(outputs, outputs, stride=1, norm=norm),
+            ]
             inputs = outputs
         self.stages = nn.Sequential(*stages)
         self.pool = nn.AvgPool2d(side if pool == "global" else max(1, side - 1), 1)

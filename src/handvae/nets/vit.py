@@ -1,4 +1,5 @@
-"""A plain vision transformer (Dosovitskiy et al., ICLR 2021): a picture's patches as tokens, and a query that may read them."""
+"""A plain vision transformer (Dosovitskiy et al., ICLR 2021): a picture's patches as tokens, and a query that
+may read them."""
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +21,15 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, tokens: Float[Tensor, "batch token width"], memory: Float[Tensor, "batch patch width"] | None = None
+        self,
+        tokens: Float[Tensor, "batch token width"],
+        memory: Float[Tensor, "batch patch width"] | None = None,
     ) -> Float[Tensor, "batch token width"]:
         """As many tokens as came in."""
         keys, values = self.memory(tokens if memory is None else memory).chunk(2, -1)
-        query, keys, values = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (self.query(tokens), keys, values))
+        query, keys, values = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (self.query(tokens), keys, values)
+        )
         found = F.scaled_dot_product_attention(query, keys, values)
         return self.out(found.transpose(1, 2).flatten(2))
 
@@ -35,7 +40,10 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.norm_attention, self.attention = nn.LayerNorm(width), Attention(width, heads)
-        self.norm_mlp, self.mlp = nn.LayerNorm(width), nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.norm_mlp, self.mlp = (
+            nn.LayerNorm(width),
+            nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)),
+        )
 
     def forward(self, tokens: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch token width"]:
         """The tokens, told of each other."""
@@ -58,11 +66,15 @@ class PatchTransformer(nn.Module):
         ValueError: the picture does not divide into patches, or the width into heads.
     """
 
-    def __init__(self, size_px: int, *, patch_px: int, width: int, depth: int, heads: int, mlp_ratio: int) -> None:
+    def __init__(
+        self, size_px: int, *, patch_px: int, width: int, depth: int, heads: int, mlp_ratio: int
+    ) -> None:
         super().__init__()
         if size_px % patch_px:
             near = max(patch_px, size_px // patch_px * patch_px)
-            raise ValueError(f"a crop of {size_px} px does not divide into patches of {patch_px}; use a multiple, such as {near}")
+            raise ValueError(
+                f"a crop of {size_px} px does not divide into patches of {patch_px}; use a multiple, such as {near}"
+            )
         if width % heads:
             raise ValueError(f"{width} channels do not divide into {heads} heads")
         self.patches = nn.Conv2d(3, width, patch_px, patch_px)
@@ -78,9 +90,11 @@ class PatchTransformer(nn.Module):
 
 
 def waves(side: int, width: int) -> Float[Tensor, "patch width"]:
-    """A grid's places, row by row, as sines and cosines of geometric frequencies: first of the column, then of the row.
+    """A grid's places, row by row, as sines and cosines of geometric frequencies: first of the column, then
+    of the row.
 
-    Small random positions would first have to grow beside what patches hold; till then a picture reads as a bag of patches.
+    Small random positions would first have to grow beside what patches hold; till then a picture reads as a
+    bag of patches.
 
     Raises:
         ValueError: the width does not divide by four.

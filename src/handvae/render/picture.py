@@ -10,21 +10,23 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from handvae.geometry import CanonicalPose, canonical_pose
 from handvae.hand import FINGERS, LEFT, PARTS, scale_bone
-from handvae.render.background import KINDS, paint
-from handvae.render.body import rest_body
-from handvae.render.distance import rest_maps
-from handvae.render.objects import occluder
+from handvae.render.hand.body import rest_body
+from handvae.render.hand.distance import rest_maps
+from handvae.render.hand.shade import Light
+from handvae.render.hand.skin import landmarks
+from handvae.render.hand.surface import CAST, COARSE_MM, FINE_MM, baked, deform, pose_maps
 from handvae.render.raster import raster
 from handvae.render.scene import BACKGROUND, OBJECT, SENSOR, Placed, Scene
-from handvae.render.sensor import CLEAN, expose
-from handvae.render.shade import Light
-from handvae.render.skin import landmarks
-from handvae.render.surface import CAST, COARSE_MM, FINE_MM, baked, deform, pose_maps
+from handvae.render.surroundings.background import KINDS, paint
+from handvae.render.surroundings.objects import occluder
+from handvae.render.surroundings.sensor import CLEAN, expose
 from handvae.render.trace import trace
 
 Quality = Literal["fast", "reference"]
 
-_PART_OF_GROUP = np.array([PARTS.index("palm"), *(PARTS.index(finger) for finger in FINGERS), PARTS.index("forearm"), 0], np.uint8)
+_PART_OF_GROUP = np.array(
+    [PARTS.index("palm"), *(PARTS.index(finger) for finger in FINGERS), PARTS.index("forearm"), 0], np.uint8
+)
 """Codes of `hand.PARTS` for the renderer's groups: palm, thumb to pinky, forearm, and nothing (-1)."""
 _WRIST_DEPTH_MM = 28.0
 _MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -37,7 +39,12 @@ FACTORS = (
     "melanin", "blood", "light_x", "light_y", "light_z", "light_strength", "ambient", "sleeve", "background",
 )  # fmt: skip
 """Names of the generative factors: pose, shape, viewpoint, and appearance, in this order."""
-POSE_FACTORS, SHAPE_FACTORS, VIEW_FACTORS, CONTENT_FACTORS = slice(0, 22), slice(22, 27), slice(27, 35), slice(35, 44)
+POSE_FACTORS, SHAPE_FACTORS, VIEW_FACTORS, CONTENT_FACTORS = (
+    slice(0, 22),
+    slice(22, 27),
+    slice(27, 35),
+    slice(35, 44),
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,12 @@ class _Layer:
     group: Int[np.ndarray, "size size"]
 
     def mirrored(self) -> "_Layer":
-        return _Layer(*(np.ascontiguousarray(plane[:, ::-1]) for plane in (self.colour, self.alpha, self.depth, self.group)))
+        return _Layer(
+            *(
+                np.ascontiguousarray(plane[:, ::-1])
+                for plane in (self.colour, self.alpha, self.depth, self.group)
+            )
+        )
 
     def over(self, behind: Float[np.ndarray, "size size 3"]) -> Float[np.ndarray, "size size 3"]:
         return self.colour + (1 - self.alpha[..., None]) * behind
@@ -99,12 +111,15 @@ def draw(scene: Scene, size_px: int, quality: Quality = "fast") -> Picture:
     Args:
         scene: what is seen.
         size_px: side of the picture.
-        quality: `reference` marches four rays a pixel through the exact surface; `fast` draws a baked mesh, ten times as quickly or more.
+        quality: `reference` marches four rays a pixel through the exact surface; `fast` draws a baked
+            mesh, ten times as quickly or more.
     """
     focal = scene.focal * size_px
     intrinsics = np.array([[focal, 0.0, size_px / 2], [0.0, focal, size_px / 2], [0.0, 0.0, 1.0]])
     joints_3d = scene.hand.body.joints @ scene.hand.rotation.T + scene.hand.translation
-    if scene.side == LEFT:  # drawn as a right hand in mirrored light, then mirrored; the principal point lies in the middle
+    if (
+        scene.side == LEFT
+    ):  # drawn as a right hand in mirrored light, then mirrored; the principal point lies in the middle
         layer = _draw_hand(scene.hand, _mirrored(scene.light), focal, size_px, quality).mirrored()
         joints_3d = joints_3d * _MIRROR
     else:
@@ -124,7 +139,9 @@ def draw(scene: Scene, size_px: int, quality: Quality = "fast") -> Picture:
         linear = thing.colour * thing.alpha[..., None] + shaded
         seen &= thing.alpha <= 0.5
         visible &= ~_at(joints_2d, thing.alpha > 0.5, False)
-    image = expose(linear.astype(np.float32), scene.generator(SENSOR), CLEAN if scene.studio else scene.ranges.sensor)
+    image = expose(
+        linear.astype(np.float32), scene.generator(SENSOR), CLEAN if scene.studio else scene.ranges.sensor
+    )
     parts = np.where(seen, _PART_OF_GROUP[layer.group], 0).astype(np.uint8)
     depth = np.where(seen, layer.depth, 0).astype(np.float32)
     return Picture(
@@ -134,17 +151,24 @@ def draw(scene: Scene, size_px: int, quality: Quality = "fast") -> Picture:
 
 
 def _mirrored(light: Light) -> Light:
-    return light._replace(**{name: getattr(light, name) * _MIRROR for name in ("key_direction", "fill_direction", "up")})
+    return light._replace(
+        **{name: getattr(light, name) * _MIRROR for name in ("key_direction", "fill_direction", "up")}
+    )
 
 
 def _draw_hand(hand: Placed, light: Light, focal: float, size: int, quality: Quality) -> _Layer:
-    layer = _Layer(np.zeros((size, size, 3)), np.zeros((size, size)), np.zeros((size, size)), np.full((size, size), -1))
+    layer = _Layer(
+        np.zeros((size, size, 3)), np.zeros((size, size)), np.zeros((size, size)), np.full((size, size), -1)
+    )
     out = (layer.colour, layer.alpha, layer.depth, layer.group)
     body, rotation, translation = hand.body, hand.rotation, hand.translation
     table = body.packed(rotation, translation)
     if quality == "reference":
         maps = rest_maps(body, rest_body(), rotation, translation)
-        ends = np.stack([body.start, body.start + body.axes[:, 0] * body.length[:, None]], 1) @ rotation.T + translation
+        ends = (
+            np.stack([body.start, body.start + body.axes[:, 0] * body.length[:, None]], 1) @ rotation.T
+            + translation
+        )
         trace(table, maps, np.ascontiguousarray(ends), landmarks(), hand.look, light, focal, size, *out)
     else:
         surface = baked(COARSE_MM if size <= 160 else FINE_MM)
@@ -170,9 +194,13 @@ def _at(joints_2d: Float[np.ndarray, "21 2"], plane: np.ndarray, outside: float 
 
 
 def _visible(
-    joints_2d: Float[np.ndarray, "21 2"], z: Float[np.ndarray, " 21"], surface: Float[np.ndarray, "size size"], scene: Scene
+    joints_2d: Float[np.ndarray, "21 2"],
+    z: Float[np.ndarray, " 21"],
+    surface: Float[np.ndarray, "size size"],
+    scene: Scene,
 ) -> Bool[np.ndarray, " 21"]:
-    """Joints in the picture whose own skin is what the camera sees there: nothing lies much further in front than their flesh is thick."""
+    """Joints in the picture whose own skin is what the camera sees there: nothing lies much further in front
+    than their flesh is thick."""
     radii = np.concatenate([[0.0], scene.shape.radii_mm.double().numpy().ravel()])
     reach = 1.5 * radii + 5
     reach[0] = _WRIST_DEPTH_MM

@@ -6,8 +6,8 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from handvae.render.shade import light_point
-from handvae.render.skin import paint
+from handvae.render.hand.shade import light_point
+from handvae.render.hand.skin import paint
 
 
 @njit(cache=True, fastmath=True)
@@ -28,8 +28,14 @@ def _fill(points, faces, focal, size, zbuffer, owner, share):
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area >= -1e-9:  # seen from behind: y points down, so what faces us turns the other way
             continue
-        left, right = max(math.ceil(min(ax, bx, cx) - 0.5), 0), min(math.floor(max(ax, bx, cx) - 0.5), side - 1)
-        upper, lower = max(math.ceil(min(ay, by, cy) - 0.5), 0), min(math.floor(max(ay, by, cy) - 0.5), side - 1)
+        left, right = (
+            max(math.ceil(min(ax, bx, cx) - 0.5), 0),
+            min(math.floor(max(ax, bx, cx) - 0.5), side - 1),
+        )
+        upper, lower = (
+            max(math.ceil(min(ay, by, cy) - 0.5), 0),
+            min(math.floor(max(ay, by, cy) - 0.5), side - 1),
+        )
         ia, ib, ic = 1 / az, 1 / bz, 1 / cz
         for v in range(upper, lower + 1):
             py = v + 0.5
@@ -56,7 +62,9 @@ def raster(points, shading, surface, marks, look, light, focal, size, colour, al
     share = np.empty((2 * size, 2 * size, 2))
     _fill(points, surface.faces, focal, size, zbuffer, owner, share)
     skin, scratch, rgb, votes = np.empty(7), np.empty(18), np.empty(3), np.empty(8)
-    at = np.empty((4, 10))  # of each sample: normal, open sky, key light, place on the resting hand, depth, share of palm
+    at = np.empty(
+        (4, 10)
+    )  # of each sample: normal, open sky, key light, place on the resting hand, depth, share of palm
     which = np.empty(4, np.int64)
     for v in range(size):
         for u in range(size):
@@ -72,10 +80,18 @@ def raster(points, shading, surface, marks, look, light, focal, size, colour, al
                 for k in range(5):
                     at[hits, k] = wa * shading[a, k] + wb * shading[b, k] + wc * shading[c, k]
                 for k in range(3):
-                    at[hits, 5 + k] = wa * surface.rest[a, k] + wb * surface.rest[b, k] + wc * surface.rest[c, k]
+                    at[hits, 5 + k] = (
+                        wa * surface.rest[a, k] + wb * surface.rest[b, k] + wc * surface.rest[c, k]
+                    )
                 at[hits, 8] = zbuffer[j, i]
                 at[hits, 9] = wa * surface.body[a] + wb * surface.body[b] + wc * surface.body[c]
-                which[hits] = surface.finger[a] if wa >= max(wb, wc) else surface.finger[b] if wb >= wc else surface.finger[c]
+                which[hits] = (
+                    surface.finger[a]
+                    if wa >= max(wb, wc)
+                    else surface.finger[b]
+                    if wb >= wc
+                    else surface.finger[c]
+                )
                 hits += 1
             if hits == 0:
                 continue
@@ -85,7 +101,9 @@ def raster(points, shading, surface, marks, look, light, focal, size, colour, al
                 alike &= which[sample] == which[0]
             footprint = low / focal
             shaded = hits
-            if alike and high - low < 2.0 + 3.0 * footprint:  # one piece of skin: shaded once, at the samples' mean
+            if (
+                alike and high - low < 2.0 + 3.0 * footprint
+            ):  # one piece of skin: shaded once, at the samples' mean
                 for k in range(10):
                     mean = 0.0
                     for sample in range(hits):
@@ -103,7 +121,18 @@ def raster(points, shading, surface, marks, look, light, focal, size, colour, al
                 length = math.sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2]) + 1e-9
                 paint(marks, look, p[5], p[6], p[7], which[sample], p[9], footprint, skin, scratch)
                 light_point(
-                    look, light, p[0] / length, p[1] / length, p[2] / length, -dx / norm, -dy / norm, -1 / norm, skin, p[3], p[4], rgb
+                    look,
+                    light,
+                    p[0] / length,
+                    p[1] / length,
+                    p[2] / length,
+                    -dx / norm,
+                    -dy / norm,
+                    -1 / norm,
+                    skin,
+                    p[3],
+                    p[4],
+                    rgb,
                 )
                 red, green, blue = red + rgb[0], green + rgb[1], blue + rgb[2]
                 votes[which[sample] + 1 if p[9] < 0.5 else 6 if p[5] < 0 else 0] += 1

@@ -1,7 +1,9 @@
 """A scene drawn from (seed, index): what it is made of, and the steps that bring the hand before a camera.
 
-Everything that one content id fixes (person, skin, light, background, sensor) comes from one stream of random numbers, what the hand does
-and how it is seen from another: so the same content appears under many poses. A stream is a pure function of its numbers, whoever draws it.
+Everything that one content id fixes (person, skin, light, background, sensor) comes from one stream of random
+numbers, what the hand does
+and how it is seen from another: so the same content appears under many poses. A stream is a pure function of
+its numbers, whoever draws it.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -12,13 +14,13 @@ from jaxtyping import Float
 
 from handvae.geometry import PALM_TO_CAMERA, random_rotation, rotation_x, rotation_y, rotation_z
 from handvae.hand import LEFT, RIGHT, HandShape, sample_shape
-from handvae.render.background import BackgroundRanges
-from handvae.render.body import Body, pose_body
-from handvae.render.objects import OccluderRanges
-from handvae.render.pose import Pose, PoseRanges, make_pose, sample_pose
-from handvae.render.sensor import SensorRanges
-from handvae.render.shade import Light, LightRanges, sample_light, studio_light
-from handvae.render.skin import Look, SkinRanges, sample_look
+from handvae.render.hand.body import Body, pose_body
+from handvae.render.hand.pose import Pose, PoseRanges, make_pose, sample_pose
+from handvae.render.hand.shade import Light, LightRanges, sample_light, studio_light
+from handvae.render.hand.skin import Look, SkinRanges, sample_look
+from handvae.render.surroundings.background import BackgroundRanges
+from handvae.render.surroundings.objects import OccluderRanges
+from handvae.render.surroundings.sensor import SensorRanges
 
 CONTENT, POSE, BACKGROUND, SENSOR, OBJECT, OTHER = range(6)
 """Streams of random numbers."""
@@ -60,7 +62,8 @@ class SceneRanges:
     other_hand: int | float = 0.06
     """Share of pictures with somebody else's hand in the background."""
     per_content: int = 4
-    """Pictures that share a content id: the same person, skin, light and background under other poses and views."""
+    """Pictures that share a content id: the same person, skin, light and background under other poses and
+    views."""
 
     def __post_init__(self) -> None:
         if self.per_content < 1:
@@ -130,11 +133,25 @@ def sample_scene(seed: int, index: int, ranges: SceneRanges | None = None) -> Sc
     other = None
     if generator.random() < ranges.other_hand:
         other = _somebody_else(stream_of(seed, OTHER, index), translation, focal, ranges)
-    return Scene(Placed(body, look, rotation, translation), pose, shape, light, focal, side, content, ranges, seed, index, other, hidden)
+    return Scene(
+        Placed(body, look, rotation, translation),
+        pose,
+        shape,
+        light,
+        focal,
+        side,
+        content,
+        ranges,
+        seed,
+        index,
+        other,
+        hidden,
+    )
 
 
 def posed_scene(name: str, turn_deg: int | float, side: int = RIGHT, seed: int | None = None) -> Scene:
-    """A named pose in even light before a plain background, turned about its upright axis: 0 shows the palm, 180 the back.
+    """A named pose in even light before a plain background, turned about its upright axis: 0 shows the palm,
+    180 the back.
 
     Args:
         name: one of `handvae.hand.POSE_NAMES`.
@@ -161,7 +178,7 @@ def posed_scene(name: str, turn_deg: int | float, side: int = RIGHT, seed: int |
     return Scene(hand, pose, shape, studio_light(), 2.2, side, 0, SceneRanges(), 0, 0, studio=True)
 
 
-# --------------------------------------------------------------------------------------------------------- drawing parts
+# ---------------------------------------------------------------------------------------------- drawing parts
 
 
 def _torch_generator(generator: np.random.Generator) -> torch.Generator:
@@ -175,7 +192,10 @@ def _sample_shape(generator: np.random.Generator, amount: float) -> HandShape:
 
 def _sample_rotation(generator: np.random.Generator, ranges: CameraRanges) -> Float[np.ndarray, "3 3"]:
     uniform = random_rotation(1, _torch_generator(generator), torch.float64)[0]
-    lean, nod = (torch.tensor(np.deg2rad(generator.uniform(-1, 1) * limit), dtype=torch.float64) for limit in ranges.tilt_deg)
+    lean, nod = (
+        torch.tensor(np.deg2rad(generator.uniform(-1, 1) * limit), dtype=torch.float64)
+        for limit in ranges.tilt_deg
+    )
     turn = torch.tensor(generator.uniform(-np.pi, np.pi), dtype=torch.float64)
     upright = rotation_z(lean) @ rotation_x(nod) @ rotation_y(turn) @ PALM_TO_CAMERA
     return (upright if generator.random() < ranges.upright else uniform).numpy()
@@ -194,7 +214,9 @@ def _frame(
     return np.array([*offset, depth]) - centre, float(focal)
 
 
-def _somebody_else(generator: np.random.Generator, translation: Float[np.ndarray, " 3"], focal: float, ranges: SceneRanges) -> Placed:
+def _somebody_else(
+    generator: np.random.Generator, translation: Float[np.ndarray, " 3"], focal: float, ranges: SceneRanges
+) -> Placed:
     """Another person's hand, deeper in the scene and to a side."""
     shape = _sample_shape(generator, ranges.shape)
     body = pose_body(sample_pose(generator, shape, replace(ranges.pose, contact=0.0)), shape)

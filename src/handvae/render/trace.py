@@ -1,6 +1,7 @@
 """The reference renderer: rays marched through the signed distance, four a pixel; compiled.
 
-Rays of a tile of 8 x 8 pixels share the list of capsules whose discs on the picture touch the tile, so most points are measured against a
+Rays of a tile of 8 x 8 pixels share the list of capsules whose discs on the picture touch the tile, so most
+points are measured against a
 dozen capsules; occlusion and shadow look at all that are near enough to matter.
 """
 
@@ -10,20 +11,31 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from handvae.render.body import COUNT
-from handvae.render.distance import SCRATCH, distance, gradient, near, to_rest
-from handvae.render.shade import light_point
-from handvae.render.skin import paint, relief
+from handvae.render.hand.body import COUNT
+from handvae.render.hand.distance import SCRATCH, distance, gradient, near, to_rest
+from handvae.render.hand.shade import light_point
+from handvae.render.hand.skin import paint, relief
 
 _TILE = 8
-_GRID = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))  # four rays of a pixel, on a rotated grid
-_TAPS = ((2.5, 0.30), (7.0, 0.30), (15.0, 0.25), (28.0, 0.15))  # where occlusion looks, mm above the skin, and its weights
+_GRID = (
+    (-0.125, -0.375),
+    (0.375, -0.125),
+    (0.125, 0.375),
+    (-0.375, 0.125),
+)  # four rays of a pixel, on a rotated grid
+_TAPS = (
+    (2.5, 0.30),
+    (7.0, 0.30),
+    (15.0, 0.25),
+    (28.0, 0.15),
+)  # where occlusion looks, mm above the skin, and its weights
 
 
 @njit(cache=True, fastmath=True)
 @no_type_check
 def _in_tile(table, ends, focal, centre, x0, y0, side, use):
-    """Capsules that a ray of the tile may meet, with room for their blending, and the depth at which to start."""
+    """Capsules that a ray of the tile may meet, with room for their blending, and the depth at which to
+    start."""
     count, start = 0, 1e9
     for i in range(COUNT):
         hit = False
@@ -33,7 +45,11 @@ def _in_tile(table, ends, focal, centre, x0, y0, side, use):
         high_x = high_y = -1e9
         for e in range(2):
             z = max(ends[i, e, 2], 30.0)
-            u, v, r = focal * ends[i, e, 0] / z + centre, focal * ends[i, e, 1] / z + centre, focal * reach / max(z - reach, 20.0)
+            u, v, r = (
+                focal * ends[i, e, 0] / z + centre,
+                focal * ends[i, e, 1] / z + centre,
+                focal * reach / max(z - reach, 20.0),
+            )
             low_x, high_x = min(low_x, u - r), max(high_x, u + r)
             low_y, high_y = min(low_y, v - r), max(high_y, v + r)
             closest = min(closest, ends[i, e, 2] - reach)
@@ -67,7 +83,9 @@ def occlusion_at(table, x, y, z, normal, use, parts):
     count = near(table, x, y, z, 60.0, use)
     seen = 0.0
     for height, weight in _TAPS:
-        gap = distance(table, use, count, x + normal[0] * height, y + normal[1] * height, z + normal[2] * height, parts)
+        gap = distance(
+            table, use, count, x + normal[0] * height, y + normal[1] * height, z + normal[2] * height, parts
+        )
         seen += weight * min(max(gap / height, 0.0), 1.0)
     return seen**1.1
 
@@ -92,10 +110,18 @@ def shadow_at(table, x, y, z, normal, key, sharpness, use, parts):
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check
 def trace(table, maps, ends, marks, look, light, focal, size, colour, alpha, depth, group):
-    """Draw a hand: radiance times coverage, coverage, depth of the nearest hit in mm, and the group seen most (-1 none, 6 forearm)."""
+    """Draw a hand: radiance times coverage, coverage, depth of the nearest hit in mm, and the group seen most
+    (-1 none, 6 forearm)."""
     centre = size / 2
     use, close, parts = np.empty(COUNT, np.int64), np.empty(COUNT, np.int64), np.empty(SCRATCH)
-    normal, rest, skin, scratch, shape, rgb = np.empty(3), np.empty(17), np.empty(7), np.empty(18), np.empty(6), np.empty(3)
+    normal, rest, skin, scratch, shape, rgb = (
+        np.empty(3),
+        np.empty(17),
+        np.empty(7),
+        np.empty(18),
+        np.empty(6),
+        np.empty(3),
+    )
     votes = np.empty(8)
     far = 0.0
     for i in range(COUNT):
@@ -112,7 +138,10 @@ def trace(table, maps, ends, marks, look, light, focal, size, colour, alpha, dep
                     red = green = blue = 0.0
                     hits, nearest = 0, 1e9
                     for ray in range(4):
-                        dx, dy = (u + 0.5 + _GRID[ray][0] - centre) / focal, (v + 0.5 + _GRID[ray][1] - centre) / focal
+                        dx, dy = (
+                            (u + 0.5 + _GRID[ray][0] - centre) / focal,
+                            (v + 0.5 + _GRID[ray][1] - centre) / focal,
+                        )
                         norm = math.sqrt(dx * dx + dy * dy + 1)
                         dx, dy, dz = dx / norm, dy / norm, 1 / norm
                         t = march(table, use, count, dx, dy, dz, start, far, parts)
@@ -126,21 +155,61 @@ def trace(table, maps, ends, marks, look, light, focal, size, colour, alpha, dep
                         to_rest(table, maps, close, around, x, y, z, parts, rest)
                         which, body = int(rest[16]), rest[15]
                         footprint = 0.5 * t / focal
-                        paint(marks, look, rest[12], rest[13], rest[14], which, body, footprint, skin, scratch)
+                        paint(
+                            marks, look, rest[12], rest[13], rest[14], which, body, footprint, skin, scratch
+                        )
                         nx, ny, nz = normal[0], normal[1], normal[2]
-                        if look.glove == 0 and skin[4] < 0.5:  # relief: its gradient on the resting hand, brought back to the camera
+                        if (
+                            look.glove == 0 and skin[4] < 0.5
+                        ):  # relief: its gradient on the resting hand, brought back to the camera
                             flat, step = scratch[12], 0.35
                             wobble = scratch[4]
-                            relief(marks, rest[12] + step, rest[13], rest[14], which, body, wobble, footprint, shape)
+                            relief(
+                                marks,
+                                rest[12] + step,
+                                rest[13],
+                                rest[14],
+                                which,
+                                body,
+                                wobble,
+                                footprint,
+                                shape,
+                            )
                             gx = (shape[0] - flat) / step
-                            relief(marks, rest[12], rest[13] + step, rest[14], which, body, wobble, footprint, shape)
+                            relief(
+                                marks,
+                                rest[12],
+                                rest[13] + step,
+                                rest[14],
+                                which,
+                                body,
+                                wobble,
+                                footprint,
+                                shape,
+                            )
                             gy = (shape[0] - flat) / step
-                            relief(marks, rest[12], rest[13], rest[14] + step, which, body, wobble, footprint, shape)
+                            relief(
+                                marks,
+                                rest[12],
+                                rest[13],
+                                rest[14] + step,
+                                which,
+                                body,
+                                wobble,
+                                footprint,
+                                shape,
+                            )
                             gz = (shape[0] - flat) / step
                             rough = look.bump * (1 - 0.8 * skin[5])
-                            nx += rough * (0.07 * scratch[8] + 0.06 * scratch[4]) - (rest[0] * gx + rest[3] * gy + rest[6] * gz)
-                            ny += rough * (0.07 * scratch[9] + 0.06 * scratch[5]) - (rest[1] * gx + rest[4] * gy + rest[7] * gz)
-                            nz += rough * (0.07 * scratch[10] + 0.06 * scratch[6]) - (rest[2] * gx + rest[5] * gy + rest[8] * gz)
+                            nx += rough * (0.07 * scratch[8] + 0.06 * scratch[4]) - (
+                                rest[0] * gx + rest[3] * gy + rest[6] * gz
+                            )
+                            ny += rough * (0.07 * scratch[9] + 0.06 * scratch[5]) - (
+                                rest[1] * gx + rest[4] * gy + rest[7] * gz
+                            )
+                            nz += rough * (0.07 * scratch[10] + 0.06 * scratch[6]) - (
+                                rest[2] * gx + rest[5] * gy + rest[8] * gz
+                            )
                             norm = math.sqrt(nx * nx + ny * ny + nz * nz)
                             nx, ny, nz = nx / norm, ny / norm, nz / norm
                         open_sky = occlusion_at(table, x, y, z, normal, close, parts)

@@ -6,7 +6,9 @@ from torch import Tensor
 from handvae.rv.variable import RandomVariable
 
 
-def antithetic(variable: RandomVariable, noise: Float[Tensor, "..."]) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+def antithetic(
+    variable: RandomVariable, noise: Float[Tensor, "..."]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
     """Returns the draws μ + σε and μ − σε for the plain decoder; the mean of their two losses is unbiased.
 
     Two plain passes cost what one pass of moments costs, and no correlation is dropped.

@@ -23,7 +23,8 @@ class CalibrationReport:
     map_correlation: float
     """Pearson correlation of the two variance maps, mean over the batch."""
     mean_error: float
-    """Root mean squared error of the modelled mean / standard deviation of the samples, sampling noise taken off."""
+    """Root mean squared error of the modelled mean / standard deviation of the samples, sampling noise taken
+    off."""
     claimed_loss: float
     """E‖target − output‖² per sample from the modelled moments."""
     true_loss: float
@@ -53,23 +54,29 @@ def calibrate(
     target: Float[Tensor, "batch *shape"] | None = None,
     generator: torch.Generator | None = None,
 ) -> CalibrationReport:
-    """Decodes `samples` draws of `variable` and compares their moments with the modelled ones, in evaluation mode.
+    """Decodes `samples` draws of `variable` and compares their moments with the modelled ones, in evaluation
+    mode.
 
     Args:
-        decoder: a network, or any function of a tensor or a variable (such as a closure over a network of `to_rv`,
+        decoder: a network, or any function of a tensor or a variable (such as a closure over a network of
+            `to_rv`,
             whose mode is then the caller's business).
         variable: distribution of the input; the decoder sees Gaussian draws from it.
-        samples: draws for each element of the batch; the relative error of the ratio is about √(2/samples) for one
+        samples: draws for each element of the batch; the relative error of the ratio is about
+            √(2/samples) for one
             output and much smaller for a picture.
         extra: further arguments of the decoder.
         target: what the expected loss is measured against; the decoded mean of the input if left out.
         generator: source of the draws.
 
     Raises:
-        ValueError: the variable is a Dirac, the decoder adds no variance, or there are fewer than two samples.
+        ValueError: the variable is a Dirac, the decoder adds no variance, or there are fewer than two
+            samples.
     """
     if variable.is_dirac or samples < 2:
-        raise ValueError("calibration compares variances: give a variable with variance and at least two samples")
+        raise ValueError(
+            "calibration compares variances: give a variable with variance and at least two samples"
+        )
     with torch.no_grad(), _evaluation(decoder):
         modelled = (to_rv(decoder) if isinstance(decoder, nn.Module) else decoder)(variable, *extra)
         if not isinstance(modelled, RandomVariable) or modelled.var is None:
@@ -90,17 +97,23 @@ def calibrate(
     return CalibrationReport(
         ratio=_quotient(true_var.sum().item(), var.sum().item()),
         map_correlation=_correlation(true_var.flatten(1), var.flatten(1)),
-        mean_error=_quotient(math.sqrt(max(0.0, (bias.square().mean() - noise).item())), math.sqrt(true_var.mean().item())),
+        mean_error=_quotient(
+            math.sqrt(max(0.0, (bias.square().mean() - noise).item())), math.sqrt(true_var.mean().item())
+        ),
         claimed_loss=(residual.square().sum(1) + var.flatten(1).sum(1)).mean().item(),
         # The squared mean of n draws exceeds the true one by var/n, which is taken off.
-        true_loss=(true_residual.square().sum(1) + (1.0 - 1.0 / samples) * true_var.flatten(1).sum(1)).mean().item(),
+        true_loss=(true_residual.square().sum(1) + (1.0 - 1.0 / samples) * true_var.flatten(1).sum(1))
+        .mean()
+        .item(),
         samples=samples,
     )
 
 
 @contextmanager
 def _evaluation(decoder: Callable[..., Any]) -> Iterator[None]:
-    training = [module for module in decoder.modules() if module.training] if isinstance(decoder, nn.Module) else []
+    training = (
+        [module for module in decoder.modules() if module.training] if isinstance(decoder, nn.Module) else []
+    )
     for module in training:
         module.training = False
     try:

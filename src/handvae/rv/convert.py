@@ -32,14 +32,18 @@ def to_rv(
 ) -> nn.Module:
     """Returns a twin of `module` that takes plain tensors and random variables.
 
-    The twin holds the same Parameter and buffer objects under the same state-dict keys: training, loading or moving
-    one is training, loading or moving the other. Layers are swapped by exact type; modules of your own keep their
-    forward, in which children, operators, `rv.cat` and registered torch functions take variables. Plain tensors run
+    The twin holds the same Parameter and buffer objects under the same state-dict keys: training, loading or
+    moving
+    one is training, loading or moving the other. Layers are swapped by exact type; modules of your own keep
+    their
+    forward, in which children, operators, `rv.cat` and registered torch functions take variables. Plain
+    tensors run
     the plain kernels. The twin is what `torch.compile(fullgraph=True)` takes.
 
     Args:
         module: the network; it is not changed.
-        activation: "relu" puts ReLU in place of LeakyReLU, ELU, GELU and SiLU, as published RV decoders have it.
+        activation: "relu" puts ReLU in place of LeakyReLU, ELU, GELU and SiLU, as published RV decoders
+            have it.
         upsample: "fused" joins nearest upsampling with the convolution that follows it in an `nn.Sequential`,
             which is exact and costs less; "plain" keeps them apart.
         strict: refuse layers without a rule now instead of when a variable reaches them.
@@ -53,20 +57,29 @@ def to_rv(
     return _convert(module, "", _Options(activation, upsample, strict), {})
 
 
-def upsample_conv2d(x: RandomVariable | Tensor, convolution: nn.Conv2d, scale: int = 2) -> RandomVariable | Tensor:
-    """Runs nearest upsampling by `scale` and `convolution` in one transposed convolution, for forwards written by hand.
+def upsample_conv2d(
+    x: RandomVariable | Tensor, convolution: nn.Conv2d, scale: int = 2
+) -> RandomVariable | Tensor:
+    """Runs nearest upsampling by `scale` and `convolution` in one transposed convolution, for forwards
+    written by hand.
 
     Raises:
         ValueError: the convolution has a stride, a dilation or non-zero padding values.
     """
     if not _is_fusible_convolution(convolution):
-        raise ValueError("only a convolution of stride 1, dilation 1 and zero padding within its kernel can be fused with upsampling")
+        raise ValueError(
+            "only a convolution of stride 1, dilation 1 and zero padding within its kernel can be fused with upsampling"
+        )
     weight, bias, groups = convolution.weight, convolution.bias, convolution.groups
     padding = cast(tuple[int, int], convolution.padding)
     if isinstance(x, RandomVariable) and x.var is not None:
-        return RandomVariable(*functional.upsample_convolution(x.mean, x.var, weight, bias, scale, padding, groups))
+        return RandomVariable(
+            *functional.upsample_convolution(x.mean, x.var, weight, bias, scale, padding, groups)
+        )
     if isinstance(x, RandomVariable):
-        return RandomVariable(functional.upsample_convolution_mean(x.mean, weight, bias, scale, padding, groups))
+        return RandomVariable(
+            functional.upsample_convolution_mean(x.mean, weight, bias, scale, padding, groups)
+        )
     return functional.upsample_convolution_mean(x, weight, bias, scale, padding, groups)
 
 
@@ -111,7 +124,8 @@ def _convert(module: nn.Module, path: str, options: _Options, done: dict[int, nn
         raise unsupported_module(module, path)
     kind = RVSequential if plain is nn.Sequential else twin or plain
     converted = object.__new__(kind)
-    # The dictionaries of parameters and buffers themselves are shared, so that replacing a buffer keeps the twins together.
+    # The dictionaries of parameters and buffers themselves are shared, so that replacing a buffer keeps the
+    # twins together.
     converted.__dict__.update(module.__dict__)
     done[id(original)] = converted
     children = {
@@ -141,7 +155,8 @@ def needs_rule(module: nn.Module) -> bool:
 
 
 def _integer_scale(module: nn.Module) -> int | None:
-    """Returns the factor of a nearest upsampling by a whole number along both axes, None for anything else."""
+    """Returns the factor of a nearest upsampling by a whole number along both axes, None for anything
+    else."""
     if not isinstance(module, nn.Upsample) or module.mode != "nearest" or module.size is not None:
         return None
     factor = module.scale_factor
@@ -155,7 +170,11 @@ def _is_fusible_convolution(module: nn.Module) -> bool:
         return False
     assert isinstance(module, nn.Conv2d)
     simple = set(module.stride) == set(module.dilation) == {1} and module.padding_mode == "zeros"
-    return simple and not isinstance(module.padding, str) and all(p < k for p, k in zip(module.padding, module.kernel_size, strict=True))
+    return (
+        simple
+        and not isinstance(module.padding, str)
+        and all(p < k for p, k in zip(module.padding, module.kernel_size, strict=True))
+    )
 
 
 def _has_hooks(module: nn.Module) -> bool:

@@ -24,7 +24,8 @@ class UnsupportedRVOp(TypeError):
 
 
 def unsupported_function(function: Callable[..., Any], reason: str = "") -> UnsupportedRVOp:
-    """Returns the error for a torch function, with the module that called it where the call stack shows one."""
+    """Returns the error for a torch function, with the module that called it where the call stack shows
+    one."""
     label = function_label(function)
     hook = f"add one with @rv.register_function({label}) on a function of the same arguments"
     return UnsupportedRVOp(label, calling_module(), f"{reason}; or {hook}" if reason else hook)
@@ -38,13 +39,18 @@ def unsupported_module(module: nn.Module, path: str) -> UnsupportedRVOp:
 
 
 def function_label(function: Callable[..., Any]) -> str:
-    """Names a torch function as a reader would write it, for example "torch.nn.functional.relu" or "Tensor.add"."""
+    """Names a torch function as a reader would write it, for example "torch.nn.functional.relu" or
+    "Tensor.add"."""
     public = resolve_name(function)  # None for functions that torch does not list as overridable
-    return public or f"{getattr(function, '__module__', None) or 'torch'}.{getattr(function, '__name__', repr(function))}"
+    return (
+        public
+        or f"{getattr(function, '__module__', None) or 'torch'}.{getattr(function, '__name__', repr(function))}"
+    )
 
 
 def calling_module() -> str:
-    """Names the innermost module on the call stack by its path below the outermost one; a walk that only errors and records pay for."""
+    """Names the innermost module on the call stack by its path below the outermost one; a walk that only
+    errors and records pay for."""
     inner: nn.Module | None = None
     outer: nn.Module | None = None
     frame = sys._getframe(1)

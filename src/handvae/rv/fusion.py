@@ -9,11 +9,16 @@ from torch import Tensor
 from handvae.rv.variable import RandomVariable
 
 
-def fuse(posteriors: Sequence[RandomVariable], there: Sequence[Bool[Tensor, " batch"]] = ()) -> RandomVariable:
-    """The posterior of a latent that several observations agree on, each of which has a Gaussian posterior of its own.
+def fuse(
+    posteriors: Sequence[RandomVariable], there: Sequence[Bool[Tensor, " batch"]] = ()
+) -> RandomVariable:
+    """The posterior of a latent that several observations agree on, each of which has a Gaussian posterior of
+    its own.
 
-    If the observations depend on one another through z alone, p(z | x_1 .. x_n) is proportional to N(0, I) times the product of q_k(z |
-    x_k) / N(0, I): precisions and precision-weighted means add (a product of experts). A posterior wider than the prior, which no
+    If the observations depend on one another through z alone, p(z | x_1 .. x_n) is proportional to N(0, I)
+    times the product of q_k(z |
+    x_k) / N(0, I): precisions and precision-weighted means add (a product of experts). A posterior wider than
+    the prior, which no
     evidence makes, adds no precision. One posterior comes back as it is.
 
     Args:

@@ -22,20 +22,41 @@ def _convolution(module: Any, x: RandomVariable) -> RandomVariable:
     padding = module.padding
     if module.padding_mode != "zeros":
         # Reflected and repeated pixels are copies: kind A.
-        x = x.map(lambda moment: F.pad(moment, module._reversed_padding_repeated_twice, mode=module.padding_mode))
+        x = x.map(
+            lambda moment: F.pad(moment, module._reversed_padding_repeated_twice, mode=module.padding_mode)
+        )
         padding = 0
-    propagated = functional.convolution(*moments(x), module.weight, module.bias, module.stride, padding, module.dilation, module.groups)
+    propagated = functional.convolution(
+        *moments(x), module.weight, module.bias, module.stride, padding, module.dilation, module.groups
+    )
     return RandomVariable(*propagated)
 
 
-@register_rv(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
-def _transposed_convolution(module: Any, x: RandomVariable, output_size: list[int] | None = None) -> RandomVariable:
+@register_rv(
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    kind=Kind.INDEPENDENCE,
+    assumption=operations.SHARED_INPUTS,
+)
+def _transposed_convolution(
+    module: Any, x: RandomVariable, output_size: list[int] | None = None
+) -> RandomVariable:
     extra = module.output_padding
     if output_size is not None:
         axes = module.weight.dim() - 2
-        extra = module._output_padding(x.mean, output_size, module.stride, module.padding, module.kernel_size, axes, module.dilation)
+        extra = module._output_padding(
+            x.mean, output_size, module.stride, module.padding, module.kernel_size, axes, module.dilation
+        )
     propagated = functional.transposed_convolution(
-        *moments(x), module.weight, module.bias, module.stride, module.padding, extra, module.groups, module.dilation
+        *moments(x),
+        module.weight,
+        module.bias,
+        module.stride,
+        module.padding,
+        extra,
+        module.groups,
+        module.dilation,
     )
     return RandomVariable(*propagated)
 
@@ -57,24 +78,38 @@ def _batch_norm(module: Any, x: RandomVariable) -> RandomVariable:
     use_running = tracks or not module.training
     running = (module.running_mean, module.running_var) if use_running else (None, None)
     momentum = 0.0 if momentum is None else momentum
-    propagated = functional.batch_norm(*moments(x), *running, module.weight, module.bias, module.training, momentum, module.eps)
+    propagated = functional.batch_norm(
+        *moments(x), *running, module.weight, module.bias, module.training, momentum, module.eps
+    )
     return RandomVariable(*propagated)
 
 
 @register_rv(nn.GroupNorm, kind=Kind.APPROXIMATE, assumption=operations.FIXED_STATISTICS)
 def _group_norm(module: nn.GroupNorm, x: RandomVariable) -> RandomVariable:
-    return RandomVariable(*functional.group_norm(*moments(x), module.num_groups, module.weight, module.bias, module.eps))
+    return RandomVariable(
+        *functional.group_norm(*moments(x), module.num_groups, module.weight, module.bias, module.eps)
+    )
 
 
 @register_rv(nn.LayerNorm, kind=Kind.APPROXIMATE, assumption=operations.FIXED_STATISTICS)
 def _layer_norm(module: nn.LayerNorm, x: RandomVariable) -> RandomVariable:
-    return RandomVariable(*functional.layer_norm(*moments(x), module.normalized_shape, module.weight, module.bias, module.eps))
+    return RandomVariable(
+        *functional.layer_norm(*moments(x), module.normalized_shape, module.weight, module.bias, module.eps)
+    )
 
 
-@register_rv(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, kind=Kind.APPROXIMATE, assumption=operations.FIXED_STATISTICS)
+@register_rv(
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    kind=Kind.APPROXIMATE,
+    assumption=operations.FIXED_STATISTICS,
+)
 def _instance_norm(module: Any, x: RandomVariable) -> RandomVariable:
     by_input = module.training or not module.track_running_stats
-    return operations.instance_norm(x, module.running_mean, module.running_var, module.weight, module.bias, by_input, eps=module.eps)
+    return operations.instance_norm(
+        x, module.running_mean, module.running_var, module.weight, module.bias, by_input, eps=module.eps
+    )
 
 
 @register_rv(nn.ReLU, kind=Kind.GAUSSIAN, assumption=operations.GAUSSIAN)
@@ -124,7 +159,9 @@ def _tanh(module: nn.Tanh, x: RandomVariable) -> RandomVariable:
 
 @register_rv(nn.AvgPool1d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
 def _average_pool1d(module: nn.AvgPool1d, x: RandomVariable) -> RandomVariable:
-    return operations.average_pool1d(x, module.kernel_size, module.stride, module.padding, module.ceil_mode, module.count_include_pad)
+    return operations.average_pool1d(
+        x, module.kernel_size, module.stride, module.padding, module.ceil_mode, module.count_include_pad
+    )
 
 
 @register_rv(nn.AvgPool2d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
@@ -168,20 +205,48 @@ def _dropout(module: Any, x: RandomVariable) -> RandomVariable:
     return operations.dropout(x, module.p, module.training)
 
 
-@register_rv(nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, kind=Kind.INDEPENDENCE, assumption=operations.RESIZED)
+@register_rv(
+    nn.Upsample,
+    nn.UpsamplingNearest2d,
+    nn.UpsamplingBilinear2d,
+    kind=Kind.INDEPENDENCE,
+    assumption=operations.RESIZED,
+)
 def _upsample(module: nn.Upsample, x: RandomVariable) -> RandomVariable:
-    return operations.interpolate(x, module.size, module.scale_factor, module.mode, module.align_corners, module.recompute_scale_factor)
+    return operations.interpolate(
+        x, module.size, module.scale_factor, module.mode, module.align_corners, module.recompute_scale_factor
+    )
 
 
-@register_rv(nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d, kind=Kind.EXACT, assumption="pads with known numbers")
+@register_rv(
+    nn.ZeroPad1d,
+    nn.ZeroPad2d,
+    nn.ConstantPad1d,
+    nn.ConstantPad2d,
+    kind=Kind.EXACT,
+    assumption="pads with known numbers",
+)
 def _constant_pad(module: Any, x: RandomVariable) -> RandomVariable:
     return operations.pad(x, module.padding, "constant", module.value)
 
 
 @register_rv(
-    nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d, kind=Kind.APPROXIMATE, assumption=operations.COPIES
+    nn.ReflectionPad1d,
+    nn.ReflectionPad2d,
+    nn.ReplicationPad1d,
+    nn.ReplicationPad2d,
+    kind=Kind.APPROXIMATE,
+    assumption=operations.COPIES,
 )
-@register_rv(nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, kind=Kind.EXACT, assumption="moves elements")
+@register_rv(
+    nn.Flatten,
+    nn.Unflatten,
+    nn.PixelShuffle,
+    nn.PixelUnshuffle,
+    nn.ChannelShuffle,
+    kind=Kind.EXACT,
+    assumption="moves elements",
+)
 def _move(module: Any, x: RandomVariable) -> RandomVariable:
     return x.map(lambda moment: type(module).plain_type.forward(module, moment))
 

@@ -15,15 +15,20 @@ PointVariance = Literal["squared", "linear", "nll", "none"]
 
 
 def reconstruction_error(
-    target: Float[Tensor, "batch *shape"], output: RandomVariable, variance: ImageVariance = "squared", weight: float = 50.0
+    target: Float[Tensor, "batch *shape"],
+    output: RandomVariable,
+    variance: ImageVariance = "squared",
+    weight: float = 50.0,
 ) -> Float[Tensor, "batch"]:
     """Returns R = Σ(x − μ)² of each sample plus a variance term.
 
     Args:
         target: known values.
         output: moments of the same shape.
-        variance: "squared": `weight` · mean(v²), the published choice; its gradient vanishes at v = 0. "expected": Σv,
-            which makes the sum the exact expectation and is the strongest incentive to game the variance. "none": R.
+        variance: "squared": `weight` · mean(v²), the published choice; its gradient vanishes at v = 0.
+            "expected": Σv,
+            which makes the sum the exact expectation and is the strongest incentive to game the variance.
+            "none": R.
         weight: factor of the squared term.
     """
     error = (target - output.mean).square().flatten(1).sum(1)
@@ -40,13 +45,16 @@ def point_error(
     weight: float = 1.0,
     valid: Bool[Tensor, "batch point"] | None = None,
 ) -> Float[Tensor, "batch"]:
-    """Returns the squared distance of each sample's points, mean over valid points and summed over axes, plus a variance term.
+    """Returns the squared distance of each sample's points, mean over valid points and summed over axes, plus
+    a variance term.
 
     Args:
         target: known points.
         prediction: moments of the points, same shape.
-        variance: "squared": v², so that v never reaches zero. "linear": v, the expected squared error. "nll": instead of
-            both parts ½[(p−p̂)²/ṽ + log ṽ] with ṽ = v + 1e-4, whose gradient would explode without the floor. "none".
+        variance: "squared": v², so that v never reaches zero. "linear": v, the expected squared error.
+            "nll": instead of
+            both parts ½[(p−p̂)²/ṽ + log ṽ] with ṽ = v + 1e-4, whose gradient would explode without the floor.
+            "none".
         weight: factor of the variance term.
         valid: points that count; all, if left out.
     """

@@ -1,4 +1,5 @@
-"""The rules of torch functions, registered for `__torch_function__`: unmodified modules run on variables through these."""
+"""The rules of torch functions, registered for `__torch_function__`: unmodified modules run on variables
+through these."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,7 +31,8 @@ def moments(x: RandomVariable) -> tuple[Tensor, Tensor]:
     return x.mean, x.var_or_zeros()
 
 
-# ---- linear -----------------------------------------------------------------------------------------------------
+# ---- linear
+# -----------------------------------------------------------------------------------------------------
 
 
 @register_function(F.linear, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
@@ -43,13 +45,27 @@ def _convolution(x: RandomVariable, *settings: Any, **named: Any) -> RandomVaria
     return RandomVariable(*functional.convolution(*moments(x), *settings, **named))
 
 
-@register_function(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
+@register_function(
+    torch.conv_transpose1d,
+    torch.conv_transpose2d,
+    torch.conv_transpose3d,
+    kind=Kind.INDEPENDENCE,
+    assumption=SHARED_INPUTS,
+)
 def _transposed_convolution(x: RandomVariable, *settings: Any, **named: Any) -> RandomVariable:
     return RandomVariable(*functional.transposed_convolution(*moments(x), *settings, **named))
 
 
 @register_function(
-    torch.matmul, torch.mm, torch.bmm, Tensor.matmul, Tensor.mm, Tensor.bmm, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS, anywhere=True
+    torch.matmul,
+    torch.mm,
+    torch.bmm,
+    Tensor.matmul,
+    Tensor.mm,
+    Tensor.bmm,
+    kind=Kind.INDEPENDENCE,
+    assumption=SHARED_INPUTS,
+    anywhere=True,
 )
 def _matmul(first: Any, second: Any) -> RandomVariable:
     if isinstance(first, RandomVariable) and isinstance(second, RandomVariable):
@@ -59,11 +75,18 @@ def _matmul(first: Any, second: Any) -> RandomVariable:
     return RandomVariable(first @ second.mean, first.square() @ second.var_or_zeros())
 
 
-# ---- arithmetic -------------------------------------------------------------------------------------------------
+# ---- arithmetic
+# -------------------------------------------------------------------------------------------------
 
 
 @register_function(
-    torch.add, Tensor.add, Tensor.__radd__, kind=Kind.INDEPENDENCE, assumption=INDEPENDENT_PARTS, anywhere=True, takes_dirac=True
+    torch.add,
+    Tensor.add,
+    Tensor.__radd__,
+    kind=Kind.INDEPENDENCE,
+    assumption=INDEPENDENT_PARTS,
+    anywhere=True,
+    takes_dirac=True,
 )
 def _add(first: Any, second: Any, *, alpha: float = 1.0) -> RandomVariable:
     if alpha != 1.0:
@@ -74,7 +97,13 @@ def _add(first: Any, second: Any, *, alpha: float = 1.0) -> RandomVariable:
 
 
 @register_function(
-    torch.sub, torch.subtract, Tensor.sub, kind=Kind.INDEPENDENCE, assumption=INDEPENDENT_PARTS, anywhere=True, takes_dirac=True
+    torch.sub,
+    torch.subtract,
+    Tensor.sub,
+    kind=Kind.INDEPENDENCE,
+    assumption=INDEPENDENT_PARTS,
+    anywhere=True,
+    takes_dirac=True,
 )
 def _subtract(first: Any, second: Any, *, alpha: float = 1.0) -> RandomVariable:
     if alpha != 1.0:
@@ -84,7 +113,14 @@ def _subtract(first: Any, second: Any, *, alpha: float = 1.0) -> RandomVariable:
     return first - second if isinstance(first, RandomVariable) else second.__rsub__(first)
 
 
-@register_function(torch.rsub, Tensor.__rsub__, kind=Kind.INDEPENDENCE, assumption=INDEPENDENT_PARTS, anywhere=True, takes_dirac=True)
+@register_function(
+    torch.rsub,
+    Tensor.__rsub__,
+    kind=Kind.INDEPENDENCE,
+    assumption=INDEPENDENT_PARTS,
+    anywhere=True,
+    takes_dirac=True,
+)
 def _reverse_subtract(first: Any, second: Any) -> RandomVariable:
     return _subtract(second, first)
 
@@ -145,13 +181,20 @@ for _reduce, _functions in (
     (_reduction(torch.sum, False), (torch.sum, Tensor.sum)),
     (_reduction(torch.mean, True), (torch.mean, Tensor.mean)),
 ):
-    register_function(*_functions, kind=Kind.INDEPENDENCE, assumption="independent elements: the mean of n has variance mean(v)/n")(_reduce)
+    register_function(
+        *_functions,
+        kind=Kind.INDEPENDENCE,
+        assumption="independent elements: the mean of n has variance mean(v)/n",
+    )(_reduce)
 
 
-# ---- normalisation ----------------------------------------------------------------------------------------------
+# ---- normalisation
+# ----------------------------------------------------------------------------------------------
 
 
-@register_function(F.batch_norm, kind=Kind.APPROXIMATE, assumption=f"evaluation: exact; training: {FIXED_STATISTICS}")
+@register_function(
+    F.batch_norm, kind=Kind.APPROXIMATE, assumption=f"evaluation: exact; training: {FIXED_STATISTICS}"
+)
 def _batch_norm(
     x: RandomVariable,
     running_mean: Tensor | None,
@@ -162,7 +205,9 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> RandomVariable:
-    return RandomVariable(*functional.batch_norm(*moments(x), running_mean, running_var, weight, bias, training, momentum, eps))
+    return RandomVariable(
+        *functional.batch_norm(*moments(x), running_mean, running_var, weight, bias, training, momentum, eps)
+    )
 
 
 @register_function(F.group_norm, kind=Kind.APPROXIMATE, assumption=FIXED_STATISTICS)
@@ -193,15 +238,22 @@ def instance_norm(
         return RandomVariable(*functional.instance_norm(*moments(x), weight, bias, eps))
     if use_input_stats:
         raise UnsupportedRVOp(
-            "instance_norm that tracks statistics, in training", calling_module(), "use evaluation mode or track_running_stats=False"
+            "instance_norm that tracks statistics, in training",
+            calling_module(),
+            "use evaluation mode or track_running_stats=False",
         )
-    return RandomVariable(*functional.batch_norm(*moments(x), running_mean, running_var, weight, bias, False, momentum, eps))
+    return RandomVariable(
+        *functional.batch_norm(*moments(x), running_mean, running_var, weight, bias, False, momentum, eps)
+    )
 
 
-# ---- activations ------------------------------------------------------------------------------------------------
+# ---- activations
+# ------------------------------------------------------------------------------------------------
 
 
-def _elementwise(pure: Callable[..., functional.Moments], *functions: Callable[..., Any], kind: Kind, assumption: str) -> None:
+def _elementwise(
+    pure: Callable[..., functional.Moments], *functions: Callable[..., Any], kind: Kind, assumption: str
+) -> None:
     def apply(x: RandomVariable, *settings: Any, inplace: bool = False, **named: Any) -> RandomVariable:
         return RandomVariable(*pure(*moments(x), *settings, **named))
 
@@ -209,11 +261,15 @@ def _elementwise(pure: Callable[..., functional.Moments], *functions: Callable[.
 
 
 _elementwise(functional.relu, F.relu, torch.relu, Tensor.relu, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
-_elementwise(functional.absolute, torch.abs, torch.absolute, Tensor.abs, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
+_elementwise(
+    functional.absolute, torch.abs, torch.absolute, Tensor.abs, kind=Kind.GAUSSIAN, assumption=GAUSSIAN
+)
 _elementwise(functional.prelu, torch.prelu, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
 _elementwise(functional.elu, F.elu, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
 _elementwise(functional.exponential, torch.exp, Tensor.exp, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
-_elementwise(functional.sigmoid, torch.sigmoid, Tensor.sigmoid, F.sigmoid, kind=Kind.APPROXIMATE, assumption=PROBIT)
+_elementwise(
+    functional.sigmoid, torch.sigmoid, Tensor.sigmoid, F.sigmoid, kind=Kind.APPROXIMATE, assumption=PROBIT
+)
 _elementwise(functional.tanh, torch.tanh, Tensor.tanh, F.tanh, kind=Kind.APPROXIMATE, assumption=TANH)
 _elementwise(functional.silu, F.silu, kind=Kind.GAUSSIAN, assumption=QUADRATURE)
 _elementwise(functional.gelu, F.gelu, kind=Kind.GAUSSIAN, assumption=QUADRATURE)
@@ -225,18 +281,32 @@ def _leaky_relu(x: RandomVariable, negative_slope: float = 0.01, inplace: bool =
     return RandomVariable(*functional.leaky_relu(*moments(x), negative_slope))
 
 
-def dropout(x: RandomVariable, p: float = 0.5, training: bool = True, inplace: bool = False) -> RandomVariable:
+def dropout(
+    x: RandomVariable, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> RandomVariable:
     """Dropout of elements or channels."""
     return RandomVariable(*arithmetic.dropout(x.mean, x.var, p)) if training and p > 0.0 else x
 
 
-register_function(F.dropout, torch.dropout, kind=Kind.EXACT, assumption="training: makes known numbers random", takes_dirac=True)(dropout)
 register_function(
-    F.dropout1d, F.dropout2d, F.dropout3d, kind=Kind.EXACT, assumption="whole channels are dropped together: correlated", takes_dirac=True
+    F.dropout,
+    torch.dropout,
+    kind=Kind.EXACT,
+    assumption="training: makes known numbers random",
+    takes_dirac=True,
+)(dropout)
+register_function(
+    F.dropout1d,
+    F.dropout2d,
+    F.dropout3d,
+    kind=Kind.EXACT,
+    assumption="whole channels are dropped together: correlated",
+    takes_dirac=True,
 )(dropout)
 
 
-# ---- pooling and resizing ---------------------------------------------------------------------------------------
+# ---- pooling and resizing
+# ---------------------------------------------------------------------------------------
 
 
 @register_function(F.avg_pool2d, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
@@ -251,13 +321,20 @@ def average_pool2d(
 ) -> RandomVariable:
     """Average pooling over two axes."""
     return RandomVariable(
-        *functional.average_pool(*moments(x), kernel_size, stride or None, padding, ceil_mode, count_include_pad, divisor_override)
+        *functional.average_pool(
+            *moments(x), kernel_size, stride or None, padding, ceil_mode, count_include_pad, divisor_override
+        )
     )
 
 
 @register_function(F.avg_pool1d, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
 def average_pool1d(
-    x: RandomVariable, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+    x: RandomVariable,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> RandomVariable:
     """Average pooling over one axis."""
     kernel, step, margin = _along(kernel_size, 1), _along(stride or kernel_size, 1), _along(padding, 0)
@@ -276,7 +353,9 @@ def adaptive_average_pool2d(x: RandomVariable, output_size: Any) -> RandomVariab
 def adaptive_average_pool1d(x: RandomVariable, output_size: Any) -> RandomVariable:
     """Adaptive average pooling over one axis."""
     flat = x.map(lambda moment: moment.unsqueeze(-2))
-    return RandomVariable(*functional.adaptive_average_pool(*moments(flat), _along(output_size, 1))).map(lambda moment: moment.squeeze(-2))
+    return RandomVariable(*functional.adaptive_average_pool(*moments(flat), _along(output_size, 1))).map(
+        lambda moment: moment.squeeze(-2)
+    )
 
 
 @register_function(F.max_pool2d, torch.max_pool2d, kind=Kind.APPROXIMATE, assumption=CLARK)
@@ -291,8 +370,14 @@ def max_pool2d(
 ) -> RandomVariable:
     """Max pooling over two axes."""
     if return_indices:
-        raise UnsupportedRVOp("max_pool2d with return_indices", calling_module(), "the largest element of random numbers has no one index")
-    return RandomVariable(*functional.max_pool(*moments(x), kernel_size, stride or None, padding, dilation, ceil_mode))
+        raise UnsupportedRVOp(
+            "max_pool2d with return_indices",
+            calling_module(),
+            "the largest element of random numbers has no one index",
+        )
+    return RandomVariable(
+        *functional.max_pool(*moments(x), kernel_size, stride or None, padding, dilation, ceil_mode)
+    )
 
 
 @register_function(F.max_pool1d, torch.max_pool1d, kind=Kind.APPROXIMATE, assumption=CLARK)
@@ -306,7 +391,12 @@ def max_pool1d(
     return_indices: bool = False,
 ) -> RandomVariable:
     """Max pooling over one axis."""
-    sizes = (_along(kernel_size, 1), _along(stride or kernel_size, 1), _along(padding, 0), _along(dilation, 1))
+    sizes = (
+        _along(kernel_size, 1),
+        _along(stride or kernel_size, 1),
+        _along(padding, 0),
+        _along(dilation, 1),
+    )
     flat = x.map(lambda moment: moment.unsqueeze(-2))
     return max_pool2d(flat, *sizes, ceil_mode, return_indices).map(lambda moment: moment.squeeze(-2))
 
@@ -328,20 +418,34 @@ def interpolate(
 ) -> RandomVariable:
     """Nearest, bilinear and bicubic resizing."""
     if mode in ("nearest", "nearest-exact"):
-        return x.map(lambda moment: F.interpolate(moment, size, scale_factor, mode, recompute_scale_factor=recompute_scale_factor))
+        return x.map(
+            lambda moment: F.interpolate(
+                moment, size, scale_factor, mode, recompute_scale_factor=recompute_scale_factor
+            )
+        )
     if mode not in ("bilinear", "bicubic") or antialias:
         raise UnsupportedRVOp(
-            f"interpolate with mode {mode}, antialias {antialias}", calling_module(), "nearest, bilinear and bicubic have rules"
+            f"interpolate with mode {mode}, antialias {antialias}",
+            calling_module(),
+            "nearest, bilinear and bicubic have rules",
         )
-    return RandomVariable(*functional.interpolate_linear(*moments(x), size, scale_factor, mode, align_corners, recompute_scale_factor))
+    return RandomVariable(
+        *functional.interpolate_linear(
+            *moments(x), size, scale_factor, mode, align_corners, recompute_scale_factor
+        )
+    )
 
 
-# ---- movements --------------------------------------------------------------------------------------------------
+# ---- movements
+# --------------------------------------------------------------------------------------------------
 
 
 def _moving(function: Callable[..., Any]) -> Callable[..., Any]:
     def apply(x: RandomVariable, *settings: Any, **named: Any) -> Any:
-        means, variances = function(x.mean, *settings, **named), function(x.var_or_zeros(), *settings, **named)
+        means, variances = (
+            function(x.mean, *settings, **named),
+            function(x.var_or_zeros(), *settings, **named),
+        )
         if isinstance(means, Tensor):
             return RandomVariable(means, variances)
         return tuple(RandomVariable(mean, var) for mean, var in zip(means, variances, strict=True))
@@ -360,21 +464,35 @@ for _name in _MOVEMENTS.split():
         _function = getattr(_home, _name)
         register_function(_function, kind=Kind.EXACT, assumption="moves elements")(_moving(_function))
 for _name in _METHODS.split():
-    register_function(getattr(Tensor, _name), kind=Kind.EXACT, assumption="moves elements")(_moving(getattr(Tensor, _name)))
+    register_function(getattr(Tensor, _name), kind=Kind.EXACT, assumption="moves elements")(
+        _moving(getattr(Tensor, _name))
+    )
 for _name in _COPIES.split():
-    register_function(getattr(Tensor, _name), kind=Kind.EXACT, assumption=COPIES)(_moving(getattr(Tensor, _name)))
+    register_function(getattr(Tensor, _name), kind=Kind.EXACT, assumption=COPIES)(
+        _moving(getattr(Tensor, _name))
+    )
 for _function in (F.pixel_shuffle, F.pixel_unshuffle, F.channel_shuffle):
     register_function(_function, kind=Kind.EXACT, assumption="moves elements")(_moving(_function))
 
 
-@register_function(F.pad, kind=Kind.EXACT, assumption=f"constant: exact; reflect, replicate, circular: {COPIES}")
-def pad(x: RandomVariable, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> RandomVariable:
+@register_function(
+    F.pad, kind=Kind.EXACT, assumption=f"constant: exact; reflect, replicate, circular: {COPIES}"
+)
+def pad(
+    x: RandomVariable, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> RandomVariable:
     """Padding."""
     return RandomVariable(F.pad(x.mean, list(pad), mode, value), F.pad(x.var_or_zeros(), list(pad), mode))
 
 
 @register_function(
-    torch.cat, torch.concat, torch.concatenate, kind=Kind.EXACT, assumption="moves elements", anywhere=True, takes_dirac=True
+    torch.cat,
+    torch.concat,
+    torch.concatenate,
+    kind=Kind.EXACT,
+    assumption="moves elements",
+    anywhere=True,
+    takes_dirac=True,
 )
 def _cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> Any:
     return cat(parts, dim)
@@ -383,6 +501,10 @@ def _cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> Any:
 @register_function(torch.stack, kind=Kind.EXACT, assumption="moves elements", anywhere=True, takes_dirac=True)
 def _stack(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> Any:
     def raised(part: RandomVariable | Tensor) -> RandomVariable | Tensor:
-        return part.map(lambda moment: moment.unsqueeze(dim)) if isinstance(part, RandomVariable) else part.unsqueeze(dim)
+        return (
+            part.map(lambda moment: moment.unsqueeze(dim))
+            if isinstance(part, RandomVariable)
+            else part.unsqueeze(dim)
+        )
 
     return cat([raised(part) for part in parts], dim)

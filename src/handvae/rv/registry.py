@@ -50,7 +50,10 @@ _LAYERS: dict[type[nn.Module], type[RVLeaf]] = {}
 
 
 def register_rv(
-    *plain_types: type[nn.Module], kind: Kind = Kind.APPROXIMATE, assumption: str = "registered by the user", takes_dirac: bool = False
+    *plain_types: type[nn.Module],
+    kind: Kind = Kind.APPROXIMATE,
+    assumption: str = "registered by the user",
+    takes_dirac: bool = False,
 ) -> Callable[[LayerMoments], LayerMoments]:
     """Registers a function (module, x) -> RandomVariable as the rule of layers of exactly these types.
 
@@ -59,7 +62,11 @@ def register_rv(
 
     def register(moments: LayerMoments) -> LayerMoments:
         for plain in plain_types:
-            members = {"rule": LayerRule(moments, kind, assumption, takes_dirac), "plain_type": plain, "__module__": __name__}
+            members = {
+                "rule": LayerRule(moments, kind, assumption, takes_dirac),
+                "plain_type": plain,
+                "__module__": __name__,
+            }
             _LAYERS[plain] = type(f"RV{plain.__name__}", (RVLeaf, plain), members)
         return moments
 

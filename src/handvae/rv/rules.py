@@ -78,7 +78,9 @@ def register_function(
     return register
 
 
-def dispatch(variable_type: type[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def dispatch(
+    variable_type: type[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """Runs the rule of `function`.
 
     Raises:
@@ -99,13 +101,16 @@ def dispatch(variable_type: type[Any], function: Callable[..., Any], args: tuple
     if kwargs.get("inplace"):  # variables are immutable
         kwargs = {**kwargs, "inplace": False}
     if not rule.takes_dirac and all(variable.var is None for variable in variables):
-        args, kwargs = pytree.tree_map(lambda value: value.mean if is_variable(value) else value, (args, kwargs), is_leaf=is_variable)
+        args, kwargs = pytree.tree_map(
+            lambda value: value.mean if is_variable(value) else value, (args, kwargs), is_leaf=is_variable
+        )
         return pytree.tree_map(variable_type, function(*args, **kwargs))
     return rule.apply(*args, **kwargs)
 
 
 def record(function: Callable[..., Any]) -> None:
-    """Notes a call of `function` on a variable if anybody listens; operators, which need no dispatch, say so themselves."""
+    """Notes a call of `function` on a variable if anybody listens; operators, which need no dispatch, say so
+    themselves."""
     if _recorder is not None:
         _recorder.append(Call(function_label(function), calling_module(), _FUNCTIONS[function]))
 

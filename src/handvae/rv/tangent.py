@@ -1,9 +1,11 @@
 """Variance that keeps correlations: what the output does along random directions of the input's uncertainty.
 
-Moment propagation drops the correlations between the outputs of a layer, and a trained decoder lives on them. To first order the output of
+Moment propagation drops the correlations between the outputs of a layer, and a trained decoder lives on them.
+To first order the output of
 a plain network moves by J(sigma * e) when its input moves by sigma * e, so for independent signs e
     Var[output] = sum_i (J_i sigma_i)^2 = E_e[(J (sigma * e))^2]
-and one product with the Jacobian estimates it, without bias and without any assumption on the layers between. Nothing can be gamed: the
+and one product with the Jacobian estimates it, without bias and without any assumption on the layers between.
+Nothing can be gamed: the
 average of n equal copies has the variance of one.
 """
 
@@ -25,13 +27,16 @@ def tangent_moments(
     extra: tuple[Any, ...] = (),
     generator: torch.Generator | None = None,
 ) -> RandomVariable:
-    """First-order moments of a plain network's output: its value at the mean, and the variance along random sign vectors.
+    """First-order moments of a plain network's output: its value at the mean, and the variance along random
+    sign vectors.
 
-    One tangent costs about three plain passes (`benchmarks/rv.py` measures it), a mirrored pair two. The total over many outputs
+    One tangent costs about three plain passes (`benchmarks/rv.py` measures it), a mirrored pair two. The
+    total over many outputs
     is good with one; a map per pixel has the noise of a chi-square with `tangents` degrees of freedom.
 
     Args:
-        network: takes a tensor of the variable's shape, and `extra`; evaluation mode, since batch statistics would mix samples.
+        network: takes a tensor of the variable's shape, and `extra`; evaluation mode, since batch
+            statistics would mix samples.
         variable: mean and variance of the input; known exactly, the network runs once, plainly.
         tangents: number of sign vectors.
         extra: further arguments of the network, held fixed.
@@ -62,10 +67,13 @@ def mirrored_moments(
     extra: tuple[Any, ...] = (),
     generator: torch.Generator | None = None,
 ) -> RandomVariable:
-    """Moments from mirrored draws: the mean of f(mean + d) and f(mean - d), and the square of half their difference.
+    """Moments from mirrored draws: the mean of f(mean + d) and f(mean - d), and the square of half their
+    difference.
 
-    Two plain passes a pair. The expected loss of these moments, |x - m|^2 + v, is exactly the mean of the two draws' losses: training on
-    `antithetic` draws is training on this variance. It reaches beyond first order (odd terms), and misses even ones.
+    Two plain passes a pair. The expected loss of these moments, |x - m|^2 + v, is exactly the mean of the two
+    draws' losses: training on
+    `antithetic` draws is training on this variance. It reaches beyond first order (odd terms), and misses
+    even ones.
 
     Args:
         network: takes a tensor of the variable's shape, and `extra`.

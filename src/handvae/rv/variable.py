@@ -31,9 +31,12 @@ class RandomVariable:
 
     def __post_init__(self) -> None:
         if self.var is not None and self.var.shape != self.mean.shape:
-            raise ValueError(f"mean has shape {tuple(self.mean.shape)} and variance {tuple(self.var.shape)}; they must be equal")
+            raise ValueError(
+                f"mean has shape {tuple(self.mean.shape)} and variance {tuple(self.var.shape)}; they must be equal"
+            )
 
-    # ---- constructors -------------------------------------------------------------------------------------------
+    # ---- constructors
+    # -------------------------------------------------------------------------------------------
 
     @classmethod
     def dirac(cls, value: Float[Tensor, "..."]) -> "RandomVariable":
@@ -42,7 +45,8 @@ class RandomVariable:
 
     @classmethod
     def from_logvar(cls, mean: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) -> "RandomVariable":
-        """Builds the variable that an encoder describes by mean and log-variance, the latter clamped to [-15, 5]."""
+        """Builds the variable that an encoder describes by mean and log-variance, the latter clamped to [-15,
+        5]."""
         return cls(mean, logvar.clamp(-15.0, 5.0).exp())
 
     @classmethod
@@ -55,7 +59,8 @@ class RandomVariable:
         """Returns mean and variance along a new axis 1; a Dirac gets zero variance."""
         return torch.stack([self.mean, self.var_or_zeros()], dim=1)
 
-    # ---- probability --------------------------------------------------------------------------------------------
+    # ---- probability
+    # --------------------------------------------------------------------------------------------
 
     @property
     def is_dirac(self) -> bool:
@@ -75,7 +80,9 @@ class RandomVariable:
         """Returns mean and variance; the mean alone of a Dirac."""
         return (self.mean,) if self.var is None else (self.mean, self.var)
 
-    def sample(self, generator: torch.Generator | None = None, *, noise: Float[Tensor, "..."] | None = None) -> Float[Tensor, "..."]:
+    def sample(
+        self, generator: torch.Generator | None = None, *, noise: Float[Tensor, "..."] | None = None
+    ) -> Float[Tensor, "..."]:
         """Draws once from the Gaussian of these moments; a Dirac returns its mean.
 
         Args:
@@ -85,8 +92,12 @@ class RandomVariable:
         if self.var is None:
             return self.mean
         if noise is None:
-            noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
-        return self.mean + (self.var + 1e-10).sqrt() * noise  # the floor keeps the gradient of the root finite at v = 0
+            noise = torch.randn(
+                self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype
+            )
+        return (
+            self.mean + (self.var + 1e-10).sqrt() * noise
+        )  # the floor keeps the gradient of the root finite at v = 0
 
     def kl(self) -> Float[Tensor, "batch"]:
         """Returns KL(N(mean, var) || N(0, I)) of each sample in nats, summed over all axes but the first.
@@ -96,11 +107,13 @@ class RandomVariable:
         """
         if self.var is None:
             raise ValueError("a Dirac has no finite KL to a Gaussian; give the variable a variance")
-        # Where no float can hold log(0), the floor keeps the loss finite; 1e-30 is below any clamped log-variance.
+        # Where no float can hold log(0), the floor keeps the loss finite; 1e-30 is below any clamped log-
+        # variance.
         terms = self.mean.square() + self.var - 1.0 - self.var.clamp_min(1e-30).log()
         return 0.5 * terms.flatten(1).sum(1)
 
-    # ---- what a tensor can also do ------------------------------------------------------------------------------
+    # ---- what a tensor can also do
+    # ------------------------------------------------------------------------------
 
     @property
     def shape(self) -> torch.Size:
@@ -171,7 +184,8 @@ class RandomVariable:
         """Reorders the axes."""
         return self.map(lambda moment: moment.permute(*dims))
 
-    # ---- operators ----------------------------------------------------------------------------------------------
+    # ---- operators
+    # ----------------------------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> "RandomVariable":
         record(torch.add)
@@ -221,7 +235,9 @@ class RandomVariable:
         if isinstance(exponent, int | float) and exponent == 2:
             return self.square()
         raise UnsupportedRVOp(
-            f"power {exponent}", calling_module(), "only the square has a rule; rv.functional.gauss_hermite takes any smooth function"
+            f"power {exponent}",
+            calling_module(),
+            "only the square has a rule; rv.functional.gauss_hermite takes any smooth function",
         )
 
     def __matmul__(self, other: Any) -> "RandomVariable":
@@ -233,14 +249,18 @@ class RandomVariable:
             return RandomVariable(self.mean.square())
         return RandomVariable(*arithmetic.square(self.mean, self.var))
 
-    # ---- torch functions on variables ---------------------------------------------------------------------------
+    # ---- torch functions on variables
+    # ---------------------------------------------------------------------------
 
     @classmethod
-    def __torch_function__(cls, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        cls, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         return dispatch(cls, function, args, kwargs or {})
 
     def __getattr__(self, name: str) -> Any:
-        # Only names that are not defined above arrive here: the other methods of a tensor go through its function.
+        # Only names that are not defined above arrive here: the other methods of a tensor go through its
+        # function.
         method = None if name.startswith("_") else getattr(Tensor, name, None)
         if not callable(method):
             raise AttributeError(f"RandomVariable has no attribute {name}")
@@ -272,12 +292,17 @@ def cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> RandomVariabl
 
 
 def _broadcast(mean: Tensor, var: Tensor | None) -> RandomVariable:
-    # An operand may have broadcast the mean: the copies then have one variance each, and are treated as independent.
+    # An operand may have broadcast the mean: the copies then have one variance each, and are treated as
+    # independent.
     return RandomVariable(mean, var if var is None or var.shape == mean.shape else var.expand_as(mean))
 
 
 def _no_division() -> UnsupportedRVOp:
-    return UnsupportedRVOp("division by a random variable", calling_module(), "its variance is infinite; divide by a known number")
+    return UnsupportedRVOp(
+        "division by a random variable",
+        calling_module(),
+        "its variance is infinite; divide by a known number",
+    )
 
 
 def _flatten(variable: RandomVariable) -> tuple[list[Any], bool]:
@@ -294,4 +319,6 @@ def _unflatten(moments: Any, is_dirac: bool) -> RandomVariable:
     return variable
 
 
-pytree.register_pytree_node(RandomVariable, _flatten, _unflatten, serialized_type_name="handvae.rv.RandomVariable")
+pytree.register_pytree_node(
+    RandomVariable, _flatten, _unflatten, serialized_type_name="handvae.rv.RandomVariable"
+)

@@ -1,15 +1,15 @@
 """The systems by name: which configuration a name stands for, and the system built from a configuration."""
 
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig
-from handvae.systems.judged import JudgedConfig, JudgedVae
 from handvae.systems.keypoint_vit import KeypointVit, KeypointVitConfig
 from handvae.systems.mask import MaskConfig, MaskSystem
+from handvae.systems.perceptual_vae import JudgedConfig, JudgedVae
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.systems.system import System

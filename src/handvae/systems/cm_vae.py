@@ -1,9 +1,12 @@
-"""Cross-modal VAE for hands (Spurr, Song, Park, Hilliges, "Cross-modal Deep Variational Hand Pose Estimation", CVPR 2018).
+"""Cross-modal VAE for hands (Spurr, Song, Park, Hilliges, "Cross-modal Deep Variational Hand Pose
+Estimation", CVPR 2018).
 
-One latent space for RGB, depth, 2D and 3D joints; each modality has an encoder q_k and a decoder p_l of its own. For a pair k -> l of
+One latent space for RGB, depth, 2D and 3D joints; each modality has an encoder q_k and a decoder p_l of its
+own. For a pair k -> l of
 the variant's list, training takes one optimiser step on
     |x_l - p_l(z)|^2 + KL(q_k(z | x_k) || N(0, I)),    z ~ q_k(z | x_k)                                                       eq. (5)
-and goes on to the next pair. Ours beside it: fusion of several modalities when reading, spread from posterior samples.
+and goes on to the next pair. Ours beside it: fusion of several modalities when reading, spread from posterior
+samples.
 Open details and what we chose: docs/papers/cm_vae.md.
 """
 
@@ -17,14 +20,22 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from handvae.data.cloud import dots
+from handvae.data.crop import (
+    Crop,
+    PixelField,
+    cube_centre,
+    depth_centre,
+    in_own_crop,
+    normalise_depth,
+    to_crop_units,
+)
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.view import Crop, PixelField, cube_centre, depth_centre, in_own_crop, normalise_depth, to_crop_units
 from handvae.hand import LEFT, PARENTS, RIGHT, root, scale_bone
 from handvae.losses import known_error
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.encoder import SidedEncoder
-from handvae.nets.finder import LEVELS, JointFinder
+from handvae.nets.keypoint_backbone import LEVELS, JointFinder
 from handvae.nets.limb_maps import drawn
 from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.resnet import ResNet18
@@ -56,28 +67,36 @@ class CmVaeConfig:
     input: Literal["rgb", "depth", "2d"] = "rgb"
     """i, what poses are read from; the target is always 3D."""
     variant: Literal[0, 1, 2, 3, 4] = 3
-    """Pairs that are trained: 1: i-3d; 2: i-3d, 3d-3d; 3: i-3d, i-i; 4: i-3d, i-i, 3d-3d; 0, ours: only `more_pairs`."""
+    """Pairs that are trained: 1: i-3d; 2: i-3d, 3d-3d; 3: i-3d, i-i; 4: i-3d, i-i, 3d-3d; 0, ours: only
+    `more_pairs`."""
     more_pairs: tuple[str, ...] = ()
     """Further pairs, after the variant's, such as `rgb-2d` or `2d-3d`."""
     scale_given: bool = True
-    """S: each hand's size is given, and poses are in its bone units; else one unit serves all hands, the training hands' mean bone."""
+    """S: each hand's size is given, and poses are in its bone units; else one unit serves all hands, the
+    training hands' mean bone."""
     side_given: bool = True
     """H: encoders are told which hand it is (not that of depth)."""
     root: Literal["palm", "wrist", "centre"] = "palm"
-    """T: what 3D joints are relative to; `wrist` also for data whose joint 0 is the palm already. `centre`, for data with joints of their
-    own (NYU, ICVL): the joints' mean, as depth data give it, and no hand's size: the unit is half of the crop's cube."""
+    """T: what 3D joints are relative to; `wrist` also for data whose joint 0 is the palm already. `centre`,
+    for data with joints of their
+    own (NYU, ICVL): the joints' mean, as depth data give it, and no hand's size: the unit is half of the
+    crop's cube."""
     latent_dims: int = 30
     """Size of z."""
     reduction: Literal["mean", "sum"] = "mean"
-    """mean: squared error per value and KL / n, n coordinates of a pose; sum: squared errors and KL as they are."""
+    """mean: squared error per value and KL / n, n coordinates of a pose; sum: squared errors and KL as they
+    are."""
     kl_weight: float = 1.0
-    """Weight of the KL; 1 is the equation. Joints are in bone units: a nat then costs as much as an error of a whole bone."""
+    """Weight of the KL; 1 is the equation. Joints are in bone units: a nat then costs as much as an error of
+    a whole bone."""
     rate_warmup_steps: int = 0
-    """First steps over which the weight of the KL rises from 0; ours, for short runs, where z would be of no use for long."""
+    """First steps over which the weight of the KL rises from 0; ours, for short runs, where z would be of no
+    use for long."""
     joint_noise_px: float = 0.0
     """Standard deviation of noise on the 2D joints that the encoder sees in training, pixels of the crop."""
     finder: str = ""
-    """Ours: a detector (shipped, a file or a run folder), frozen: the RGB encoder goes on from what it finds, and has no ResNet."""
+    """Ours: a detector (shipped, a file or a run folder), frozen: the RGB encoder goes on from what it finds,
+    and has no ResNet."""
     finder_widths: tuple[int, ...] = (48, 96, 192, 384)
     """Channels of its trunk's stages."""
     trunk_width: int = 64
@@ -96,17 +115,26 @@ class CmVaeConfig:
     def __post_init__(self) -> None:
         for pair in self.more_pairs:
             if len(parts := pair.split("-")) != 2 or not set(parts) <= set(MODALITIES):
-                raise ValueError(f"more_pairs holds {pair!r}; a pair is two of {', '.join(MODALITIES)}, such as rgb-3d")
+                raise ValueError(
+                    f"more_pairs holds {pair!r}; a pair is two of {', '.join(MODALITIES)}, such as rgb-3d"
+                )
         if self.input not in self.encoded or "3d" not in self.decoded:
             raise ValueError(f"more_pairs of variant 0 must encode {self.input} and decode 3d")
         widths = (self.latent_dims, self.trunk_width, self.decoder_width, self.hidden, *self.finder_widths)
         if not all(1 <= width <= MAX_WIDTH for width in widths) or len(self.finder_widths) <= LEVELS:
-            raise ValueError(f"latent_dims and all widths are 1 to {MAX_WIDTH}, finder_widths has {LEVELS + 1} at least")
+            raise ValueError(
+                f"latent_dims and all widths are 1 to {MAX_WIDTH}, finder_widths has {LEVELS + 1} at least"
+            )
         if self.finder and "rgb" not in self.encoded:
             raise ValueError("a finder is for pictures: no pair encodes rgb")
         positive = (self.kl_weight, self.joint_noise_px, self.rate_warmup_steps)
-        if not all(0 <= value < float("inf") for value in positive) or not 2 <= self.posterior_samples <= 4096:
-            raise ValueError("kl_weight, joint_noise_px and rate_warmup_steps are not negative, posterior_samples is 2 to 4096")
+        if (
+            not all(0 <= value < float("inf") for value in positive)
+            or not 2 <= self.posterior_samples <= 4096
+        ):
+            raise ValueError(
+                "kl_weight, joint_noise_px and rate_warmup_steps are not negative, posterior_samples is 2 to 4096"
+            )
 
     @property
     def pairs(self) -> tuple[tuple[Modality, Modality], ...]:
@@ -142,7 +170,8 @@ class CmLosses(Losses):
     rate: Float[Tensor, ""]
     """KL of z in nats."""
     beta: Float[Tensor, ""]
-    """Weight of the KL against the summed squared error, which the mean form hides: 1 for joints, thousands for pictures."""
+    """Weight of the KL against the summed squared error, which the mean form hides: 1 for joints, thousands
+    for pictures."""
 
 
 class CmVae(Reader):
@@ -155,33 +184,63 @@ class CmVae(Reader):
         super().__init__()
         self.config, self.spec, self.crop, self.pose, self.root = config, spec, crop, "3d", config.root
         _check(config, spec)
-        self.finder = JointFinder(spec.joints, config.finder_widths, norm=config.norm) if config.finder else None
+        self.finder = (
+            JointFinder(spec.joints, config.finder_widths, norm=config.norm) if config.finder else None
+        )
         self.encoders = nn.ModuleDict({modality: self._encoder(modality) for modality in config.encoded})
         self.decoders = nn.ModuleDict({modality: self._decoder(modality) for modality in config.decoded})
-        self.fields = tuple(field for modality, field in FIELDS.items() if modality in (*config.encoded, *config.decoded))
+        self.fields = tuple(
+            field for modality, field in FIELDS.items() if modality in (*config.encoded, *config.decoded)
+        )
         self.reads = (FIELDS[config.input],) if config.input in FIELDS else ()
-        self.inputs = tuple(dict.fromkeys(INPUTS[modality] for modality in (config.input, *config.encoded) if modality != "3d"))
+        self.inputs = tuple(
+            dict.fromkeys(
+                INPUTS[modality] for modality in (config.input, *config.encoded) if modality != "3d"
+            )
+        )
         self.sheet_rows = f"{config.input}; decoded from it: {', '.join(config.decoded)}; labels in 3D"
-        self.register_buffer("mean_bone_mm", torch.ones(()))  # measured on the training labels where no scale is given
+        self.register_buffer(
+            "mean_bone_mm", torch.ones(())
+        )  # measured on the training labels where no scale is given
 
     def _encoder(self, modality: Modality) -> SidedEncoder:
         config = self.config
         if modality == "rgb" and self.finder is not None:
             return SidedEncoder(
-                hidden_layers(self.finder.outputs, config.hidden), config.hidden, config.latent_dims, sided=config.side_given
+                hidden_layers(self.finder.outputs, config.hidden),
+                config.hidden,
+                config.latent_dims,
+                sided=config.side_given,
             )
         if modality in CHANNELS:
-            trunk = ResNet18(CHANNELS[modality], self.crop.size_px, width=config.trunk_width, stem=config.stem, norm=config.norm)
-            return SidedEncoder(trunk, trunk.features, config.latent_dims, sided=config.side_given and modality == "rgb")
+            trunk = ResNet18(
+                CHANNELS[modality],
+                self.crop.size_px,
+                width=config.trunk_width,
+                stem=config.stem,
+                norm=config.norm,
+            )
+            return SidedEncoder(
+                trunk, trunk.features, config.latent_dims, sided=config.side_given and modality == "rgb"
+            )
         layers = nn.Sequential(nn.Flatten(), hidden_layers(self.spec.joints * AXES[modality], config.hidden))
         return SidedEncoder(layers, config.hidden, config.latent_dims, sided=config.side_given)
 
     def _decoder(self, modality: Modality) -> nn.Module:
         config = self.config
         if modality in CHANNELS:
-            return DcganDecoder(config.latent_dims, CHANNELS[modality], self.crop.size_px, width=config.decoder_width, norm=config.norm)
+            return DcganDecoder(
+                config.latent_dims,
+                CHANNELS[modality],
+                self.crop.size_px,
+                width=config.decoder_width,
+                norm=config.norm,
+            )
         axes = AXES[modality]
-        return nn.Sequential(mlp(config.latent_dims, self.spec.joints * axes, config.hidden), nn.Unflatten(1, (self.spec.joints, axes)))
+        return nn.Sequential(
+            mlp(config.latent_dims, self.spec.joints * axes, config.hidden),
+            nn.Unflatten(1, (self.spec.joints, axes)),
+        )
 
     # ---------------------------------------------------------------- training
 
@@ -192,7 +251,8 @@ class CmVae(Reader):
 
     @property
     def groups(self) -> dict[str, tuple[nn.Module, ...]]:
-        """One optimiser; a pair's loss reaches its own encoder and decoder, the rest has no gradient and is left alone."""
+        """One optimiser; a pair's loss reaches its own encoder and decoder, the rest has no gradient and is
+        left alone."""
         return {"all": (self.encoders, self.decoders)}
 
     def take_finder(self, system: nn.Module) -> None:
@@ -206,7 +266,8 @@ class CmVae(Reader):
 
     @torch.no_grad()
     def prepare(self, labels: Hands) -> None:
-        """The mean length of the training hands' scale bone, the unit of models that are not given the scale."""
+        """The mean length of the training hands' scale bone, the unit of models that are not given the
+        scale."""
         if not self.config.scale_given and self.config.root != "centre":
             whole = self.labelled(labels).any(1)
             (joints,) = labels.need("joints_3d")
@@ -232,7 +293,10 @@ class CmVae(Reader):
         known = self.known(hands, target)
         counted = self.known(hands, source).any(1) & known.any(1)
         share = counted / counted.sum().clamp_min(1)
-        error, rate = (known_error(decoded.float(), wanted, known) * share).sum(), (posterior.kl() * share).sum()
+        error, rate = (
+            (known_error(decoded.float(), wanted, known) * share).sum(),
+            (posterior.kl() * share).sum(),
+        )
         count = wanted[0].numel()
         n = self.spec.joints * AXES.get(target, 3)
         beta = config.kl_weight * (count / n if config.reduction == "mean" else 1.0)
@@ -245,22 +309,28 @@ class CmVae(Reader):
     # ---------------------------------------------------------------- modalities
 
     def observed(self, hands: Hands, modality: Modality) -> Float[Tensor, "batch *shape"]:
-        """A modality of crops as networks see it: RGB in [-.5, .5], depth in [-1, 1], crop units, bone units; 0 for joints unknown."""
+        """A modality of crops as networks see it: RGB in [-.5, .5], depth in [-1, 1], crop units, bone units;
+        0 for joints unknown."""
         match modality:
             case "rgb":
                 (image,) = hands.need("image")
                 return image - 0.5
             case "depth":
                 (depth,) = hands.need("depth")
-                return normalise_depth(depth, depth_centre(hands, self.spec.root == "camera"), self.crop.cube_mm)
+                return normalise_depth(
+                    depth, depth_centre(hands, self.spec.root == "camera"), self.crop.cube_mm
+                )
             case "2d":
                 (joints,) = hands.need("joints_2d")
-                return to_crop_units(joints, self.crop.size_px).masked_fill(~self.known(hands, "2d")[..., None], 0.0)
+                return to_crop_units(joints, self.crop.size_px).masked_fill(
+                    ~self.known(hands, "2d")[..., None], 0.0
+                )
             case "3d":
                 return self.joints_of(hands)
 
     def known(self, hands: Hands, modality: Modality) -> Bool[Tensor, "batch joint"]:
-        """Which joints of a modality have a label; all, if it is a picture. Of a pose held back, 3D joints are unknown."""
+        """Which joints of a modality have a label; all, if it is a picture. Of a pose held back, 3D joints
+        are unknown."""
         if modality == "3d":
             return self.labelled(hands)
         if modality == "2d" and hands.joint_valid is not None:
@@ -269,7 +339,8 @@ class CmVae(Reader):
         return torch.ones(len(hands), self.spec.joints, dtype=torch.bool, device=value.device)
 
     def there(self, hands: Hands, modality: Modality) -> Bool[Tensor, " batch"]:
-        """Which hands have a modality at all: a known joint, a pixel whose depth is known; a picture always is."""
+        """Which hands have a modality at all: a known joint, a pixel whose depth is known; a picture always
+        is."""
         if modality == "depth":
             (depth,) = hands.need("depth")
             return (depth > 0).flatten(1).any(1)
@@ -291,9 +362,13 @@ class CmVae(Reader):
         """Joints relative to the root, in bone units (`unit_mm`); 0 where there is no label."""
         (joints,) = hands.need("joints_3d")
         labelled = self.labelled(hands)
-        origin = cube_centre(joints, labelled) if self.config.root == "centre" else root(joints, self.config.root)
+        origin = (
+            cube_centre(joints, labelled) if self.config.root == "centre" else root(joints, self.config.root)
+        )
         scale = scale_bone(joints) if self.unit_mm is None else torch.full_like(joints[:, 0, 0], self.unit_mm)
-        return ((joints - origin[:, None]) / scale[:, None, None].clamp_min(1e-6)).masked_fill(~labelled[..., None], 0.0)
+        return ((joints - origin[:, None]) / scale[:, None, None].clamp_min(1e-6)).masked_fill(
+            ~labelled[..., None], 0.0
+        )
 
     @property
     def unit_mm(self) -> float | None:
@@ -306,16 +381,25 @@ class CmVae(Reader):
         """The posterior of z, given one modality of crops."""
         return self._encode(self.observed(hands, modality), modality, hands)
 
-    def _encode(self, seen: Float[Tensor, "batch *shape"], modality: Modality, hands: Hands) -> RandomVariable:
+    def _encode(
+        self, seen: Float[Tensor, "batch *shape"], modality: Modality, hands: Hands
+    ) -> RandomVariable:
         if modality == "rgb" and self.finder is not None:
             seen = self.finder(seen + 0.5).numbers.detach()
         return self.encoders[modality](seen, self._side(hands))
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "batch latent"], modality: Modality) -> Float[Tensor, "batch *shape"]:
-        """Any modality of points of the latent space: RGB in [0, 1], depth in [-1, 1] of the cube, joints in crop or bone units."""
+        """Any modality of points of the latent space: RGB in [0, 1], depth in [-1, 1] of the cube, joints in
+        crop or bone units."""
         value = self.decoders[modality](z).float()
-        return (value + 0.5).clamp(0, 1) if modality == "rgb" else value.clamp(-1, 1) if modality == "depth" else value
+        return (
+            (value + 0.5).clamp(0, 1)
+            if modality == "rgb"
+            else value.clamp(-1, 1)
+            if modality == "depth"
+            else value
+        )
 
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
         """Read poses from pictures, of a model whose input is RGB."""
@@ -324,9 +408,14 @@ class CmVae(Reader):
     @torch.no_grad()
     def claim(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from crops; several inputs are fused, and each hand does without those it lacks."""
-        chosen: Sequence[Modality] = [modality for modality in self.config.encoded if SOURCES[modality] in inputs]
+        chosen: Sequence[Modality] = [
+            modality for modality in self.config.encoded if SOURCES[modality] in inputs
+        ]
         chosen = chosen or [self.config.input]
-        posterior = fuse([self.encode(hands, modality) for modality in chosen], [self.there(hands, modality) for modality in chosen])
+        posterior = fuse(
+            [self.encode(hands, modality) for modality in chosen],
+            [self.there(hands, modality) for modality in chosen],
+        )
         return predict_by_samples(posterior, lambda z: self.decode(z, "3d"), self.config.posterior_samples)
 
     @torch.no_grad()
@@ -372,10 +461,14 @@ class CmVae(Reader):
 
 def _check(config: CmVaeConfig, spec: DataSpec) -> None:
     """Refuse data that cannot give what the pairs need."""
-    needed = {SOURCES[modality] for pair in config.pairs for modality in pair} | ({"side"} if config.side_given else set())
+    needed = {SOURCES[modality] for pair in config.pairs for modality in pair} | (
+        {"side"} if config.side_given else set()
+    )
     missing = sorted(needed - set(spec.modalities))
     if missing:
         remedy = "set side_given to False, or " if missing == ["side"] else ""
         raise ValueError(f"these pairs need {', '.join(missing)} of every hand; {remedy}use data that has it")
     if spec.joints != len(PARENTS) and config.root != "centre":
-        raise ValueError(f"palm, wrist and bones are of hands of {len(PARENTS)} joints, the data has {spec.joints}; set root to centre")
+        raise ValueError(
+            f"palm, wrist and bones are of hands of {len(PARENTS)} joints, the data has {spec.joints}; set root to centre"
+        )

@@ -1,6 +1,8 @@
-"""Joints read from a crop by a small convolutional network: the judge of pictures, and a second reader beside the generators.
+"""Joints read from a crop by a small convolutional network: the judge of pictures, and a second reader beside
+the generators.
 
-Ours; integral regression after Sun et al., "Integral Human Pose Regression", ECCV 2018. The objective is that of `joint_reader`.
+Ours; integral regression after Sun et al., "Integral Human Pose Regression", ECCV 2018. The objective is that
+of `joint_reader`.
 The last feature maps, averaged over the picture, are what Frechet distances are taken in (`features`).
 """
 
@@ -11,12 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop
 from handvae.nets.blocks import Norm, halved
 from handvae.nets.encoder import GaussianHead, HeatmapHead, Trunk
 from handvae.rv import RandomVariable
-from handvae.systems.joint_reader import JointReader, JointReaderConfig
+from handvae.systems.keypoint_regression import JointReader, JointReaderConfig
 from handvae.systems.system import Judge
 
 MAX_WIDTH = 8192
@@ -32,7 +34,8 @@ class DetectorConfig(JointReaderConfig):
     heatmap_levels: int = 2
     """Doublings between the trunk's last features and the heat maps."""
     widths: tuple[int, ...] = (32, 64, 128, 256)
-    """Channels of the trunk's stages, each of half the size of the one before; the last is the size of `features`."""
+    """Channels of the trunk's stages, each of half the size of the one before; the last is the size of
+    `features`."""
     refine: bool = True
     """An extra 3 x 3 convolution in all stages but the first and the last."""
     hidden: int = 256
@@ -43,10 +46,16 @@ class DetectorConfig(JointReaderConfig):
     def __post_init__(self) -> None:
         if self.pose == "3d" and self.head == "heatmap":
             raise ValueError("heat maps find 2D joints: use pose='2d', or head='linear'")
-        if not self.widths or not all(1 <= width <= MAX_WIDTH for width in self.widths) or not 0 <= self.hidden <= MAX_WIDTH:
+        if (
+            not self.widths
+            or not all(1 <= width <= MAX_WIDTH for width in self.widths)
+            or not 0 <= self.hidden <= MAX_WIDTH
+        ):
             raise ValueError(f"widths holds numbers from 1 to {MAX_WIDTH}, hidden is 0 to {MAX_WIDTH}")
         if self.head == "heatmap" and not 0 <= self.heatmap_levels < len(self.widths):
-            raise ValueError(f"heatmap_levels is 0 to {len(self.widths) - 1}, one less than the trunk's stages")
+            raise ValueError(
+                f"heatmap_levels is 0 to {len(self.widths) - 1}, one less than the trunk's stages"
+            )
 
 
 class Detector(JointReader[DetectorConfig], Judge):
@@ -59,13 +68,18 @@ class Detector(JointReader[DetectorConfig], Judge):
         self.trunk = Trunk(config.widths, kernel=4, refine=config.refine, norm=config.norm, slope=0.0)
         self.head: HeatmapHead | GaussianHead
         if config.head == "heatmap":
-            self.head = HeatmapHead(config.widths, spec.joints, levels=config.heatmap_levels, norm=config.norm, slope=0.0)
-            # a heat map is as wide as its grid is coarse: its variance is right up to a factor, which is learned
+            self.head = HeatmapHead(
+                config.widths, spec.joints, levels=config.heatmap_levels, norm=config.norm, slope=0.0
+            )
+            # a heat map is as wide as its grid is coarse: its variance is right up to a factor, which is
+            # learned
             self.log_factor = nn.Linear(config.widths[-1], outputs)
             nn.init.zeros_(self.log_factor.weight)
             nn.init.zeros_(self.log_factor.bias)
         else:
-            self.head = GaussianHead(config.widths[-1] * smallest**2, outputs, hidden=config.hidden, slope=0.0)
+            self.head = GaussianHead(
+                config.widths[-1] * smallest**2, outputs, hidden=config.hidden, slope=0.0
+            )
 
     # ---------------------------------------------------------------- network
 
@@ -94,5 +108,6 @@ class Detector(JointReader[DetectorConfig], Judge):
 
     @torch.no_grad()
     def features(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch feature"]:
-        """What the trunk's last stage holds, averaged over the picture: the space of Frechet distances; `feature_dims` numbers a crop."""
+        """What the trunk's last stage holds, averaged over the picture: the space of Frechet distances;
+        `feature_dims` numbers a crop."""
         return self.maps(image)[-1].mean((2, 3)).float()

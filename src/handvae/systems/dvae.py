@@ -1,9 +1,12 @@
-"""Disentangled VAE for hands (Yang, Yao, "Disentangling Latent Hands for Image Synthesis and Pose Estimation", CVPR 2019): the core.
+"""Disentangled VAE for hands (Yang, Yao, "Disentangling Latent Hands for Image Synthesis and Pose
+Estimation", CVPR 2019): the core.
 
-z falls into parts z_y1, z_y2 of known factors y1, y2 (or z_u, what the picture holds beside y1). Two steps, one after the other:
+z falls into parts z_y1, z_y2 of known factors y1, y2 (or z_u, what the picture holds beside y1). Two steps,
+one after the other:
     disentangle    lx R(x | z) + ly sum_i R(y_i | z_yi) + b KL(q(z | y1, y2) || N(0, I)),   z from the factors                eq. (2)
     embed          the same with z from q(z | x), or from another modality x^; all decoders fixed                     eq. (4), (8)
-R is a sum of squared errors, of joints in mm. The paper's two tasks are systems of their own: `DvaeImage` (`dvae_image`) makes pictures,
+R is a sum of squared errors, of joints in mm. The paper's two tasks are systems of their own: `DvaeImage`
+(`dvae_image`) makes pictures,
 `DvaePose` (`dvae_pose`) reads poses. Open details and what we chose: docs/papers/dvae.md.
 """
 
@@ -79,7 +82,9 @@ def picture_encoder(config: DvaeConfig, size_px: int, dims: int) -> nn.Module:
 
 def vector_encoder(config: DvaeConfig, numbers: int) -> nn.Module:
     """So many numbers, of any shape, to the Gaussian of a part of z."""
-    return nn.Sequential(nn.Flatten(), hidden_layers(numbers, config.hidden), GaussianHead(config.hidden, config.factor_dims))
+    return nn.Sequential(
+        nn.Flatten(), hidden_layers(numbers, config.hidden), GaussianHead(config.hidden, config.factor_dims)
+    )
 
 
 def joint_decoder(config: DvaeConfig, dims: int, joints: int) -> nn.Module:
@@ -89,7 +94,10 @@ def joint_decoder(config: DvaeConfig, dims: int, joints: int) -> nn.Module:
 
 def joined(parts: Sequence[RandomVariable]) -> RandomVariable:
     """q(z | y1, y2): the parts side by side."""
-    mean, var = (torch.cat(moments, 1) for moments in ([part.mean for part in parts], [part.var_or_zeros() for part in parts]))
+    mean, var = (
+        torch.cat(moments, 1)
+        for moments in ([part.mean for part in parts], [part.var_or_zeros() for part in parts])
+    )
     return RandomVariable(mean, var)
 
 
@@ -110,7 +118,10 @@ class Dvae(Reader):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """First the factors and all decoders, then the picture's encoder alone."""
-        return (Stage("disentangle", trains=("factors",)), Stage("embed", trains=("image",), share=self.config.embed_share))
+        return (
+            Stage("disentangle", trains=("factors",)),
+            Stage("embed", trains=("image",), share=self.config.embed_share),
+        )
 
     def prepare(self, labels: Hands) -> None:
         """Bone units are the network's own: nothing is taken from the labels."""
@@ -136,4 +147,6 @@ def need_labels(spec: DataSpec, needed: Sequence[str], remedy: str = "use data t
     if missing:
         raise ValueError(f"every hand must have {', '.join(missing)}; {remedy}")
     if spec.joints != len(PARENTS):
-        raise ValueError(f"poses are hands of {len(PARENTS)} joints, the data has {spec.joints}; use data of {len(PARENTS)}")
+        raise ValueError(
+            f"poses are hands of {len(PARENTS)} joints, the data has {spec.joints}; use data of {len(PARENTS)}"
+        )

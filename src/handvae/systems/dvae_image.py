@@ -1,11 +1,15 @@
-"""dVAE that makes pictures (Yang & Yao, CVPR 2019, image synthesis): a 3D pose and a content, each in its own part of z.
+"""dVAE that makes pictures (Yang & Yao, CVPR 2019, image synthesis): a 3D pose and a content, each in its own
+part of z.
 
-x is a picture, y1 the 3D pose. The content is y2, by a tag image (algorithm 1), or z_u (algorithm 2, eq. 6), or, ours, two factors: the
-hand's looks and the ground, each by the tag image without the other. The picture is then laid in two layers, m hand + (1 - m) ground, with
+x is a picture, y1 the 3D pose. The content is y2, by a tag image (algorithm 1), or z_u (algorithm 2, eq. 6),
+or, ours, two factors: the
+hand's looks and the ground, each by the tag image without the other. The picture is then laid in two layers,
+m hand + (1 - m) ground, with
 the hand's colours and its cover m from (z_pose, z_hand), the ground from z_ground alone:
     disentangle    lx [R(x | z) - log p(mask | z_pose, z_hand)] + ly [R(y1 | z_pose) + R(hand | z_hand) + R(ground | z_ground)]
                    + b KL(q(z | y1, hand, ground) || N(0, I))
-Stages, other objectives and what both tasks share: `dvae`. Open details and what we chose: docs/papers/dvae.md.
+Stages, other objectives and what both tasks share: `dvae`. Open details and what we chose:
+docs/papers/dvae.md.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,8 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from handvae.data.crop import Crop, PixelField
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.view import Crop, PixelField
 from handvae.hand import PARTS
 from handvae.nets.dcgan import DcganDecoder
 from handvae.noise import Noise, foreign
@@ -49,10 +53,12 @@ class DvaeImageConfig(DvaeConfig):
     """Choices of picture synthesis."""
 
     content: Literal["tag", "own", "parts"] = "tag"
-    """Where the content comes from: another picture of the same content (algorithm 1); the picture itself, as z_u (algorithm 2); or the
+    """Where the content comes from: another picture of the same content (algorithm 1); the picture itself, as
+    z_u (algorithm 2); or the
     other picture's hand and its ground, each for itself (`parts`, ours)."""
     beta: float = 100.0
-    """Weight of the KL at 256 px; at H px it is beta (H / 256)^2, as the squared error grows with the pixels."""
+    """Weight of the KL at 256 px; at H px it is beta (H / 256)^2, as the squared error grows with the
+    pixels."""
     beta_warmup_steps: int = 0
     """First steps over which beta rises from 0."""
     noise_passes: int = 1
@@ -72,13 +78,19 @@ class ContentWay:
     labels: tuple[str, ...]
     """What every training hand must have."""
     decoded: bool
-    """Whether each part has a decoder of its own, and the pose's reads z_pose alone (algorithm 1); else it reads all of z (algorithm 2)."""
+    """Whether each part has a decoder of its own, and the pose's reads z_pose alone (algorithm 1); else it
+    reads all of z (algorithm 2)."""
 
 
 WAYS = {
     "tag": ContentWay(("content",), ("image", "tag"), ("joints_3d", "content"), decoded=True),
     "own": ContentWay(("content",), ("image",), ("joints_3d",), decoded=False),
-    "parts": ContentWay(("hand", "ground"), ("image", "parts", "tag", "tag_parts"), ("joints_3d", "content", "parts"), decoded=True),
+    "parts": ContentWay(
+        ("hand", "ground"),
+        ("image", "parts", "tag", "tag_parts"),
+        ("joints_3d", "content", "parts"),
+        decoded=True,
+    ),
 }
 
 
@@ -89,7 +101,8 @@ class ContentView:
     picture: Float[Tensor, "batch 3 height width"]
     """Centred on 0, and 0 where it is blanked."""
     shown: Float[Tensor, "batch 1 height width"]
-    """1 where it is not blanked: only there is the decoded picture asked for anything, so z need not tell the outline of a tag's hand."""
+    """1 where it is not blanked: only there is the decoded picture asked for anything, so z need not tell the
+    outline of a tag's hand."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,8 @@ class DvaePartsLosses(DvaeLosses):
 class SideBySide(nn.Module):
     """Encoders of one picture, each of parts of z.
 
-    A trunk that reads pose and looks together learns the pose alone for long: its error, in mm^2, outweighs the pictures' a hundred times.
+    A trunk that reads pose and looks together learns the pose alone for long: its error, in mm^2, outweighs
+    the pictures' a hundred times.
     """
 
     def __init__(self, *encoders: nn.Module) -> None:
@@ -133,13 +147,23 @@ class DvaeImage(Dvae, Generator):
         self.pose_encoder = vector_encoder(config, spec.joints * 3)  # phi_y1
         for name in self.way.parts:
             self.add_module(f"{name}_encoder", picture_encoder(config, size, part))  # phi_y2, or phi_u
-        self.pose_decoder = joint_decoder(config, part if self.way.decoded else part + content, spec.joints)  # theta_y1
+        self.pose_decoder = joint_decoder(
+            config, part if self.way.decoded else part + content, spec.joints
+        )  # theta_y1
         for name in self.way.parts if self.way.decoded else ():
-            self.add_module(f"{name}_decoder", DcganDecoder(part, 3, size, width=config.decoder_width, norm=config.norm))  # theta_y2
-        layered = config.content == "parts"  # the decoder is of the hand's layer alone: its colours, and where it covers the ground
-        self.image_decoder = DcganDecoder(2 * part, 4 if layered else 3, size, width=config.decoder_width, norm=config.norm)  # theta_x
+            self.add_module(
+                f"{name}_decoder", DcganDecoder(part, 3, size, width=config.decoder_width, norm=config.norm)
+            )  # theta_y2
+        layered = (
+            config.content == "parts"
+        )  # the decoder is of the hand's layer alone: its colours, and where it covers the ground
+        self.image_decoder = DcganDecoder(
+            2 * part, 4 if layered else 3, size, width=config.decoder_width, norm=config.norm
+        )  # theta_x
         if layered:
-            self.image_encoder = SideBySide(picture_encoder(config, size, part), picture_encoder(config, size, content))  # phi_x
+            self.image_encoder = SideBySide(
+                picture_encoder(config, size, part), picture_encoder(config, size, content)
+            )  # phi_x
         else:
             self.image_encoder = picture_encoder(config, size, part + content)  # phi_x
         self.register_buffer("appearance_mean", torch.zeros(content))
@@ -152,7 +176,13 @@ class DvaeImage(Dvae, Generator):
     @property
     def groups(self) -> dict[str, tuple[nn.Module, ...]]:
         """The factors' encoders with all decoders, and the picture's encoder."""
-        factors = (self.pose_encoder, *self.content_encoders, self.pose_decoder, self.image_decoder, *self.content_decoders)
+        factors = (
+            self.pose_encoder,
+            *self.content_encoders,
+            self.pose_decoder,
+            self.image_decoder,
+            *self.content_decoders,
+        )
         return {"factors": factors, "image": (self.image_encoder,)}
 
     @property
@@ -163,7 +193,11 @@ class DvaeImage(Dvae, Generator):
     @property
     def content_decoders(self) -> tuple[nn.Module, ...]:
         """One for each part of the content, where it is decoded by itself."""
-        return tuple(self.get_submodule(f"{name}_decoder") for name in self.way.parts) if self.way.decoded else ()
+        return (
+            tuple(self.get_submodule(f"{name}_decoder") for name in self.way.parts)
+            if self.way.decoded
+            else ()
+        )
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """Disentangle: eq. (2) or (6), then algorithm 2's passes with foreign noise; embed: eq. (4)."""
@@ -172,19 +206,30 @@ class DvaeImage(Dvae, Generator):
         if stage == "embed":
             posterior = self.image_encoder(image - 0.5)
             layered = self.config.content == "parts"
-            yield Phase(self.objective(batch, posterior, posterior.sample(noise=draw), self.beta, looks_held=layered), "image")
+            yield Phase(
+                self.objective(batch, posterior, posterior.sample(noise=draw), self.beta, looks_held=layered),
+                "image",
+            )
             return
         of_pose = self.pose_encoder(self.joints_of(batch))
-        of_content = [encode(view.picture) for encode, view in zip(self.content_encoders, self.views(batch), strict=True)]
+        of_content = [
+            encode(view.picture)
+            for encode, view in zip(self.content_encoders, self.views(batch), strict=True)
+        ]
         posterior = joined([of_pose, *of_content])
         warm = min(1.0, (noise.step + 1) / max(1, self.config.beta_warmup_steps))
-        yield Phase(self.objective(batch, posterior, posterior.sample(noise=draw), self.beta * warm), "factors")
+        yield Phase(
+            self.objective(batch, posterior, posterior.sample(noise=draw), self.beta * warm), "factors"
+        )
         if self.config.content == "own":
             for _ in range(self.config.noise_passes):
-                yield Phase(self.with_foreign_noise(batch, of_content[0].detach(), noise), "factors", name="noise")
+                yield Phase(
+                    self.with_foreign_noise(batch, of_content[0].detach(), noise), "factors", name="noise"
+                )
 
     def views(self, hands: Hands) -> tuple[ContentView, ...]:
-        """What each part of the content is read from; the hand is shown with its forearm, whose skin or sleeve is a look of it."""
+        """What each part of the content is read from; the hand is shown with its forearm, whose skin or
+        sleeve is a look of it."""
         (source,) = hands.need("image" if self.config.content == "own" else "tag")
         if self.config.content != "parts":
             return (ContentView(source - 0.5, torch.ones_like(source[:, :1])),)
@@ -193,12 +238,20 @@ class DvaeImage(Dvae, Generator):
         return tuple(ContentView((source - 0.5) * shown, shown) for shown in (hand, 1 - hand))
 
     def objective(
-        self, hands: Hands, posterior: RandomVariable, z: Float[Tensor, "batch latent"], beta: float, *, looks_held: bool = False
+        self,
+        hands: Hands,
+        posterior: RandomVariable,
+        z: Float[Tensor, "batch latent"],
+        beta: float,
+        *,
+        looks_held: bool = False,
     ) -> DvaeLosses:
         """Eq. (2), (4) or (6): all that is decoded from z, and the KL; over hands whose poses are known.
 
-        `looks_held`: the whole picture teaches the pose's part alone, the looks learn from their own decoders. While poses are read badly,
-        looks that the whole picture teaches would make up for an outline in the wrong place: washed out, and no looks of any hand.
+        `looks_held`: the whole picture teaches the pose's part alone, the looks learn from their own
+        decoders. While poses are read badly,
+        looks that the whole picture teaches would make up for an outline in the wrong place: washed out, and
+        no looks of any hand.
         """
         config, (image,) = self.config, hands.need("image")
         whole = self.labelled(hands).all(1)
@@ -217,23 +270,35 @@ class DvaeImage(Dvae, Generator):
         if cover is None:
             return DvaeLosses(total, x, y1, y2, rate)
         hand = (hands.need("parts")[0] != BACKGROUND).to(cover)
-        covered = mean_over(F.binary_cross_entropy_with_logits(cover, hand, reduction="none").flatten(1).sum(1), whole)
+        covered = mean_over(
+            F.binary_cross_entropy_with_logits(cover, hand, reduction="none").flatten(1).sum(1), whole
+        )
         return DvaePartsLosses(total + config.x_weight * covered, x, y1, y2, rate, covered)
 
-    def layers(self, z: Float[Tensor, "batch latent"]) -> tuple[Float[Tensor, "batch 3 height width"], Tensor | None]:
-        """A whole code's picture, centred on 0; where it is laid in layers, also the logits of where the hand covers the ground."""
+    def layers(
+        self, z: Float[Tensor, "batch latent"]
+    ) -> tuple[Float[Tensor, "batch 3 height width"], Tensor | None]:
+        """A whole code's picture, centred on 0; where it is laid in layers, also the logits of where the hand
+        covers the ground."""
         if self.config.content != "parts":
             return self._picture(self.image_decoder, z), None
         of_hand, of_ground = z.split((2 * self.config.factor_dims, self.config.factor_dims), 1)
         colours, cover = self.image_decoder(of_hand).float().split((3, 1), 1)
         (_, ground_decoder) = self.content_decoders
-        return torch.lerp(self._picture(ground_decoder, of_ground), 0.5 * torch.tanh(colours), cover.sigmoid()), cover
+        return torch.lerp(
+            self._picture(ground_decoder, of_ground), 0.5 * torch.tanh(colours), cover.sigmoid()
+        ), cover
 
     def with_foreign_noise(self, hands: Hands, of_content: RandomVariable, noise: Noise) -> DvaeLosses:
-        """Algorithm 2, lines 7 to 11: the pose decoded beside another sample's z_u, so that it cannot rely on its own."""
+        """Algorithm 2, lines 7 to 11: the pose decoded beside another sample's z_u, so that it cannot rely on
+        its own."""
         others = foreign(len(hands), noise).to(of_content.device)
         u = RandomVariable(of_content.mean[others], of_content.var_or_zeros()[others])
-        draw = noise.normal(len(hands), 2 * self.config.factor_dims).to(u.device).split(self.config.factor_dims, 1)
+        draw = (
+            noise.normal(len(hands), 2 * self.config.factor_dims)
+            .to(u.device)
+            .split(self.config.factor_dims, 1)
+        )
         pose = self.pose_encoder(self.joints_of(hands)).sample(noise=draw[0])
         whole = self.labelled(hands).all(1)
         decoded = self.pose_decoder(torch.cat([pose, u.sample(noise=draw[1])], 1))
@@ -247,7 +312,8 @@ class DvaeImage(Dvae, Generator):
         return self.config.beta * (self.crop.size_px / PUBLISHED_PX) ** 2
 
     def split(self, z: Float[Tensor, "batch latent"]) -> tuple[Tensor, ...]:
-        """What the pose decoder reads (z_pose alone, in algorithm 2 all of z), and each part of the content."""
+        """What the pose decoder reads (z_pose alone, in algorithm 2 all of z), and each part of the
+        content."""
         pose, *content = z.split(self.config.factor_dims, 1)
         return (pose if self.way.decoded else z, *content)
 
@@ -260,12 +326,17 @@ class DvaeImage(Dvae, Generator):
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
         """Read 3D poses from pictures, by the embedding."""
         return predict_by_samples(
-            self.image_encoder(image - 0.5), lambda z: self.pose_decoder(self.split(z)[0]).float(), self.config.posterior_samples
+            self.image_encoder(image - 0.5),
+            lambda z: self.pose_decoder(self.split(z)[0]).float(),
+            self.config.posterior_samples,
         )
 
     @torch.no_grad()
-    def appearance_of(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch appearance"]:
-        """The content of pictures, each taken as its own tag; of hand and ground apart, one behind the other, by the embedding."""
+    def appearance_of(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch appearance"]:
+        """The content of pictures, each taken as its own tag; of hand and ground apart, one behind the other,
+        by the embedding."""
         return self._content_of(image).mean
 
     def _content_of(self, image: Tensor) -> RandomVariable:
@@ -274,7 +345,10 @@ class DvaeImage(Dvae, Generator):
         return self.content_encoders[0](image - 0.5)
 
     def exchanged(
-        self, appearance: Float[Tensor, "batch appearance"], part: str, other: Float[Tensor, "other appearance"]
+        self,
+        appearance: Float[Tensor, "batch appearance"],
+        part: str,
+        other: Float[Tensor, "other appearance"],
     ) -> Float[Tensor, "batch appearance"]:
         """Contents with one of their parts, `hand` or `ground`, taken from others (or from another).
 
@@ -283,7 +357,9 @@ class DvaeImage(Dvae, Generator):
         """
         if part not in self.way.parts:
             raise ValueError(f"its content has no {part} by itself; train with content='parts'")
-        own, theirs = (code.expand(len(appearance), -1).split(self.config.factor_dims, 1) for code in (appearance, other))
+        own, theirs = (
+            code.expand(len(appearance), -1).split(self.config.factor_dims, 1) for code in (appearance, other)
+        )
         return torch.cat([theirs[n] if name == part else own[n] for n, name in enumerate(self.way.parts)], 1)
 
     def random_appearance(
@@ -312,10 +388,16 @@ class DvaeImage(Dvae, Generator):
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
         """Measure the contents of training pictures, and keep their moments with the weights."""
         latents = [self._content_of(batch.need("image")[0]) for batch in batches]
-        means, variance = torch.cat([latent.mean for latent in latents]), torch.cat([latent.var_or_zeros() for latent in latents]).mean(0)
+        means, variance = (
+            torch.cat([latent.mean for latent in latents]),
+            torch.cat([latent.var_or_zeros() for latent in latents]).mean(0),
+        )
         self.appearance_mean.copy_(means.mean(0))
         self.appearance_covariance.copy_(torch.cov(means.T) + torch.diag(variance))  # law of total variance
-        return {"appearance_spread_mean": float(means.std(0).mean()), "posterior_variance_mean": float(variance.mean())}
+        return {
+            "appearance_spread_mean": float(means.std(0).mean()),
+            "posterior_variance_mean": float(variance.mean()),
+        }
 
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
@@ -326,5 +408,9 @@ class DvaeImage(Dvae, Generator):
         looks = [own, self.random_appearance(len(own), noise, "aggregate"), other]
         if len(self.way.parts) > 1:
             looks += [self.exchanged(own, name, other) for name in self.way.parts]
-        rows = [image, self.image_of(self.image_encoder(image - 0.5).mean), *(self.synthesize(joints, look) for look in looks)]
+        rows = [
+            image,
+            self.image_of(self.image_encoder(image - 0.5).mean),
+            *(self.synthesize(joints, look) for look in looks),
+        ]
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)

@@ -1,6 +1,8 @@
-"""dVAE that reads poses (Yang & Yao, CVPR 2019, pose estimation): canonical pose and viewpoint apart, read from a picture.
+"""dVAE that reads poses (Yang & Yao, CVPR 2019, pose estimation): canonical pose and viewpoint apart, read
+from a picture.
 
-x is the 3D pose, y1 the canonical pose, y2 the viewpoint, x^ the picture. Objectives, stages and what both tasks share: `dvae`.
+x is the 3D pose, y1 the canonical pose, y2 the viewpoint, x^ the picture. Objectives, stages and what both
+tasks share: `dvae`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from handvae.data.crop import Crop, in_own_crop
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.view import Crop, in_own_crop
 from handvae.geometry import CanonicalPose, canonical_pose, nearest_rotation
 from handvae.nets.limb_maps import drawn
 from handvae.nets.mlp import mlp
@@ -63,7 +65,10 @@ class DvaePose(Dvae):
         self.config, self.spec, self.crop, self.pose, self.root = config, spec, crop, "3d", config.root
         need_labels(spec, ("joints_3d", "side"))
         part, joints = config.factor_dims, spec.joints
-        self.canonical_encoder, self.view_encoder = vector_encoder(config, joints * 3), vector_encoder(config, 9)  # phi_y1, phi_y2
+        self.canonical_encoder, self.view_encoder = (
+            vector_encoder(config, joints * 3),
+            vector_encoder(config, 9),
+        )  # phi_y1, phi_y2
         self.canonical_decoder = joint_decoder(config, part, joints)  # theta_y1
         self.view_decoder = nn.Sequential(mlp(part, 9, config.hidden), nn.Unflatten(1, (3, 3)))  # theta_y2
         self.pose_decoder = joint_decoder(config, 2 * part, joints)  # theta_x
@@ -72,11 +77,18 @@ class DvaePose(Dvae):
     @property
     def groups(self) -> dict[str, tuple[nn.Module, ...]]:
         """The factors' encoders with all decoders, and the picture's encoder."""
-        factors = (self.canonical_encoder, self.view_encoder, self.canonical_decoder, self.view_decoder, self.pose_decoder)
+        factors = (
+            self.canonical_encoder,
+            self.view_encoder,
+            self.canonical_decoder,
+            self.view_decoder,
+            self.pose_decoder,
+        )
         return {"factors": factors, "image": (self.image_encoder,)}
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
-        """Disentangle: eq. (2) on all poses, which needs no picture; embed: eq. (8) on pictures whose pose is known, or its viewpoint."""
+        """Disentangle: eq. (2) on all poses, which needs no picture; embed: eq. (8) on pictures whose pose is
+        known, or its viewpoint."""
         whole, target = self.targets(batch)
         draw = noise.normal(len(batch), 2 * self.config.factor_dims).to(whole.device)
         if stage == "embed":
@@ -92,7 +104,9 @@ class DvaePose(Dvae):
         joints = self.joints_of(replace(batch, pose_known=None))
         x = mean_over(squared(self.pose_decoder(z), joints, bone), known)
         y1 = mean_over(squared(self.canonical_decoder(of_pose), target.pose, bone), known)
-        y2 = mean_over(squared(self.view_decoder(of_view), target.viewpoint, bone), seen)  # a unit of a matrix moves a joint by a bone
+        y2 = mean_over(
+            squared(self.view_decoder(of_view), target.viewpoint, bone), seen
+        )  # a unit of a matrix moves a joint by a bone
         rate = mean_over(posterior.kl(), seen)
         total = self.config.x_weight * x + self.config.factor_weight * (y1 + y2) + self.config.beta * rate
         yield Phase(DvaeLosses(total, x, y1, y2, rate), "image" if stage == "embed" else "factors")
@@ -107,18 +121,28 @@ class DvaePose(Dvae):
     @torch.no_grad()
     def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
         """Read 3D poses from pictures."""
-        return predict_by_samples(self.image_encoder(image - 0.5), lambda z: self.pose_decoder(z).float(), self.config.posterior_samples)
+        return predict_by_samples(
+            self.image_encoder(image - 0.5),
+            lambda z: self.pose_decoder(z).float(),
+            self.config.posterior_samples,
+        )
 
     @torch.no_grad()
     def factors_of(self, image: Float[Tensor, "batch 3 height width"]) -> HandFactors:
-        """Read canonical pose and viewpoint from pictures; the 9 numbers decoded are brought to the nearest rotation."""
+        """Read canonical pose and viewpoint from pictures; the 9 numbers decoded are brought to the nearest
+        rotation."""
         of_pose, of_view = self.image_encoder(image - 0.5).mean.split(self.config.factor_dims, 1)
-        return HandFactors(self.canonical_decoder(of_pose).float(), nearest_rotation(self.view_decoder(of_view).float()))
+        return HandFactors(
+            self.canonical_decoder(of_pose).float(), nearest_rotation(self.view_decoder(of_view).float())
+        )
 
     @torch.no_grad()
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
         """Error on training pictures; nothing is kept."""
-        pairs = [(self.predict(batch.need("image")[0]).joints - self.joints_of(batch), self.labelled(batch)) for batch in batches]
+        pairs = [
+            (self.predict(batch.need("image")[0]).joints - self.joints_of(batch), self.labelled(batch))
+            for batch in batches
+        ]
         errors = torch.cat([error.norm(dim=2)[valid] for error, valid in pairs])
         return {"training_error": float(errors.mean())}
 

@@ -1,9 +1,14 @@
-"""The keypoint detector of SRV-VAE's table 4: a plain vision transformer of 10 million parameters that regresses joints.
+"""The keypoint detector of SRV-VAE's table 4: a plain vision transformer of 10 million parameters that
+regresses joints.
 
-The paper (section 4.6) says: "using ViT as the backbone, we added a head for the prediction of the hand joint positions, inspired by"
-HaMeR (Pavlakos et al., CVPR 2024); 10 M parameters. Ours, as in docs/papers/srv_vae.md: patches of 16 px of a 128 px crop, 12 blocks of
-256 channels and 8 heads; tokens narrowed and laid side by side, and a linear layer each for joints and spread. HaMeR's one query that
-attends to the tokens is the other head: from random weights and few pictures it learns far more slowly (docs/log.md).
+The paper (section 4.6) says: "using ViT as the backbone, we added a head for the prediction of the hand joint
+positions, inspired by"
+HaMeR (Pavlakos et al., CVPR 2024); 10 M parameters. Ours, as in docs/papers/srv_vae.md: patches of 16 px of a
+128 px crop, 12 blocks of
+256 channels and 8 heads; tokens narrowed and laid side by side, and a linear layer each for joints and
+spread. HaMeR's one query that
+attends to the tokens is the other head: from random weights and few pictures it learns far more slowly
+(docs/log.md).
 The objective is that of `joint_reader`.
 """
 
@@ -13,12 +18,12 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
-from handvae.data.view import Crop
 from handvae.nets.encoder import GaussianHead
 from handvae.nets.vit import PatchTransformer, QueryPool
 from handvae.rv import RandomVariable
-from handvae.systems.joint_reader import JointReader, JointReaderConfig
+from handvae.systems.keypoint_regression import JointReader, JointReaderConfig
 
 MAX_SIZE = 4096
 """Of any size in the configuration; what a damaged model file may ask for."""
@@ -39,7 +44,8 @@ class KeypointVitConfig(JointReaderConfig):
     mlp_ratio: int = 4
     """Hidden width of a block's two layers over `width`."""
     head: Literal["tokens", "query"] = "tokens"
-    """What the linear layers read: all tokens, narrowed and side by side, or what one learnt query finds in them."""
+    """What the linear layers read: all tokens, narrowed and side by side, or what one learnt query finds in
+    them."""
     token_dims: int = 32
     """Channels of a narrowed token."""
 
@@ -55,11 +61,19 @@ class KeypointVit(JointReader[KeypointVitConfig]):
     def __init__(self, config: KeypointVitConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__(config, spec, crop)
         self.trunk = PatchTransformer(
-            crop.size_px, patch_px=config.patch_px, width=config.width, depth=config.depth, heads=config.heads, mlp_ratio=config.mlp_ratio
+            crop.size_px,
+            patch_px=config.patch_px,
+            width=config.width,
+            depth=config.depth,
+            heads=config.heads,
+            mlp_ratio=config.mlp_ratio,
         )
         self.pool: nn.Module
         if config.head == "tokens":
-            self.pool, features = nn.Linear(config.width, config.token_dims), self.trunk.positions.shape[1] * config.token_dims
+            self.pool, features = (
+                nn.Linear(config.width, config.token_dims),
+                self.trunk.positions.shape[1] * config.token_dims,
+            )
         else:
             self.pool, features = QueryPool(config.width, config.heads), config.width
         self.head = GaussianHead(features, spec.joints * config.axes)

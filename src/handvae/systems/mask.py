@@ -1,6 +1,7 @@
 """Hand masks from pictures: the network that da-VAE takes its pictures through, trained by itself.
 
-ResNet-34 with a light way back up; binary cross-entropy of the true mask, the forearm not included. `handvae train ... --system.mask RUN`
+ResNet-34 with a light way back up; binary cross-entropy of the true mask, the forearm not included. `handvae
+train ... --system.mask RUN`
 hands it to da-VAE. Details: docs/papers/da_vae.md.
 """
 
@@ -11,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.view import Crop
 from handvae.nets.blocks import Norm
 from handvae.nets.mask import MaskNet, mask_loss, overlap
 from handvae.nets.resnet import Stem

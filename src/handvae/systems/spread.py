@@ -1,7 +1,9 @@
 """A scale that makes the spread a model claims as large as its errors.
 
-It is fitted once on hands that the model was not trained on (`handvae.evaluation.spread`), kept in the model's file and applied wherever
-poses are read (`Reader.estimate`). A picture and 2D joints do not leave the same unsure: each set of inputs has a scale of its own.
+It is fitted once on hands that the model was not trained on (`handvae.evaluation.spread`), kept in the
+model's file and applied wherever
+poses are read (`Reader.estimate`). A picture and 2D joints do not leave the same unsure: each set of inputs
+has a scale of its own.
 """
 
 from dataclasses import dataclass
@@ -15,9 +17,11 @@ LARGEST = 1e9
 
 @dataclass(frozen=True)
 class SpreadScale:
-    """Makes a claimed spread as large as the errors: sqrt((factor * spread)^2 + floor^2), for x, y, and z where there is one.
+    """Makes a claimed spread as large as the errors: sqrt((factor * spread)^2 + floor^2), for x, y, and z
+    where there is one.
 
-    The floor is what heat maps need: one that falls into a single cell claims to be certain, whatever its factor.
+    The floor is what heat maps need: one that falls into a single cell claims to be certain, whatever its
+    factor.
     """
 
     factor: tuple[float, ...]
@@ -27,8 +31,12 @@ class SpreadScale:
     """Which hands, for people."""
 
     def __post_init__(self) -> None:
-        if len(self.factor) != len(self.floor) or not all(0 <= value <= LARGEST for value in (*self.factor, *self.floor)):
-            raise ValueError(f"a scale of spread has a factor and a floor for each axis, each from 0 to {LARGEST:.0e}")
+        if len(self.factor) != len(self.floor) or not all(
+            0 <= value <= LARGEST for value in (*self.factor, *self.floor)
+        ):
+            raise ValueError(
+                f"a scale of spread has a factor and a floor for each axis, each from 0 to {LARGEST:.0e}"
+            )
         if len(self.fitted_on) > 200 or not self.fitted_on.isprintable():
             raise ValueError("fitted_on is one line of at most 200 characters")
 

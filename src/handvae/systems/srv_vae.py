@@ -1,10 +1,13 @@
 """Supervised random-variable VAE for hand images (Nicodemou et al., "Conditional Hand Image Generation ...").
 
-The latent is a pose and an appearance, z = [z_p, z_t]; the encoder gives mean and variance of both, and the decoder passes the whole
+The latent is a pose and an appearance, z = [z_p, z_t]; the encoder gives mean and variance of both, and the
+decoder passes the whole
 distribution through random-variable layers, without sampling. Per picture x with pose p it minimises
     E|x - X|^2 + w KL(q(z_t | x) || N(0, I)) + lambda_p l_p,    l_p = 1/K sum_i |p_i - p^_i|^2 + 1/K sum_i var(z_p,i)^2      eq. (3)
-`latent="sample"` is the paper's baseline S-VAE: the same networks, a plain decoder, one sample of z_p and z_t.
-Ours beside it: the pose drawn as limb maps for the decoder, the exact pose in training, a heat-map pose head, a likelihood in nats.
+`latent="sample"` is the paper's baseline S-VAE: the same networks, a plain decoder, one sample of z_p and
+z_t.
+Ours beside it: the pose drawn as limb maps for the decoder, the exact pose in training, a heat-map pose head,
+a likelihood in nats.
 Open details and what we chose: docs/papers/srv_vae.md.
 """
 
@@ -30,7 +33,8 @@ class SrvVaeConfig(PoseAppearanceConfig):
     """Every choice of SRV-VAE; the defaults are the paper's."""
 
     likelihood_sigma: float | None = None
-    """None: the paper's mean squared error. A number: a Gaussian likelihood with this standard deviation (of a [0, 1] picture), in nats."""
+    """None: the paper's mean squared error. A number: a Gaussian likelihood with this standard deviation (of
+    a [0, 1] picture), in nats."""
     kl_weight: float | None = None
     """w; None is batch / N_train (base code)."""
     image_variance: ImageVariance = "squared"
@@ -50,7 +54,8 @@ class SrvVaeConfig(PoseAppearanceConfig):
 
 @dataclass(frozen=True)
 class SrvLosses(Losses):
-    """Parts of the objective; `expected_image` and `linear_pose` are logged only, comparable across all options."""
+    """Parts of the objective; `expected_image` and `linear_pose` are logged only, comparable across all
+    options."""
 
     image: Float[Tensor, ""]
     rate: Float[Tensor, ""]
@@ -87,7 +92,11 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
         valid = self.labelled(batch)
         exact = noise.uniform(count, 1).to(device) < self.config.teacher_forcing
         draw = noise.normal(count, self.pose_mean.numel() + self.config.appearance_dims).to(device)
-        kl_weight = self.config.kl_weight if self.config.kl_weight is not None else count * noise.ranks / self.spec.count
+        kl_weight = (
+            self.config.kl_weight
+            if self.config.kl_weight is not None
+            else count * noise.ranks / self.spec.count
+        )
         yield Phase(self.objective(image, joints, valid, exact, draw, kl_weight), group="all")
 
     def objective(
@@ -106,13 +115,17 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
         pose = self._decoder_pose(latent.pose, target.flatten(1), valid, exact)
         pictures = self._decode_latent(pose, latent.appearance, draw)
         wanted = self._to_range(image)
-        per_value = torch.stack([image_loss(wanted, p, config.image_variance, config.image_variance_weight) for p in pictures]).mean()
+        per_value = torch.stack(
+            [image_loss(wanted, p, config.image_variance, config.image_variance_weight) for p in pictures]
+        ).mean()
         sigma = config.likelihood_sigma
         nats = 1.0 if sigma is None else image[0].numel() * self._nats_per_squared_error(sigma)
         image_term = per_value * nats  # eq. (3), second term: E[log p(x|z)]
         rate = latent.appearance.kl().mean()  # eq. (3), first term: KL of z_t only
         read = RandomVariable(latent.pose.mean.view_as(target), latent.pose.var_or_zeros().view_as(target))
-        pose_term = point_error(target, read, config.pose_variance, valid=valid).mean()  # eq. (3), third term: l_p
+        pose_term = point_error(
+            target, read, config.pose_variance, valid=valid
+        ).mean()  # eq. (3), third term: l_p
         with torch.no_grad():
             expected = torch.stack([image_loss(wanted, p, "expected") for p in pictures]).mean()
             linear = point_error(target, read, "linear", valid=valid).mean()

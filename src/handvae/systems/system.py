@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from handvae.data.crop import Crop, PixelField
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.view import Crop, PixelField
 from handvae.hand import Root
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
@@ -41,11 +41,15 @@ class Prediction:
     spread: Float[Tensor, "batch joint axis"]
     """Standard deviation of each coordinate."""
     calibrated_on: str = ""
-    """The hands on which the spread was made as large as the errors; empty where it is as the network claims."""
+    """The hands on which the spread was made as large as the errors; empty where it is as the network
+    claims."""
 
 
-def predict_by_samples(posterior: RandomVariable, decode: Callable[[Tensor], Tensor], samples: int) -> Prediction:
-    """Joints decoded from the posterior's mean; their spread is that of joints decoded from samples, by the same draws for every hand."""
+def predict_by_samples(
+    posterior: RandomVariable, decode: Callable[[Tensor], Tensor], samples: int
+) -> Prediction:
+    """Joints decoded from the posterior's mean; their spread is that of joints decoded from samples, by the
+    same draws for every hand."""
     draws = Noise(0).normal(samples, posterior.shape[1]).to(posterior.device)
     decoded = torch.stack([decode(posterior.mean + posterior.std * draw) for draw in draws])
     return Prediction(decode(posterior.mean), decoded.std(0))
@@ -53,7 +57,8 @@ def predict_by_samples(posterior: RandomVariable, decode: Callable[[Tensor], Ten
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser step: back-propagate `losses.total` into the parameters of `group`, and into no others."""
+    """One optimiser step: back-propagate `losses.total` into the parameters of `group`, and into no
+    others."""
 
     losses: Losses
     group: str
@@ -65,7 +70,8 @@ class Phase:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training; everything outside `trains` is frozen and at rest (its normalisation statistics included)."""
+    """A stretch of training; everything outside `trains` is frozen and at rest (its normalisation statistics
+    included)."""
 
     name: str
     trains: tuple[str, ...]
@@ -75,7 +81,8 @@ class Stage:
 
 
 class System(nn.Module, ABC):
-    """A model with its way of training: what the one loop asks for. An interface only; what systems share they import from below."""
+    """A model with its way of training: what the one loop asks for. An interface only; what systems share
+    they import from below."""
 
     config: Any
     """The system's frozen configuration dataclass."""
@@ -84,15 +91,18 @@ class System(nn.Module, ABC):
     fields: tuple[PixelField, ...] = ("image",)
     """Pictures of each hand that its steps read."""
     objectives: tuple[str, ...] = ()
-    """Names of methods that are pure in their arguments and take most of a step's time: the loop may compile them."""
+    """Names of methods that are pure in their arguments and take most of a step's time: the loop may compile
+    them."""
     own_progress: tuple[str, ...] = ()
-    """Buffers that tell of a run, not of the model: a run that begins with a model's weights begins these anew."""
+    """Buffers that tell of a run, not of the model: a run that begins with a model's weights begins these
+    anew."""
     sheet_rows: str = ""
     """What the rows of `sample_sheet` show, for people."""
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """Names of models that it is trained against: what they say of its pictures is no independent judgement."""
+        """Names of models that it is trained against: what they say of its pictures is no independent
+        judgement."""
         return ()
 
     @property
@@ -111,11 +121,13 @@ class System(nn.Module, ABC):
 
     @abstractmethod
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
-        """Yield one phase per optimiser step; a later phase sees the parameters that the earlier one has updated."""
+        """Yield one phase per optimiser step; a later phase sees the parameters that the earlier one has
+        updated."""
 
     @abstractmethod
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
-        """Measure training pictures and keep what use needs of them (latent moments); called before a model is written."""
+        """Measure training pictures and keep what use needs of them (latent moments); called before a model
+        is written."""
 
     @abstractmethod
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
@@ -130,25 +142,30 @@ class Reader(System):
     reads: tuple[PixelField, ...] = ("image",)
     """Pictures of each hand that `estimate` reads, unless it is asked to read others of `inputs`."""
     inputs: tuple[Input, ...] = ("image",)
-    """All that it can read poses from, the usual one first; where there are several, each alone or some together."""
+    """All that it can read poses from, the usual one first; where there are several, each alone or some
+    together."""
     root: Root | Literal["centre"] = "wrist"
     """What 3D joints are relative to; `centre`: their mean, of hands whose joints are all labelled."""
     spread_scales: Mapping[str, SpreadScale] = MappingProxyType({})
-    """What makes the claimed spread as large as the errors, by what is read (`asked`); kept with the model once it is fitted."""
+    """What makes the claimed spread as large as the errors, by what is read (`asked`); kept with the model
+    once it is fitted."""
 
     @property
     def unit_mm(self) -> float | None:
-        """Length of a bone unit, mm, of a system that has one for all hands; None: each hand's own bone from joint 9 to joint 10."""
+        """Length of a bone unit, mm, of a system that has one for all hands; None: each hand's own bone from
+        joint 9 to joint 10."""
         return None
 
     @abstractmethod
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint axis"]:
-        """The labels of crops in the unit that `predict` answers in; finite also where a joint has none (`labelled`)."""
+        """The labels of crops in the unit that `predict` answers in; finite also where a joint has none
+        (`labelled`)."""
 
     def labelled(self, hands: Hands) -> Bool[Tensor, "batch joint"]:
         """Which of `joints_of` have a label that training may use.
 
-        In bone units none has, where the wrist or an end of the scale bone lacks its own (relative to the centre, where any joint does);
+        In bone units none has, where the wrist or an end of the scale bone lacks its own (relative to the
+        centre, where any joint does);
         none has where the pose is held back.
         """
         (joints,) = hands.need("joints_2d" if self.pose == "2d" else "joints_3d")
@@ -156,7 +173,9 @@ class Reader(System):
         if valid is None:
             valid = torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
         elif self.pose == "3d":
-            valid = valid & valid[:, slice(None) if self.root == "centre" else [0, 9, 10]].all(1, keepdim=True)
+            valid = valid & valid[:, slice(None) if self.root == "centre" else [0, 9, 10]].all(
+                1, keepdim=True
+            )
         return valid if hands.pose_known is None else valid & hands.pose_known[:, None]
 
     @abstractmethod
@@ -166,7 +185,8 @@ class Reader(System):
     def claim(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from crops, the spread as the network claims it.
 
-        Systems that read other things than pictures, or need to be told the side, do so here. Arguments are those of `estimate`.
+        Systems that read other things than pictures, or need to be told the side, do so here. Arguments are
+        those of `estimate`.
         """
         (image,) = hands.need("image")
         return self.predict(image)
@@ -195,11 +215,14 @@ class Reader(System):
     @property
     def input_sets(self) -> tuple[tuple[Input, ...], ...]:
         """Each of `inputs` alone, and all that may be read together."""
-        return tuple(some for count in range(1, len(self.inputs) + 1) for some in combinations(self.inputs, count))
+        return tuple(
+            some for count in range(1, len(self.inputs) + 1) for some in combinations(self.inputs, count)
+        )
 
     @property
     def root_joint(self) -> int | None:
-        """The joint that 3D joints are relative to: 0 by definition, so its errors say nothing and its spread is left as claimed."""
+        """The joint that 3D joints are relative to: 0 by definition, so its errors say nothing and its spread
+        is left as claimed."""
         return {"wrist": 0, "middle_mcp": 9}.get(self.root) if self.pose == "3d" else None
 
     def take_spread_scales(self, scales: Mapping[str, SpreadScale]) -> None:
@@ -221,7 +244,8 @@ class Reader(System):
 
 
 class Judge(Reader):
-    """A reader whose features and reading let gradients through to the picture, so that a generator can be trained against it."""
+    """A reader whose features and reading let gradients through to the picture, so that a generator can be
+    trained against it."""
 
     @abstractmethod
     def maps(self, image: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
@@ -236,7 +260,9 @@ class Generator(Reader):
     """A system that also makes pictures of the poses it is asked for."""
 
     @abstractmethod
-    def appearance_of(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch appearance"]:
+    def appearance_of(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch appearance"]:
         """The looks of crops in [0, 1]."""
 
     @abstractmethod

@@ -38,7 +38,8 @@ class Train:
     precision: Literal["float32", "bf16-variances", "bf16"] = "bf16"
     """Of convolutions and products: bf16 under autocast, or for the variances of random variables alone."""
     compile: bool = True
-    """Compile the objective, and the moments of activations (20 to 45 s once); falls back to eager where that fails."""
+    """Compile the objective, and the moments of activations (20 to 45 s once); falls back to eager where that
+    fails."""
     channels_last: bool = True
     """Memory layout of pictures and convolutions."""
     seed: int = 0
@@ -61,7 +62,10 @@ class Train:
             raise ValueError("lr and epochs are positive")
         if not all(0 <= value < 1 for value in (self.beta2, self.ema)) or not 0 < self.decay <= 1:
             raise ValueError("beta2 and ema lie in [0, 1), decay in (0, 1]")
-        if not all(0 <= value < math.inf for value in (self.weight_decay, self.warmup_steps, self.clip)) or self.seed < 0:
+        if (
+            not all(0 <= value < math.inf for value in (self.weight_decay, self.warmup_steps, self.clip))
+            or self.seed < 0
+        ):
             raise ValueError("weight_decay, warmup_steps, clip and seed are not negative")
 
     def total_steps(self, count: int) -> int:

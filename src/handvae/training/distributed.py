@@ -26,7 +26,8 @@ class Ranks:
     def average(self, gradients: Iterable[Tensor]) -> None:
         """Replace each gradient by its mean over the processes; one message for all of them.
 
-        Done by hand, after each phase's backward pass, so that any number of phases with any subset of parameters works.
+        Done by hand, after each phase's backward pass, so that any number of phases with any subset of
+        parameters works.
         """
         tensors = list(gradients)
         if self.ranks == 1 or not tensors:

@@ -1,6 +1,7 @@
 """The one training loop, for every system.
 
-Everything random in step n depends only on the seed and n, so a killed run that resumes ends where an unbroken one would have ended.
+Everything random in step n depends only on the seed and n, so a killed run that resumes ends where an
+unbroken one would have ended.
 """
 
 import os
@@ -13,10 +14,10 @@ from typing import Any
 import torch
 
 from handvae import rv
+from handvae.data.crop import cut, move_labels, place
+from handvae.data.files.pictures import as_pixels, write_picture
 from handvae.data.hands import Hands
 from handvae.data.loader import Loader
-from handvae.data.pictures import as_pixels, write_picture
-from handvae.data.view import cut, move_labels, place
 from handvae.errors import UserError
 from handvae.noise import Noise
 from handvae.systems.system import Phase, Stage, System
@@ -61,7 +62,15 @@ def _fit(run: Run, ranks: Ranks) -> Path:
 
     # Data
     loader = Loader(
-        run.data, system.crop, run.augment, train.batch, train.seed, ranks.rank, ranks.ranks, train.workers, fields=system.fields
+        run.data,
+        system.crop,
+        run.augment,
+        train.batch,
+        train.seed,
+        ranks.rank,
+        ranks.ranks,
+        train.workers,
+        fields=system.fields,
     )
     count = len(run.data)
     total = train.total_steps(count)
@@ -84,7 +93,10 @@ def _fit(run: Run, ranks: Ranks) -> Path:
 
     # Train
     if compiled and ranks.main and first < end:
-        print("compiling before the first step: a minute or more, kept in the run folder (--train.no-compile begins at once)", flush=True)
+        print(
+            "compiling before the first step: a minute or more, kept in the run folder (--train.no-compile begins at once)",
+            flush=True,
+        )
     stage: Stage | None = None
     started = time.monotonic()
     for step, batch in zip(range(first, end), loader.batches(first, end), strict=True):
@@ -101,14 +113,21 @@ def _fit(run: Run, ranks: Ranks) -> Path:
                 print(f"step {step + 1}/{end}  {phase.note}", flush=True)
             if (step + 1) % train.log_every == 0 or last:
                 prefix = f"{phase.name}/" if phase.name else ""
-                scalars |= {f"{prefix}{name}": ranks.mean(value) for name, value in phase.losses.scalars().items()}
+                scalars |= {
+                    f"{prefix}{name}": ranks.mean(value) for name, value in phase.losses.scalars().items()
+                }
                 scalars[f"{prefix}gradient_norm"] = norm
         state.average.update(system, step)
 
         # Log
         if log is not None and scalars:
             speed = (step + 1 - first) * train.batch / (time.monotonic() - started)
-            head = {"step": step + 1, "stage": stage.name, "lr": train.lr_at(step, count), "hands_per_second": round(speed, 1)}
+            head = {
+                "step": step + 1,
+                "stage": stage.name,
+                "lr": train.lr_at(step, count),
+                "hands_per_second": round(speed, 1),
+            }
             log.write(head | scalars)
             _say(step + 1, end, speed, scalars)
 
@@ -128,8 +147,11 @@ def _fit(run: Run, ranks: Ranks) -> Path:
     return run.out / "model.safetensors"
 
 
-def take(state: State, phases: Iterator[Phase], run: Run, ranks: Ranks, step: int, lr: float) -> Iterator[tuple[Phase, float]]:
-    """Take the optimiser steps of one training step; yields each phase with its gradient norm when its step is done."""
+def take(
+    state: State, phases: Iterator[Phase], run: Run, ranks: Ranks, step: int, lr: float
+) -> Iterator[tuple[Phase, float]]:
+    """Take the optimiser steps of one training step; yields each phase with its gradient norm when its step
+    is done."""
     bf16 = run.train.precision == "bf16"
     while True:
         with torch.autocast(ranks.device.type, torch.bfloat16, enabled=bf16):
@@ -138,10 +160,16 @@ def take(state: State, phases: Iterator[Phase], run: Run, ranks: Ranks, step: in
             return
         if not torch.isfinite(phase.losses.total):
             terms = [name for name, value in phase.losses.scalars().items() if not abs(value) < float("inf")]
-            raise UserError(run.out, f"step {step}: {', '.join(terms)} became NaN or infinite", "lower the learning rate (--train.lr)")
+            raise UserError(
+                run.out,
+                f"step {step}: {', '.join(terms)} became NaN or infinite",
+                "lower the learning rate (--train.lr)",
+            )
         group, optimiser = state.parameters[phase.group], state.optimisers[phase.group]
         optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(phase.losses.total, inputs=group)  # into this group alone, whatever else the loss reaches
+        torch.autograd.backward(
+            phase.losses.total, inputs=group
+        )  # into this group alone, whatever else the loss reaches
         gradients = [p.grad for p in group if p.grad is not None]
         ranks.average(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -166,7 +194,8 @@ def stage_at(stages: Sequence[Stage], done: float) -> Stage:
 
 
 def enter(system: System, stage: Stage) -> None:
-    """Set what the stage trains in motion, and put the rest to rest: no gradients, normalisation statistics fixed."""
+    """Set what the stage trains in motion, and put the rest to rest: no gradients, normalisation statistics
+    fixed."""
     system.eval().requires_grad_(False)
     for name in stage.trains:
         for module in system.groups[name]:
@@ -174,7 +203,8 @@ def enter(system: System, stage: Stage) -> None:
 
 
 def compile_objectives(system: System, out: Path) -> dict[str, Callable[..., Any]]:
-    """Compile the system's heavy methods (20 to 60 s at the first step, cached in the run folder); returns the eager ones."""
+    """Compile the system's heavy methods (20 to 60 s at the first step, cached in the run folder); returns
+    the eager ones."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((out / "compiled").resolve()))
     eager = {name: getattr(system, name) for name in system.objectives}
     for name, function in eager.items():
@@ -183,8 +213,11 @@ def compile_objectives(system: System, out: Path) -> dict[str, Callable[..., Any
 
 
 def _compiled_or_eager(name: str, eager: Callable[..., Any]) -> Callable[..., Any]:
-    """The compiled function; from the first time that compiling fails (no C++ compiler, say), the eager one."""
-    from torch._dynamo.exc import TorchDynamoException  # a second to import, of no use to those who do not compile
+    """The compiled function; from the first time that compiling fails (no C++ compiler, say), the eager
+    one."""
+    from torch._dynamo.exc import (
+        TorchDynamoException,
+    )  # a second to import, of no use to those who do not compile
 
     run = torch.compile(eager, dynamic=False)
 
@@ -193,7 +226,10 @@ def _compiled_or_eager(name: str, eager: Callable[..., Any]) -> Callable[..., An
         try:
             return run(*arguments)
         except TorchDynamoException as error:
-            print(f"{name} cannot be compiled here ({str(error).strip().splitlines()[0]}); going on without", flush=True)
+            print(
+                f"{name} cannot be compiled here ({str(error).strip().splitlines()[0]}); going on without",
+                flush=True,
+            )
             run = eager
             return eager(*arguments)
 
@@ -207,7 +243,9 @@ def write_model(run: Run, state: State, step: int, total: int) -> None:
     device = next(system.parameters()).device
     with state.average.inside(system):
         rows = torch.arange(0, size, max(1, -(-size // SUMMARY_HANDS)))
-        summary = system.summarise(cut(run.data, part, system.crop, fields=system.fields).to(device) for part in rows.split(64))
+        summary = system.summarise(
+            cut(run.data, part, system.crop, fields=system.fields).to(device) for part in rows.split(64)
+        )
         save_model(run.out / "model.safetensors", system, steps=step, preset=run.preset, summary=summary)
         few = torch.linspace(0, size - 1, min(12, size)).long()
         shown = cut(run.data, few, system.crop, fields=system.fields).to(device)
@@ -231,5 +269,7 @@ def _labels(run: Run) -> Hands:
 
 
 def _say(step: int, total: int, speed: float, scalars: dict[str, float]) -> None:
-    parts = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items() if name.rsplit("/")[-1] in SAID)
+    parts = "  ".join(
+        f"{name} {value:.4g}" for name, value in scalars.items() if name.rsplit("/")[-1] in SAID
+    )
     print(f"step {step}/{total}  {speed:.3g} hands/s  {parts}", flush=True)

@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass, fields, replace
 
 from handvae.data.augment import Augment
-from handvae.data.view import Crop
+from handvae.data.crop import Crop
 from handvae.errors import UserError
 from handvae.systems.build import SystemConfig
 from handvae.systems.cm_vae import CmVaeConfig
@@ -12,9 +12,9 @@ from handvae.systems.da_vae import DaVaeConfig
 from handvae.systems.detector import DetectorConfig
 from handvae.systems.dvae_image import DvaeImageConfig
 from handvae.systems.dvae_pose import DvaePoseConfig
-from handvae.systems.judged import JudgedConfig
 from handvae.systems.keypoint_vit import KeypointVitConfig
 from handvae.systems.mask import MaskConfig
+from handvae.systems.perceptual_vae import JudgedConfig
 from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.systems.soft_intro import SoftIntroConfig
 from handvae.systems.srv_vae import SrvVaeConfig
@@ -32,13 +32,23 @@ class Preset:
     train: Train
 
 
-# SRV-VAE, sizes of its base code (systems of the paper's tables 1 to 3): Adam 5e-3, x .95 an epoch, batch 64, plain float32
+# SRV-VAE, sizes of its base code (systems of the paper's tables 1 to 3): Adam 5e-3, x .95 an epoch, batch 64,
+# plain float32
 _PAPER = Train(
-    epochs=100.0, batch=64, optimiser="adam", lr=5e-3, beta2=0.999, warmup_steps=0, schedule="epoch_decay", ema=0.0, precision="float32"
+    epochs=100.0,
+    batch=64,
+    optimiser="adam",
+    lr=5e-3,
+    beta2=0.999,
+    warmup_steps=0,
+    schedule="epoch_decay",
+    ema=0.0,
+    precision="float32",
 )
 _STILL = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)
 
-# What worked on photos (docs/log.md): limb maps, exact pose, likelihood in nats, transposed 4 x 4 convolutions
+# What worked on photos (docs/log.md): limb maps, exact pose, likelihood in nats, transposed 4 x 4
+# convolutions
 _OURS = SrvVaeConfig(
     appearance_dims=16,
     latent="sample",
@@ -61,16 +71,32 @@ _OURS = SrvVaeConfig(
     decoder_hidden=512,
     refine=True,
 )
-_VARIED = Augment(rotation_deg=25.0, scale=0.12, stretch=0.12, brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1)
+_VARIED = Augment(
+    rotation_deg=25.0, scale=0.12, stretch=0.12, brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1
+)
 
 # Ours, judged by a detector that measures nothing: detector-64 then can (docs/log.md)
 _JUDGED = JudgedConfig(**{field.name: getattr(_OURS, field.name) for field in fields(PoseAppearanceConfig)})
-# Twice as large: one more level of the decoder, four times as many pixels, each of which says a quarter as much
-_JUDGED_128 = replace(_JUDGED, encoder_px=64, decoder_widths=(*_JUDGED.decoder_widths, 24), likelihood_sigma=2 * _JUDGED.likelihood_sigma)
+# Twice as large: one more level of the decoder, four times as many pixels, each of which says a quarter as
+# much
+_JUDGED_128 = replace(
+    _JUDGED,
+    encoder_px=64,
+    decoder_widths=(*_JUDGED.decoder_widths, 24),
+    likelihood_sigma=2 * _JUDGED.likelihood_sigma,
+)
 
 # Soft-Intro-SRV-VAE at the sizes of its base code: Adam 2e-4 twice, constant; 64 px is ours, for two cores
 _GAME = Train(
-    epochs=150.0, batch=16, optimiser="adam", lr=2e-4, beta2=0.999, warmup_steps=0, schedule="constant", ema=0.0, precision="float32"
+    epochs=150.0,
+    batch=16,
+    optimiser="adam",
+    lr=2e-4,
+    beta2=0.999,
+    warmup_steps=0,
+    schedule="constant",
+    ema=0.0,
+    precision="float32",
 )
 _GAME_64 = SoftIntroConfig(
     appearance_dims=32,
@@ -88,7 +114,8 @@ _GAME_256 = SoftIntroConfig(
     warm_up=20 / 150,
 )
 
-# Ours: the game goes on from a model whose random appearances are good already (--init photos-64), with its networks
+# Ours: the game goes on from a model whose random appearances are good already (--init photos-64), with its
+# networks
 _OURS_SOFT = SoftIntroConfig(
     **{field.name: getattr(_OURS, field.name) for field in fields(PoseAppearanceConfig)},
     warm_up=0.0,
@@ -104,20 +131,32 @@ _OURS_SOFT = SoftIntroConfig(
     pose_consistency=0.05,
     statistics="keep",
 )
-# Rendered hands beside photos: poses and views that the photos lack; the last doubling copies pixels, which adds no grid of its own
+# Rendered hands beside photos: poses and views that the photos lack; the last doubling copies pixels, which
+# adds no grid of its own
 _RENDERED_128 = replace(_JUDGED_128, to_rgb="upsample")
 _FURTHER_128 = Train(steps=5000, batch=32, lr=1e-3)
 _FURTHER = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)
 
 # A judge meets pictures of any light and sharpness, and crops that are not quite right
 _ROUGH = Augment(
-    rotation_deg=40.0, scale=0.2, shift=0.12, stretch=0.15, brightness=0.25, tint=0.1, contrast=0.25, saturation=0.3, blur=0.25, noise=0.03
+    rotation_deg=40.0,
+    scale=0.2,
+    shift=0.12,
+    stretch=0.15,
+    brightness=0.25,
+    tint=0.1,
+    contrast=0.25,
+    saturation=0.3,
+    blur=0.25,
+    noise=0.03,
 )
 
-# The transformer of SRV-VAE's table 4, for whose training nothing is given: AdamW as transformers want it, of some hundred epochs
+# The transformer of SRV-VAE's table 4, for whose training nothing is given: AdamW as transformers want it, of
+# some hundred epochs
 _VIT = Train(steps=20000, batch=64, lr=5e-4, beta2=0.999, weight_decay=0.05, warmup_steps=1000, clip=3.0)
 
-# cm-VAE: Adam 1e-4, batch 64, rotation, shift of a tenth of the crop, flips; epochs are not given, a port has 800
+# cm-VAE: Adam 1e-4, batch 64, rotation, shift of a tenth of the crop, flips; epochs are not given, a port has
+# 800
 _CM_PAPER = Train(
     epochs=800.0, batch=64, optimiser="adam", lr=1e-4, beta2=0.999, warmup_steps=0, schedule="constant", ema=0.0, precision="float32",
     compile=False,
@@ -126,18 +165,31 @@ _CM_PAPER = Train(
 _DVAE_PAPER = replace(_CM_PAPER, epochs=200.0, batch=32)
 _TURNED = Augment(rotation_deg=180.0, scale=0.0, shift=0.0)
 _DVAE_SMALL = DvaeImageConfig(
-    beta=0.4, factor_weight=8.0, trunk_width=32, hidden=256, decoder_width=256, beta_warmup_steps=600, embed_share=0.5
+    beta=0.4,
+    factor_weight=8.0,
+    trunk_width=32,
+    hidden=256,
+    decoder_width=256,
+    beta_warmup_steps=600,
+    embed_share=0.5,
 )
 _DVAE_PARTS = replace(_DVAE_SMALL, content="parts")
 _DVAE_READS = DvaePoseConfig(trunk_width=32, hidden=256, embed_share=3.0)
 _CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
-_CM_SMALL = CmVaeConfig(kl_weight=0.003, variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256)
-_CM_DEPTH = CmVaeConfig(input="depth", kl_weight=0.003, variant=1, trunk_width=32, decoder_width=128, hidden=256)
+_CM_SMALL = CmVaeConfig(
+    kl_weight=0.003, variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256
+)
+_CM_DEPTH = CmVaeConfig(
+    input="depth", kl_weight=0.003, variant=1, trunk_width=32, decoder_width=128, hidden=256
+)
 _CM_FINDS = replace(_CM_SMALL, finder="detector-64", variant=2, hidden=512, joint_noise_px=1.0)
 _LIFTING = CmVaeConfig(kl_weight=0.003, variant=1, input="2d")
-_CM_ROUGH = Augment(rotation_deg=45.0, scale=0.1, shift=0.1, mirror=0.5, brightness=0.1, tint=0.05, contrast=0.1)
+_CM_ROUGH = Augment(
+    rotation_deg=45.0, scale=0.1, shift=0.1, mirror=0.5, brightness=0.1, tint=0.05, contrast=0.1
+)
 
-# da-VAE: Adam, batch 32, 1e-4 falling to 1e-7 over epochs that the paper does not count, 1e-3 for the mask network; turned by any angle,
+# da-VAE: Adam, batch 32, 1e-4 falling to 1e-7 over epochs that the paper does not count, 1e-3 for the mask
+# network; turned by any angle,
 # 0.8 to 1 of the size. na-VAE's heads are as narrow as makes the totals equal
 _DA_PAPER = replace(_CM_PAPER, epochs=100.0, batch=32, schedule="epoch_decay", decay=0.933)
 _MASK_PAPER = replace(_DA_PAPER, epochs=10.0, lr=1e-3, decay=0.6)
@@ -148,7 +200,14 @@ _DA_SMALL = DaVaeConfig(
     stem="half", decoder_width=128, hidden=256, fold_width=128, grid=32,
 )  # fmt: skip
 _DA_FINDS = replace(
-    _DA_SMALL, finder="detector-64", found_weight=3000.0, apart=True, betas=(1.0, 10.0, 1.0), head_width=48, groups=3, mask_width=12
+    _DA_SMALL,
+    finder="detector-64",
+    found_weight=3000.0,
+    apart=True,
+    betas=(1.0, 10.0, 1.0),
+    head_width=48,
+    groups=3,
+    mask_width=12,
 )
 
 _LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
@@ -157,7 +216,8 @@ _SWIFT = Train(steps=6000, batch=64, lr=1e-3, precision="float32", compile=False
 
 # fmt: off
 PRESETS: dict[str, Preset] = {
-    # name                what                                          system                         crop                     augment  train
+    # name                what                                          system                         crop
+    # augment  train
     "srv-vae-2d":  Preset("SRV-VAE as in the paper, 2D (its STB rows)", SrvVaeConfig(),                Crop(64),                _STILL,  _PAPER),
     "srv-vae-3d":  Preset("SRV-VAE as in the paper, 3D (InterHand)",    SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
     "s-vae-2d":    Preset("the paper's baseline S-VAE, 2D",             SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),

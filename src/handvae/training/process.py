@@ -11,8 +11,10 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 def prepare_process() -> None:
     """Flush denormals, and keep freed memory.
 
-    Variances shrink into denormals, which halve the speed of random-variable layers. glibc gives every freed tensor of more than 32 MiB
-    back to the system and faults its pages in again in the next step; that costs more than the arithmetic on it.
+    Variances shrink into denormals, which halve the speed of random-variable layers. glibc gives every freed
+    tensor of more than 32 MiB
+    back to the system and faults its pages in again in the next step; that costs more than the arithmetic on
+    it.
     """
     torch.set_flush_denormal(True)
     if sys.platform == "linux":

@@ -1,6 +1,7 @@
 """A run's folder: its options, its environment, its log.
 
-It holds config.json, environment.json, metrics.jsonl, model.safetensors (what to use), state.pt (what to resume), samples/ and report.html.
+It holds config.json, environment.json, metrics.jsonl, model.safetensors (what to use), state.pt (what to
+resume), samples/ and report.html.
 """
 
 import json
@@ -15,7 +16,7 @@ import torch
 
 import handvae
 from handvae.data.augment import Augment
-from handvae.data.reader import HandData
+from handvae.data.dataset import HandData
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.systems.system import System
@@ -56,9 +57,15 @@ def prepare_folder(run: Run) -> None:
             raise UserError(out, "already holds a run", "continue it with --resume, or give another --out")
         changed = _changes(config_path, json.loads(text))
         if changed:
-            raise UserError(config_path, f"the run was started with other options ({', '.join(changed)})", "resume with the same options")
+            raise UserError(
+                config_path,
+                f"the run was started with other options ({', '.join(changed)})",
+                "resume with the same options",
+            )
         return
-    begun = config_path.is_file() and (out / "environment.json").is_file()  # a run that was killed before its first save
+    begun = (
+        config_path.is_file() and (out / "environment.json").is_file()
+    )  # a run that was killed before its first save
     if out.is_dir() and any(out.iterdir()) and not begun:
         raise UserError(out, "holds something that is no run", "give another --out")
     out.mkdir(parents=True, exist_ok=True)

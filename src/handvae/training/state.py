@@ -1,4 +1,5 @@
-"""What a run resumes from: weights, their average, the optimisers' moments. Randomness needs no state: step n's depends on n alone."""
+"""What a run resumes from: weights, their average, the optimisers' moments. Randomness needs no state: step
+n's depends on n alone."""
 
 import pickle
 import warnings
@@ -17,7 +18,8 @@ from handvae.training.config import Train
 
 
 class Average:
-    """Exponential moving average of all weights and buffers; the first steps weigh more, so that it starts quickly."""
+    """Exponential moving average of all weights and buffers; the first steps weigh more, so that it starts
+    quickly."""
 
     def __init__(self, system: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -66,7 +68,10 @@ class State:
     @classmethod
     def fresh(cls, system: System, train: Train) -> "State":
         """The state before the first step."""
-        parameters = {name: [p for module in modules for p in module.parameters()] for name, modules in system.groups.items()}
+        parameters = {
+            name: [p for module in modules for p in module.parameters()]
+            for name, modules in system.groups.items()
+        }
         optimisers = {name: _optimiser(group, train) for name, group in parameters.items()}
         return cls(system, Average(system, train.ema), parameters, optimisers)
 
@@ -98,8 +103,19 @@ class State:
                 optimiser.load_state_dict(state["optimisers"][name])
             self.norms.update(state["norms"])
             return int(state["step"])
-        except (OSError, EOFError, LookupError, TypeError, AttributeError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-            raise UserError(path, "cannot be read as a training state", "start anew in another --out") from error
+        except (
+            OSError,
+            EOFError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+            ValueError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise UserError(
+                path, "cannot be read as a training state", "start anew in another --out"
+            ) from error
 
 
 def _optimiser(parameters: list[nn.Parameter], train: Train) -> torch.optim.Optimizer:

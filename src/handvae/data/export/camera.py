@@ -11,7 +11,8 @@ from handvae.data.sample import Sample
 from handvae.hand import LEFT, RIGHT
 
 FAR_MM = 20_000.0
-"""Where a hand without a camera is put: farther away 32-bit millimetres would lose hundredths, nearer it would lose its shape."""
+"""Where a hand without a camera is put: farther away 32-bit millimetres would lose hundredths, nearer it
+would lose its shape."""
 
 
 def has_camera(spec: DataSpec) -> bool:
@@ -20,9 +21,11 @@ def has_camera(spec: DataSpec) -> bool:
 
 
 def before_far_camera(samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Hands whose camera is not known, seen by a long lens from far away, so that every joint projects on its 2D label exactly.
+    """Hands whose camera is not known, seen by a long lens from far away, so that every joint projects on its
+    2D label exactly.
 
-    Depth within the hand stays; sideways the hand follows the 2D labels at the scale at which its joints fit them best.
+    Depth within the hand stays; sideways the hand follows the 2D labels at the scale at which its joints fit
+    them best.
     """
     for sample in samples:
         assert sample.joints_3d is not None
@@ -47,7 +50,9 @@ def as_right_hands(samples: Iterable[Sample]) -> Iterator[Sample]:
         assert sample.intrinsics is not None
         width = picture_of(sample).shape[1]
         flip = np.array([-1.0, 1.0])
-        camera = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]]) @ sample.intrinsics @ np.diag([-1.0, 1, 1])
+        camera = (
+            np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]]) @ sample.intrinsics @ np.diag([-1.0, 1, 1])
+        )
         yield replace(
             sample,
             side=RIGHT,

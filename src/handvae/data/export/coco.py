@@ -1,4 +1,5 @@
-"""COCO keypoints with our additions: joints in space, side, camera, label spread; what `data/coco.py` reads."""
+"""COCO keypoints with our additions: joints in space, side, camera, label spread; what `data/readers/coco.py`
+reads."""
 
 import json
 from collections.abc import Iterable
@@ -27,16 +28,35 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
         info = {"description": description, "version": f"handvae {__version__}"}
         licences = [{"id": 1, "name": spec.licence or "not known"}]
         categories = [
-            {"id": 1, "name": "hand", "keypoints": list(spec.joint_names), "skeleton": [[parent + 1, child + 1] for parent, child in BONES]}
+            {
+                "id": 1,
+                "name": "hand",
+                "keypoints": list(spec.joint_names),
+                "skeleton": [[parent + 1, child + 1] for parent, child in BONES],
+            }
         ]
         head = f'{{"info": {json.dumps(info)},\n"licenses": {json.dumps(licences)},\n"categories": {json.dumps(categories)}'
-        write_json(folder / "annotations.json", head, ',\n"images": [\n', images, '\n],\n"annotations": [\n', annotations, "\n]}\n")
+        write_json(
+            folder / "annotations.json",
+            head,
+            ',\n"images": [\n',
+            images,
+            '\n],\n"annotations": [\n',
+            annotations,
+            "\n]}\n",
+        )
     return number
 
 
 def _image(number: int, name: str, pixels: np.ndarray, sample: Sample, spec: DataSpec) -> dict[str, object]:
     height, width = pixels.shape[:2]
-    image: dict[str, object] = {"id": number, "file_name": name, "width": width, "height": height, "license": 1}
+    image: dict[str, object] = {
+        "id": number,
+        "file_name": name,
+        "width": width,
+        "height": height,
+        "license": 1,
+    }
     if sample.split:
         image["split"] = sample.split
     if sample.subject is not None:
@@ -49,7 +69,10 @@ def _image(number: int, name: str, pixels: np.ndarray, sample: Sample, spec: Dat
 
 
 def _labels(sample: Sample, spec: DataSpec) -> dict[str, object]:
-    labels: dict[str, object] = {"keypoints": rounded(keypoints(sample).reshape(-1), 3), "hand_side": side_name(sample)}
+    labels: dict[str, object] = {
+        "keypoints": rounded(keypoints(sample).reshape(-1), 3),
+        "hand_side": side_name(sample),
+    }
     if sample.joints_3d is not None:
         solid = sample.joints_3d.astype(np.float64)
         if spec.root == "camera":  # readers of the plain format expect the hand about its wrist

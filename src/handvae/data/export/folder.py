@@ -11,7 +11,8 @@ from handvae.errors import UserError
 
 @contextmanager
 def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = False) -> Iterator[Path]:
-    """A folder to fill, beside `folder`; it takes that name when the block ends without an exception, and else is removed.
+    """A folder to fill, beside `folder`; it takes that name when the block ends without an exception, and
+    else is removed.
 
     Args:
         folder: the name it gets.
@@ -19,7 +20,8 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
         overwrite: replace the folder if it is there.
 
     Raises:
-        UserError: the folder exists and holds something, and `overwrite` is not set, or what it holds is of another kind.
+        UserError: the folder exists and holds something, and `overwrite` is not set, or what it holds is
+            of another kind.
     """
     check_free(folder, markers, overwrite)
     folder = folder.resolve()  # "." has no name to write beside
@@ -33,7 +35,9 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
                 with path.open("rb+") as handle:
                     os.fsync(handle.fileno())
         if folder.exists() and not any(folder.iterdir()):
-            for path in sorted(partial.iterdir()):  # an empty folder stays itself: it may be the one we stand in
+            for path in sorted(
+                partial.iterdir()
+            ):  # an empty folder stays itself: it may be the one we stand in
                 path.rename(folder / path.name)
         else:
             if folder.exists():
@@ -46,7 +50,8 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
 
 
 def check_free(folder: Path, markers: Sequence[str], overwrite: bool) -> None:
-    """Only an empty folder is written into, and only one of the same kind is ever replaced: `--out ~ --overwrite` must not cost a home.
+    """Only an empty folder is written into, and only one of the same kind is ever replaced: `--out ~
+    --overwrite` must not cost a home.
 
     Raises:
         UserError: as `complete_folder`.
@@ -56,4 +61,6 @@ def check_free(folder: Path, markers: Sequence[str], overwrite: bool) -> None:
     if not overwrite:
         raise UserError(folder, "already exists", "give another folder, or --overwrite")
     if not folder.is_dir() or not any(path.is_file() for marker in markers for path in folder.glob(marker)):
-        raise UserError(folder, "is nothing that this command writes, so it is not replaced", "give another folder")
+        raise UserError(
+            folder, "is nothing that this command writes, so it is not replaced", "give another folder"
+        )

@@ -8,14 +8,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from handvae.data.coco import OUTSIDE_SHARE
 from handvae.data.export import coco, freihand, interhand, mmpose, webdataset, yolo_pose
 from handvae.data.export.camera import as_right_hands, before_far_camera, has_camera
 from handvae.data.export.folder import complete_folder
 from handvae.data.export.labels import picture_of, valid_joints
+from handvae.data.files.shards import write_shards
 from handvae.data.hands import DataSpec
+from handvae.data.readers.coco import OUTSIDE_SHARE
 from handvae.data.sample import Sample
-from handvae.data.shards import write_shards
 from handvae.errors import UserError
 
 FormatName = Literal["coco", "freihand", "interhand", "mmpose", "parquet", "webdataset", "yolo-pose"]
@@ -57,12 +57,24 @@ class Format:
     """Whether it holds joints only in the frame of a camera: 2D joints are their projections."""
     right_only: bool = False
     beyond: float | None = None
-    """How far, in shares of the larger side, a joint may lie outside its picture; farther out it counts as not labelled."""
+    """How far, in shares of the larger side, a joint may lie outside its picture; farther out it counts as
+    not labelled."""
 
 
 _EVERYTHING = frozenset({"image", "joints_2d", *_WHAT}) - {"mask"}
 _COCO = frozenset(
-    {"image", "joints_2d", "joints_3d", "joint_valid", "joint_visible", "joint_spread", "intrinsics", "side", "subject", "gesture"}
+    {
+        "image",
+        "joints_2d",
+        "joints_3d",
+        "joint_valid",
+        "joint_visible",
+        "joint_spread",
+        "intrinsics",
+        "side",
+        "subject",
+        "gesture",
+    }
 )
 _IN_SPACE = frozenset({"image", "joints_2d", "joints_3d", "intrinsics", "joint_valid"})
 _FREIHAND = _IN_SPACE | {"mask", "scale_mm", "side"}
@@ -72,7 +84,7 @@ _YOLO = frozenset({"image", "joints_2d", "joint_valid", "joint_visible"})
 
 # fmt: off
 FORMATS: dict[FormatName, Format] = {
-    #                    writer            a file that tells                     holds        whole    in space  right only
+    # writer            a file that tells                     holds        whole    in space  right only
     "coco":       Format(coco.write,       "annotations.json",                   _COCO,      beyond=OUTSIDE_SHARE),
     "freihand":   Format(freihand.write,   "*_K.json",                           _FREIHAND,   "all",   True,     True),
     "interhand":  Format(interhand.write,  "annotations/*/InterHand2.6M_*.json", _INTERHAND,  "wrist", True),
@@ -100,8 +112,14 @@ class Written:
 def warning(name: FormatName, spec: DataSpec) -> str | None:
     """One line that names what of a data set a format cannot hold; None where it holds all."""
     chosen = FORMATS[name]
-    holds = chosen.holds | ({"joints_3d", "intrinsics"} if name == "mmpose" and has_camera(spec) else frozenset())
-    lost = [_WHAT[field] for field in spec.modalities if field in _WHAT and field not in holds and not _derived(field, holds)]
+    holds = chosen.holds | (
+        {"joints_3d", "intrinsics"} if name == "mmpose" and has_camera(spec) else frozenset()
+    )
+    lost = [
+        _WHAT[field]
+        for field in spec.modalities
+        if field in _WHAT and field not in holds and not _derived(field, holds)
+    ]
     if chosen.right_only and spec.sides != "right":
         lost.append("left hands (they are mirrored to right ones)")
     if chosen.in_space and not has_camera(spec):
@@ -131,13 +149,23 @@ def check_spec(name: FormatName, spec: DataSpec, where: str | Path) -> None:
     if "image" not in spec.modalities:
         raise UserError(where, f"has no colour pictures, without which {name} is nothing", any_hands)
     if chosen.in_space and "joints_3d" not in spec.modalities:
-        raise UserError(where, f"has no joints in space, and {name} holds no others", "use coco, mmpose, yolo-pose, parquet or webdataset")
+        raise UserError(
+            where,
+            f"has no joints in space, and {name} holds no others",
+            "use coco, mmpose, yolo-pose, parquet or webdataset",
+        )
 
 
 def write_data(
-    folder: Path, name: FormatName, spec: DataSpec, samples: Iterable[Sample], description: str, overwrite: bool = False
+    folder: Path,
+    name: FormatName,
+    spec: DataSpec,
+    samples: Iterable[Sample],
+    description: str,
+    overwrite: bool = False,
 ) -> Written:
-    """Write hands as a data set that appears under its name when it is complete, or not at all; memory does not grow with their number.
+    """Write hands as a data set that appears under its name when it is complete, or not at all; memory does
+    not grow with their number.
 
     Args:
         folder: the data set.
@@ -148,7 +176,8 @@ def write_data(
         overwrite: replace a data set that is there.
 
     Raises:
-        UserError: the folder may not be written, the format cannot take such hands, or no hand is left to write.
+        UserError: the folder may not be written, the format cannot take such hands, or no hand is left to
+            write.
     """
     chosen = FORMATS[name]
     check_spec(name, spec, folder)
@@ -158,7 +187,9 @@ def write_data(
         nonlocal left_out
         for sample in samples:
             if sample.split and not SPLIT.fullmatch(sample.split):
-                raise UserError(folder, f"{sample.split!r} is no name for a split", "use letters, digits, - and _")
+                raise UserError(
+                    folder, f"{sample.split!r} is no name for a split", "use letters, digits, - and _"
+                )
             hand = sample if chosen.beyond is None else _unlabelled_outside(sample, chosen.beyond)
             if name in ANY_HANDS or _usable(hand, chosen.whole):
                 yield hand
@@ -176,7 +207,9 @@ def write_data(
         count = chosen.write(partial, spec, hands, description)
         if not count:
             raise UserError(
-                folder, f"no hand to write{f': {left_out} lack joints that {name} needs' if left_out else ''}", "give other hands"
+                folder,
+                f"no hand to write{f': {left_out} lack joints that {name} needs' if left_out else ''}",
+                "give other hands",
             )
     return Written(count, left_out)
 
@@ -200,5 +233,9 @@ def _without_skew(folder: Path, name: FormatName, samples: Iterable[Sample]) -> 
     for sample in samples:
         k = sample.intrinsics
         if k is not None and not np.allclose([k[0, 1], k[1, 0], *k[2]], [0, 0, 0, 0, 1], atol=1e-6):
-            raise UserError(folder, f"a camera is turned or skewed, which {name} cannot hold", "use coco, parquet or webdataset")
+            raise UserError(
+                folder,
+                f"a camera is turned or skewed, which {name} cannot hold",
+                "use coco, parquet or webdataset",
+            )
         yield sample

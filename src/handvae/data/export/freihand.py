@@ -1,4 +1,5 @@
-"""FreiHAND's layout: right hands before a camera, in metres; `test` is its evaluation set, all else its training set."""
+"""FreiHAND's layout: right hands before a camera, in metres; `test` is its evaluation set, all else its
+training set."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -16,7 +17,8 @@ FILES = ("K", "xyz", "scale")
 
 
 def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
-    """Write `training/rgb/*.jpg`, `training_K.json`, `training_xyz.json`, `training_scale.json`, and so for `evaluation`.
+    """Write `training/rgb/*.jpg`, `training_K.json`, `training_xyz.json`, `training_scale.json`, and so for
+    `evaluation`.
 
     Args:
         folder: to fill.

@@ -1,4 +1,5 @@
-"""InterHand2.6M's layout: one hand a picture, each camera a camera of the one capture, the world its camera's frame."""
+"""InterHand2.6M's layout: one hand a picture, each camera a camera of the one capture, the world its camera's
+frame."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -21,7 +22,9 @@ class _Split:
     """The three annotation files of a split, as they grow."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.images, self.annotations, self.joints, *fields = (stack.enter_context(Spool()) for _ in range(3 + len(CAMERA_FIELDS)))
+        self.images, self.annotations, self.joints, *fields = (
+            stack.enter_context(Spool()) for _ in range(3 + len(CAMERA_FIELDS))
+        )
         self.camera_fields = dict(zip(CAMERA_FIELDS, fields, strict=True))
         self.cameras: dict[tuple[float, ...], str] = {}
 
@@ -75,7 +78,10 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             world, valid = _both_hands(sample)
             kind: dict[str, object] = {"hand_type": side_name(sample), "hand_type_valid": 1}
             flags = valid[:, None].astype(int).tolist()
-            files.annotations.item({"id": number, "image_id": number, "bbox": rounded(box(sample), 3), "joint_valid": flags} | kind)
+            files.annotations.item(
+                {"id": number, "image_id": number, "bbox": rounded(box(sample), 3), "joint_valid": flags}
+                | kind
+            )
             files.joints.member(str(number), {"world_coord": rounded(world, 4), "joint_valid": flags} | kind)
         for split, files in splits.items():
             files.write(folder, split)

@@ -29,7 +29,9 @@ class Spool:
 
     def member(self, key: str, value: Any) -> None:
         """Add a member of an object."""
-        self.file.write((",\n" if self.count else "") + f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
+        self.file.write(
+            (",\n" if self.count else "") + f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
+        )
         self.count += 1
 
 
@@ -46,5 +48,6 @@ def write_json(path: Path, *parts: str | Spool) -> None:
 
 
 def rounded(values: np.ndarray, digits: int) -> list[Any]:
-    """An array as nested lists of numbers with so many digits after the point; what is not finite, and so no label, is 0."""
+    """An array as nested lists of numbers with so many digits after the point; what is not finite, and so no
+    label, is 0."""
     return np.nan_to_num(np.round(np.asarray(values, np.float64), digits), posinf=0, neginf=0).tolist()

@@ -1,4 +1,5 @@
-"""What several formats say of a hand in the same words: keypoints with their flags, the box round them, the picture's file."""
+"""What several formats say of a hand in the same words: keypoints with their flags, the box round them, the
+picture's file."""
 
 from pathlib import Path
 
@@ -64,7 +65,9 @@ def picture_of(sample: Sample) -> UInt8[np.ndarray, "height width 3"]:
     return sample.image
 
 
-def write_pixels(path: Path, pixels: UInt8[np.ndarray, "height width 3"] | UInt8[np.ndarray, "height width"]) -> None:
+def write_pixels(
+    path: Path, pixels: UInt8[np.ndarray, "height width 3"] | UInt8[np.ndarray, "height width"]
+) -> None:
     """Write RGB or one channel as PNG or JPEG (by the suffix) into a folder that is not yet a data set."""
     path.parent.mkdir(parents=True, exist_ok=True)
     channels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels

@@ -1,4 +1,5 @@
-"""The JSON form in which open-mmlab/mmpose keeps hand data sets: RHD's where there is a camera, OneHand10K's where there is none."""
+"""The JSON form in which open-mmlab/mmpose keeps hand data sets: RHD's where there is a camera, OneHand10K's
+where there is none."""
 
 import json
 from collections.abc import Iterable
@@ -39,12 +40,21 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
                 assert sample.intrinsics is not None
                 k = sample.intrinsics
                 image["cam_param"] = {"focal": rounded(k[[0, 1], [0, 1]], 6), "princpt": rounded(k[:2, 2], 6)}
-                hand["joint_cam"] = rounded(from_internal(torch.from_numpy(sample.joints_3d), order).numpy(), 4)
+                hand["joint_cam"] = rounded(
+                    from_internal(torch.from_numpy(sample.joints_3d), order).numpy(), 4
+                )
             hand["keypoints"] = rounded(points, 3) if camera else rounded(points.reshape(-1), 3)
             images.item(image)
             annotations.item(hand)
         names = from_internal(torch.arange(21)[:, None], order)[:, 0].tolist()
-        categories = [{"id": 1, "name": "hand", "supercategory": "hand", "keypoints": [JOINT_NAMES[joint] for joint in names]}]
+        categories = [
+            {
+                "id": 1,
+                "name": "hand",
+                "supercategory": "hand",
+                "keypoints": [JOINT_NAMES[joint] for joint in names],
+            }
+        ]
         info = {"description": f"hands in the form of {kind}", "source": description}
         head = f'{{"info": {json.dumps(info)},\n"licenses": [{json.dumps({"id": 1, "name": spec.licence or "not known"})}]'
         middle = f',\n"categories": {json.dumps(categories)},\n"images": [\n'

@@ -7,18 +7,20 @@ from typing import Any
 
 import torch
 
-from handvae.data.ahead import ahead
+from handvae.data.dataset import HandData
+from handvae.data.files.shards import PICTURES
 from handvae.data.hands import Hands
-from handvae.data.reader import HandData
+from handvae.data.prefetch import ahead
 from handvae.data.sample import Sample
-from handvae.data.shards import PICTURES
 from handvae.errors import UserError
 
 BLOCK = 256
 """Rows whose labels are in memory at a time."""
 
 
-def samples_of(data: HandData, rows: Sequence[int] | range, side: int | None = None, split: str = "") -> Iterator[Sample]:
+def samples_of(
+    data: HandData, rows: Sequence[int] | range, side: int | None = None, split: str = ""
+) -> Iterator[Sample]:
     """Hands of a data set one by one, pictures included, the next ones read ahead.
 
     Args:
@@ -33,16 +35,26 @@ def samples_of(data: HandData, rows: Sequence[int] | range, side: int | None = N
     yield from ahead(partial(_with_pictures, data), _labelled(data, rows, side, split))
 
 
-def _labelled(data: HandData, rows: Sequence[int] | range, side: int | None, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _labelled(
+    data: HandData, rows: Sequence[int] | range, side: int | None, split: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows and what is known of them before a picture is read."""
     for start in range(0, len(rows), BLOCK):
         block = list(rows[start : start + BLOCK])
         labels = data.labels(torch.tensor(block))
         if labels.side is None and side is None:
-            raise UserError(data.spec.name, "does not tell left hands from right ones", "say which they are: --side left or --side right")
+            raise UserError(
+                data.spec.name,
+                "does not tell left hands from right ones",
+                "say which they are: --side left or --side right",
+            )
         for place, row in enumerate(block):
             origin = data.provenance_of(row) or json.dumps({"set": data.spec.name, "hand": data.name(row)})
-            yield row, {"side": side, "split": data.split_of(row) or split, "provenance": origin} | _values(labels, place)
+            yield (
+                row,
+                {"side": side, "split": data.split_of(row) or split, "provenance": origin}
+                | _values(labels, place),
+            )
 
 
 def _with_pictures(data: HandData, labelled: tuple[int, dict[str, Any]]) -> Sample:

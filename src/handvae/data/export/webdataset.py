@@ -1,4 +1,5 @@
-"""Tar files as the webdataset library streams them: a picture and a JSON file of all labels a hand; equal hands give equal bytes."""
+"""Tar files as the webdataset library streams them: a picture and a JSON file of all labels a hand; equal
+hands give equal bytes."""
 
 import io
 import json
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from handvae.data.files.shards import PICTURES, SHARD_ROWS, encode_picture
 from handvae.data.hands import DataSpec
 from handvae.data.sample import Sample
-from handvae.data.shards import PICTURES, SHARD_ROWS, encode_picture
 
 
-def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str, rows: int = SHARD_ROWS) -> int:
+def write(
+    folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str, rows: int = SHARD_ROWS
+) -> int:
     """Write `data-000000.tar` and so on, `rows` hands each, and `spec.json`; returns the number of hands."""
     stream, total = iter(samples), 0
     while part := list(islice(stream, 1)):

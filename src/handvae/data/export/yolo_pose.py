@@ -1,4 +1,5 @@
-"""The layout that YOLO's pose models train on: a text file a picture, all in shares of the picture's sides."""
+"""The layout that YOLO's pose models train on: a text file a picture, all in shares of the picture's
+sides."""
 
 import json
 from collections.abc import Iterable
@@ -23,7 +24,10 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
         left_top, extent = box(sample).reshape(2, 2)
         points = keypoints(sample)
         numbers = [*((left_top + extent / 2) / size), *(extent / size)]
-        joints = [f"{x:.8f} {y:.8f} {int(flag)}" for (x, y), flag in zip(points[:, :2] / size, points[:, 2], strict=True)]
+        joints = [
+            f"{x:.8f} {y:.8f} {int(flag)}"
+            for (x, y), flag in zip(points[:, :2] / size, points[:, 2], strict=True)
+        ]
         line = " ".join(["0", *(f"{value:.8f}" for value in numbers), *joints])
         path = folder / "labels" / split / f"{number:06d}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)

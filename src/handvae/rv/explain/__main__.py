@@ -23,11 +23,18 @@ def main(arguments: Sequence[str] | None = None, load_checkpoint: Loader | None 
 
     Args:
         arguments: command line, without the program's name.
-        load_checkpoint: how to make a network from a file, for callers who know the format; `--loader` overrides it.
+        load_checkpoint: how to make a network from a file, for callers who know the format; `--loader`
+            overrides it.
     """
-    parser = argparse.ArgumentParser(prog="python -m handvae.rv.explain", description="Which operations a network consists of.")
-    parser.add_argument("network", help="package.module:callable that returns a torch module, or a checkpoint file")
-    parser.add_argument("--loader", help="package.module:callable that makes a torch module from the checkpoint's path")
+    parser = argparse.ArgumentParser(
+        prog="python -m handvae.rv.explain", description="Which operations a network consists of."
+    )
+    parser.add_argument(
+        "network", help="package.module:callable that returns a torch module, or a checkpoint file"
+    )
+    parser.add_argument(
+        "--loader", help="package.module:callable that makes a torch module from the checkpoint's path"
+    )
     options = parser.parse_args(arguments)
     if options.loader:
         load_checkpoint = _attribute(options.loader, parser)
@@ -35,7 +42,9 @@ def main(arguments: Sequence[str] | None = None, load_checkpoint: Loader | None 
         network = _attribute(options.network, parser)
         network = network if isinstance(network, nn.Module) else network()
     elif load_checkpoint is None:
-        parser.error(f"{options.network} is not package.module:callable; for a checkpoint give --loader package.module:callable as well")
+        parser.error(
+            f"{options.network} is not package.module:callable; for a checkpoint give --loader package.module:callable as well"
+        )
     else:
         network = load_checkpoint(Path(options.network))
     print(explain(network))

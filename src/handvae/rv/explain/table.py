@@ -41,18 +41,27 @@ class Explanation:
 
     def __str__(self) -> str:
         cells = [("name", "operation", "kind", "assumption")]
-        cells += [(row.name, row.operation, row.kind.value if row.kind else "-", row.assumption) for row in self.rows]
+        cells += [
+            (row.name, row.operation, row.kind.value if row.kind else "-", row.assumption)
+            for row in self.rows
+        ]
         widths = [max(len(line[column]) for line in cells) for column in range(3)]
-        lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[3]]) for line in cells]
+        lines = [
+            "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[3]])
+            for line in cells
+        ]
         return "\n".join([*lines, "", "E exact, I independent inputs, G Gaussian inputs, A approximate"])
 
 
 def explain(module: nn.Module, *inputs: Any) -> Explanation:
     """Lists the operations of a network with the kind and assumption of their moments.
 
-    Without inputs, the layers of the module tree: what a forward of your own does between them cannot be seen.
-    With inputs, at least one of them a random variable, the network is run once in evaluation mode and every torch
-    function that meets a variable is listed in order; give the unconverted network, whose layers call torch functions.
+    Without inputs, the layers of the module tree: what a forward of your own does between them cannot be
+    seen.
+    With inputs, at least one of them a random variable, the network is run once in evaluation mode and every
+    torch
+    function that meets a variable is listed in order; give the unconverted network, whose layers call torch
+    functions.
 
     Raises:
         UnsupportedRVOp: with inputs, an operation has no rule.
@@ -66,13 +75,25 @@ def _layers(module: nn.Module) -> Iterator[Row]:
         plain = plain_type(child)
         twin = twin_type(plain)
         if child in fused:
-            yield Row(name, plain.__name__, Kind.INDEPENDENCE, f"to_rv runs it together with {fused[child]}: copies are accounted for")
+            yield Row(
+                name,
+                plain.__name__,
+                Kind.INDEPENDENCE,
+                f"to_rv runs it together with {fused[child]}: copies are accounted for",
+            )
         elif twin is not None:
             yield Row(name, plain.__name__, twin.rule.kind, twin.rule.assumption)
         elif needs_rule(child):
-            yield Row(name, plain.__name__, None, f"no rule: register one with @rv.register_rv({plain.__name__})")
+            yield Row(
+                name, plain.__name__, None, f"no rule: register one with @rv.register_rv({plain.__name__})"
+            )
         elif not plain.__module__.startswith("torch.nn") and not isinstance(child, nn.Sequential):
-            yield Row(name, plain.__name__, None, "its own forward: explain(module, example) lists the functions it calls")
+            yield Row(
+                name,
+                plain.__name__,
+                None,
+                "its own forward: explain(module, example) lists the functions it calls",
+            )
 
 
 def _fused(module: nn.Module) -> dict[nn.Module, str]:
@@ -83,7 +104,10 @@ def _fused(module: nn.Module) -> dict[nn.Module, str]:
             layers = list(child.named_children())
             for (first_name, first), (second_name, second) in pairwise(layers):
                 if fused_scale(first, second) is not None:
-                    partners[first], partners[second] = f"{name}.{second_name}".strip("."), f"{name}.{first_name}".strip(".")
+                    partners[first], partners[second] = (
+                        f"{name}.{second_name}".strip("."),
+                        f"{name}.{first_name}".strip("."),
+                    )
     return partners
 
 

@@ -15,7 +15,9 @@ def sum_variance(first: Known, second: Known) -> Known:
     return first + second
 
 
-def product_variance(first: Float[Tensor, "..."], first_var: Known, second: Float[Tensor, "..."], second_var: Known) -> Known:
+def product_variance(
+    first: Float[Tensor, "..."], first_var: Known, second: Float[Tensor, "..."], second_var: Known
+) -> Known:
     """Variance of x y, kind I: v_x v_y + v_x m_y² + v_y m_x²; by a known number c it is c² v, exactly."""
     if first_var is None:
         return None if second_var is None else second_var * first.square()

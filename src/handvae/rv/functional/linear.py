@@ -38,7 +38,9 @@ def convolution(
 ) -> Moments:
     """Convolution over one, two or three axes, kind I: mean conv(m, W) + b, variance conv(v, W²)."""
     convolve = _CONVOLUTIONS[weight.dim()]
-    spread = variance_product(lambda v, w: convolve(v, w, None, stride, padding, dilation, groups), var, weight)
+    spread = variance_product(
+        lambda v, w: convolve(v, w, None, stride, padding, dilation, groups), var, weight
+    )
     return convolve(mean, weight, bias, stride, padding, dilation, groups), non_negative(spread)
 
 
@@ -53,14 +55,20 @@ def transposed_convolution(
     groups: int = 1,
     dilation: Sizes = 1,
 ) -> Moments:
-    """Transposed convolution over one, two or three axes, kind I: mean convT(m, W) + b, variance convT(v, W²)."""
+    """Transposed convolution over one, two or three axes, kind I: mean convT(m, W) + b, variance convT(v,
+    W²)."""
     convolve = _TRANSPOSED[weight.dim()]
-    spread = variance_product(lambda v, w: convolve(v, w, None, stride, padding, output_padding, groups, dilation), var, weight)
-    return convolve(mean, weight, bias, stride, padding, output_padding, groups, dilation), non_negative(spread)
+    spread = variance_product(
+        lambda v, w: convolve(v, w, None, stride, padding, output_padding, groups, dilation), var, weight
+    )
+    return convolve(mean, weight, bias, stride, padding, output_padding, groups, dilation), non_negative(
+        spread
+    )
 
 
 def non_negative(var: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Cuts off the slightly negative sums that fast convolutions return; they are rounding, so the gradient passes."""
+    """Cuts off the slightly negative sums that fast convolutions return; they are rounding, so the gradient
+    passes."""
     with torch.no_grad():  # nothing is saved, and the backward pass has no kernel for it
         var.clamp_min_(0.0)
     return var

@@ -30,7 +30,8 @@ def squared_weight(weight: Float[Tensor, "*shape"], var: Float[Tensor, "..."]) -
 
 
 def round_variances(on: bool = True) -> None:
-    """From now on in this process, float32 variances go through products and convolutions in bfloat16, twice as fast on CPUs that know it.
+    """From now on in this process, float32 variances go through products and convolutions in bfloat16, twice
+    as fast on CPUs that know it.
 
     Sums of non-negative numbers do not cancel: a variance is off by half a percent. Means are left alone.
     """
@@ -41,7 +42,8 @@ def round_variances(on: bool = True) -> None:
 def variance_product(
     product: Callable[[Tensor, Tensor], Tensor], var: Float[Tensor, "..."], weight: Float[Tensor, "..."]
 ) -> Float[Tensor, "..."]:
-    """Returns `product(v, W²)` in a format that holds W²: never in float16, where a weight below 2e-4 squares to nothing.
+    """Returns `product(v, W²)` in a format that holds W²: never in float16, where a weight below 2e-4 squares
+    to nothing.
 
     bfloat16 is good enough: sums of non-negative numbers do not cancel.
     """
@@ -58,5 +60,6 @@ def variance_product(
 
 
 def gentle_sqrt(var: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Square root whose gradient at zero is 1e4 instead of infinite; zero stays zero, above 1e-6 it is the root."""
+    """Square root whose gradient at zero is 1e4 instead of infinite; zero stays zero, above 1e-6 it is the
+    root."""
     return var * (var + 1e-8).rsqrt()

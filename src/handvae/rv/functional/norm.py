@@ -42,7 +42,16 @@ def batch_norm(
     else:
         centre, spread = running_mean, running_var
     shape = (1, -1) + (1,) * (mean.dim() - 2)
-    return _affine(mean, var, centre.view(shape), spread.view(shape), _shaped(weight, shape), _shaped(bias, shape), eps, dtype)
+    return _affine(
+        mean,
+        var,
+        centre.view(shape),
+        spread.view(shape),
+        _shaped(weight, shape),
+        _shaped(bias, shape),
+        eps,
+        dtype,
+    )
 
 
 def group_norm(
@@ -62,10 +71,14 @@ def group_norm(
     axes = list(range(2, mean.dim()))
     # Channel statistics first, then their groups: reshaping to groups would copy a channels_last tensor.
     centre, within = _statistics(mean, var, axes) if axes else (mean, var)
-    group_centre, group_spread = _statistics(centre.view(batch, groups, -1), within.view(batch, groups, -1), [2])
+    group_centre, group_spread = _statistics(
+        centre.view(batch, groups, -1), within.view(batch, groups, -1), [2]
+    )
     shape = (batch, channels) + (1,) * len(axes)
     size = (batch, groups, channels // groups)
-    centre, spread = (part.view(batch, groups, 1).expand(size).reshape(shape) for part in (group_centre, group_spread))
+    centre, spread = (
+        part.view(batch, groups, 1).expand(size).reshape(shape) for part in (group_centre, group_spread)
+    )
     shape = (1, -1) + (1,) * len(axes)
     return _affine(mean, var, centre, spread, _shaped(weight, shape), _shaped(bias, shape), eps, dtype)
 
@@ -98,9 +111,11 @@ def instance_norm(
 
 
 class _Statistics(torch.autograd.Function):
-    """Mean and variance of sets of random scalars along `axes`, by two fast passes and one in the backward pass.
+    """Mean and variance of sets of random scalars along `axes`, by two fast passes and one in the backward
+    pass.
 
-    torch.var_mean takes ten times as long on CPU. Given g_c, g_s: into m flows g_c/n + 2 g_s (m−c)/n, into v g_s/n.
+    torch.var_mean takes ten times as long on CPU. Given g_c, g_s: into m flows g_c/n + 2 g_s (m−c)/n, into v
+    g_s/n.
     """
 
     @staticmethod
@@ -110,10 +125,15 @@ class _Statistics(torch.autograd.Function):
         return centre.view(between.shape), between + var.mean(axes)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, list[int]], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, Tensor, list[int]], output: tuple[Tensor, Tensor]
+    ) -> None:
         mean, _, axes = inputs
         ctx.save_for_backward(mean, output[0])
-        ctx.shape = [1 if axis in axes or axis - mean.dim() in axes else length for axis, length in enumerate(mean.shape)]
+        ctx.shape = [
+            1 if axis in axes or axis - mean.dim() in axes else length
+            for axis, length in enumerate(mean.shape)
+        ]
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -133,7 +153,9 @@ class _Scaling(torch.autograd.Function):
         return torch.addcmul(shift, mean, scale), var * scale.square()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]
+    ) -> None:
         ctx.save_for_backward(*inputs[:3])
         ctx.shift_shape = inputs[3].shape
 
@@ -141,7 +163,9 @@ class _Scaling(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         grad_mean, grad_var = grad_outputs
         mean, var, scale = ctx.saved_tensors
-        into_scale = (grad_mean * mean).sum_to_size(scale.shape) + 2.0 * scale * (grad_var * var).sum_to_size(scale.shape)
+        into_scale = (grad_mean * mean).sum_to_size(scale.shape) + 2.0 * scale * (grad_var * var).sum_to_size(
+            scale.shape
+        )
         into_shift = grad_mean.sum_to_size(ctx.shift_shape)
         return grad_mean * scale, grad_var * scale.square(), into_scale, into_shift
 
@@ -151,9 +175,17 @@ def _statistics(mean: Tensor, var: Tensor, axes: list[int]) -> tuple[Tensor, Ten
 
 
 def _affine(
-    mean: Tensor, var: Tensor, centre: Tensor, spread: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, dtype: torch.dtype
+    mean: Tensor,
+    var: Tensor,
+    centre: Tensor,
+    spread: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    # One scale and one shift a channel first: the full-size work is then one fused multiply-add and one product.
+    # One scale and one shift a channel first: the full-size work is then one fused multiply-add and one
+    # product.
     scale = (spread + eps).rsqrt()
     if weight is not None:
         scale = scale * weight

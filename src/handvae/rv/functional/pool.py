@@ -39,7 +39,9 @@ def average_pool(
 
 
 def adaptive_average_pool(
-    mean: Float[Tensor, "*batch height width"], var: Float[Tensor, "*batch height width"], size: Sequence[int | None] | int
+    mean: Float[Tensor, "*batch height width"],
+    var: Float[Tensor, "*batch height width"],
+    size: Sequence[int | None] | int,
 ) -> Moments:
     """Adaptive average pooling, kind I: mean pool(m), variance pool(v)/n, n the size of each cell."""
     rows, columns = (size, size) if isinstance(size, int) else size
@@ -58,7 +60,8 @@ def max_pool(
     ceil_mode: bool = False,
     rule: MaxRule = "clark",
 ) -> Moments:
-    """Max pooling: by Clark's formula in a tree of pairs, rows then columns; exact for two Gaussians (G), else A.
+    """Max pooling: by Clark's formula in a tree of pairs, rows then columns; exact for two Gaussians (G),
+    else A.
 
     With rule "argmax" the variance is that of the element whose mean is largest.
     """
@@ -72,14 +75,20 @@ def max_pool(
     # Cells outside the picture are so far below that Φ is exactly zero there.
     low = (mean.amin() - 40.0 * var.amax().sqrt() - 1.0).detach()
     for axis, out in ((-1, plain.shape[-1]), (-2, plain.shape[-2])):
-        mean, var = _max_along(mean, var, axis, out, kernel[axis], stride[axis], padding[axis], dilation[axis], low)
+        mean, var = _max_along(
+            mean, var, axis, out, kernel[axis], stride[axis], padding[axis], dilation[axis], low
+        )
     return mean.to(dtype), var.to(dtype)
 
 
 def maximum(
-    first: Float[Tensor, "*shape"], first_var: Float[Tensor, "*shape"], second: Float[Tensor, "*shape"], second_var: Float[Tensor, "*shape"]
+    first: Float[Tensor, "*shape"],
+    first_var: Float[Tensor, "*shape"],
+    second: Float[Tensor, "*shape"],
+    second_var: Float[Tensor, "*shape"],
 ) -> Moments:
-    """Larger of two independent Gaussians (Clark 1961): mean m_aΦ(α)+m_bΦ(−α)+θφ(α), θ² = v_a+v_b, α = (m_a−m_b)/θ.
+    """Larger of two independent Gaussians (Clark 1961): mean m_aΦ(α)+m_bΦ(−α)+θφ(α), θ² = v_a+v_b, α =
+    (m_a−m_b)/θ.
 
     The variance is taken about the mean, so that large means do not cancel.
     """
@@ -94,7 +103,15 @@ def maximum(
 
 
 def _max_along(
-    mean: Tensor, var: Tensor, axis: int, out: int, kernel: int, stride: int, padding: int, dilation: int, low: Tensor
+    mean: Tensor,
+    var: Tensor,
+    axis: int,
+    out: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    low: Tensor,
 ) -> tuple[Tensor, Tensor]:
     reach = (out - 1) * stride + (kernel - 1) * dilation + 1
     missing = max(0, reach - padding - mean.shape[axis])

@@ -2,7 +2,8 @@
 
 With t = m/s, s = √v, φ and Φ the standard normal density and distribution function, P = Φ(t), Q = 1−P:
     M = m P + s φ(t),    V = v (P − g(g + |t|)),    g = φ(t) − |t| Φ(−|t|)
-M is max(m, 0) + s g and V a product of v and a number in [0, 1]: neither cancels, no float64 is needed, and at
+M is max(m, 0) + s g and V a product of v and a number in [0, 1]: neither cancels, no float64 is needed, and
+at
 v = 0 the result is exactly relu(m), 0. Against float64 the error stays below 5e-7 v.
 """
 
@@ -20,7 +21,17 @@ from handvae.rv.functional.tiles import in_tiles
 _TAIL = 30.0  # |m|/s beyond which φ and Φ(−|t|) are zero in float32
 _INVERSE_ROOT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 _MILLS_SCALE = 0.27
-_MILLS = (0.27000988, 0.26970459, 0.25396203, 0.18658814, 0.25348069, -0.14517418, 0.3973773, -0.3017516, 0.06911721)
+_MILLS = (
+    0.27000988,
+    0.26970459,
+    0.25396203,
+    0.18658814,
+    0.25348069,
+    -0.14517418,
+    0.3973773,
+    -0.3017516,
+    0.06911721,
+)
 
 
 def relu(mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"]) -> Moments:
@@ -36,8 +47,11 @@ def leaky_relu(mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"], slop
     return _RectifiedMoments.apply(mean, var, slope)
 
 
-def prelu(mean: Float[Tensor, "batch *rest"], var: Float[Tensor, "batch *rest"], slope: Float[Tensor, "channel"]) -> Moments:
-    """PReLU with a slope to learn, kind G: mean M−aN, variance V+a²V_N+2aMN, where N = M−m is the mean of relu(−x).
+def prelu(
+    mean: Float[Tensor, "batch *rest"], var: Float[Tensor, "batch *rest"], slope: Float[Tensor, "channel"]
+) -> Moments:
+    """PReLU with a slope to learn, kind G: mean M−aN, variance V+a²V_N+2aMN, where N = M−m is the mean of
+    relu(−x).
 
     V_N = v−V−2MN is the variance of relu(−x); the two halves exclude each other, so their covariance is −MN.
     """
@@ -72,7 +86,9 @@ class _RectifiedMoments(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         mean, var = ctx.saved_tensors
-        into_mean, into_var = in_tiles(partial(_pull_back, slope=ctx.slope), (mean, var, *grad_outputs), mean.dtype)
+        into_mean, into_var = in_tiles(
+            partial(_pull_back, slope=ctx.slope), (mean, var, *grad_outputs), mean.dtype
+        )
         return into_mean, into_var, None
 
 
@@ -94,7 +110,9 @@ def _rectify(m: Tensor, v: Tensor, slope: float) -> tuple[Tensor, Tensor]:
     return rectified.mul_(keep).add_(m, alpha=slope), share.mul_(v)
 
 
-def _pull_back(m: Tensor, v: Tensor, grad_mean: Tensor, grad_var: Tensor, slope: float) -> tuple[Tensor, Tensor]:
+def _pull_back(
+    m: Tensor, v: Tensor, grad_mean: Tensor, grad_var: Tensor, slope: float
+) -> tuple[Tensor, Tensor]:
     # V is the second moment E minus M², so a gradient of V is one of E and −2M times one of M:
     #     dM/dm = a + (1−a)P         dM/dv = (1−a) f/2s
     #     dE/dm = 2a²m + 2(1−a²)R    dE/dv = a² + (1−a²)P       with the ReLU's mean R = s(zP + f)
@@ -117,9 +135,11 @@ def _pull_back(m: Tensor, v: Tensor, grad_mean: Tensor, grad_var: Tensor, slope:
 
 
 def _mills(t: Tensor) -> Tensor:
-    """Mills' ratio Q(t)/φ(t) for 0 ≤ t ≤ 30: a polynomial of 1/(1 + 0.27 t) without constant term, fitted to a relative error of 6e-8.
+    """Mills' ratio Q(t)/φ(t) for 0 ≤ t ≤ 30: a polynomial of 1/(1 + 0.27 t) without constant term, fitted to
+    a relative error of 6e-8.
 
-    float32 adds 4e-7 at most. Nothing cancels in either tail, and it takes two thirds of the time of erfc; in one compiled loop, a fifth.
+    float32 adds 4e-7 at most. Nothing cancels in either tail, and it takes two thirds of the time of erfc; in
+    one compiled loop, a fifth.
     In float64 and where a graph is built, erfc.
     """
     if t.dtype == torch.float64 or torch.is_grad_enabled():

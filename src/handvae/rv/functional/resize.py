@@ -42,7 +42,8 @@ def interpolate_linear(
 ) -> Moments:
     """Bilinear and bicubic resizing, kind I: the variance with the squared interpolation weights.
 
-    The weights of each axis are read off by interpolating unit vectors, so that every convention of torch holds.
+    The weights of each axis are read off by interpolating unit vectors, so that every convention of torch
+    holds.
     The means' own weights would make the variance 1.6 x too large an axis (scale 2, interior).
     """
 
@@ -52,7 +53,9 @@ def interpolate_linear(
 
     def weights(axis: int) -> Tensor:
         length = mean.shape[2 + axis]
-        units = torch.eye(length, device=var.device, dtype=at_least_float32(var).dtype).view(1, length, length, 1)
+        units = torch.eye(length, device=var.device, dtype=at_least_float32(var).dtype).view(
+            1, length, length, 1
+        )
         return resize(units, axis).flatten(2).squeeze(0).square().to(var.dtype)
 
     return resize(mean), weights(0).T @ var @ weights(1)
@@ -67,13 +70,17 @@ def upsample_convolution(
     padding: tuple[int, int] = (1, 1),
     groups: int = 1,
 ) -> Moments:
-    """Nearest upsampling and a convolution of stride 1 in one, kind I: kernels of equal sources are summed, then squared.
+    """Nearest upsampling and a convolution of stride 1 in one, kind I: kernels of equal sources are summed,
+    then squared.
 
-    Exact in the variance where the unfused pair is not, and 4/9 of its multiplications for a 3x3 kernel and scale 2.
+    Exact in the variance where the unfused pair is not, and 4/9 of its multiplications for a 3x3 kernel and
+    scale 2.
     """
     kernel = upsampling_kernel(weight, scale, groups)
     inverse = (weight.shape[2] - 1 - padding[0], weight.shape[3] - 1 - padding[1])
-    spread = variance_product(lambda v, w: F.conv_transpose2d(v, w, None, scale, inverse, 0, groups), var, kernel)
+    spread = variance_product(
+        lambda v, w: F.conv_transpose2d(v, w, None, scale, inverse, 0, groups), var, kernel
+    )
     return F.conv_transpose2d(mean, kernel, bias, scale, inverse, 0, groups), non_negative(spread)
 
 
@@ -87,7 +94,9 @@ def upsample_convolution_mean(
 ) -> Float[Tensor, "batch out wide_height wide_width"]:
     """The fused pair on a plain tensor."""
     inverse = (weight.shape[2] - 1 - padding[0], weight.shape[3] - 1 - padding[1])
-    return F.conv_transpose2d(tensor, upsampling_kernel(weight, scale, groups), bias, scale, inverse, 0, groups)
+    return F.conv_transpose2d(
+        tensor, upsampling_kernel(weight, scale, groups), bias, scale, inverse, 0, groups
+    )
 
 
 def _of_axis(setting: Setting, axis: int | None) -> Setting:
@@ -101,9 +110,11 @@ def _of_axis(setting: Setting, axis: int | None) -> Setting:
 def upsampling_kernel(
     weight: Float[Tensor, "out in_group kernel_height kernel_width"], scale: int, groups: int = 1
 ) -> Float[Tensor, "in out_group wide_height wide_width"]:
-    """Returns the transposed convolution of stride `scale` that equals nearest upsampling followed by `weight`.
+    """Returns the transposed convolution of stride `scale` that equals nearest upsampling followed by
+    `weight`.
 
-    Output o reads the source i = ⌊(o + j − p)/r⌋ through tap j. Solved for t = o − r i + (k − 1 − p), tap t of the wide
+    Output o reads the source i = ⌊(o + j − p)/r⌋ through tap j. Solved for t = o − r i + (k − 1 − p), tap t
+    of the wide
     kernel is the sum of the flipped taps t−r+1 .. t: a convolution of the flipped kernel with r ones an axis.
     """
     out, in_group, height, width = weight.shape
@@ -113,6 +124,7 @@ def upsampling_kernel(
     assert isinstance(rows, Tensor)
     wide = sum(F.pad(rows, (shift, scale - 1 - shift)) for shift in range(scale))
     assert isinstance(wide, Tensor)
-    # The output takes its layout from the kernel: a channels_last layer must stay one, or every layer behind it copies.
+    # The output takes its layout from the kernel: a channels_last layer must stay one, or every layer behind
+    # it copies.
     is_channels_last = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
     return wide.contiguous(memory_format=torch.channels_last) if is_channels_last else wide

@@ -26,17 +26,23 @@ def sigmoid(mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"]) -> Mome
 
 
 def tanh(mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"]) -> Moments:
-    """Tanh as 2σ(2x)−1, kind A. Largest error of mean and variance: 0.02 and 0.04 up to v = 1, 0.03 and 0.06 up to v = 4."""
+    """Tanh as 2σ(2x)−1, kind A. Largest error of mean and variance: 0.02 and 0.04 up to v = 1, 0.03 and 0.06
+    up to v = 4."""
     centre, spread = sigmoid(2.0 * mean, 4.0 * var)
     return 2.0 * centre - 1.0, 4.0 * spread
 
 
 def gauss_hermite(
-    mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"], function: Callable[[Tensor], Tensor], points: int = 9
+    mean: Float[Tensor, "*shape"],
+    var: Float[Tensor, "*shape"],
+    function: Callable[[Tensor], Tensor],
+    points: int = 9,
 ) -> Moments:
-    """Any elementwise function h by Gauss–Hermite quadrature, kind G: mean Σ w h(m+√2 s x), variance Σ w (h−mean)².
+    """Any elementwise function h by Gauss–Hermite quadrature, kind G: mean Σ w h(m+√2 s x), variance Σ w
+    (h−mean)².
 
-    Good for smooth functions; poor where h has a kink (1e-2 for ELU). Costs `points` passes of time and memory.
+    Good for smooth functions; poor where h has a kink (1e-2 for ELU). Costs `points` passes of time and
+    memory.
     """
     dtype, mean, var = result_dtype(mean), at_least_float32(mean), at_least_float32(var)
     reach = math.sqrt(2.0) * gentle_sqrt(var)
@@ -61,8 +67,11 @@ def gelu(mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"], approximat
     return gauss_hermite(mean, var, lambda x: F.gelu(x, approximate=approximate))
 
 
-def softplus(mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"], beta: float = 1.0, threshold: float = 20.0) -> Moments:
-    """Softplus by quadrature of 9 points, kind G. Error of mean and variance up to v = 1, beta 1: 3e-7 and 2e-6."""
+def softplus(
+    mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"], beta: float = 1.0, threshold: float = 20.0
+) -> Moments:
+    """Softplus by quadrature of 9 points, kind G. Error of mean and variance up to v = 1, beta 1: 3e-7 and
+    2e-6."""
     return gauss_hermite(mean, var, lambda x: F.softplus(x, beta, threshold))
 
 

@@ -1,0 +1,247 @@
+"""What every reader of a data set offers, and the errors that all of them share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from handvae.data.hands import DataSpec, Hands
+from handvae.errors import UserError
+from handvae.geometry import project
+from handvae.hand import PARTS
+
+GIVE_ORIGINAL = "give the file that the authors published"
+MOST_ROWS = 1_000_000
+"""Of an annotation file that is read row by row: some 800 bytes each, so less than 1 GiB."""
+PLAN_FILE = "plan.json"
+"""The file of a rendered data set that says which hands it holds."""
+HAND_PARTS_FROM = PARTS.index("palm")
+"""Codes of `handvae.hand.PARTS` from here on are the hand; those before are the background and the
+forearm."""
+
+
+class HandData(ABC):
+    """An opened data set: labels in memory, pictures read when they are asked for.
+
+    `spec.modalities` names what every row has: `image`, `depth`, `parts` and `mask` are the methods below,
+    all else are fields of `labels`.
+    A method that the data set does not offer raises a ValueError that says so.
+    """
+
+    spec: DataSpec
+    remarks: tuple[str, ...] = ()
+    """What a user should know of this copy of the data, such as pictures that are not there."""
+    judged: tuple[int, ...] = ()
+    """Which of its joints published evaluations count; empty: all of them."""
+    slow_labels: bool = False
+    """Whether `labels` opens a file for each row that it has not met, so that asking for millions takes
+    hours."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
+        """Labels of the rows, in pixels of the whole pictures."""
+
+    def name(self, row: int) -> str:
+        """What a row is called in messages: its picture's name below the root where it has one."""
+        return f"row {row}"
+
+    def split_of(self, row: int) -> str:
+        """The split that a row belongs to, such as `train`; empty where the data set has none."""
+        return ""
+
+    def provenance_of(self, row: int) -> str:
+        """Where a row comes from: the text of a JSON object, or nothing."""
+        return ""
+
+    def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """The whole picture of one row, RGB."""
+        self._lacks("image")
+
+    def depth(self, row: int) -> Float[np.ndarray, "height width"]:
+        """The whole depth map of one row, float32 mm along the camera's axis, 0 where unknown."""
+        self._lacks("depth")
+
+    def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
+        """What each pixel of the whole picture shows of this row's hand: indices into
+        `handvae.hand.PARTS`."""
+        self._lacks("parts")
+
+    def mask(self, row: int) -> UInt8[np.ndarray, "height width"]:
+        """1 on this row's hand, the forearm not included."""
+        if "parts" not in self.spec.modalities:
+            self._lacks("mask")
+        return (self.parts(row) >= HAND_PARTS_FROM).astype(np.uint8)
+
+    def companions(self, rows: Int[Tensor, " rows"], draws: Float[Tensor, " rows"]) -> Int[Tensor, " rows"]:
+        """For each row another one of the same content; the row itself where it is alone.
+
+        Args:
+            rows: any.
+            draws: a number in [0, 1) each, which decides among the others.
+        """
+        content, order = self._by_content
+        sorted_content = content[order]
+        first, end = (
+            torch.searchsorted(sorted_content, content[rows], right=right) for right in (False, True)
+        )
+        own, others = order.argsort()[rows] - first, end - first - 1
+        step = 1 + (draws * others).long().clamp_max((others - 1).clamp_min(0))
+        return order[first + (own + step) % (others + 1)]
+
+    @cached_property
+    def _by_content(self) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]]:
+        """Content of each row, and the rows in order of content."""
+        (content,) = self.labels(torch.arange(len(self))).need("content")
+        return content, content.argsort(stable=True)
+
+    def _lacks(self, modality: str) -> NoReturn:
+        raise ValueError(f"{self.spec.name} has no {modality}; it has {', '.join(self.spec.modalities)}")
+
+
+class KeptData(HandData):
+    """A data set whose labels lie in memory as they are given out.
+
+    Args:
+        root: its folder.
+        names: of the rows' pictures, below the root.
+        labels: of the rows.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str], labels: Hands) -> None:
+        self.root, self.names, self.kept = root, names, labels
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
+        """Labels of the rows, without pixels."""
+        return self.kept[rows]
+
+    def name(self, row: int) -> str:
+        """The picture's name below the root."""
+        return self.names[row]
+
+
+def before_camera(
+    joints_3d: Float[Tensor, "row joint 3"],
+    intrinsics: Float[Tensor, "row 3 3"],
+    side: int,
+    joints_2d: Float[Tensor, "row joint 2"] | None = None,
+) -> Hands:
+    """Labels of hands of one side before a pinhole camera; joints at its plane or behind it are not valid.
+
+    Args:
+        joints_3d: mm.
+        intrinsics: px.
+        side: `handvae.hand.LEFT` or `RIGHT`.
+        joints_2d: px, where they were measured; else those in space are projected.
+    """
+    return Hands(
+        joints_2d=project(joints_3d, intrinsics) if joints_2d is None else joints_2d,
+        joints_3d=joints_3d,
+        joint_valid=joints_3d[..., 2] > 0,
+        intrinsics=intrinsics,
+        side=torch.full((len(joints_3d),), side),
+    )
+
+
+def pinhole(focal_x: float, focal_y: float, centre_x: float, centre_y: float) -> Float[Tensor, "3 3"]:
+    """Intrinsics of a camera without skew, px."""
+    return torch.tensor([[focal_x, 0.0, centre_x], [0.0, focal_y, centre_y], [0.0, 0.0, 1.0]])
+
+
+def need_file(path: Path, authors: str) -> Path:
+    """The path, if there is a file or folder.
+
+    Args:
+        path: what a data set must hold.
+        authors: where its authors publish it.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not path.exists():
+        raise UserError(path, "is missing", f"its authors publish it at {authors}")
+    return path
+
+
+def need_size(path: Path, most: int) -> None:
+    """Refuse a file of more than so many bytes before it is read.
+
+    Raises:
+        UserError: it is larger, or it is not there.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
+    if size > most:
+        raise UserError(
+            path, f"is larger than {most >> 20} MiB", "split it, or convert the data set to parquet in parts"
+        )
+
+
+def need_few(path: Path, what: str, count: int) -> None:
+    """Refuse an annotation that names so many pictures or hands that their labels would fill the memory.
+
+    Raises:
+        UserError: there are more than `MOST_ROWS`.
+    """
+    if count > MOST_ROWS:
+        raise UserError(
+            path,
+            f"holds more than {MOST_ROWS:,} {what}",
+            "split it, or convert the data set to parquet in parts",
+        )
+
+
+def need_numbers(
+    path: Path, name: str, value: Any, shape: tuple[int | None, ...] | None
+) -> Float[np.ndarray, "..."]:
+    """`value` as a float32 array of a shape, where None is any length, or of any shape.
+
+    Raises:
+        UserError: it has another shape, is no array of numbers, or holds a number that is not finite.
+    """
+    try:
+        given = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise UserError(path, f"{name} is no array", GIVE_ORIGINAL) from error
+    if given.dtype.kind not in "biuf":
+        raise UserError(path, f"{name} is no array of numbers", GIVE_ORIGINAL)
+    if shape is not None and not _fits(given.shape, shape):
+        wanted = " x ".join("any" if want is None else str(want) for want in shape)
+        raise UserError(path, f"{name} has shape {given.shape}, not {wanted}", GIVE_ORIGINAL)
+    with np.errstate(over="ignore"):
+        array = given.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise UserError(path, f"{name} holds a number that is not finite", GIVE_ORIGINAL)
+    return array
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        want in (None, has) for want, has in zip(wanted, shape, strict=True)
+    )
+
+
+def need_choice(root: Path, kind: str, given: str | None, known: tuple[str, ...]) -> str:
+    """`given` if it is known, the first known one if nothing is given.
+
+    Raises:
+        UserError: this data set has no such split or protocol.
+    """
+    if given is None:
+        return known[0]
+    if given not in known:
+        raise UserError(root, f"there is no {kind} {given!r}", f"use {' or '.join(known)}")
+    return given

@@ -1,0 +1,67 @@
+"""Depth pictures as files: millimetres out of the ways in which cameras and data sets pack them."""
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from handvae.data.files.pictures import read_picture, read_plane
+
+Encoding = Literal["plane", "nyu", "rhd", "stb"]
+"""`plane`: one channel of 16 bits; the others pack the bits into the colours of an 8-bit picture, each in its
+own way."""
+
+
+def from_nyu(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width"]:
+    """Millimetres of an NYU depth picture: the high byte in green, the low byte in blue."""
+    wide = pixels.astype(np.float32)
+    return wide[..., 1] * 256 + wide[..., 2]
+
+
+def from_rhd(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width"]:
+    """Millimetres of an RHD depth picture: 65,535ths of 5 m, the high byte in red, the low byte in green."""
+    wide = pixels.astype(np.float32)
+    return (wide[..., 0] * 256 + wide[..., 1]) * np.float32(5000 / 65535)
+
+
+def from_stb(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width"]:
+    """Millimetres of an STB depth picture: the low byte in red, the high byte in green."""
+    wide = pixels.astype(np.float32)
+    return wide[..., 0] + 256 * wide[..., 1]
+
+
+def read_depth(
+    path: Path, encoding: Encoding = "plane", unit_mm: float = 1.0
+) -> Float[np.ndarray, "height width"]:
+    """A depth picture in mm, 0 where unknown.
+
+    Args:
+        path: PNG file.
+        encoding: how the depth is packed.
+        unit_mm: what one unit of a `plane` stands for.
+
+    Raises:
+        UserError: the file is missing, damaged, or packed otherwise.
+    """
+    match encoding:
+        case "plane":
+            return read_plane(path, np.uint16).astype(np.float32) * np.float32(unit_mm)
+        case "nyu":
+            return from_nyu(read_picture(path))
+        case "rhd":
+            return from_rhd(read_picture(path))
+        case "stb":
+            return from_stb(read_picture(path))
+
+
+def is_plane(path: Path) -> bool:
+    """Whether a file is a picture of one channel of 16 bits, which photos are not; no file or no picture:
+    False."""
+    try:
+        with Image.open(io.BytesIO(path.read_bytes())) as header:
+            return header.mode in ("I;16", "I;16B", "I;16L", "I")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return False  # whoever reads it says what is wrong

@@ -1,0 +1,104 @@
+"""Pictures of a folder, or frames of a video, one after another."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from handvae.data.files.pictures import MAX_PIXELS, read_picture
+from handvae.errors import UserError
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a damaged video is reported once, by us
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture with its name, or why it cannot be read."""
+
+    name: str
+    pixels: UInt8[np.ndarray, "height width 3"] | None
+    fault: str = ""
+
+
+def frames(source: Path, every: int = 1, larger_side: int = 0) -> Iterator[Frame]:
+    """Read a picture, a folder of pictures in order of name, or a video; memory holds one picture.
+
+    Args:
+        source: file or folder.
+        every: take each so many-th frame of a video.
+        larger_side: shrink larger pictures to this many pixels; 0 keeps them.
+
+    Raises:
+        UserError: there is no picture, or the video cannot be opened; a single bad picture is a `Frame`
+            with a fault.
+    """
+    found = (
+        _videos(source, every)
+        if source.suffix.lower() in VIDEO_SUFFIXES and source.is_file()
+        else _pictures(source)
+    )
+    for frame in found:
+        if frame.pixels is None or not larger_side or max(frame.pixels.shape[:2]) <= larger_side:
+            yield frame
+        else:
+            zoom = larger_side / max(frame.pixels.shape[:2])
+            size = (max(1, round(frame.pixels.shape[1] * zoom)), max(1, round(frame.pixels.shape[0] * zoom)))
+            yield Frame(
+                frame.name, np.asarray(cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+            )
+
+
+def _pictures(source: Path) -> Iterator[Frame]:
+    if source.is_dir():
+        paths = sorted(
+            path for path in source.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+        )
+        if not paths:
+            raise UserError(
+                source,
+                "holds no picture",
+                f"give a folder with {', '.join(sorted(PICTURE_SUFFIXES))} files, or a video",
+            )
+    elif source.is_file():
+        paths = [source]
+    else:
+        raise UserError(source, "no such file or folder", "check the path")
+    for path in paths:
+        try:
+            yield Frame(path.name, read_picture(path))
+        except UserError as error:
+            yield Frame(path.name, None, error.fault)
+
+
+def _videos(source: Path, every: int) -> Iterator[Frame]:
+    video = cv2.VideoCapture(str(source))
+    try:
+        width, height = (video.get(key) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if not video.isOpened() or not 0 < width * height <= MAX_PIXELS:
+            raise UserError(
+                source,
+                "cannot be read as a video",
+                f"give {', '.join(sorted(VIDEO_SUFFIXES))}, or a folder of pictures",
+            )
+        number = 0
+        while video.grab():
+            if number % every == 0:
+                there, pixels = video.retrieve()
+                name = f"{source.name} frame {number}"
+                yield (
+                    Frame(name, np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8))
+                    if there
+                    else Frame(name, None, "is damaged")
+                )
+            number += 1
+        if not number:
+            raise UserError(source, "holds no frame that can be read", "give another video")
+    finally:
+        video.release()

@@ -1,0 +1,153 @@
+"""JSON files that may be large: read whole where that is small, or one member at a time where a data set has
+millions.
+
+NaN and Infinity, which are no JSON but which tools write, are handed on: whoever uses a number checks it and
+can name its field.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from handvae.data.dataset import need_size
+from handvae.errors import UserError
+
+MAX_WHOLE_BYTES = 2**29
+"""A file that is read whole may not be larger."""
+MAX_BYTES = 2**32
+"""A file that is read member by member may not be larger: the labels kept from it would not fit a usual
+memory."""
+MAX_MEMBER_CHARACTERS = 2**26
+"""One member may not be longer."""
+CHUNK = 2**20
+_SPACE = " \t\r\n"
+_AFTER_VALUE = _SPACE + ",:]}"
+
+
+_DECODER = json.JSONDecoder()
+
+
+def read_json(path: Path) -> Any:
+    """A whole JSON document.
+
+    Raises:
+        UserError: it cannot be read, is too large, or is no JSON.
+    """
+    need_size(path, MAX_WHOLE_BYTES)
+    try:
+        return _DECODER.decode(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(path, f"Invalid JSON ({error})", "mend it, or copy the file again") from error
+
+
+def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
+    """The members of an object's members, one at a time: of {"a": [x, y], "b": {"c": z}} the triples (a, 0,
+    x), (a, 1, y), (b, c, z).
+
+    Only one is in memory at a time. Members that are neither arrays nor objects are passed over.
+
+    Raises:
+        UserError: it cannot be read, is too large, or is no JSON object.
+    """
+    need_size(path, MAX_BYTES)
+    try:
+        with path.open(encoding="utf-8") as handle:
+            yield from _Scanner(handle).members()
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(path, f"Invalid JSON ({error})", "mend it, or copy the file again") from error
+
+
+class _Scanner:
+    """A window over the text of one JSON object."""
+
+    def __init__(self, handle: TextIO) -> None:
+        self.handle, self.text, self.at, self.ended = handle, "", 0, False
+
+    def members(self) -> Iterator[tuple[str, str | int, Any]]:
+        self._expect("{")
+        for key in self._keys():
+            opening = self._peek()
+            if opening == "[":
+                self.at += 1
+                yield from ((key, index, value) for index, value in enumerate(self._items()))
+            elif opening == "{":
+                self.at += 1
+                yield from ((key, inner, self._value()) for inner in self._keys())
+            else:
+                self._value()
+        if self._peek():
+            raise ValueError("there is more after its end")
+
+    def _keys(self) -> Iterator[str]:
+        """The keys of an object whose brace is behind us, each time standing before its value."""
+        if self._peek() == "}":
+            self.at += 1
+            return
+        while True:
+            key = self._value()
+            if not isinstance(key, str):
+                raise ValueError("a key is no text")
+            self._expect(":")
+            yield key
+            if self._expect(",}") == "}":
+                return
+
+    def _items(self) -> Iterator[Any]:
+        """The items of an array whose bracket is behind us."""
+        if self._peek() == "]":
+            self.at += 1
+            return
+        while True:
+            yield self._value()
+            if self._expect(",]") == "]":
+                return
+
+    def _value(self) -> Any:
+        self._peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.text, self.at)
+            except json.JSONDecodeError:  # cut short by the window, or wrong
+                if not self._more():
+                    raise
+                continue
+            whole = (
+                end < len(self.text) and self.text[end] in _AFTER_VALUE
+            )  # else a number may go on beyond the window
+            if whole or not self._more():
+                self.at = end
+                return value
+
+    def _peek(self) -> str:
+        """The next character that is not space; empty at the end."""
+        while True:
+            while self.at < len(self.text):
+                if self.text[self.at] not in _SPACE:
+                    return self.text[self.at]
+                self.at += 1
+            if not self._more():
+                return ""
+
+    def _expect(self, one_of: str) -> str:
+        found = self._peek()
+        if not found or found not in one_of:
+            raise ValueError(f"there is {found!r} where {' or '.join(one_of)} belongs")
+        self.at += 1
+        return found
+
+    def _more(self) -> bool:
+        """Drop what is behind, and read on, ever larger pieces while one member does not end."""
+        if self.ended:
+            return False
+        kept = self.text[self.at :]
+        if len(kept) > MAX_MEMBER_CHARACTERS:
+            raise ValueError("one of its members does not end")
+        piece = self.handle.read(max(CHUNK, len(kept)))
+        self.ended = not piece
+        self.text, self.at = kept + piece, 0
+        return not self.ended

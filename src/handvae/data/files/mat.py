@@ -1,0 +1,39 @@
+"""Numeric arrays out of MATLAB files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import loadmat, whosmat
+
+from handvae.data.dataset import GIVE_ORIGINAL
+from handvae.errors import UserError
+
+MAX_NUMBERS = 2**27
+"""An array with more is refused before it is decompressed; NYU's largest has 24 million."""
+
+
+def read_mat(path: Path, *names: str) -> dict[str, Any]:
+    """Variables of a MATLAB file (format 5 or 7); all of them if none is named.
+
+    Raises:
+        UserError: it cannot be read, or lacks one of the names, or one is too large.
+    """
+    try:
+        found = {name: (shape, kind) for name, shape, kind in whosmat(path)}
+        for name in names or found:
+            if name not in found:
+                raise UserError(path, f"holds no {name}", GIVE_ORIGINAL)
+            if np.prod(found[name][0], dtype=np.float64) > MAX_NUMBERS:
+                raise UserError(path, f"{name} has more than {MAX_NUMBERS:,} numbers", GIVE_ORIGINAL)
+        content = loadmat(path, variable_names=list(names) or None)
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror or error})", "check the file") from error
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            path, f"is no MATLAB file that can be read ({reason[:120]})", GIVE_ORIGINAL
+        ) from error
+    return {name: value for name, value in content.items() if not name.startswith("__")}

@@ -1,0 +1,122 @@
+"""Reading and writing single pictures, safely: paths stay inside their root, sizes stay bounded, errors name
+the file."""
+
+import io
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from handvae.errors import UserError
+from handvae.files import write_atomically
+
+MAX_PIXELS = 64_000_000
+"""A picture with more is refused before it is decoded: it may be a decompression bomb."""
+
+cv2.setNumThreads(
+    1
+)  # the loader spreads whole pictures over threads; OpenCV's own threads would fight with them
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged picture is reported once, by us
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)  # as Pillow's documentation has it
+
+
+def inside(root: Path, name: str) -> Path:
+    """`root / name`, or a UserError where the name climbs out of the root, or can be no file's."""
+    try:
+        path = (root / name).resolve()
+        path.exists()  # says of a name that is too long
+    except (OSError, ValueError, RuntimeError) as error:  # too long, with a null byte, a link to itself
+        shown = name if len(name) <= 80 else f"{name[:80]}..."
+        raise UserError(
+            root, f"file name {shown!r} can be no file's", "use names below that folder"
+        ) from error
+    if not path.is_relative_to(root.resolve()):
+        raise UserError(
+            root, f"file name {name!r} leaves the data set's folder", "use names below that folder"
+        )
+    return path
+
+
+def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode one picture to RGB.
+
+    Raises:
+        UserError: the file is missing, is no picture, is damaged, or is larger than `MAX_PIXELS`.
+    """
+    return decode_picture(_content(path), path)
+
+
+def read_plane(path: Path, dtype: type[np.unsignedinteger]) -> UInt[np.ndarray, "height width"]:
+    """Decode one picture of one channel, with the errors of `read_picture` and `decode_plane`."""
+    return decode_plane(_content(path), path, dtype)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(path, f"cannot read the picture ({error.strerror})", "check the path") from error
+
+
+def decode_picture(content: bytes, where: str | Path) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode the content of a picture file to RGB; `where` names it in errors, which are those of
+    `read_picture`."""
+    return np.asarray(_decode(content, where, cv2.IMREAD_COLOR_RGB), np.uint8)
+
+
+def decode_plane(
+    content: bytes, where: str | Path, dtype: type[np.unsignedinteger]
+) -> UInt[np.ndarray, "height width"]:
+    """Decode a picture of one channel, such as depth (uint16) or codes (uint8), exactly as it was written.
+
+    Raises:
+        UserError: as `read_picture`, or it has several channels or another number of bits.
+    """
+    pixels = _decode(content, where, cv2.IMREAD_UNCHANGED)
+    if pixels.ndim != 2 or pixels.dtype != dtype:
+        fault = f"has {1 if pixels.ndim == 2 else pixels.shape[2]} channels of {pixels.dtype}"
+        raise UserError(where, fault, f"write one channel of {np.dtype(dtype)}")
+    return pixels
+
+
+def _decode(content: bytes, where: str | Path, flags: int) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(content)) as header:  # reads the header only
+            width, height = header.size
+            if width * height > MAX_PIXELS:
+                raise UserError(
+                    where, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}", "make it smaller first"
+                )
+            header.verify()  # a PNG's checksums, of which libpng would complain on its own
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(where, f"has more than {MAX_PIXELS:,} pixels", "make it smaller first") from error
+    except UnidentifiedImageError as error:
+        raise UserError(where, "is not a picture that can be read", "give a JPEG or PNG file") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(where, "the picture is damaged", "replace the file") from error
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if pixels is None:
+        raise UserError(where, "the picture is damaged", "replace the file")
+    return pixels
+
+
+def write_picture(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Write RGB pixels as PNG or JPEG (by the suffix), complete or not at all.
+
+    Raises:
+        UserError: the suffix is of neither.
+    """
+    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+    kind = formats.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(path, "has no suffix of a picture", f"end its name in {' or '.join(formats)}")
+    write_atomically(path, lambda beside: Image.fromarray(pixels).save(beside, kind, quality=95))
+
+
+def as_pixels(image: "np.ndarray") -> UInt8[np.ndarray, "height width 3"]:
+    """(3, height, width) or (height, width, 3) floats in [0, 1] as 8-bit RGB, clipped."""
+    channels_last = np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image
+    return np.round(np.clip(channels_last, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,216 @@
+"""Parquet shards, written: labelled hands, one row a hand, made to be written as a stream and read at random
+(`shard_hands`).
+
+Columns: pictures as PNG files in `image`, `depth` (16 bit, 0.1 mm, 0 where unknown) and `parts` (8 bit,
+`hand.PARTS`); the labels of
+`Hands` as numbers and lists of fixed length; `split` and `provenance` as text. A column that the data set
+lacks is absent, and no value is
+ever null. The file's metadata hold the schema's version, the `DataSpec` as JSON and what made the file. Equal
+hands give equal bytes.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from handvae.data.hands import DataSpec
+from handvae.data.prefetch import ahead
+from handvae.data.sample import Sample
+from handvae.files import write_atomically
+
+VERSION = 1
+"""Of the schema; a reader refuses others."""
+DEPTH_UNIT_MM = 0.1
+GROUP_ROWS, GROUP_BYTES = 256, 2**21
+"""A row group ends at either: reading one hand at random reads its row group's pictures."""
+SHARD_ROWS = 8192
+"""Rows a file, where a folder is written."""
+PICTURES = ("image", "depth", "parts")
+ALWAYS = ("joints_2d", "joint_valid", "side")
+TEXTS = ("split", "provenance")
+PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 4)
+
+
+def label_columns(spec: DataSpec, points: int = 0) -> dict[str, tuple[tuple[int, ...], pa.DataType]]:
+    """Shape of one hand's value and type of its numbers, for each label that the data set offers."""
+    joints, number = spec.joints, pa.float32()
+    known: dict[str, tuple[tuple[int, ...], pa.DataType]] = {
+        "joints_2d": ((joints, 2), number),
+        "joints_3d": ((joints, 3), number),
+        "joint_valid": ((joints,), pa.bool_()),
+        "joint_visible": ((joints,), pa.bool_()),
+        "joint_spread": ((joints,), number),
+        "intrinsics": ((3, 3), number),
+        "side": ((), pa.int8()),
+        "viewpoint": ((3, 3), number),
+        "canonical": ((joints, 3), number),
+        "cloud": ((points, 3), number),
+        "content": ((), pa.int64()),
+        "subject": ((), pa.int64()),
+        "gesture": ((), pa.int16()),
+        "scale_mm": ((), number),
+        "factors": ((len(spec.factors),), number),
+    }
+    return {name: column for name, column in known.items() if name in {*spec.modalities, *ALWAYS}}
+
+
+def column_type(shape: tuple[int, ...], kind: pa.DataType) -> pa.DataType:
+    """The column's type for values of a shape."""
+    return pa.list_(kind, int(np.prod(shape))) if shape else kind
+
+
+def write_shard(path: Path, spec: DataSpec, samples: Iterable[Sample], source: str = "") -> int:
+    """Write one file, whole or not at all, holding one row group in memory; returns the number of hands.
+
+    Args:
+        path: `.parquet` file.
+        spec: its modalities decide the columns; its count is replaced by the number of hands written.
+        samples: hands that have every modality of the spec.
+        source: what made them, for the file's metadata.
+
+    Raises:
+        ValueError: a hand lacks a modality of the spec, or its shape differs from the first hand's; there
+            is no hand.
+    """
+    count = 0
+
+    def write(beside: Path) -> None:
+        nonlocal count
+        count = _write(beside, spec, iter(samples), source)
+
+    write_atomically(path, write)
+    return count
+
+
+def write_shards(
+    folder: Path, spec: DataSpec, samples: Iterable[Sample], source: str = "", rows: int = SHARD_ROWS
+) -> int:
+    """Write `shard-00000.parquet` and so on, `rows` hands each; returns the number of hands."""
+    stream, total = iter(samples), 0
+    for number in range(10**5):
+        first = next(stream, None)
+        if first is None:
+            break
+        total += write_shard(
+            folder / f"shard-{number:05d}.parquet", spec, _with(first, islice(stream, rows - 1)), source
+        )
+    return total
+
+
+def _with(first: Sample, rest: Iterable[Sample]) -> Iterator[Sample]:
+    yield first
+    yield from rest
+
+
+def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -> int:
+    first = next(samples, None)
+    if first is None:
+        raise ValueError("no hand to write")
+    columns = label_columns(spec, 0 if first.cloud is None else len(first.cloud))
+    pictures = tuple(name for name in PICTURES if name in spec.modalities)
+    schema = pa.schema(
+        [(name, pa.binary()) for name in pictures]
+        + [(name, column_type(shape, kind)) for name, (shape, kind) in columns.items()]
+        + [(name, pa.string()) for name in TEXTS]
+    )
+    count = 0
+    with pq.ParquetWriter(
+        path, schema, compression="zstd", use_dictionary=False, write_statistics=False
+    ) as writer:
+        rows: list[Sample] = []  # without their pictures, which may be large and compress well
+        encoded: list[dict[str, bytes]] = []
+        size = 0
+        for sample, files in ahead(partial(_encoded, pictures), _with(first, samples)):
+            rows.append(sample)
+            encoded.append(files)
+            size += sum(map(len, files.values()))
+            if len(rows) == GROUP_ROWS or size >= GROUP_BYTES:
+                writer.write_table(_table(schema, columns, rows, encoded))
+                count, size = count + len(rows), 0
+                rows, encoded = [], []
+        if rows:
+            writer.write_table(_table(schema, columns, rows, encoded))
+        count += len(rows)
+        about = {
+            "version": VERSION,
+            "spec": asdict(replace(spec, count=count, modalities=_modalities(spec, schema))),
+            "depth_unit_mm": DEPTH_UNIT_MM,
+            "source": source,
+        }
+        writer.add_key_value_metadata({"handvae": json.dumps(about, sort_keys=True)})
+    return count
+
+
+def _encoded(pictures: tuple[str, ...], sample: Sample) -> tuple[Sample, dict[str, bytes]]:
+    """A hand without its pictures, and those as files."""
+    return replace(sample, image=None, depth=None, parts=None), {
+        name: encode_picture(name, sample) for name in pictures
+    }
+
+
+def _modalities(spec: DataSpec, schema: pa.Schema) -> tuple[str, ...]:
+    """What readers of the file will find."""
+    derived = ("mask",) if "parts" in spec.modalities else ()
+    found = [name for name in spec.modalities if name in {*schema.names, *derived}]
+    return (*found, *(name for name in ALWAYS if name not in found))
+
+
+def _table(
+    schema: pa.Schema, columns: dict[str, Any], rows: list[Sample], encoded: list[dict[str, bytes]]
+) -> pa.Table:
+    arrays = []
+    for field in schema:
+        if field.name in PICTURES:
+            arrays.append(pa.array([files[field.name] for files in encoded], pa.binary()))
+        elif field.name in TEXTS:
+            arrays.append(pa.array([getattr(row, field.name) for row in rows], pa.string()))
+        else:
+            shape, kind = columns[field.name]
+            arrays.append(_numbers(field, shape, kind, [_value(row, field.name, shape) for row in rows]))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _value(row: Sample, name: str, shape: tuple[int, ...]) -> Any:
+    value = getattr(row, name)
+    return np.ones(shape, bool) if value is None and name == "joint_valid" else value
+
+
+def _numbers(field: pa.Field, shape: tuple[int, ...], kind: pa.DataType, values: list[Any]) -> pa.Array:
+    for value in values:
+        if value is None or np.shape(value) != shape:
+            raise ValueError(
+                f"{field.name} is {'missing' if value is None else np.shape(value)}, not {shape} as in the data set's other hands"
+            )
+    flat = pa.array(np.asarray(values).reshape(-1).astype(kind.to_pandas_dtype()), kind)
+    return pa.FixedSizeListArray.from_arrays(flat, field.type.list_size) if shape else flat
+
+
+def encode_picture(name: str, sample: Sample) -> bytes:
+    """A sample's `image`, `depth` or `parts` as a PNG file; depth in tenths of a mm.
+
+    Raises:
+        ValueError: it has none, or one of a shape that is no picture's.
+    """
+    pixels = getattr(sample, name)
+    if pixels is None:
+        raise ValueError(f"{name} is missing in a hand of a data set that has it")
+    if name == "image":
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    elif name == "depth":
+        units = np.round(np.asarray(pixels, np.float64) / DEPTH_UNIT_MM)
+        pixels = np.where((units > 0) & (units < 2**16), units, 0).astype(
+            np.uint16
+        )  # what 16 bits cannot hold is unknown
+    done, content = cv2.imencode(".png", pixels, PNG_FAST)
+    if not done:
+        raise ValueError(f"{name} of shape {pixels.shape} cannot be written as PNG")
+    return content.tobytes()

@@ -1,0 +1,40 @@
+"""Work done by threads before its results are asked for."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int = 2, most: int = 2
+) -> Iterator[Result]:
+    """`work(item)` for each item, in order.
+
+    It pays where most of the work lets go of the interpreter, as OpenCV does. What `items` or `work` raise is
+    raised here, and the results
+    that wait are dropped.
+
+    Args:
+        work: called in threads, for several items at once.
+        items: taken one at a time, in the caller's thread.
+        workers: threads.
+        most: results that wait in memory beyond the one that is asked for.
+    """
+    # one thread of arithmetic each: more would fight with the caller's own
+    with ThreadPoolExecutor(workers, "ahead", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > most:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

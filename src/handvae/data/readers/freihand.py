@@ -1,0 +1,139 @@
+"""FreiHAND (Zimmermann et al., ICCV 2019): right hands of 32 people, 224 x 224 px, in space.
+
+    ROOT/training/rgb/00000000.jpg      130,240: four versions of 32,560 pictures, which differ in their background
+    ROOT/training/mask/00000000.jpg     32,560, of the first version
+    ROOT/training_{K,xyz,scale}.json    32,560 entries each
+    ROOT/evaluation/rgb/00000000.jpg    3,960
+    ROOT/evaluation_{K,xyz,scale}.json
+
+Protocols: `all` versions that are there, or one of `gs` (green screen), `hom`, `sample` and `auto` (other
+backgrounds).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from handvae.data.dataset import GIVE_ORIGINAL, HandData, before_camera, need_choice, need_file, need_numbers
+from handvae.data.files.json import read_json
+from handvae.data.files.pictures import read_picture
+from handvae.data.hands import DataSpec, Hands
+from handvae.errors import UserError
+from handvae.hand import RIGHT, to_internal
+
+AUTHORS = "https://lmb.informatik.uni-freiburg.de/projects/freihand"
+VERSIONS = ("gs", "hom", "sample", "auto")
+PROTOCOLS = ("all", *VERSIONS)
+FOLDERS = {"train": "training", "test": "evaluation"}
+SPLITS = {folder: split for split, folder in FOLDERS.items()}
+
+
+class FreihandHands(HandData):
+    """FreiHAND in its own layout.
+
+    Args:
+        root: the folder that holds `training` or `evaluation`, and the JSON files.
+        split: `train`, `test`, or None for what is there.
+        protocol: `all` or a version; it concerns training only.
+
+    Raises:
+        UserError: something is missing or damaged.
+    """
+
+    def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
+        self.root = root
+        protocol = need_choice(root, "protocol", protocol, PROTOCOLS)
+        there = tuple(name for name, folder in FOLDERS.items() if (root / folder).is_dir()) or ("train",)
+        splits = there if split is None else (need_choice(root, "split", split, tuple(FOLDERS)),)
+        cameras, joints, scales, self._names, rows = [], [], [], [], []
+        for name in splits:
+            folder = FOLDERS[name]
+            camera, solid, scale = (
+                self._read(f"{folder}_{part}.json", shape) for part, shape in _SHAPES.items()
+            )
+            if not len(camera) == len(solid) == len(scale):
+                raise UserError(
+                    root / f"{folder}_xyz.json",
+                    f"has {len(solid)} entries, K {len(camera)}, scale {len(scale)}",
+                    GIVE_ORIGINAL,
+                )
+            versions = [0] if name == "test" else self._versions(protocol, len(camera))
+            first = sum(len(part) for part in cameras)
+            for version in versions:
+                numbers = range(version * len(camera), (version + 1) * len(camera))
+                need_file(root / folder / "rgb" / f"{numbers[0]:08d}.jpg", AUTHORS)
+                self._names += [f"{folder}/rgb/{number:08d}.jpg" for number in numbers]
+                rows.append(np.arange(first, first + len(camera)))
+            cameras.append(camera)
+            joints.append(solid)
+            scales.append(scale)
+        self._rows = torch.from_numpy(np.concatenate(rows))
+        solid = to_internal(torch.from_numpy(np.concatenate(joints)) * 1000, "freihand")
+        camera = torch.from_numpy(np.concatenate(cameras))
+        self._labels = replace(
+            before_camera(solid, camera, RIGHT), scale_mm=torch.from_numpy(np.concatenate(scales)) * 1000
+        )
+        has_mask = splits == ("train",) and protocol == "gs" and (root / "training" / "mask").is_dir()
+        self.spec = DataSpec(
+            name="freihand",
+            count=len(self._rows),
+            size_px=0,
+            modalities=(
+                "image",
+                *(("mask",) if has_mask else ()),
+                *(name for name, _ in self._labels.items()),
+            ),
+            sides="right",
+            root="camera",
+            licence="research only",
+        )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
+        """Labels of the rows; the versions of a picture share theirs."""
+        return self._labels[self._rows[rows]]
+
+    def name(self, row: int) -> str:
+        """The picture's name below the root."""
+        return self._names[row]
+
+    def split_of(self, row: int) -> str:
+        """`train` or `test`."""
+        return SPLITS[self._names[row].split("/")[0]]
+
+    def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """The whole picture of one row, RGB."""
+        return read_picture(self.root / self._names[row])
+
+    def mask(self, row: int) -> UInt8[np.ndarray, "height width"]:
+        """1 on the hand; offered for the version `gs`, the others look the same under it."""
+        if "mask" not in self.spec.modalities:
+            self._lacks("mask")
+        values = read_picture(self.root / self._names[row].replace("/rgb/", "/mask/"))
+        return (values[..., 0] > 127).astype(np.uint8)
+
+    def _versions(self, protocol: str, count: int) -> list[int]:
+        """Numbers of the asked-for versions; of `all`, those that are there (a converted set has one)."""
+        if protocol != "all":
+            return [VERSIONS.index(protocol)]
+        rgb = self.root / "training" / "rgb"
+        return [
+            0,
+            *(number for number in range(1, len(VERSIONS)) if (rgb / f"{number * count:08d}.jpg").is_file()),
+        ]
+
+    def _read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        path = need_file(self.root / name, AUTHORS)
+        values = need_numbers(path, name, read_json(path), (None, *shape))
+        if not len(values):
+            raise UserError(path, "holds no entry", GIVE_ORIGINAL)
+        return values
+
+
+_SHAPES: dict[str, tuple[int, ...]] = {"K": (3, 3), "xyz": (21, 3), "scale": ()}

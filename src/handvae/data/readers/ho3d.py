@@ -1,0 +1,114 @@
+"""HO-3D (Hampali et al., CVPR 2020): right hands that hold objects, 640 x 480 px.
+
+    ROOT/train.txt                                            a line a frame: SEQUENCE/0000
+    ROOT/train/SEQUENCE/{rgb,meta}/0000.{png,jpg,pkl}
+
+The evaluation split publishes the root joint only, so it cannot be read. Each frame has its own annotation
+file, which is read when the
+frame is asked for. Joints that the labellers left out are not valid.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from handvae.data.dataset import GIVE_ORIGINAL, HandData, need_choice, need_file, need_numbers, need_size
+from handvae.data.files.pickle import read_pickle
+from handvae.data.files.pictures import inside, read_picture
+from handvae.data.hands import DataSpec, Hands
+from handvae.errors import UserError
+from handvae.geometry import project
+from handvae.hand import RIGHT, to_internal
+
+AUTHORS = "https://github.com/shreyashampali/ho3d"
+MOST_BYTES = 2**26
+FROM_OPENGL = np.array([1.0, -1.0, -1.0], np.float32)
+
+
+class Ho3dHands(HandData):
+    """The training split of HO-3D in its own layout.
+
+    Args:
+        root: the folder that holds `train.txt` and `train`.
+        split: `train` or None.
+
+    Raises:
+        UserError: something is missing or damaged.
+    """
+
+    def __init__(self, root: Path, split: str | None = None) -> None:
+        need_choice(root, "split", split, ("train",))
+        self.root, self.slow_labels = root, True
+        path = need_file(root / "train.txt", AUTHORS)
+        need_size(path, MOST_BYTES)
+        try:
+            frames = path.read_text("utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(path, f"cannot be read ({error})", "check the file") from error
+        wrong = next((frame for frame in frames if len(frame.split("/")) != 2), None)
+        if wrong is not None or not frames:
+            raise UserError(
+                path, f"{wrong!r} is not SEQUENCE/FRAME" if frames else "holds no frame", GIVE_ORIGINAL
+            )
+        self._frames = [tuple(frame.split("/")) for frame in frames]
+        first = self._path(0, "rgb", ".jpg")
+        self._suffix = ".jpg" if first.is_file() else ".png"
+        need_file(self._path(0, "rgb", self._suffix), AUTHORS)
+        self.spec = DataSpec(
+            name="ho3d",
+            count=len(frames),
+            size_px=0,
+            modalities=("image", "joints_2d", "joints_3d", "joint_valid", "intrinsics", "side"),
+            sides="right",
+            root="camera",
+            licence="academic research, not commercial",
+        )
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
+        """Labels of the rows, each from its own file."""
+        read = [self._read(row) for row in rows.tolist()]
+        joints = torch.from_numpy(np.stack([joints for joints, _ in read]))
+        intrinsics = torch.from_numpy(np.stack([camera for _, camera in read]))
+        valid = joints[..., 2] > 0
+        return Hands(
+            joints_2d=torch.where(valid[..., None], project(joints, intrinsics), 0.0),
+            joints_3d=joints,
+            joint_valid=valid,
+            intrinsics=intrinsics,
+            side=torch.full((len(rows),), RIGHT),
+        )
+
+    def name(self, row: int) -> str:
+        """The picture's name below the root."""
+        return self._path(row, "rgb", self._suffix).relative_to(self.root.resolve()).as_posix()
+
+    def split_of(self, row: int) -> str:
+        """Always `train`."""
+        return "train"
+
+    def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """The whole picture of one row, RGB."""
+        return read_picture(self._path(row, "rgb", self._suffix))
+
+    def _path(self, row: int, kind: str, suffix: str) -> Path:
+        sequence, frame = self._frames[row]
+        return inside(self.root, f"train/{sequence}/{kind}/{frame}{suffix}")
+
+    def _read(self, row: int) -> tuple[Float[np.ndarray, "21 3"], Float[np.ndarray, "3 3"]]:
+        """Joints in mm, internal order, camera frame; and the camera."""
+        path = need_file(self._path(row, "meta", ".pkl"), AUTHORS)
+        content: Any = read_pickle(path)
+        if not isinstance(content, dict) or not {"handJoints3D", "camMat"} <= content.keys():
+            raise UserError(path, "does not have handJoints3D and camMat", GIVE_ORIGINAL)
+        camera = need_numbers(path, "camMat", content["camMat"], (3, 3))
+        if content["handJoints3D"] is None:  # a frame without labels
+            return np.zeros((21, 3), np.float32), camera
+        joints = need_numbers(path, "handJoints3D", content["handJoints3D"], (21, 3)) * FROM_OPENGL * 1000
+        return to_internal(torch.from_numpy(joints), "ho3d").numpy(), camera

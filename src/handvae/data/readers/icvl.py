@@ -1,0 +1,121 @@
+"""ICVL hand posture (Tang et al., CVPR 2014): depth of a short-range camera, 320 x 240 px, 16 joints.
+
+    ROOT/Training/Depth/...png              ROOT/Training/labels.txt                 331,006 lines, turned copies included
+    ROOT/Testing/Depth/test_seq_1/...png    ROOT/Testing/test_seq_{1,2}.txt          702 and 894 lines
+
+A line is a picture's name below `Depth` and 16 triples u px, v px, depth mm: palm, then root, middle and tip
+of thumb to little finger.
+Protocols: `original`, the 22 thousand training frames that are not turned (their names begin with 2014), or
+`all`. There is no wrist: the
+palm is the root. The labels as published are those of a left hand (by which side of the palm its fingers bend
+to, 97 % of the test frames).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from handvae.data.dataset import (
+    GIVE_ORIGINAL,
+    KeptData,
+    before_camera,
+    need_choice,
+    need_few,
+    need_file,
+    need_numbers,
+    pinhole,
+)
+from handvae.data.files.pictures import inside, read_plane
+from handvae.data.hands import DataSpec
+from handvae.errors import UserError
+from handvae.geometry import back_project
+from handvae.hand import FINGERS, LEFT
+
+AUTHORS = "https://labicvl.github.io/hand.html"
+PROTOCOLS = ("original", "all")
+JOINT_NAMES = ("palm", *(f"{finger}_{part}" for finger in FINGERS for part in ("root", "middle", "tip")))
+INTRINSICS = pinhole(240.99, 240.96, 160.0, 120.0)
+"""Of the published evaluation; some loaders have 241.42 for both."""
+LABELS = {"train": ("Training/labels.txt",), "test": ("Testing/test_seq_1.txt", "Testing/test_seq_2.txt")}
+MAX_LINE = 4096
+
+
+class IcvlHands(KeptData):
+    """ICVL in its own layout.
+
+    Args:
+        root: the folder that holds `Training` and `Testing`.
+        split: `train`, `test`, or None for what is there.
+        protocol: `original` or `all`; it concerns training only.
+
+    Raises:
+        UserError: something is missing or damaged.
+    """
+
+    def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
+        protocol = need_choice(root, "protocol", protocol, PROTOCOLS)
+        there = tuple(name for name, files in LABELS.items() if (root / files[0]).is_file()) or ("train",)
+        splits = there if split is None else (need_choice(root, "split", split, tuple(LABELS)),)
+        names: list[str] = []
+        parts = []
+        for name in splits:
+            for file in LABELS[name]:
+                path = need_file(root / file, AUTHORS)
+                prefix = "2014" if name == "train" and protocol == "original" else ""
+                rows = list(_lines(path, prefix))
+                if not rows:
+                    raise UserError(path, f"holds no line of protocol {protocol!r}", GIVE_ORIGINAL)
+                names += [f"{path.parent.name}/Depth/{picture}" for picture, _ in rows]
+                parts.append(torch.from_numpy(np.stack([values for _, values in rows])))
+        measured = torch.cat(parts)
+        intrinsics = INTRINSICS.expand(len(measured), 3, 3)
+        flat = measured[..., :2].contiguous()
+        super().__init__(
+            root,
+            names,
+            before_camera(back_project(flat, measured[..., 2], intrinsics), intrinsics, LEFT, flat),
+        )
+        self.spec = DataSpec(
+            name="icvl",
+            count=len(measured),
+            size_px=0,
+            modalities=("depth", *(name for name, _ in self.kept.items())),
+            sides="left",
+            root="camera",
+            joints=16,
+            joint_names=JOINT_NAMES,
+            licence="see its authors' page; used for research",
+        )
+
+    def split_of(self, row: int) -> str:
+        """`train` or `test`."""
+        return "train" if self.names[row].startswith("Training") else "test"
+
+    def depth(self, row: int) -> Float[np.ndarray, "height width"]:
+        """Depth in mm."""
+        return read_plane(inside(self.root, self.names[row]), np.uint16).astype(np.float32)
+
+
+def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16 3"]]]:
+    """Names and labels of the lines that begin with `prefix`."""
+    try:
+        with path.open(encoding="utf-8") as handle:
+            number = 0
+            while line := handle.readline(MAX_LINE):
+                number += 1
+                need_few(path, "lines", number)
+                name, *values = line.split() or [""]
+                if not name or not name.startswith(prefix):
+                    continue
+                try:
+                    joints = np.array(values, np.float32).reshape(16, 3)
+                except ValueError as error:
+                    raise UserError(
+                        path, f"line {number} is not a name and 48 numbers", GIVE_ORIGINAL
+                    ) from error
+                yield name, need_numbers(path, f"line {number}", joints, (16, 3))
+    except UnicodeDecodeError as error:
+        raise UserError(path, "is no text", GIVE_ORIGINAL) from error

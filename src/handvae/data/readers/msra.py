@@ -1,0 +1,143 @@
+"""MSRA hand gestures (Sun et al., CVPR 2015): depth of nine people's right hands, 17 gestures each, 21
+joints.
+
+    ROOT/P{0..8}/{1..9,I,IP,L,MP,RP,T,TIP,Y}/000000_depth.bin    the hand's box: 6 x uint32 (width, height, left, top, right, bottom), then
+                                                                 its float32 depths in mm, row by row; 320 x
+                                                                 240 px in all
+    ROOT/P{0..8}/{1..9,...}/joint.txt                            number of frames, then 63 numbers a line: mm, y up, z towards the camera
+
+Protocols `P0` to `P8` leave that person out: the split `test` is that person, `train` all others. Frames
+whose file is empty are left out,
+with a remark; 76,375 frames in all.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from handvae.data.dataset import (
+    GIVE_ORIGINAL,
+    KeptData,
+    before_camera,
+    need_choice,
+    need_file,
+    need_numbers,
+    need_size,
+    pinhole,
+)
+from handvae.data.hands import DataSpec
+from handvae.errors import UserError
+from handvae.hand import RIGHT, to_internal
+
+AUTHORS = "https://jimmysuen.github.io"
+SUBJECTS = tuple(f"P{number}" for number in range(9))
+GESTURES = (*(str(number) for number in range(1, 10)), "I", "IP", "L", "MP", "RP", "T", "TIP", "Y")
+WIDTH, HEIGHT = 320, 240
+INTRINSICS = pinhole(241.42, 241.42, 160.0, 120.0)
+_HEADER_BYTES = 24
+MOST_BYTES = 2**26
+"""Of a person's gesture: a hundred thousand frames."""
+
+
+class MsraHands(KeptData):
+    """MSRA in its own layout.
+
+    Args:
+        root: the folder that holds `P0` to `P8`.
+        split: `train`, `test`, or None for all people.
+        protocol: the person that is left out.
+
+    Raises:
+        UserError: something is missing or damaged.
+    """
+
+    def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
+        self._left_out = need_choice(root, "protocol", protocol, SUBJECTS)
+        split = None if split is None else need_choice(root, "split", split, ("train", "test"))
+        names: list[str] = []
+        joints, subjects, gestures = [], [], []
+        empty = 0
+        for number, person in enumerate(SUBJECTS):
+            if split is not None and (person == self._left_out) != (split == "test"):
+                continue
+            for index, gesture in enumerate(GESTURES):
+                path = need_file(root / person / gesture / "joint.txt", AUTHORS)
+                values = _read_joints(path)
+                files = [path.with_name(f"{frame:06d}_depth.bin") for frame in range(len(values))]
+                there = np.array(
+                    [need_file(file, AUTHORS).stat().st_size > _HEADER_BYTES for file in files], bool
+                )
+                empty += int((~there).sum())
+                names += [
+                    file.relative_to(root).as_posix() for file, full in zip(files, there, strict=True) if full
+                ]
+                joints.append(values[there])
+                subjects += [number] * int(there.sum())
+                gestures += [index] * int(there.sum())
+        if empty:
+            self.remarks = (f"{empty:,} frames have an empty depth file and are left out",)
+        if not names:
+            raise UserError(root, "holds no frame", GIVE_ORIGINAL)
+        solid = to_internal(
+            torch.from_numpy(np.concatenate(joints)) * torch.tensor([1.0, -1.0, -1.0]), "msra"
+        )
+        intrinsics = INTRINSICS.expand(len(solid), 3, 3)
+        labels = replace(
+            before_camera(solid, intrinsics, RIGHT),
+            subject=torch.tensor(subjects),
+            gesture=torch.tensor(gestures),
+        )
+        super().__init__(root, names, labels)
+        self.spec = DataSpec(
+            name="msra",
+            count=len(solid),
+            size_px=0,
+            modalities=("depth", *(name for name, _ in self.kept.items())),
+            sides="right",
+            root="camera",
+            gestures=GESTURES,
+            licence="see its authors' page; used for research",
+        )
+
+    def split_of(self, row: int) -> str:
+        """`test` for the person that the protocol leaves out, else `train`."""
+        return "test" if self.names[row].startswith(f"{self._left_out}/") else "train"
+
+    def depth(self, row: int) -> Float[np.ndarray, "height width"]:
+        """Depth in mm of the whole picture, 0 outside the hand's box."""
+        path = self.root / self.names[row]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
+        if len(content) < _HEADER_BYTES:
+            raise UserError(path, "is shorter than its header", GIVE_ORIGINAL)
+        width, height, left, top, right, bottom = np.frombuffer(content[:_HEADER_BYTES], "<u4").tolist()
+        fits = (width, height) == (WIDTH, HEIGHT) and left < right <= WIDTH and top < bottom <= HEIGHT
+        if not fits or len(content) != _HEADER_BYTES + 4 * (right - left) * (bottom - top):
+            raise UserError(path, "its header does not fit its size", GIVE_ORIGINAL)
+        box = np.frombuffer(content[_HEADER_BYTES:], "<f4").reshape(bottom - top, right - left)
+        depth = np.zeros((HEIGHT, WIDTH), np.float32)
+        depth[top:bottom, left:right] = np.where(np.isfinite(box) & (box > 0), box, 0.0)
+        return depth
+
+
+def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
+    need_size(path, MOST_BYTES)
+    try:
+        words = path.read_text("ascii").split()
+        with np.errstate(over="ignore"):  # 1e99 is infinite, and refused below
+            values = np.array(words[1:], np.float32)
+        count = int(words[0])
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
+    except (ValueError, IndexError) as error:
+        raise UserError(path, "is not a number of frames and their joints", GIVE_ORIGINAL) from error
+    if len(values) != 63 * count:
+        raise UserError(
+            path, f"says {count} frames and holds {len(values)} numbers, not 63 for each", GIVE_ORIGINAL
+        )
+    return need_numbers(path, "joint.txt", values.reshape(-1, 21, 3), (None, 21, 3))

@@ -1,0 +1,107 @@
+"""NYU hand pose (Tompson et al., SIGGRAPH 2014): depth of three cameras, 640 x 480 px; the first is read, as
+published evaluations do.
+
+    ROOT/{train,test}/{depth,rgb}_1_0000001.png    72,757 and 8,252; or ROOT/dataset/...
+    ROOT/{train,test}/joint_data.mat               `joint_uvd` (3, frames, 36, 3): px, px, mm
+
+Protocols: `36`, all joints, of which published evaluations judge 14, or `14`, these alone. Joints run from a
+finger's tip to its base. The
+published labels are those of a right hand (by which side of the palm its fingers bend to, 93 % of the test
+frames).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from handvae.data.dataset import KeptData, before_camera, need_choice, need_file, need_numbers, pinhole
+from handvae.data.files.depth import from_nyu
+from handvae.data.files.mat import read_mat
+from handvae.data.files.pictures import read_picture
+from handvae.data.hands import DataSpec
+from handvae.geometry import back_project
+from handvae.hand import RIGHT
+
+AUTHORS = "https://jonathantompson.github.io/NYU_Hand_Pose_Dataset.htm"
+PROTOCOLS = ("36", "14")
+JOINT_NAMES = (
+    *(
+        f"{finger}_knu{part}"
+        for finger in ("pinky", "ring", "middle", "index", "thumb")
+        for part in ("3a", "3b", "2a", "2b", "1a", "1b")
+    ),
+    *(f"palm_{number}" for number in range(1, 7)),
+)
+EVALUATION_JOINTS = (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)
+INTRINSICS = pinhole(588.03, 587.07, 320.0, 240.0)
+
+
+class NyuHands(KeptData):
+    """NYU in its own layout.
+
+    Args:
+        root: the folder that holds `train` and `test`, or `dataset` with them.
+        split: `train`, `test`, or None for what is there.
+        protocol: `36` or `14` joints.
+
+    Raises:
+        UserError: something is missing or damaged.
+    """
+
+    def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
+        whole = need_choice(root, "protocol", protocol, PROTOCOLS) == "36"
+        joints, self.judged = (slice(None), EVALUATION_JOINTS) if whole else (list(EVALUATION_JOINTS), ())
+        root = root / "dataset" if (root / "dataset").is_dir() else root
+        there = tuple(name for name in ("train", "test") if (root / name).is_dir()) or ("train",)
+        splits = there if split is None else (need_choice(root, "split", split, ("train", "test")),)
+        paths: list[str] = []
+        parts = []
+        for name in splits:
+            path = need_file(root / name / "joint_data.mat", AUTHORS)
+            values = need_numbers(
+                path, "joint_uvd", read_mat(path, "joint_uvd")["joint_uvd"], (None, None, 36, 3)
+            )
+            need_file(root / name / "depth_1_0000001.png", AUTHORS)
+            paths += [f"{name}/depth_1_{number:07d}.png" for number in range(1, values.shape[1] + 1)]
+            parts.append(torch.from_numpy(values[0][:, joints]))
+        measured = torch.cat(parts)
+        intrinsics = INTRINSICS.expand(len(measured), 3, 3)
+        flat = measured[..., :2].contiguous()
+        super().__init__(
+            root,
+            paths,
+            before_camera(back_project(flat, measured[..., 2], intrinsics), intrinsics, RIGHT, flat),
+        )
+        self._has_picture = all((self.root / name / "rgb_1_0000001.png").is_file() for name in splits)
+        names = tuple(np.array(JOINT_NAMES)[joints].tolist())
+        self.spec = DataSpec(
+            name="nyu",
+            count=len(measured),
+            size_px=0,
+            modalities=(
+                *(("image",) if self._has_picture else ()),
+                "depth",
+                *(name for name, _ in self.kept.items()),
+            ),
+            sides="right",
+            root="camera",
+            joints=len(names),
+            joint_names=names,
+            licence="see its authors' page; listed as CC-BY 4.0",
+        )
+
+    def split_of(self, row: int) -> str:
+        """`train` or `test`."""
+        return self.names[row].split("/")[0]
+
+    def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """The colour picture, which is registered to the depth."""
+        if not self._has_picture:
+            self._lacks("image")
+        return read_picture(self.root / self.names[row].replace("depth_1", "rgb_1"))
+
+    def depth(self, row: int) -> Float[np.ndarray, "height width"]:
+        """Depth in mm, 0 where unknown."""
+        return from_nyu(read_picture(self.root / self.names[row]))

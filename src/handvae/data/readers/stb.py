@@ -1,0 +1,130 @@
+"""STB, the stereo hand pose benchmark (Zhang et al., ICIP 2017): one person's left hand, 640 x 480 px, 12
+sequences of 1,500 frames.
+
+    ROOT/images/B{1..6}{Counting,Random}/{BB_left,BB_right,SK_color,SK_depth}_{0..1499}.png    or without `images/`
+    ROOT/labels/B{1..6}{Counting,Random}_{BB,SK}.mat                                           `handPara` (3, 21, 1500), mm
+
+Protocols are `WHICH/CAMERA`. `pose` tests on both sequences of B1 and trains on the others (Zimmermann and
+Brox, 2017); `srv` trains on all
+`Random` and tests on all `Counting`. Cameras: `bb` both views of the stereo camera, `bb-left`, `bb-right`,
+`sk` the colour and `sk-depth`
+the depth camera of the other device. Joint 0 is the palm's centre, not the wrist (`hand.wrist_from_palm`).
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from handvae.data.dataset import KeptData, before_camera, need_choice, need_file, need_numbers, pinhole
+from handvae.data.files.depth import from_stb
+from handvae.data.files.mat import read_mat
+from handvae.data.files.pictures import read_picture
+from handvae.data.hands import DataSpec
+from handvae.hand import JOINT_NAMES, LEFT, to_internal
+
+AUTHORS = "https://github.com/zhjwustc/icip17_stereo_hand_pose_dataset"
+SEQUENCES = tuple(f"B{number}{kind}" for number in range(1, 7) for kind in ("Counting", "Random"))
+CAMERAS: dict[str, tuple[str, ...]] = {
+    "bb":       ("BB_left", "BB_right"),
+    "bb-left":  ("BB_left",),
+    "bb-right": ("BB_right",),
+    "sk":       ("SK_color",),
+    "sk-depth": ("SK_depth",),
+}  # fmt: skip
+PROTOCOLS = tuple(f"{which}/{camera}" for which in ("pose", "srv") for camera in CAMERAS)
+BASELINE_MM = 120.054
+SK_TURN = torch.from_numpy(cv2.Rodrigues(np.array([0.00531, -0.01196, 0.00301]))[0]).float()
+"""Rotation from the colour to the depth camera."""
+SK_SHIFT_MM = torch.tensor([-24.0381, -0.4563, -1.2326])
+_BB = pinhole(822.79041, 822.79041, 318.47345, 250.31296)
+INTRINSICS = {
+    "BB_left": _BB,
+    "BB_right": _BB,
+    "SK_color": pinhole(607.92271, 607.88192, 314.78337, 236.42484),
+    "SK_depth": pinhole(475.62768, 474.77709, 336.41179, 238.77962),
+}
+
+
+def in_camera(joints: Float[Tensor, "*batch 3"], camera: str) -> Float[Tensor, "*batch 3"]:
+    """Labels, which are in the left camera (BB) or the depth camera (SK), as seen from a camera; mm."""
+    match camera:
+        case "BB_right":
+            return joints - torch.tensor([BASELINE_MM, 0.0, 0.0])
+        case "SK_color":
+            return (joints - SK_SHIFT_MM) @ SK_TURN  # rows: X_color = Rᵀ (X_depth - t)
+        case _:
+            return joints
+
+
+def is_tested(sequence: str, which: str) -> bool:
+    """Whether the protocol `pose` or `srv` tests on a sequence."""
+    return sequence.startswith("B1") if which == "pose" else sequence.endswith("Counting")
+
+
+class StbHands(KeptData):
+    """STB in its own layout.
+
+    Args:
+        root: the folder that holds `labels`.
+        split: `train`, `test`, or None for both.
+        protocol: see above.
+
+    Raises:
+        UserError: something is missing or damaged.
+    """
+
+    def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
+        self._which, camera = need_choice(root, "protocol", protocol, PROTOCOLS).split("/")
+        split = None if split is None else need_choice(root, "split", split, ("train", "test"))
+        cameras = CAMERAS[camera]
+        need_file(root / "labels", AUTHORS)
+        base = root / "images" if (root / "images").is_dir() else root
+        names: list[str] = []
+        solid, intrinsics = [], []
+        for sequence in SEQUENCES:
+            if split is not None and is_tested(sequence, self._which) != (split == "test"):
+                continue
+            path = need_file(root / "labels" / f"{sequence}_{cameras[0][:2]}.mat", AUTHORS)
+            values = need_numbers(path, "handPara", read_mat(path, "handPara")["handPara"], (3, 21, None))
+            joints = to_internal(torch.from_numpy(values).permute(2, 1, 0).contiguous(), "stb")
+            for view in cameras:
+                need_file(base / sequence / f"{view}_0.png", AUTHORS)
+                folder = (base / sequence).relative_to(root).as_posix()
+                names += [f"{folder}/{view}_{number}.png" for number in range(len(joints))]
+                seen, matrix = in_camera(joints, view), INTRINSICS[view].expand(len(joints), 3, 3)
+                solid.append(seen)
+                intrinsics.append(matrix)
+        super().__init__(root, names, before_camera(torch.cat(solid), torch.cat(intrinsics), LEFT))
+        self.spec = DataSpec(
+            name="stb",
+            count=len(names),
+            size_px=0,
+            modalities=(
+                "depth" if camera == "sk-depth" else "image",
+                *(name for name, _ in self.kept.items()),
+            ),
+            sides="left",
+            root="camera",
+            joint_names=("palm", *JOINT_NAMES[1:]),
+            licence="research only; its authors' repository carries the MIT licence",
+        )
+
+    def split_of(self, row: int) -> str:
+        """`train` or `test`, as the protocol divides."""
+        return "test" if is_tested(self.names[row].split("/")[-2], self._which) else "train"
+
+    def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """The whole picture of one row, RGB."""
+        if "image" not in self.spec.modalities:
+            self._lacks("image")
+        return read_picture(self.root / self.names[row])
+
+    def depth(self, row: int) -> Float[np.ndarray, "height width"]:
+        """Depth in mm, 0 where unknown."""
+        if "depth" not in self.spec.modalities:
+            self._lacks("depth")
+        return from_stb(read_picture(self.root / self.names[row]))

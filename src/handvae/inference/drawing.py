@@ -1,0 +1,92 @@
+"""Pictures for people: skeleton overlays, grids, animations."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from handvae.files import write_atomically
+from handvae.hand import BONES
+
+FINGER_COLOURS = ((229, 57, 53), (251, 140, 0), (67, 160, 71), (30, 136, 229), (142, 36, 170))
+"""RGB of thumb to little finger."""
+RIM = (90, 90, 90)
+"""Round the wrist, which is white."""
+
+
+def enlarge(pixels: UInt8[np.ndarray, "height width 3"], side: int) -> UInt8[np.ndarray, "big wide 3"]:
+    """Scale so that the larger side has `side` pixels."""
+    zoom = side / max(pixels.shape[:2])
+    size = (max(1, round(pixels.shape[1] * zoom)), max(1, round(pixels.shape[0] * zoom)))
+    way = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+
+
+def draw_skeleton(
+    pixels: UInt8[np.ndarray, "height width 3"],
+    joints_px: Float[np.ndarray, "21 2"],
+    spread_px: Float[np.ndarray, "21"] | None = None,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Bones in the fingers' colours, joints as dots, the spread as circles."""
+    canvas = np.ascontiguousarray(pixels).copy()
+    thick = max(1, round(max(canvas.shape[:2]) / 160))
+    points = [
+        (round(float(x) * 16), round(float(y) * 16)) for x, y in joints_px
+    ]  # OpenCV draws at sixteenths of a pixel
+    for parent, child in BONES:
+        colour = FINGER_COLOURS[(child - 1) // 4]
+        cv2.line(canvas, points[parent], points[child], colour, thick, cv2.LINE_AA, 4)
+    for joint, point in enumerate(points):
+        colour = FINGER_COLOURS[(joint - 1) // 4] if joint else (250, 250, 250)
+        cv2.circle(canvas, point, (thick + 1) * 16, colour, -1, cv2.LINE_AA, 4)
+        if not joint:  # white would not be seen on white
+            cv2.circle(canvas, point, (thick + 1) * 16, RIM, 1, cv2.LINE_AA, 4)
+        if spread_px is not None:
+            cv2.circle(canvas, point, max(16, round(float(spread_px[joint]) * 16)), colour, 1, cv2.LINE_AA, 4)
+    return canvas
+
+
+def draw_joints(
+    pixels: UInt8[np.ndarray, "height width 3"], joints_px: Float[np.ndarray, "joint 2"]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Joints as dots, of hands whose bones are not known."""
+    canvas = np.ascontiguousarray(pixels).copy()
+    for x, y in joints_px:
+        cv2.circle(
+            canvas, (round(float(x) * 16), round(float(y) * 16)), 32, FINGER_COLOURS[0], -1, cv2.LINE_AA, 4
+        )
+    return canvas
+
+
+def grid(
+    rows: Sequence[Sequence[UInt8[np.ndarray, "side side 3"]]], gap: int = 2
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Equal square pictures as a sheet; missing ones at the end of a row stay white."""
+    side, columns = rows[0][0].shape[0], max(len(row) for row in rows)
+    sheet = np.full((len(rows) * (side + gap) - gap, columns * (side + gap) - gap, 3), 255, np.uint8)
+    for r, row in enumerate(rows):
+        for c, pixels in enumerate(row):
+            top, left = r * (side + gap), c * (side + gap)
+            sheet[top : top + side, left : left + side] = pixels
+    return sheet
+
+
+def write_gif(
+    path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]], milliseconds: int = 60
+) -> None:
+    """An endless animation of equally large frames, each once there and once back."""
+    # one palette for all: found once instead of per frame (0.1 s each), and colours do not flicker
+    palette = Image.fromarray(np.concatenate([frame[::4, ::4] for frame in frames])).quantize(
+        256, dither=Image.Dither.NONE
+    )
+    pictures = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames
+    ]
+    pictures += pictures[-2:0:-1]
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
+    write_atomically(path, lambda beside: beside.write_bytes(buffer.getvalue()))

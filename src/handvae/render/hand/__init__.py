@@ -1,0 +1,1 @@
+"""The hand: its body, pose, surface and skin."""

@@ -1,0 +1,23 @@
+"""The papers' tables by name."""
+
+from handvae.errors import UserError
+from handvae.reproduction.cm_vae import CM_VAE_TABLES
+from handvae.reproduction.da_vae import DA_VAE_TABLES
+from handvae.reproduction.dvae import DVAE_TABLES
+from handvae.reproduction.srv_vae import SRV_VAE_TABLES
+from handvae.reproduction.table import Table
+
+TABLES: dict[str, Table] = {
+    table.name: table for table in (*SRV_VAE_TABLES, *CM_VAE_TABLES, *DVAE_TABLES, *DA_VAE_TABLES)
+}
+
+
+def find_table(name: str) -> Table:
+    """The table of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in TABLES:
+        raise UserError(name, "no such table", "there are " + ", ".join(TABLES))
+    return TABLES[name]

@@ -1,0 +1,1 @@
+"""More labelled pictures of a set: poses, appearances, the check by a detector, the report."""

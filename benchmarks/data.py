@@ -37,7 +37,9 @@ from handvae.data.sample import Sample
 from handvae.hand import RIGHT
 
 SIDE_PX, BATCH, ROUNDS = 64, 64, 3
-SPEC = DataSpec("drawn", 0, SIDE_PX, ("image", "depth", "parts", "joints_2d", "joints_3d", "side"), "right")
+SPEC = DataSpec(
+    "drawn", 0, SIDE_PX, ("image", "depth", "segmentation", "joints_2d", "joints_3d", "side"), "right"
+)
 READ, SMALL, LARGE = 1_000, 5_000, 50_000
 """Hands."""
 FORMATS: tuple[FormatName, ...] = ("parquet", "webdataset", "coco", "yolo-pose")
@@ -53,13 +55,13 @@ def drawn(count: int) -> Iterator[Sample]:
         image = (ground[..., None] + rng.integers(0, 6, (SIDE_PX, SIDE_PX, 3))).astype(np.uint8)
         joints = rng.uniform(4, 60, (21, 2)).astype(np.float32)
         solid = rng.normal(0, 60, (21, 3)).astype(np.float32)
-        parts = (columns // 9).astype(np.uint8)
+        segmentation = (columns // 9).astype(np.uint8)
         yield Sample(
             joints,
             RIGHT,
             image=image,
             depth=(400 + ground).astype(np.float32),
-            parts=parts,
+            segmentation=segmentation,
             joints_3d=solid,
             split="train",
         )

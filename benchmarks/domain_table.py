@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from handvae.data.crop import cut, to_crop_px
+from handvae.data.hands import Hands
 from handvae.data.open import open_data
 from handvae.evaluation.pose import pose_measures_2d
 from handvae.training.checkpoint import load_model
@@ -142,8 +143,14 @@ def measured(run: Path, folder: Path) -> dict[str, float]:
     system, data = load_model(run).reader, open_data(folder, "test")
     parts = []
     for rows in torch.arange(len(data)).split(BATCH):
-        image, joints, valid = cut(data, rows, system.crop).need("image", "joints_2d", "joint_valid")
-        parts.append((to_crop_px(system.predict(image).joints, system.crop.size_px), joints, valid))
+        image, joints, valid = cut(data, rows, system.crop).require_all("image", "joints_2d", "joint_valid")
+        parts.append(
+            (
+                to_crop_px(system.predict_uncalibrated(Hands(image=image)).joints, system.crop.size_px),
+                joints,
+                valid,
+            )
+        )
     read, truth, valid = (torch.cat(values) for values in zip(*parts, strict=True))
     return {"n": len(data)} | {
         m.name: m.value for m in pose_measures_2d(read, truth, valid, f"{system.crop.size_px} px crop")

@@ -93,7 +93,10 @@ def one(options: argparse.Namespace, row: str, seed: int) -> None:
     (model,) = json.loads((folder / "test/report.json").read_text())["models"]
     measures = {m["name"]: m["value"] for m in model["measures"]}
     numbers = {"pose_read": measures["error_over_hand_size_median"], "psnr": measures["psnr"]}
-    for kind, looks in (("random", ["random"]), ("other", [str(options.data), "--appearance-split", "test"])):
+    for kind, appearances in (
+        ("random", ["random"]),
+        ("other", [str(options.data), "--appearance-split", "test"]),
+    ):
         made = folder / kind
         words = [
             "--model",
@@ -108,7 +111,7 @@ def one(options: argparse.Namespace, row: str, seed: int) -> None:
             "--seed",
             str(seed),
         ]
-        handvae("synthesize", *words, "--appearance", *looks, "--appearance-from", "prior")
+        handvae("synthesize", *words, "--appearance", *appearances, "--appearance-from", "prior")
         judged = json.loads(
             subprocess.run(
                 [*shlex.split(options.judge), str(made)], check=True, capture_output=True, text=True

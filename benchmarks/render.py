@@ -81,7 +81,7 @@ def alike(count: int, sheet: Path) -> None:
     pixels = np.mean(
         [np.abs(one.image.astype(int) - two.image).mean() for one, two in zip(fast, exact, strict=True)]
     )
-    seen = [(one.parts > 0, two.parts > 0) for one, two in zip(fast, exact, strict=True)]
+    seen = [(one.segmentation > 0, two.segmentation > 0) for one, two in zip(fast, exact, strict=True)]
     overlap = np.mean([(one & two).sum() / (one | two).sum() for one, two in seen])
     same, floor = (frechet_distance(gaussian(fast), gaussian(other)) for other in (exact, others))
     print(

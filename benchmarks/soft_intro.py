@@ -135,10 +135,14 @@ class PublishedStep:
     def __call__(self) -> None:
         """Both halves."""
         config, count = CONFIG, len(self.image)
-        looks = torch.randn(count, config.appearance_dims)
+        appearances = torch.randn(count, config.appearance_dims)
         zeros = torch.zeros_like(self.pose)
         fakes = torch.stack(
-            [torch.cat([self.pose.flip(0), looks], 1), torch.cat([zeros, torch.ones_like(looks)], 1)], 1
+            [
+                torch.cat([self.pose.flip(0), appearances], 1),
+                torch.cat([zeros, torch.ones_like(appearances)], 1),
+            ],
+            1,
         )
 
         self.encoder.requires_grad_(True)

@@ -88,15 +88,15 @@ def generators(count: int) -> dict[str, Callable[[], object]]:
     )  # fmt: skip
     plain.load_state_dict(system.decoder.state_dict())
     plain.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    pose, looks = Noise(1).normal(count, 42) * 0.3, Noise(2).normal(count, config.appearance_dims)
+    pose, appearances = Noise(1).normal(count, 42) * 0.3, Noise(2).normal(count, config.appearance_dims)
 
     def with_plain() -> torch.Tensor:
         joints = (pose * system.pose_std + system.pose_mean).unflatten(1, (21, 2))
         maps = [limb_maps(joints, size, config.limb_width) for size in plain.map_sizes]
-        return plain(torch.cat([pose, looks], 1), maps)
+        return plain(torch.cat([pose, appearances], 1), maps)
 
     def with_system() -> object:
-        return system.decode(pose, looks)
+        return system.decode(pose, appearances)
 
     def bf16(run: Callable[[], object]) -> Callable[[], object]:
         def under() -> object:

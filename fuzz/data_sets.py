@@ -101,7 +101,12 @@ def read(seed: Seed, content: bytes) -> None:
         data = open_data(seed.root)
         rows = list(range(min(ROWS, len(data))))
         data.labels(torch.tensor(rows))
-        readers = {"image": data.picture, "depth": data.depth, "parts": data.parts, "mask": data.mask}
+        readers = {
+            "image": data.picture,
+            "depth": data.depth,
+            "segmentation": data.segmentation,
+            "mask": data.mask,
+        }
         for row in rows:
             data.name(row), data.split_of(row), data.provenance_of(row)
             for field in readers.keys() & set(data.spec.modalities):

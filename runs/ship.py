@@ -15,7 +15,7 @@ import torch
 from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.evaluation.metrics import Study
-from handvae.upsampling.naming import named_looks
+from handvae.upsampling.naming import named_appearances
 from handvae.evaluation.reading import read
 from handvae.evaluation.spread_scales import fit_spread_scales
 from handvae.evaluation.study import report
@@ -23,9 +23,9 @@ from handvae.systems.cm_vae import CmVae
 from handvae.systems.da_vae import DaVae
 from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceVae
-from handvae.systems.system import Generator, Reader
+from handvae.systems.system import Generator, PoseEstimator
 from handvae.training.checkpoint import WEIGHTS, Model, keep_spread_scales, load_model, save_model
-from handvae.training.appearances import read_looks, write_looks
+from handvae.training.appearances import read_named_appearances, write_named_appearances
 
 CARD = """# {name}
 
@@ -89,7 +89,7 @@ def described(model: Model) -> tuple[str, str, str]:
             raise UserError(model.path, f"is a {model.header.system}, which has no card yet", "describe it in runs/ship.py")
 
 
-def spread_of(system: Reader) -> str:
+def spread_of(system: PoseEstimator) -> str:
     """What its spread is."""
     if not system.spread_scales:
         return "not calibrated"
@@ -148,10 +148,10 @@ def main() -> None:
         tables="\n".join(tables), summary="\n".join(f"- {name}: {value:.3f}" for name, value in header.summary.items()),
     )  # fmt: skip
     if isinstance(system, Generator):
-        write_looks(target, named_looks(load_model(target).generator))
-        looks = read_looks(load_model(target))
+        write_named_appearances(target, named_appearances(load_model(target).generator))
+        appearances = read_named_appearances(load_model(target))
         card += NAMES
-        card += "\n".join(f"- `{name}`: {look.about}" for name, look in looks.items()) + "\n"
+        card += "\n".join(f"- `{name}`: {appearance.about}" for name, appearance in appearances.items()) + "\n"
     target.with_suffix(".md").write_text(card)
     print(json.dumps({"weights": str(target), "megabytes": round(target.stat().st_size / 1e6, 2)}))
 

@@ -29,7 +29,7 @@ PARENTS = (
 )  # the wrist is its own parent
 BONES = tuple((PARENTS[child], child) for child in range(1, 21))
 FINGERTIPS = (4, 8, 12, 16, 20)
-PARTS = (
+SEGMENTATION_CLASSES = (
     "background",
     "forearm",
     "palm",

@@ -113,20 +113,20 @@ def test_the_other_hand_is_read_through_a_mirror(run, tiny_model, tiny_set, tmp_
 
 
 def test_transfer_draws_an_appearance_a_row(run, tiny_model, tiny_set, tmp_path):
-    looks = tmp_path / "looks"
-    looks.mkdir()
+    appearances = tmp_path / "looks"
+    appearances.mkdir()
     for name in ("001.png", "009.png"):
-        write_picture(looks / name, read_picture(tiny_set / "images" / name))
+        write_picture(appearances / name, read_picture(tiny_set / "images" / name))
     run(
         "transfer",
-        looks,
+        appearances,
         tiny_set / "images" / "005.png",
         "--model",
         tiny_model,
         "--out",
         tmp_path / "one.png",
     )
-    run("transfer", looks, "victory", "--model", tiny_model, "--out", tmp_path / "two.png")
+    run("transfer", appearances, "victory", "--model", tiny_model, "--out", tmp_path / "two.png")
     one, two = read_picture(tmp_path / "one.png"), read_picture(tmp_path / "two.png")
     assert one.shape == two.shape == (3 * 194 - 2, 3 * 194 - 2, 3)
     assert (one[200:, 388:] != two[200:, 388:]).any()

@@ -27,7 +27,7 @@ def test_the_info_of_the_photos_names_splits_people_and_ranges(handvae, real_pho
             [
                 "104 (",
                 "layout rhd",
-                "image, parts, mask",
+                "image, segmentation, mask",
                 "320 x 320",
                 "2,728 frames are annotated",
                 "no commercial use",

@@ -123,7 +123,7 @@ def test_every_form_of_joints_gives_what_the_model_reads_in_them(
     assert code == 0, error
     (hand,) = hands_of(tmp_path / "out")
     system = load_model(models["joints"]).reader
-    read = system.estimate(cut(CocoHands(tiny_set), torch.tensor([3]), system.crop, fields=()))
+    read = system.predict(cut(CocoHands(tiny_set), torch.tensor([3]), system.crop, fields=()))
     close(torch.tensor(hand["keypoints_3d_bone_units"]), read.joints[0], atol=1e-3, rtol=0)
     close(torch.tensor(hand["spread_3d_bone_units"]), read.spread[0], atol=1e-3, rtol=0)
 
@@ -169,7 +169,7 @@ def test_a_right_reading_lies_on_the_joints_it_was_read_from(models, written, mo
     solid = forward_kinematics(named_pose("victory")[None], HandShape.mean()).joints
     solid = (solid - root(solid, "palm")[:, None]) / 47
     monkeypatch.setattr(
-        type(system), "estimate", lambda self, hands, inputs: Prediction(solid, torch.full_like(solid, 0.1))
+        type(system), "predict", lambda self, hands, inputs: Prediction(solid, torch.full_like(solid, 0.1))
     )
     given = solid[0, :, :2] * 60 + torch.tensor([300.0, 200.0])
     path = written(given.tolist())
@@ -287,7 +287,7 @@ def test_the_nearest_thing_is_cut_with_its_cube(scene):
         rtol=0,
     )
     assert float(seen.affine[0, 0]) == pytest.approx(32 / (300 * FOCAL / NEAR), rel=1e-3)  # 300 mm across
-    (depth,) = seen.hands.need("depth")
+    depth = seen.hands.require("depth")
     assert set(depth.unique().tolist()) == {0.0, NEAR}  # the wall is beyond the cube
     mirrored = see_depth(path, Crop(32, box="cube"), True, focal_px=FOCAL)
     close(mirrored.hands.depth, depth.flip(3))
@@ -306,7 +306,7 @@ def test_a_hand_before_a_body_is_the_nearer_one(tmp_path):
 def test_a_box_says_where_the_hand_is(scene):
     path, _ = scene()
     seen = see_depth(path, Crop(32, box="cube"), False, box=(20.0, 100.0, 40.0, 40.0), focal_px=FOCAL)
-    (depth,) = seen.hands.need("depth")
+    depth = seen.hands.require("depth")
     assert depth.max() == WALL
     assert seen.found_by == "--box"
 
@@ -332,7 +332,7 @@ def test_depth_pictures_are_read_in_their_unit(unit, handvae, models, scene, tmp
     (hand,) = hands_of(tmp_path / "out")
     system = load_model(models["depth"]).reader
     seen = see_depth(path, system.crop, False, unit_mm=unit, focal_px=FOCAL)
-    read = system.estimate(replace(seen.hands, side=torch.tensor([RIGHT])))
+    read = system.predict(replace(seen.hands, side=torch.tensor([RIGHT])))
     close(torch.tensor(hand["keypoints_3d_bone_units"]), read.joints[0], atol=1e-3, rtol=0)
     close(torch.tensor(hand["keypoints_3d_mm"]), 40 * read.joints[0], atol=2e-3, rtol=1e-3)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -401,7 +401,7 @@ def test_what_shows_one_hand_is_fused(handvae, models, tiny_set, joints, written
     hands = cut(CocoHands(tiny_set), torch.tensor([3]), system.crop)
     close(
         torch.tensor(hand["keypoints_3d_bone_units"]),
-        system.estimate(hands, ["image", "joints_2d"]).joints[0],
+        system.predict(hands, ["image", "joints_2d"]).joints[0],
         atol=1e-3,
         rtol=0,
     )

@@ -62,11 +62,11 @@ def test_a_generators_files_read_and_make_what_the_model_does(files, tiny_model)
     system = load_model(tiny_model).generator
     crops, joints = Noise(5).uniform(2, 3, 32, 32), Noise(6).uniform(2, 21, 2, low=-1)
     read, spread = run_pt2(files / "read_image.pt2", crops)
-    looks = run_pt2(files / "read_appearance.pt2", crops)
-    close(read, system.predict(crops).joints)
-    close(spread, system.predict(crops).spread)
-    close(looks, system.appearance_of(crops))
-    close(run_pt2(files / "synthesize.pt2", joints, looks), system.synthesize(joints, looks))
+    appearances = run_pt2(files / "read_appearance.pt2", crops)
+    close(read, system.predict_uncalibrated(Hands(image=crops)).joints)
+    close(spread, system.predict_uncalibrated(Hands(image=crops)).spread)
+    close(appearances, system.appearance_of(crops))
+    close(run_pt2(files / "synthesize.pt2", joints, appearances), system.synthesize(joints, appearances))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_file_gives_the_models_spread_at_every_call(export, lifter):
     side, known = torch.tensor([LEFT, RIGHT]), torch.ones(2, 21, dtype=torch.bool)
     known[0, 3] = False
     flat = Noise(5).uniform(2, 21, 2, high=32)
-    wanted = system.estimate(Hands(joints_2d=flat, joint_valid=known, side=side), ("joints_2d",))
+    wanted = system.predict(Hands(joints_2d=flat, joint_valid=known, side=side), ("joints_2d",))
     for _ in range(2):
         close(run_pt2(folder / "read_joints_2d.pt2", flat, known, side), (wanted.joints, wanted.spread))
 
@@ -108,10 +108,10 @@ def test_an_onnx_file_makes_the_models_pictures_from_the_appearances_written_bes
 ):
     system = load_model(tiny_model).generator
     about = json.loads((onnx_files / "export.json").read_text())
-    joints, looks = Noise(6).uniform(1, 21, 2, low=-1), torch.tensor(about["random_appearances"][:1])
-    (picture,) = run_onnx(onnx_files / "synthesize.onnx", joints=joints, appearance=looks)
-    close(picture, system.synthesize(joints, looks), rtol=1e-4, atol=1e-5)
-    close(looks, system.random_appearance(64, Noise(0), "aggregate")[:1])
+    joints, appearances = Noise(6).uniform(1, 21, 2, low=-1), torch.tensor(about["random_appearances"][:1])
+    (picture,) = run_onnx(onnx_files / "synthesize.onnx", joints=joints, appearance=appearances)
+    close(picture, system.synthesize(joints, appearances), rtol=1e-4, atol=1e-5)
+    close(appearances, system.random_appearance(64, Noise(0), "aggregate")[:1])
 
 
 def test_the_description_names_files_shapes_and_units(files):

@@ -101,7 +101,7 @@ def test_a_model_of_another_network_is_refused_before_anything_is_written(
 
 def test_a_model_of_another_kind_is_refused(refused, tiny_set, trained, tmp_path):
     words = ["train", "detector-64", "--data.root", tiny_set, "--out", tmp_path / "run"]
-    assert "is a judged, not a detector; give --init a model of that kind" in refused(
+    assert "is a perceptual_vae, not a detector; give --init a model of that kind" in refused(
         *words, "--init", trained
     )
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from handvae.data.crop import Crop, cut
-from handvae.data.hands import DataSpec
+from handvae.data.hands import DataSpec, Hands
 from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
 from handvae.evaluation.reading import read
@@ -99,10 +99,13 @@ def test_errors_of_the_hands_fitted_on_are_as_large_as_the_spread(kept, hands):
     model = load_model(kept[0]).reader
     for inputs in model.input_sets:
         batch = cut(hands, torch.arange(48), model.crop)
-        found = model.estimate(batch, inputs)
+        found = model.predict(batch, inputs)
         errors, valid = found.joints - model.joints_of(batch), model.labelled(batch)
         assert float(coverage(errors, found.spread, valid, (ONE_SIGMA,))) == pytest.approx(0.683, abs=0.06)
-        assert float(coverage(errors, model.claim(batch, inputs).spread, valid, (ONE_SIGMA,))) < 0.6
+        assert (
+            float(coverage(errors, model.predict_uncalibrated(batch, inputs).spread, valid, (ONE_SIGMA,)))
+            < 0.6
+        )
 
 
 def test_a_run_folders_model_keeps_it(both, tiny_set, handvae):
@@ -174,8 +177,8 @@ def test_inputs_without_a_scale_are_told_as_claimed(both, hands):
     model = load_model(both).reader
     batch = cut(hands, torch.arange(4), model.crop)
     for inputs in (("joints_2d",), ("image", "joints_2d")):
-        found = model.estimate(batch, inputs)
-        assert torch.equal(found.spread, model.claim(batch, inputs).spread)
+        found = model.predict(batch, inputs)
+        assert torch.equal(found.spread, model.predict_uncalibrated(batch, inputs).spread)
         assert found.calibrated_on == ""
 
 
@@ -185,10 +188,14 @@ def test_a_scale_is_applied_once(both, hands):
     model = load_model(both).reader
     batch = cut(hands, torch.arange(48), model.crop)
     expected = (
-        (model.predict(batch.need("image")[0]).spread * torch.tensor([2.0, 3.0, 4.0])).square() + 0.01
+        (
+            model.predict_uncalibrated(Hands(image=batch.require("image"))).spread
+            * torch.tensor([2.0, 3.0, 4.0])
+        ).square()
+        + 0.01
     ).sqrt()
-    close(model.estimate(batch).spread, expected)
-    close(model.estimate(batch, ["image"]).spread, expected)
+    close(model.predict(batch).spread, expected)
+    close(model.predict(batch, ["image"]).spread, expected)
     reading = read(model, hands)
     close(reading.spread, expected)
     assert reading.calibrated_on == "hands"
@@ -220,7 +227,7 @@ def test_the_joint_that_others_are_relative_to_is_left_as_claimed_and_has_no_say
     assert again == fitted
     model.take_spread_scales(fitted)
     batch = cut(hands, torch.arange(8), model.crop)
-    found, claimed = model.estimate(batch), model.claim(batch)
+    found, claimed = model.predict(batch), model.predict_uncalibrated(batch)
     assert torch.equal(found.spread[:, 0], claimed.spread[:, 0])
     assert (found.spread[:, 1:] != claimed.spread[:, 1:]).all()
     assert CmVae(SMALL, SPEC, Crop(32)).root_joint is None  # the palm lies between joints

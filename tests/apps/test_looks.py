@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from handvae.data.files.pictures import read_picture
-from handvae.inference.inputs import read_look
-from handvae.training.appearances import NamedLook, write_looks
+from handvae.inference.inputs import read_appearance
+from handvae.training.appearances import NamedAppearance, write_named_appearances
 from handvae.training.checkpoint import load_model
 
 
@@ -17,11 +17,11 @@ from handvae.training.checkpoint import load_model
 def model(tiny_model: Path, tmp_path: Path) -> Path:
     """The tiny model with two named appearances."""
     path = Path(shutil.copy(tiny_model, tmp_path / "m.safetensors"))
-    write_looks(
+    write_named_appearances(
         path,
         {
-            "one": NamedLook(torch.tensor([2.0, 0, 0, 0]), ""),
-            "two": NamedLook(torch.tensor([0, -2.0, 1, 0]), ""),
+            "one": NamedAppearance(torch.tensor([2.0, 0, 0, 0]), ""),
+            "two": NamedAppearance(torch.tensor([0, -2.0, 1, 0]), ""),
         },
     )
     return path
@@ -63,8 +63,8 @@ def test_a_folder_of_photos_gives_the_mean_of_their_looks(model, tiny_set, tmp_p
     for name in ("001.png", "020.png"):
         shutil.copy(tiny_set / "images" / name, tmp_path / "photos" / name)
     loaded = load_model(model)
-    mean, said = read_look(str(tmp_path / "photos"), loaded)
-    each = [read_look(str(tmp_path / "photos" / name), loaded)[0] for name in ("001.png", "020.png")]
+    mean, said = read_appearance(str(tmp_path / "photos"), loaded)
+    each = [read_appearance(str(tmp_path / "photos" / name), loaded)[0] for name in ("001.png", "020.png")]
     torch.testing.assert_close(mean, (each[0] + each[1]) / 2)
     assert (each[0] - each[1]).norm() > 0.01
     assert said == "mean of the 2 photos in photos"

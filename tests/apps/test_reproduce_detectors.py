@@ -107,7 +107,7 @@ def test_the_error_is_that_of_the_kept_models_by_hand(finished, tiny_set, small)
         reader = load_model(Path(folder)).reader
         assert percent == pytest.approx(float(hand_errors(reader, test).mean()), rel=1e-5)
         # the drawn hands' pictures are larger than the crop by the side of its box
-        labels = test.labels(torch.arange(16)).need("joints_2d")[0]
+        labels = test.labels(torch.arange(16)).require("joints_2d")
         size = (labels.amax(1) - labels.amin(1)).prod(1).sqrt()
         assert px == pytest.approx(float((hand_errors(reader, test) / 100 * size).mean()), rel=0.02)
 

@@ -17,7 +17,7 @@ from handvae.inference.drawing import enlarge
 from handvae.reproduction.papers import TABLES
 from handvae.training.checkpoint import load_model
 
-POSES, LOOKS = 4, 3
+POSES, APPEARANCES = 4, 3
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def drawn(handvae, tiny_set, tiny_model, tmp_path):
             tiny_model,
             "--poses",
             POSES,
-            "--looks",
-            LOOKS,
+            "--appearances",
+            APPEARANCES,
             "--out",
             tmp_path,
         )
@@ -52,7 +52,7 @@ def drawn(handvae, tiny_set, tiny_model, tmp_path):
 
 def real_cells(tiny_set, tiny_model) -> list[np.ndarray]:
     """The test pictures as a sheet shows them."""
-    (image,) = cut(CocoHands(tiny_set, "test"), torch.arange(16), load_model(tiny_model).system.crop).need(
+    image = cut(CocoHands(tiny_set, "test"), torch.arange(16), load_model(tiny_model).system.crop).require(
         "image"
     )
     return [enlarge(as_pixels(picture.numpy()), SIDE) for picture in image]
@@ -66,11 +66,11 @@ def place(cell: np.ndarray, cells: list[np.ndarray]) -> int:
 
 def test_a_row_is_an_appearance_and_a_column_the_pose_of_the_picture_above(drawn, tiny_set, tiny_model):
     cells, _ = drawn("srv-vae-figure3")
-    assert [len(row) for row in cells] == [POSES] * (1 + LOOKS)
+    assert [len(row) for row in cells] == [POSES] * (1 + APPEARANCES)
     assert len({place(cell, real_cells(tiny_set, tiny_model)) for cell in cells[0]}) == POSES
-    one_pose = torch.from_numpy(np.array([cells[row][0] for row in range(1, 1 + LOOKS)])).float()
+    one_pose = torch.from_numpy(np.array([cells[row][0] for row in range(1, 1 + APPEARANCES)])).float()
     assert (one_pose[1:] - one_pose[:-1]).abs().amax((1, 2, 3)).min() > 2  # appearances differ
-    again, _ = drawn("srv-vae-figure3", "--looks", 1)
+    again, _ = drawn("srv-vae-figure3", "--appearances", 1)
     for column in range(
         POSES
     ):  # the first appearance does not depend on how many are drawn, nor a picture on its neighbours
@@ -82,14 +82,14 @@ def test_in_figure_6_the_first_column_gives_the_looks_of_its_row(drawn, tiny_set
     real, data = real_cells(tiny_set, tiny_model), CocoHands(tiny_set, "test")
     posed = [place(cell, real) for cell in cells[0][1:]]
     givers = [place(row[0], real) for row in cells[1:]]
-    assert len({*posed, *givers}) == POSES + LOOKS
+    assert len({*posed, *givers}) == POSES + APPEARANCES
     system = load_model(tiny_model).generator
-    hands, (image,) = (
+    hands, image = (
         cut(data, torch.tensor(posed), system.crop),
-        cut(data, torch.tensor(givers), system.crop).need("image"),
+        cut(data, torch.tensor(givers), system.crop).require("image"),
     )
-    for row, look in zip(cells[1:], system.appearance_of(image), strict=True):
-        made = system.synthesize(system.joints_of(hands), look.expand(POSES, -1))
+    for row, appearance in zip(cells[1:], system.appearance_of(image), strict=True):
+        made = system.synthesize(system.joints_of(hands), appearance.expand(POSES, -1))
         for cell, picture in zip(row[1:], made, strict=True):
             assert np.abs(cell.astype(int) - enlarge(as_pixels(picture.numpy()), SIDE)).max() <= 1
 
@@ -101,7 +101,7 @@ def test_another_seed_is_another_sheet_and_the_same_seed_the_same(drawn):
 
 
 def test_the_tables_models_are_shown_where_they_are_trained(handvae, tiny_set, tiny_model, tmp_path):
-    words = ("--data", tiny_set, "--poses", 2, "--looks", 1, "--out", tmp_path)
+    words = ("--data", tiny_set, "--poses", 2, "--appearances", 1, "--out", tmp_path)
     run = tmp_path / "laptop" / "runs" / "srv-vae-0"
     run.mkdir(parents=True)
     shutil.copy(tiny_model, run / "model.safetensors")
@@ -131,7 +131,7 @@ def test_more_hands_than_there_are_cannot_be_shown(refused, tiny_set, tiny_model
         tmp_path / "out",
     )
     assert "16 hands" in refused(*words, "--poses", 12)
-    assert "--looks" in refused(*words, "--looks", 0)
+    assert "--appearances" in refused(*words, "--appearances", 0)
     assert not Path(tmp_path / "out").exists()
 
 

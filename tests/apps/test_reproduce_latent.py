@@ -35,7 +35,7 @@ CROSSED = CmVaeConfig(
     root="wrist",
 )
 CONTENTS = DvaeImageConfig(
-    content="own",
+    content="residual",
     factor_dims=4,
     trunk_width=8,
     hidden=16,
@@ -51,13 +51,13 @@ CELL = 130
 def models(tiny_set, tmp_path):
     """Untrained models by name."""
     spec = CocoHands(tiny_set).spec
-    spec = replace(spec, size_px=32, modalities=(*spec.modalities, "content", "parts"))
+    spec = replace(spec, size_px=32, modalities=(*spec.modalities, "content", "segmentation"))
     made = {}
     for name, kind, config, crop in (
         ("cm", CmVae, replace(CROSSED, more_pairs=("rgb-2d",)), Crop(32)),
         ("alone", CmVae, replace(CROSSED, variant=1), Crop(32)),
         ("dvae", DvaeImage, CONTENTS, Crop(32, sides="left")),
-        ("parts", DvaeImage, replace(CONTENTS, content="parts"), Crop(32, sides="left")),
+        ("parts", DvaeImage, replace(CONTENTS, content="layers"), Crop(32, sides="left")),
     ):
         torch.manual_seed(0)
         sides = "left" if crop.sides == "left" else spec.sides
@@ -174,7 +174,7 @@ def test_models_and_data_that_do_not_fit_are_refused(refused, models, tiny_set, 
 
     assert "the figure is of cm-VAE" in line("cm-vae-figure8", "dvae")
     assert "dVAE's pictures" in line("dvae-figure4", "cm")
-    assert "in one piece" in line("dvae-parts", "dvae")
+    assert "in one piece" in line("dvae-layers", "dvae")
     assert "encodes rgb alone" in line("cm-vae-figure8", "alone")
     assert "lower --hands" in line("cm-vae-figure6", "cm", "--hands", 9)
     assert "--columns" in line("cm-vae-figure6", "cm", "--columns", 1)

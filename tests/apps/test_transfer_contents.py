@@ -9,6 +9,7 @@ import torch
 
 from handvae.data.crop import Crop
 from handvae.data.files.pictures import as_pixels, read_picture, write_picture
+from handvae.data.hands import Hands
 from handvae.data.readers.coco import CocoHands
 from handvae.inference.drawing import enlarge
 from handvae.inference.inputs import read_photo
@@ -16,7 +17,7 @@ from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 from handvae.training.checkpoint import load_model, save_model
 
 SMALL = DvaeImageConfig(
-    content="own",
+    content="residual",
     factor_dims=4,
     trunk_width=8,
     hidden=16,
@@ -31,7 +32,7 @@ def saved(config, tiny_set, path):
     """Untrained, of left hands, but with decoders that tell contents and poses apart."""
     torch.manual_seed(0)
     spec = CocoHands(tiny_set).spec
-    spec = replace(spec, size_px=32, sides="left", modalities=(*spec.modalities, "content", "parts"))
+    spec = replace(spec, size_px=32, sides="left", modalities=(*spec.modalities, "content", "segmentation"))
     system = DvaeImage(config, spec, Crop(32, sides="left")).eval().requires_grad_(False)
     for layer in system.modules():
         if isinstance(layer, torch.nn.Linear):
@@ -48,7 +49,7 @@ def model(tiny_set, tmp_path):
 @pytest.fixture
 def apart(tiny_set, tmp_path):
     """One that holds hand and ground apart."""
-    return saved(replace(SMALL, content="parts"), tiny_set, tmp_path / "parts.safetensors")
+    return saved(replace(SMALL, content="layers"), tiny_set, tmp_path / "parts.safetensors")
 
 
 @pytest.fixture
@@ -66,17 +67,17 @@ def copied(tiny_set, folder, names):
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_the_pose_is_the_second_photos_and_the_content_the_firsts(side, handvae, model, photos, tmp_path):
-    looks, pose = photos
+    appearances, pose = photos
     code, _, error = handvae(
-        "transfer", looks, pose, "--model", model, "--side", side, "--out", tmp_path / "sheet.png"
+        "transfer", appearances, pose, "--model", model, "--side", side, "--out", tmp_path / "sheet.png"
     )
     assert code == 0, error
     sheet = read_picture(tmp_path / "sheet.png")
     system = load_model(model).generator
     given, asked = (
-        read_photo(path, None, system.crop, side == "right").crop for path in (looks, pose)
+        read_photo(path, None, system.crop, side == "right").crop for path in (appearances, pose)
     )  # the model knows left hands
-    joints = system.predict(asked).joints
+    joints = system.predict_uncalibrated(Hands(image=asked)).joints
     own, other = (
         enlarge(as_pixels(system.synthesize(joints, system.appearance_of(one))[0].numpy()), 192)
         for one in (given, asked)
@@ -108,19 +109,22 @@ def test_a_named_pose_takes_any_content(handvae, model, photos, tmp_path):
 def test_the_hand_is_the_first_photos_and_the_ground_the_third(
     side, handvae, apart, photos, tiny_set, tmp_path
 ):
-    looks, pose = photos
+    appearances, pose = photos
     (ground,) = copied(tiny_set, tmp_path, {"ground": "030"})
     asked = ("--model", apart, "--side", side, "--out", tmp_path / "sheet.png")
-    code, said, error = handvae("transfer", looks, pose, "--ground", ground, *asked)
+    code, said, error = handvae("transfer", appearances, pose, "--ground", ground, *asked)
     assert code == 0, error
     assert f"ground {ground}: crop from the whole picture" in said
     sheet, system = read_picture(tmp_path / "sheet.png"), load_model(apart).generator
-    crops = [read_photo(path, None, system.crop, side == "right").crop for path in (looks, pose, ground)]
+    crops = [
+        read_photo(path, None, system.crop, side == "right").crop for path in (appearances, pose, ground)
+    ]
     hand, behind = (system.appearance_of(crops[n]) for n in (0, 2))
-    joints = system.predict(crops[1]).joints
+    joints = system.predict_uncalibrated(Hands(image=crops[1])).joints
     worn = torch.cat([hand[:, :4], behind[:, 4:]], 1)
     shown, own = (
-        enlarge(as_pixels(system.synthesize(joints, look)[0].numpy()), 192) for look in (worn, hand)
+        enlarge(as_pixels(system.synthesize(joints, appearance)[0].numpy()), 192)
+        for appearance in (worn, hand)
     )
     assert np.array_equal(sheet[CELL:, 2 * CELL :], shown)
     assert not np.array_equal(shown, own)
@@ -163,7 +167,7 @@ def test_a_ground_needs_a_model_that_holds_it_apart_and_a_box_needs_a_ground(
 
 
 def test_training_is_refused_data_that_do_not_tell_the_parts(refused, tiny_set, tmp_path):
-    line = refused("train", "rendered-dvae-parts-64", "--data.root", tiny_set, "--out", tmp_path / "run")
+    line = refused("train", "rendered-dvae-layers-64", "--data.root", tiny_set, "--out", tmp_path / "run")
     assert "every hand must have" in line
-    assert "parts" in line
+    assert "segmentation" in line
     assert not (tmp_path / "run").exists()

@@ -12,7 +12,7 @@ from handvae.data.export.formats import FORMATS
 from handvae.data.open import open_data
 from handvae.data.readers.coco import CocoHands
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.training.appearances import NamedLook, write_looks
+from handvae.training.appearances import NamedAppearance, write_named_appearances
 from handvae.training.checkpoint import save_model
 from handvae.upsampling import upsample as upsampling
 
@@ -35,7 +35,7 @@ def command(tiny_set: Path, tiny_model: Path, tiny_detector: Path) -> list[objec
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(upsampling, "PART", 16)
+    monkeypatch.setattr(upsampling, "SHARD_PICTURES", 16)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -52,7 +52,7 @@ def test_the_set_has_a_picture_for_each_copy_of_each_training_hand(command, hand
     assert "64 pictures with labels" in said
     new = CocoHands(tmp_path / "u")
     assert len(new) == 64
-    joints = new.labels(torch.arange(64)).need("joints_2d")[0]
+    joints = new.labels(torch.arange(64)).require("joints_2d")
     assert ((joints >= 0) & (joints <= 32)).all()
     assert not (tmp_path / "u.parts").exists()
     assert "no fault" in handvae("data", "check", tmp_path / "u")[1]
@@ -126,15 +126,15 @@ def test_nothing_is_written_where_no_picture_passes(command, handvae, tmp_path):
 def test_a_killed_job_that_goes_on_gives_the_same_bytes(command, handvae, tmp_path, monkeypatch):
     options = [*command, "--times", 2, "--poses", "same", "perturbed"]
     assert handvae(*options, "--out", tmp_path / "whole" / "u")[0] == 0
-    drawn, part = [], upsampling.Upsampler.part
+    drawn, shard = [], upsampling.Upsampler.shard
 
     def killed(self, number):
         if number == 2 and not drawn:
             drawn.append(number)
             raise KeyboardInterrupt
-        return part(self, number)
+        return shard(self, number)
 
-    monkeypatch.setattr(upsampling.Upsampler, "part", killed)
+    monkeypatch.setattr(upsampling.Upsampler, "shard", killed)
     assert handvae(*options, "--out", tmp_path / "cut" / "u")[0] == 130
     assert not (tmp_path / "cut" / "u").exists()
     code, said, error = handvae(*options, "--out", tmp_path / "cut" / "u")
@@ -151,7 +151,7 @@ def test_a_job_killed_while_it_reports_goes_on(command, handvae, tmp_path, monke
     assert handvae(*options)[0] == 130
     assert (tmp_path / "u" / "annotations.json").is_file()
     monkeypatch.undo()
-    monkeypatch.setattr(upsampling, "PART", 16)
+    monkeypatch.setattr(upsampling, "SHARD_PICTURES", 16)
     assert handvae(*options)[0] == 0
     assert (tmp_path / "u" / "report.json").is_file()
     assert not (tmp_path / "u.parts").exists()
@@ -199,9 +199,9 @@ def test_with_the_real_pictures_it_is_a_larger_training_set(name, command, handv
     assert code == 0, error
     both, real = open_data(tmp_path / "u", "train"), CocoHands(tiny_set, "train")
     assert len(both) == 64
-    at_wrist = real.labels(torch.arange(32)).need("joints_2d")[0]
+    at_wrist = real.labels(torch.arange(32)).require("joints_2d")
     torch.testing.assert_close(
-        both.labels(torch.arange(32, 64)).need("joints_2d")[0], at_wrist, atol=0.01, rtol=0
+        both.labels(torch.arange(32, 64)).require("joints_2d"), at_wrist, atol=0.01, rtol=0
     )
     assert (both.picture(40) == real.picture(8)).all()
 
@@ -232,8 +232,10 @@ def test_the_commands_told_at_the_end_train_by_the_schedule(
 
 
 def test_a_photo_and_a_folder_of_photos_give_their_looks(command, handvae, tiny_set, tmp_path):
-    for n, looks in enumerate((tiny_set / "images" / "003.png", tiny_set / "images")):
-        code, _, error = handvae(*command, "--limit", 3, "--appearance", looks, "--out", tmp_path / str(n))
+    for n, appearances in enumerate((tiny_set / "images" / "003.png", tiny_set / "images")):
+        code, _, error = handvae(
+            *command, "--limit", 3, "--appearance", appearances, "--out", tmp_path / str(n)
+        )
         assert code == 0, error
     told = [
         json.loads((tmp_path / str(n) / "provenance.jsonl").read_text().splitlines()[0])["appearance"]["name"]
@@ -245,7 +247,7 @@ def test_a_photo_and_a_folder_of_photos_give_their_looks(command, handvae, tiny_
 
 def test_a_named_look_is_told_in_the_provenance(command, handvae, tiny_model, tmp_path):
     model = Path(shutil.copy(tiny_model, tmp_path / "m.safetensors"))
-    write_looks(model, {"pale": NamedLook(torch.ones(4), "")})
+    write_named_appearances(model, {"pale": NamedAppearance(torch.ones(4), "")})
     code, _, error = handvae(
         *command, "--model", model, "--limit", 2, "--appearance", "pale", "--out", tmp_path / "u"
     )

@@ -177,7 +177,7 @@ def test_real_hands_of_both_sides_are_told_apart(data_root: Path):
         pytest.skip(f"no rhd under {data_root}")
     data = open_data(data_root / "rhd", "test", "both")
     labels = data.labels(torch.arange(len(data)))
-    solid, side = labels.need("joints_3d", "side")
+    solid, side = labels.require_all("joints_3d", "side")
     told = bend(solid) * torch.where(side == RIGHT, 1.0, -1.0)
     assert set(side.tolist()) == {LEFT, RIGHT}
     assert (told > -1).all()

@@ -68,21 +68,21 @@ def test_a_tag_is_the_companions_picture_and_leaves_all_else_as_it_was(contents)
 
 def test_the_parts_told_of_a_tag_are_those_of_its_own_picture(contents, monkeypatch):
     monkeypatch.setattr(
-        type(contents), "parts", lambda self, row: self.picture(row)[..., 0]
+        type(contents), "segmentation", lambda self, row: self.picture(row)[..., 0]
     )  # so that parts and picture can be compared
     rows, augment = torch.arange(48), Augment(rotation_deg=0.0, scale=0.0, shift=0.3)
     plain, told = (
         cut(contents, rows, Crop(64), augment, Noise(1), fields)
-        for fields in (("image", "tag"), ("image", "tag", "tag_parts"))
+        for fields in (("image", "tag"), ("image", "tag", "tag_segmentation"))
     )
     for name, value in plain.items():
         assert torch.equal(getattr(told, name), value)
-    assert told.parts is None
-    there = told.tag_parts > 0  # beyond the border a picture goes on, and shows no part
-    apart = (told.tag_parts - 255 * told.tag[:, :1]).abs()[there]
+    assert told.segmentation is None
+    there = told.tag_segmentation > 0  # beyond the border a picture goes on, and shows no part
+    apart = (told.tag_segmentation - 255 * told.tag[:, :1]).abs()[there]
     assert there.float().mean() > 0.5
     assert apart.median() <= 8
-    assert (told.tag_parts - 255 * told.image[:, :1]).abs()[there].median() > 8
+    assert (told.tag_segmentation - 255 * told.image[:, :1]).abs()[there].median() > 8
 
 
 def test_data_without_contents_have_no_companions(tiny_set):

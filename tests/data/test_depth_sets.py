@@ -73,7 +73,7 @@ def opened(laid_out):
 def test_poses_are_relative_to_the_joints_mean_in_halves_of_the_cube(name, opened):
     data, system = opened(name)
     hands = cut(data, torch.arange(len(data)), CUBE, fields=system.fields)
-    joints, (solid, valid) = system.joints_of(hands), hands.need("joints_3d", "joint_valid")
+    joints, (solid, valid) = system.joints_of(hands), hands.require_all("joints_3d", "joint_valid")
     assert joints.shape == (len(data), COUNTS[name], 3)
     torch.testing.assert_close(joints.mean(1), torch.zeros(len(data), 3), rtol=0, atol=1e-5)
     torch.testing.assert_close(joints * 200 + cube_centre(solid, valid)[:, None], solid, rtol=0, atol=1e-3)
@@ -95,17 +95,17 @@ def test_a_hand_that_lacks_a_joint_has_no_centre_and_does_not_count(opened):
 
 def test_of_nyus_36_joints_14_are_judged_relative_to_the_mean_of_all(opened, monkeypatch):
     data, system = opened("nyu")
-    judged = torch.zeros(36, dtype=torch.bool)
-    judged[list(nyu.EVALUATION_JOINTS)] = True
+    evaluated_joints = torch.zeros(36, dtype=torch.bool)
+    evaluated_joints[list(nyu.EVALUATION_JOINTS)] = True
 
     def off(self, hands, inputs=()):
         """By 30 mm in the judged joints (one of the first hand by 60), by much more in the others."""
         joints = self.joints_of(hands)
-        wrong = torch.where(judged, 30.0, 900.0).expand(len(joints), -1).clone()
+        wrong = torch.where(evaluated_joints, 30.0, 900.0).expand(len(joints), -1).clone()
         wrong[0, nyu.EVALUATION_JOINTS[3]] = 60.0
         return Prediction(joints + wrong[..., None] * torch.tensor([0.0, 0.6, 0.8]) / self.unit_mm, joints)
 
-    monkeypatch.setattr(CmVae, "estimate", off)
+    monkeypatch.setattr(CmVae, "predict", off)
     for some in (data, Subset(data, range(len(data)))):
         reading = read(system, some)
         assert reading.truth.shape[1] == reading.joints_px.shape[1] == 14

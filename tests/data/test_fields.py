@@ -10,19 +10,19 @@ from handvae.data.dataset import HandData
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.loader import Loader
 from handvae.geometry import project
-from handvae.hand import LEFT, PARTS, RIGHT
+from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES
 from handvae.noise import Noise
 
 K = torch.tensor([[[300.0, 0.0, 60.0], [0.0, 300.0, 50.0], [0.0, 0.0, 1.0]]])
 WIDTH, HEIGHT = 120, 100
-PALM, INDEX = PARTS.index("palm"), PARTS.index("index")
+PALM, INDEX = SEGMENTATION_CLASSES.index("palm"), SEGMENTATION_CLASSES.index("index")
 
 
 class Squares(HandData):
     """Two hands of 21 joints on a grid, each joint a square of 4 px of its own depth and part; counts what is
     read."""
 
-    def __init__(self, modalities: tuple[str, ...] = ("image", "depth", "parts", "joints_2d")) -> None:
+    def __init__(self, modalities: tuple[str, ...] = ("image", "depth", "segmentation", "joints_2d")) -> None:
         self.spec = DataSpec("squares", 2, 0, modalities, "right")
         grid = torch.stack(torch.meshgrid(torch.arange(7.0), torch.arange(3.0), indexing="ij"), -1).reshape(
             21, 2
@@ -64,8 +64,11 @@ class Squares(HandData):
     def depth(self, row):
         return self._paint(self.joints_3d[row, :, 2].numpy(), "depth")
 
-    def parts(self, row):
-        return self._paint(np.array([PALM] * 10 + [PARTS.index("forearm")] + [INDEX] * 10, np.uint8), "parts")
+    def segmentation(self, row):
+        return self._paint(
+            np.array([PALM] * 10 + [SEGMENTATION_CLASSES.index("forearm")] + [INDEX] * 10, np.uint8),
+            "segmentation",
+        )
 
 
 def at_joints(maps: torch.Tensor, hands: Hands) -> torch.Tensor:
@@ -75,7 +78,7 @@ def at_joints(maps: torch.Tensor, hands: Hands) -> torch.Tensor:
     return maps[batch, 0, y, x]
 
 
-everything = ("image", "depth", "parts", "mask")
+everything = ("image", "depth", "segmentation", "mask")
 
 
 @pytest.mark.parametrize(
@@ -95,16 +98,18 @@ def test_what_lies_under_a_joint_stays_under_it_in_every_field(crop, augment):
     assert torch.equal(
         at_joints(hands.depth, hands), hands.joints_3d[..., 2][seen]
     )  # nearest: not a mean of two
-    codes = torch.tensor([PALM] * 10 + [PARTS.index("forearm")] + [INDEX] * 10).expand(2, 21)
-    assert torch.equal(at_joints(hands.parts, hands), codes[seen])
-    assert torch.equal(at_joints(hands.mask, hands), (codes != PARTS.index("forearm"))[seen].float())
+    codes = torch.tensor([PALM] * 10 + [SEGMENTATION_CLASSES.index("forearm")] + [INDEX] * 10).expand(2, 21)
+    assert torch.equal(at_joints(hands.segmentation, hands), codes[seen])
+    assert torch.equal(
+        at_joints(hands.mask, hands), (codes != SEGMENTATION_CLASSES.index("forearm"))[seen].float()
+    )
     assert at_joints(hands.image, hands).min() > 0.3
 
 
 def test_beyond_the_picture_nothing_is_known():
-    hands = cut(Squares(), torch.tensor([0]), Crop(64, margin=4.0), fields=("depth", "parts", "mask"))
+    hands = cut(Squares(), torch.tensor([0]), Crop(64, margin=4.0), fields=("depth", "segmentation", "mask"))
     assert hands.image is None
-    assert hands.depth[0, 0, 0].max() == hands.parts[0, 0, 0].max() == hands.mask[0, 0, 0].max() == 0
+    assert hands.depth[0, 0, 0].max() == hands.segmentation[0, 0, 0].max() == hands.mask[0, 0, 0].max() == 0
 
 
 def test_only_what_is_asked_for_is_read():
@@ -115,14 +120,19 @@ def test_only_what_is_asked_for_is_read():
 
 def test_a_loader_gives_the_fields_it_is_asked_for():
     batch = Loader(Squares(), Crop(16), Augment(), batch=2, fields=("depth", "mask")).batch_at(0)
-    assert (batch.image, batch.parts) == (None, None)
+    assert (batch.image, batch.segmentation) == (None, None)
     assert (batch.depth.shape, batch.mask.shape) == ((2, 1, 16, 16), (2, 1, 16, 16))
 
 
-@pytest.mark.parametrize("field", ["image", "depth", "parts", "mask"])
+@pytest.mark.parametrize("field", ["image", "depth", "segmentation", "mask"])
 def test_a_field_that_the_data_set_lacks_is_named(field):
     class Bare(Squares):
-        picture, depth, parts, mask = HandData.picture, HandData.depth, HandData.parts, HandData.mask
+        picture, depth, segmentation, mask = (
+            HandData.picture,
+            HandData.depth,
+            HandData.segmentation,
+            HandData.mask,
+        )
 
     with pytest.raises(ValueError, match=f"squares has no {field}; it has joints_2d"):
         cut(Bare(("joints_2d",)), torch.tensor([0]), Crop(16), fields=(field,))

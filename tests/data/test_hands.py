@@ -46,11 +46,11 @@ def test_an_empty_batch_has_length_zero():
 
 def test_a_needed_field_that_is_absent_is_named_with_those_that_are_there():
     with pytest.raises(ValueError, match=r"no image, mask; it has joints_2d, side, subject"):
-        numbered(2).need("image", "side", "mask")
+        numbered(2).require_all("image", "side", "mask")
 
 
 def test_needed_fields_come_in_the_order_asked_for():
     batch = numbered(2)
-    subject, side = batch.need("subject", "side")
+    subject, side = batch.require_all("subject", "side")
     assert subject is batch.subject
     assert side is batch.side

@@ -11,7 +11,7 @@ import pytest
 
 from handvae.data.files.frames import Frame, frames
 from handvae.data.files.pictures import write_picture
-from handvae.data.labelling.label import TURNED, VIEWS, Found, Labeller, Review, View, labelled, vote
+from handvae.data.labelling.label import TURNED, VIEWS, LabelledHand, Labeller, Review, View, labelled, vote
 from handvae.data.labelling.mediapipe import MediapipeLabeller
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
@@ -37,7 +37,7 @@ class Dots(Labeller):
     def __init__(self, noise_px: float = 0.0, solid: bool = False) -> None:
         self.noise_px, self.in_space, self.rng = noise_px, solid, np.random.default_rng(0)
 
-    def hands(self, pixels: np.ndarray) -> Sequence[Found]:
+    def hands(self, pixels: np.ndarray) -> Sequence[LabelledHand]:
         centres = []
         for colour in CORNERS:
             away = np.abs(pixels.astype(int) - colour).sum(2)
@@ -49,7 +49,7 @@ class Dots(Labeller):
         share = np.linspace(0, 1, 18)[:, None]
         joints = np.concatenate([[a, b, c], a + share * (b - a)]) + self.rng.normal(0, self.noise_px, (21, 2))
         solid = np.column_stack([joints - joints[0], np.arange(21.0)]) if self.in_space else None
-        return [Found(joints, LEFT if b[0] < a[0] else RIGHT, solid)]
+        return [LabelledHand(joints, LEFT if b[0] < a[0] else RIGHT, solid)]
 
 
 @pytest.mark.parametrize("view", [*VIEWS, *TURNED], ids=str)
@@ -83,7 +83,7 @@ class Shy(Dots):
         super().__init__()
         self.answers = answers
 
-    def hands(self, pixels: np.ndarray) -> Sequence[Found]:
+    def hands(self, pixels: np.ndarray) -> Sequence[LabelledHand]:
         self.answers -= 1
         return super().hands(pixels) if self.answers >= 0 else []
 

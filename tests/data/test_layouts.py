@@ -10,7 +10,7 @@ from handvae.data.readers import icvl, msra, nyu, stb
 from handvae.data.readers.rhd import RhdHands
 from handvae.errors import UserError
 from handvae.geometry import project
-from handvae.hand import LEFT, PARTS, RIGHT
+from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES
 
 close = torch.testing.assert_close
 NAMES = ("rhd", "stb", "interhand", "freihand", "nyu", "icvl", "msra", "ho3d")
@@ -33,7 +33,9 @@ def test_every_reader_keeps_its_promises(name, laid_out):
     be cut; rows agree."""
     data = open_data(laid_out(name)[0])
     hands = everything(data)
-    pictures = [field for field in ("image", "depth", "parts", "mask") if field in data.spec.modalities]
+    pictures = [
+        field for field in ("image", "depth", "segmentation", "mask") if field in data.spec.modalities
+    ]
     assert set(data.spec.modalities) == {field for field, _ in hands.items()} | set(pictures)
     assert len(hands) == len(data) == data.spec.count
     assert hands.joints_2d.shape[1] == data.spec.joints == len(data.spec.joint_names)
@@ -98,11 +100,14 @@ def test_rhds_parts_and_depth_lie_under_the_joints(laid_out):
     for row in range(4):
         hand = data.labels(torch.tensor([row]))
         x, y = hand.joints_2d[0].long().unbind(-1)
-        parts, mask = data.parts(row)[y, x], data.mask(row)[y, x]
+        segmentation, mask = data.segmentation(row)[y, x], data.mask(row)[y, x]
         # where two joints' squares overlap the later one is on top, so most agree, and a joint's neighbour
         # may be another part
-        expected = [PARTS.index("palm"), *(PARTS.index("thumb") + (joint - 1) // 4 for joint in range(1, 21))]
-        assert (parts == expected).mean() > 0.8
+        expected = [
+            SEGMENTATION_CLASSES.index("palm"),
+            *(SEGMENTATION_CLASSES.index("thumb") + (joint - 1) // 4 for joint in range(1, 21)),
+        ]
+        assert (segmentation == expected).mean() > 0.8
         assert (mask == 1).all()
         depth = torch.from_numpy(data.depth(row)[y, x])
         assert ((depth - hand.joints_3d[0, :, 2]).abs() < 0.1).float().mean() > 0.6

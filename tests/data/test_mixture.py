@@ -55,7 +55,7 @@ class Made(HandData):
     def picture(self, row):
         return np.array([[[self.number, row, 0]]], np.uint8)
 
-    def parts(self, row):
+    def segmentation(self, row):
         return np.full((1, 1), self.number, np.uint8)
 
 
@@ -98,11 +98,12 @@ def test_an_epoch_holds_the_shares_and_every_hand_and_is_no_longer_than_it_must(
 
 def test_a_picture_belongs_to_its_labels():
     mixed = Mixture(
-        [Made(0, 3, modalities=("image", "parts")), Made(1, 5, modalities=("image", "parts"))], [0.75, 0.25]
+        [Made(0, 3, modalities=("image", "segmentation")), Made(1, 5, modalities=("image", "segmentation"))],
+        [0.75, 0.25],
     )
     for row, (number, inner) in enumerate(origins(mixed, torch.arange(len(mixed)))):
         assert mixed.picture(row)[0, 0].tolist() == [number, inner, 0]
-        assert mixed.parts(row).item() == number
+        assert mixed.segmentation(row).item() == number
         assert mixed.name(row) == f"set{number}: row {inner}"
 
 

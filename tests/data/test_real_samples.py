@@ -13,7 +13,7 @@ from handvae.data.readers.mmpose import MmposeHands
 from handvae.data.readers.nyu import EVALUATION_JOINTS
 from handvae.data.readers.rhd import RhdHands, read_annotation
 from handvae.geometry import project
-from handvae.hand import LEFT, PARTS, RIGHT, scale_bone
+from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES, scale_bone
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +58,22 @@ def test_rhds_hands_have_the_size_that_was_published(sample):
 def test_rhds_visible_joints_lie_on_their_own_hand_and_part(sample):
     """Sides and joint order at once: a wrong one puts joints on the other hand or on another finger."""
     data = RhdHands(sample("rhd"))
-    fingers = [PARTS.index("palm"), *(PARTS.index("thumb") + (joint - 1) // 4 for joint in range(1, 21))]
+    fingers = [
+        SEGMENTATION_CLASSES.index("palm"),
+        *(SEGMENTATION_CLASSES.index("thumb") + (joint - 1) // 4 for joint in range(1, 21)),
+    ]
     on_hand, on_part, on_wrong = [], [], []
     for row in range(0, len(data), 4):
         hand = data.labels(torch.tensor([row]))
         x, y = hand.joints_2d[0].long().clamp(0, 319).unbind(-1)
         seen = hand.joint_visible[0].numpy()
-        parts = data.parts(row)[y, x]
+        segmentation = data.segmentation(row)[y, x]
         on_hand += (data.mask(row)[y, x] == 1)[seen].tolist()
         tips = np.isin(np.arange(21), [4, 8, 12, 16, 20]) & (
-            parts > PARTS.index("palm")
+            segmentation > SEGMENTATION_CLASSES.index("palm")
         )  # others lie under the skin of the palm
-        on_part += (parts == fingers)[seen & tips].tolist()
-        on_wrong += (parts == fingers[:1] + fingers[:0:-1])[seen & tips].tolist()
+        on_part += (segmentation == fingers)[seen & tips].tolist()
+        on_wrong += (segmentation == fingers[:1] + fingers[:0:-1])[seen & tips].tolist()
     assert np.mean(on_hand) > 0.85
     assert np.mean(on_part) > 0.7  # fingers hide one another, and visible means inside the picture
     assert np.mean(on_wrong) < 0.3

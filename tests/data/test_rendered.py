@@ -23,7 +23,7 @@ from handvae.data.readers.rendered import (
     write_rendered,
 )
 from handvae.errors import UserError
-from handvae.hand import PARTS
+from handvae.hand import SEGMENTATION_CLASSES
 from handvae.render.picture import FACTORS, SHAPE_FACTORS
 from handvae.render.scene import SceneRanges
 
@@ -91,17 +91,17 @@ def test_shards_hold_what_is_drawn_on_demand(written):
         torch.testing.assert_close(value, getattr(two, name), check_dtype=False)
     for row in rows.tolist():
         np.testing.assert_array_equal(stored.picture(row), drawn.picture(row))
-        np.testing.assert_array_equal(stored.parts(row), drawn.parts(row))
+        np.testing.assert_array_equal(stored.segmentation(row), drawn.segmentation(row))
         np.testing.assert_allclose(stored.depth(row), drawn.depth(row), atol=0.051)
 
 
 def test_every_label_is_there_and_cuts(written):
     data = open_data(written, "train")
-    hands = cut(data, torch.arange(4), Crop(size_px=32), fields=("image", "depth", "parts", "mask"))
+    hands = cut(data, torch.arange(4), Crop(size_px=32), fields=("image", "depth", "segmentation", "mask"))
     for name in data.spec.modalities:
         assert getattr(hands, name) is not None, name
     assert hands.factors.shape == (4, len(FACTORS))
-    assert ((hands.mask > 0) == (hands.parts >= PARTS.index("palm"))).all()
+    assert ((hands.mask > 0) == (hands.segmentation >= SEGMENTATION_CLASSES.index("palm"))).all()
     assert (hands.depth[hands.mask > 0] > 100).float().mean() > 0.95
 
 
@@ -121,13 +121,13 @@ def test_the_cloud_lies_on_the_hand():
     cloud = PLAN.sample(0).cloud
     pixels = cloud[:, :2] / cloud[:, 2:] * picture.intrinsics[0, 0] + picture.intrinsics[0, 2]
     column, row = np.floor(pixels).astype(int).T
-    assert (picture.parts[row, column] >= PARTS.index("palm")).all()
+    assert (picture.segmentation[row, column] >= SEGMENTATION_CLASSES.index("palm")).all()
     np.testing.assert_allclose(picture.depth[row, column], cloud[:, 2], atol=1e-3)
 
 
 def test_no_hand_no_cloud():
     picture = PLAN.picture(0)
-    empty = replace(picture, parts=np.zeros_like(picture.parts))
+    empty = replace(picture, segmentation=np.zeros_like(picture.segmentation))
     assert not rendered.surface_cloud(empty, 5, np.random.default_rng(0)).any()
 
 

@@ -38,7 +38,7 @@ FULL = DataSpec(
     "made",
     0,
     24,
-    ("image", "depth", "parts", *LABELS),
+    ("image", "depth", "segmentation", *LABELS),
     "both",
     gestures=("a", "b"),
     factors=("f", "g"),
@@ -57,7 +57,7 @@ def sample(number: int) -> Sample:
         side=number % 2,
         image=rng.integers(0, 256, (20, 24, 3), np.uint8),
         depth=np.round(rng.uniform(0, 900, (20, 24)), 1).astype(np.float32),
-        parts=rng.integers(0, 8, (20, 24), np.uint8),
+        segmentation=rng.integers(0, 8, (20, 24), np.uint8),
         joints_3d=floats(21, 3),
         joint_valid=rng.random(21) < 0.8,
         joint_visible=rng.random(21) < 0.5,
@@ -101,12 +101,12 @@ def test_every_field_is_read_as_it_was_written(shard, made):
     for row, hand in enumerate(made):
         np.testing.assert_array_equal(data.picture(row), hand.image)
         np.testing.assert_allclose(data.depth(row), hand.depth, atol=1e-4)
-        np.testing.assert_array_equal(data.parts(row), hand.parts)
+        np.testing.assert_array_equal(data.segmentation(row), hand.segmentation)
         assert (data.split_of(row), data.provenance_of(row)) == (hand.split, hand.provenance)
 
 
 def test_rows_come_in_the_order_asked_for(shard, made):
-    (content,) = ShardHands(shard).labels(torch.tensor([7, 0, 7])).need("content")
+    content = ShardHands(shard).labels(torch.tensor([7, 0, 7])).require("content")
     assert content.tolist() == [made[row].content for row in (7, 0, 7)]
 
 
@@ -155,7 +155,11 @@ def test_depth_that_sixteen_bits_cannot_hold_is_unknown(tmp_path, made):
     write_shard(
         tmp_path / "a.parquet",
         FULL,
-        [replace(made[0], depth=depth, image=made[0].image[:1, :5], parts=made[0].parts[:1, :5])],
+        [
+            replace(
+                made[0], depth=depth, image=made[0].image[:1, :5], segmentation=made[0].segmentation[:1, :5]
+            )
+        ],
     )
     np.testing.assert_allclose(ShardHands(tmp_path).depth(0), [[0, 6553.5, 0, 0, 0.1]], atol=1e-3)
 
@@ -277,16 +281,16 @@ def test_pictures_that_are_none_are_named(shard):
 
 
 def test_depth_of_eight_bits_is_refused(shard, made):
-    plane = shards.encode_picture("parts", made[0])
+    plane = shards.encode_picture("segmentation", made[0])
     rewritten(shard, with_column("depth", lambda column: pa.array([plane] * 10, pa.binary())))
     with pytest.raises(UserError, match="1 channels of uint8; write one channel of uint16"):
         ShardHands(shard).depth(0)
 
 
 def test_codes_that_name_no_part_are_refused(tmp_path, made):
-    write_shard(tmp_path / "a.parquet", FULL, [replace(made[0], parts=np.full((20, 24), 8, np.uint8))])
+    write_shard(tmp_path / "a.parquet", FULL, [replace(made[0], segmentation=np.full((20, 24), 8, np.uint8))])
     with pytest.raises(UserError, match="has the code 8"):
-        ShardHands(tmp_path).parts(0)
+        ShardHands(tmp_path).segmentation(0)
 
 
 def test_a_dictionary_that_may_unfold_without_end_is_refused(shard):
@@ -316,7 +320,7 @@ def test_a_cut_or_spoilt_file_is_a_users_error(shard):
         try:
             data = ShardHands(shard)
             for row in range(len(data)):
-                data.picture(row), data.depth(row), data.parts(row), data.provenance_of(row)
+                data.picture(row), data.depth(row), data.segmentation(row), data.provenance_of(row)
         except UserError:
             refused += 1
     assert refused >= 20

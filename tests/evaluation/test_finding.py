@@ -10,12 +10,12 @@ from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
 from handvae.errors import UserError
 from handvae.evaluation.finding import CommandFinder, ModelFinder
-from handvae.systems.system import Prediction, Reader
+from handvae.systems.system import PoseEstimator, Prediction
 
 SPOT = torch.tensor([14.0, 25.0])
 
 
-class Brightest(Reader):
+class Brightest(PoseEstimator):
     """Reads all joints at the brightest place of a picture."""
 
     pose = "2d"
@@ -24,7 +24,8 @@ class Brightest(Reader):
         super().__init__()
         self.crop, self.spec = crop, DataSpec("any", 1, crop.size_px, ("image", "joints_2d"), "right")
 
-    def predict(self, image):
+    def predict_uncalibrated(self, hands, inputs=()):
+        image = hands.require("image")
         assert image.shape[-1] == self.crop.size_px
         weight = image.mean(1).pow(8)
         centres = (torch.arange(image.shape[-1]) + 0.5) * (2 / image.shape[-1]) - 1
@@ -60,8 +61,8 @@ def test_a_model_that_looks_wider_sees_the_same_hand_smaller(spot):
     """Without the zoom the spot would be found at the same share of another crop."""
     seen = []
     reader = Brightest(Crop(48, 2.7))
-    original = reader.predict
-    reader.predict = lambda image: seen.append(image) or original(image)
+    original = reader.predict_uncalibrated
+    reader.predict_uncalibrated = lambda hands: seen.append(hands.image) or original(hands)
     ModelFinder(reader, "spot").find(iter([spot]), Crop(48, 1.35))
     assert (seen[0] > 0.5).sum() == pytest.approx(int((spot > 0.5).sum()) / 4, rel=0.3)
 

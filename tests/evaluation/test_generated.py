@@ -189,7 +189,7 @@ def test_a_hand_with_an_unlabelled_joint_is_in_neither_set(build, tiny_set, monk
 
     def partial(self: CocoHands, rows: torch.Tensor):
         hands = labels(self, rows)
-        (valid,) = hands.need("joint_valid")
+        valid = hands.require("joint_valid")
         valid = valid.clone()
         valid[rows < 20, 3] = False
         return replace(hands, joint_valid=valid)

@@ -9,7 +9,7 @@ import torch
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
 from handvae.evaluation.consistency import pose_consistency
-from handvae.evaluation.finding import Finder, Found
+from handvae.evaluation.finding import Detections, Finder
 from handvae.evaluation.leakage import CLEAR, clear_of_hand, leakage
 from handvae.evaluation.pose import hand_size
 from handvae.evaluation.reading import Asked
@@ -61,7 +61,7 @@ class Decoder(Finder):
         size = hand_size(joints, torch.ones(joints.shape[:2], dtype=torch.bool))
         found = ~torch.isin(torch.arange(len(joints)), torch.tensor(self.lost))
         moved = joints + torch.stack([self.off * size, torch.zeros_like(size)], 1)[:, None]
-        return Found(moved.masked_fill(~found[:, None, None], float("nan")), found)
+        return Detections(moved.masked_fill(~found[:, None, None], float("nan")), found)
 
     def relation(self, model):
         return "detector decoder"
@@ -70,12 +70,12 @@ class Decoder(Finder):
 def hands(system: Mixer, count: int = COUNT) -> Asked:
     """Independent poses and appearances of one distribution, three hands a person."""
     generator = torch.Generator().manual_seed(0)
-    joints, looks = (
+    joints, appearances = (
         torch.randn(count, 21, 2, generator=generator),
         torch.randn(count, 42, generator=generator),
     )
     return Asked(
-        system, torch.arange(count), joints, (joints + 1) * (SIDE / 2), looks, torch.arange(count) // 3
+        system, torch.arange(count), joints, (joints + 1) * (SIDE / 2), appearances, torch.arange(count) // 3
     )
 
 
@@ -116,24 +116,26 @@ def test_pixels_of_the_hand_and_the_forearm_are_not_background():
     assert clear[0, SIDE // 2] == (1 - 0.5 * 2 / SIDE - 0.8 > CLEAR)
 
 
-@pytest.mark.parametrize("looks", ["own", "random", "other"])
-def test_the_error_is_in_percent_of_hand_size_and_over_the_found(looks):
+@pytest.mark.parametrize("appearances", ["own", "random", "other"])
+def test_the_error_is_in_percent_of_hand_size_and_over_the_found(appearances):
     asked = hands(Mixer(), 30)
-    found = pose_consistency(asked, iter([]), Decoder(0.07, lost=(2, 5, 6)), looks)
-    measured = {m.name.removeprefix(f"consistency_{looks}_"): m for m in found.measures()}
+    found = pose_consistency(asked, iter([]), Decoder(0.07, lost=(2, 5, 6)), appearances)
+    measured = {m.name.removeprefix(f"consistency_{appearances}_"): m for m in found.measures()}
     assert measured["found"].value == pytest.approx(90)
     assert measured["found"].n == 30
     assert measured["error_median"].value == pytest.approx(7, rel=1e-3)
     assert measured["error_mean"].n == 27
     assert measured["within_10"].value == pytest.approx(90)
-    far = pose_consistency(asked, iter([]), Decoder(0.12), looks).measures()
+    far = pose_consistency(asked, iter([]), Decoder(0.12), appearances).measures()
     assert next(m.value for m in far if m.name.endswith("within_10")) == 0
 
 
 def test_real_pictures_are_the_floor():
     asked = hands(Mixer(pose_leak=0.3), 30)
     real = [Mixer().synthesize(asked.joints, asked.appearance)]
-    floor, own = (pose_consistency(asked, iter(real), Decoder(), looks) for looks in ("real", "own"))
+    floor, own = (
+        pose_consistency(asked, iter(real), Decoder(), appearances) for appearances in ("real", "own")
+    )
     assert floor.errors.max() < 1e-3
     assert own.errors.nanmean() > 1
 

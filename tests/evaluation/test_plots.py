@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from handvae.evaluation.plots import HEIGHT, WIDTH, Curve, Figure, svg
+from handvae.evaluation.plots import HEIGHT, WIDTH, Curve, Plot, svg
 
 
 def figure(*curves, **rest):
-    return Figure("t", "error <mm>", "share", curves, **rest)
+    return Plot("t", "error <mm>", "share", curves, **rest)
 
 
 def numbers(text):

@@ -53,12 +53,12 @@ def test_distance_is_never_over_estimated(body, points):
 
 def test_the_nearest_capsules_give_the_same_distance(body, points):
     table = body.packed(np.eye(3), np.zeros(3))
-    use, parts = np.empty(COUNT, np.int64), np.empty(SCRATCH)
+    use, scratch = np.empty(COUNT, np.int64), np.empty(SCRATCH)
     errors = []
     for x, y, z in points[:500]:
         count = near(table, x, y, z, 30.0, use)
         errors.append(
-            abs(distance(table, use, count, x, y, z, parts) - distances(body, np.array([[x, y, z]]))[0])
+            abs(distance(table, use, count, x, y, z, scratch) - distances(body, np.array([[x, y, z]]))[0])
         )
     assert max(errors) < 1e-2
     assert np.mean(errors) < 1e-3
@@ -67,9 +67,9 @@ def test_the_nearest_capsules_give_the_same_distance(body, points):
 def test_distance_is_the_same_in_the_camera_frame(body, points):
     turn = np.array([[0.0, -1.0, 0.0], [0.6, 0.0, -0.8], [0.8, 0.0, 0.6]])
     shift = np.array([10.0, -20.0, 500.0])
-    table, use, parts = body.packed(turn, shift), np.arange(COUNT), np.empty(SCRATCH)
+    table, use, scratch = body.packed(turn, shift), np.arange(COUNT), np.empty(SCRATCH)
     moved = points[:200] @ turn.T + shift
-    there = [distance(table, use, COUNT, *place, parts) for place in moved]
+    there = [distance(table, use, COUNT, *place, scratch) for place in moved]
     np.testing.assert_allclose(there, distances(body, points[:200]), atol=1e-9)
 
 
@@ -79,9 +79,9 @@ def test_a_finger_does_not_melt_into_the_palm():
     fist = pose_body(make_pose("fist", MEAN), MEAN)
     tip = fist.joints[8]
     alone = [i for i, name in enumerate(NAMES) if name.startswith(("distal1", "pulp1"))]
-    table, parts = fist.packed(np.eye(3), np.zeros(3)), np.empty(SCRATCH)
-    with_all = distance(table, np.arange(COUNT), COUNT, *tip, parts)
-    by_itself = distance(table, np.array(alone), len(alone), *tip, parts)
+    table, scratch = fist.packed(np.eye(3), np.zeros(3)), np.empty(SCRATCH)
+    with_all = distance(table, np.arange(COUNT), COUNT, *tip, scratch)
+    by_itself = distance(table, np.array(alone), len(alone), *tip, scratch)
     assert with_all <= by_itself + 1e-9
     assert by_itself - with_all < 1.0
 
@@ -93,7 +93,7 @@ def test_skin_goes_back_to_where_it_was_painted(body):
     posed, shading = np.empty((len(surface.rest), 3)), np.empty((len(surface.rest), 5))
     table = body.packed(turn, shift)
     deform(surface, pose_maps(body, turn, shift), table, CAST, light, posed, shading)
-    maps, use, parts, out = (
+    maps, use, scratch, out = (
         rest_maps(body, rest_body(), turn, shift),
         np.arange(COUNT),
         np.empty(SCRATCH),
@@ -101,7 +101,7 @@ def test_skin_goes_back_to_where_it_was_painted(body):
     )
     errors = []
     for row in range(0, len(posed), 7):
-        to_rest(table, maps, use, COUNT, *posed[row], parts, out)
+        to_rest(table, maps, use, COUNT, *posed[row], scratch, out)
         errors.append(np.linalg.norm(out[12:15] - surface.rest[row]))
     assert np.median(errors) < 1.0
     assert np.quantile(errors, 0.9) < 4.0

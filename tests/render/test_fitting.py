@@ -81,11 +81,11 @@ def test_a_fitted_hand_is_drawn_as_the_joints_were_seen(row, fitted):
     )
     torch.testing.assert_close(centred, given, rtol=0, atol=1e-2)
     assert picture.side == row
-    assert (picture.parts > 0).mean() > 0.03
+    assert (picture.segmentation > 0).mean() > 0.03
     inside = (picture.joints_2d > 0).all() and (picture.joints_2d < 96).all()
     assert inside
     projected = project(torch.from_numpy(picture.joints_3d), torch.from_numpy(picture.intrinsics)).long()
-    seen = picture.parts[projected[:, 1].numpy(), projected[:, 0].numpy()] > 0
+    seen = picture.segmentation[projected[:, 1].numpy(), projected[:, 0].numpy()] > 0
     assert seen.mean() > 0.8, "joints lie under skin"
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from handvae.geometry import canonical_pose, from_canonical, project
-from handvae.hand import LEFT, PARTS, RIGHT, scale_bone
+from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES, scale_bone
 from handvae.render.hand.skin import SkinRanges
 from handvae.render.picture import CONTENT_FACTORS, FACTORS, POSE_FACTORS, SHAPE_FACTORS, VIEW_FACTORS, draw
 from handvae.render.scene import CameraRanges, SceneRanges, posed_scene, sample_scene
@@ -34,10 +34,10 @@ def under(picture, plane):
 def test_visible_joints_lie_on_the_hand(pictures):
     on_hand = []
     for picture in pictures:
-        part, within = under(picture, picture.parts)
+        part, within = under(picture, picture.segmentation)
         assert not (picture.joint_visible & ~within).any()
-        hit = part >= PARTS.index("palm")
-        hit[0] |= part[0] == PARTS.index("forearm")  # the wrist is where they meet
+        hit = part >= SEGMENTATION_CLASSES.index("palm")
+        hit[0] |= part[0] == SEGMENTATION_CLASSES.index("forearm")  # the wrist is where they meet
         on_hand.append(hit[picture.joint_visible])
     assert np.concatenate(on_hand).mean() >= 0.99
 
@@ -59,10 +59,10 @@ def test_visible_joints_lie_a_finger_s_thickness_behind_the_skin(pictures):
 def test_tips_lie_on_their_own_finger(pictures):
     right = []
     for picture in pictures:
-        part, _ = under(picture, picture.parts)
+        part, _ = under(picture, picture.segmentation)
         for number, tip in enumerate((4, 8, 12, 16, 20)):
             if picture.joint_visible[tip]:
-                right.append(part[tip] == PARTS.index("thumb") + number)
+                right.append(part[tip] == SEGMENTATION_CLASSES.index("thumb") + number)
     assert np.mean(right) > 0.94
 
 
@@ -72,9 +72,14 @@ def test_no_holes_in_the_skin(pictures):
     holes = 0
     for picture in pictures:
         around = np.stack(
-            [np.roll(picture.parts, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+            [
+                np.roll(picture.segmentation, (dy, dx), (0, 1))
+                for dy in (-1, 0, 1)
+                for dx in (-1, 0, 1)
+                if dy or dx
+            ]
         )
-        enclosed = (picture.parts == 0) & (around[0] > 0) & (around == around[0]).all(0)
+        enclosed = (picture.segmentation == 0) & (around[0] > 0) & (around == around[0]).all(0)
         holes += int(enclosed[1:-1, 1:-1].sum())
     assert holes == 0
 
@@ -85,7 +90,7 @@ def test_no_dark_rings(pictures):
     rings = 0
     for picture in pictures:
         light = picture.image.astype(float).mean(2)
-        skin = picture.parts >= PARTS.index("palm")
+        skin = picture.segmentation >= SEGMENTATION_CLASSES.index("palm")
         middle = np.median(light[skin]) if skin.any() else 0
         if middle > 90:
             rings += int(((light < 6) & skin).sum() > 10)
@@ -105,7 +110,7 @@ def test_labels_follow_from_each_other(pictures):
             replace(split, pose=torch.from_numpy(picture.canonical)), torch.tensor(picture.side)
         )
         torch.testing.assert_close(back, joints, atol=1e-2, rtol=0)
-        assert (picture.depth > 0).sum() == (picture.parts > 0).sum()
+        assert (picture.depth > 0).sum() == (picture.segmentation > 0).sum()
 
 
 def test_everything_varies(pictures):
@@ -134,7 +139,7 @@ def test_one_content_is_one_background_skin_and_light(pictures):
         np.testing.assert_array_equal(shape, shape[:1].repeat(4, 0))
         assert np.stack([picture.factors[POSE_FACTORS] for picture in group]).std(0).max() > 1
         one, two = group[0], group[1]
-        both = (one.parts == 0) & (two.parts == 0)
+        both = (one.segmentation == 0) & (two.segmentation == 0)
         if both.any():
             assert (
                 np.abs(one.image[both].astype(int) - two.image[both]).mean() < 6
@@ -154,19 +159,22 @@ def test_the_same_scene_at_another_size():
     small, large = draw(scene, 64), draw(scene, 128)
     np.testing.assert_allclose(large.joints_2d, 2 * small.joints_2d, atol=1e-3)
     np.testing.assert_allclose(large.joints_3d, small.joints_3d)
-    coarse = (large.parts > 0).reshape(64, 2, 64, 2).mean((1, 3)) > 0.5
-    union = (coarse | (small.parts > 0)).sum()
-    assert (coarse & (small.parts > 0)).sum() / union > 0.93
+    coarse = (large.segmentation > 0).reshape(64, 2, 64, 2).mean((1, 3)) > 0.5
+    union = (coarse | (small.segmentation > 0)).sum()
+    assert (coarse & (small.segmentation > 0)).sum() / union > 0.93
 
 
 @pytest.mark.parametrize("index", [0, 1, 2, 7, 9, 14])
 def test_fast_and_reference_show_the_same(index):
     scene = sample_scene(6, index, BARE)
     fast, exact = draw(scene, 96), draw(scene, 96, "reference")
-    both, either = (fast.parts > 0) & (exact.parts > 0), (fast.parts > 0) | (exact.parts > 0)
+    both, either = (
+        (fast.segmentation > 0) & (exact.segmentation > 0),
+        (fast.segmentation > 0) | (exact.segmentation > 0),
+    )
     assert both.sum() / either.sum() > 0.95
     assert np.median(np.abs(fast.depth - exact.depth)[both]) < 1
-    assert (fast.parts == exact.parts)[both].mean() > 0.9
+    assert (fast.segmentation == exact.segmentation)[both].mean() > 0.9
     assert np.abs(fast.image.astype(int) - exact.image)[both].mean() < 14
     np.testing.assert_array_equal(fast.joints_3d, exact.joints_3d)
 
@@ -174,7 +182,7 @@ def test_fast_and_reference_show_the_same(index):
 def test_a_left_hand_is_a_mirrored_right_one():
     right, left = (draw(posed_scene("victory", 20, side), 64) for side in (RIGHT, LEFT))
     np.testing.assert_allclose(left.joints_2d[:, 0], 64 - right.joints_2d[:, 0], atol=1e-4)
-    np.testing.assert_array_equal(left.parts, right.parts[:, ::-1])
+    np.testing.assert_array_equal(left.segmentation, right.segmentation[:, ::-1])
     np.testing.assert_allclose(left.canonical, right.canonical, atol=1e-4)  # canonical poses are of one side
     assert left.viewpoint.shape == (3, 3)
 
@@ -192,7 +200,9 @@ def test_an_object_hides_what_lies_behind_it():
     ranges = SceneRanges(hidden=1.0, other_hand=0.0)
     hidden = [draw(sample_scene(3, index, ranges), SIZE) for index in range(30)]
     free = [draw(sample_scene(3, index, BARE), SIZE) for index in range(30)]
-    assert sum((one.parts > 0).sum() for one in hidden) < 0.97 * sum((two.parts > 0).sum() for two in free)
+    assert sum((one.segmentation > 0).sum() for one in hidden) < 0.97 * sum(
+        (two.segmentation > 0).sum() for two in free
+    )
     assert sum(one.joint_visible.sum() for one in hidden) < sum(two.joint_visible.sum() for two in free)
     for one, two in zip(hidden, free, strict=True):
         assert not (one.joint_visible & ~two.joint_visible).any()
@@ -202,7 +212,7 @@ def test_an_object_hides_what_lies_behind_it():
 def test_another_hand_leaves_the_labels_alone():
     ranges = SceneRanges(hidden=0.0, other_hand=1.0)
     crowded, alone = (draw(sample_scene(3, 1, some), SIZE) for some in (ranges, BARE))
-    np.testing.assert_array_equal(crowded.parts, alone.parts)
+    np.testing.assert_array_equal(crowded.segmentation, alone.segmentation)
     assert not np.array_equal(crowded.image, alone.image)
 
 
@@ -214,7 +224,7 @@ def test_ranges_are_respected():
     )
     scenes = [sample_scene(0, index, ranges) for index in range(10)]
     assert all(
-        scene.side == LEFT and scene.hand.look.melanin == 1.0 and scene.hand.look.sleeve_mm == -999
+        scene.side == LEFT and scene.hand.skin.melanin == 1.0 and scene.hand.skin.sleeve_mm == -999
         for scene in scenes
     )
     assert len({scene.content for scene in scenes}) == 10

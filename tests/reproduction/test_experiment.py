@@ -32,7 +32,7 @@ class Posing(HandData):
 def test_held_out_gestures_are_in_no_training_hand_and_in_every_unseen_one():
     poses = hold_out(Posing(), ["flat", "point"])
     seen, unseen = (
-        data.labels(torch.arange(len(data))).need("gesture")[0].tolist()
+        data.labels(torch.arange(len(data))).require("gesture").tolist()
         for data in (poses.seen, poses.unseen)
     )
     assert seen == [0, 0, -1]

@@ -16,7 +16,16 @@ from handvae.data.dataset import HandData
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.readers.coco import CocoHands
 from handvae.geometry import VIEWS, mirror_3d, project, rotation_z
-from handvae.hand import BONES, LEFT, PARTS, POSE_NAMES, RIGHT, HandShape, forward_kinematics, named_pose
+from handvae.hand import (
+    BONES,
+    LEFT,
+    POSE_NAMES,
+    RIGHT,
+    SEGMENTATION_CLASSES,
+    HandShape,
+    forward_kinematics,
+    named_pose,
+)
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.system import System
 from handvae.training.config import Train
@@ -28,7 +37,7 @@ CAMERA = torch.tensor([[160.0, 0.0, 32.0], [0.0, 160.0, 32.0], [0.0, 0.0, 1.0]])
 FIELDS = (
     "image",
     "depth",
-    "parts",
+    "segmentation",
     "mask",
     "joints_2d",
     "joints_3d",
@@ -85,8 +94,8 @@ class DrawnHands(HandData):
     def depth(self, row: int):
         return self._lines(row, np.zeros((SIDE, SIDE), np.float32), 600.0)
 
-    def parts(self, row: int):
-        return np.where(self.depth(row) > 0, PARTS.index("palm"), 0).astype(np.uint8)
+    def segmentation(self, row: int):
+        return np.where(self.depth(row) > 0, SEGMENTATION_CLASSES.index("palm"), 0).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +109,12 @@ def seen(drawn) -> Hands:
     """Sixteen drawn hands as crops of 32 px, with depth and another picture of their content, its parts
     told."""
     return cut(
-        drawn(16), torch.arange(16), Crop(32), None, None, ("image", "depth", "parts", "tag", "tag_parts")
+        drawn(16),
+        torch.arange(16),
+        Crop(32),
+        None,
+        None,
+        ("image", "depth", "segmentation", "tag", "tag_segmentation"),
     )
 
 

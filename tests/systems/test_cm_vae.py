@@ -19,7 +19,7 @@ from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.training.checkpoint import load_model
 from handvae.training.config import Train
 from handvae.training.distributed import Ranks
-from handvae.training.loop import fit, take
+from handvae.training.loop import fit, optimiser_steps
 from handvae.training.run_folder import Run
 from handvae.training.state import State
 
@@ -99,7 +99,7 @@ def test_a_pairs_step_changes_its_encoder_and_its_decoder_alone(build, drawn, se
     state = State.fresh(system, SHORT)
     before = {name: value.clone() for name, value in system.state_dict().items()}
     stepped = []
-    for phase, _ in take(
+    for phase, _ in optimiser_steps(
         state,
         system.step(seen, "all", Noise(0)),
         Run(system, drawn(16), STILL, SHORT, tmp_path),
@@ -172,7 +172,7 @@ def test_noise_on_2d_joints_is_as_wide_as_asked_and_leaves_the_target_alone(buil
     assert shift.std().item() == pytest.approx(4.0 / 16, rel=0.1)
     assert second["2d-2d"].error != first["2d-2d"].error
     close(noisy.observed(seen, "2d"), quiet.observed(seen, "2d"))
-    assert noisy.estimate(seen).joints.equal(noisy.estimate(seen).joints)  # none in use
+    assert noisy.predict(seen).joints.equal(noisy.predict(seen).joints)  # none in use
 
 
 def test_a_pose_held_back_teaches_nothing_but_its_picture_does(build, seen):
@@ -228,7 +228,7 @@ def test_a_model_comes_back_from_its_run(config, build, drawn, tmp_path):
     path = fit(Run(system, data, Augment(mirror=0.5), SHORT, tmp_path / "run"), Ranks())
     model = load_model(path)
     hands = cut(data, torch.arange(16), Crop(32), fields=system.reads)
-    close(model.reader.estimate(hands).joints, system.estimate(hands).joints, rtol=1e-3, atol=1e-4)
+    close(model.reader.predict(hands).joints, system.predict(hands).joints, rtol=1e-3, atol=1e-4)
     assert model.header.summary["training_error"] > 0
 
 
@@ -242,7 +242,7 @@ def test_poses_are_learned_not_only_their_mean(source, build, drawn, tmp_path):
     hands = cut(data, torch.arange(16), Crop(32))
     truth = system.joints_of(hands)
     error, mean = (
-        (system.estimate(hands).joints - truth).norm(dim=2).mean(),
+        (system.predict(hands).joints - truth).norm(dim=2).mean(),
         (truth.mean(0) - truth).norm(dim=2).mean(),
     )
     assert error < 0.85 * mean
@@ -287,9 +287,9 @@ def test_two_flips_are_no_flip_and_one_swaps_the_side(build, seen):
 def test_the_side_changes_what_is_read(build, seen):
     system = build().eval()
     other = replace(seen, side=LEFT + RIGHT - seen.side)
-    assert (system.estimate(seen).joints - system.estimate(other).joints).abs().max() > 1e-4
+    assert (system.predict(seen).joints - system.predict(other).joints).abs().max() > 1e-4
     unsided = build(replace(TINY, side_given=False)).eval()
-    close(unsided.estimate(seen).joints, unsided.estimate(other).joints, rtol=0, atol=0)
+    close(unsided.predict(seen).joints, unsided.predict(other).joints, rtol=0, atol=0)
 
 
 def test_depth_is_relative_to_the_hand_and_its_far_face_where_unknown(build, seen):
@@ -328,13 +328,13 @@ def test_the_spread_is_that_of_decoded_posterior_samples(build, seen):
     samples = torch.stack(
         [system.decode(posterior.sample(torch.Generator().manual_seed(n)), "3d") for n in range(600)]
     )
-    close(system.estimate(seen[:2]).spread, samples.std(0), rtol=0.25, atol=1e-4)
-    close(system.estimate(seen[:2]).joints, system.decode(posterior.mean, "3d"))
+    close(system.predict(seen[:2]).spread, samples.std(0), rtol=0.25, atol=1e-4)
+    close(system.predict(seen[:2]).joints, system.decode(posterior.mean, "3d"))
 
 
 def test_a_reading_does_not_depend_on_its_batch(build, seen):
     system = build(replace(TINY, norm="batch")).eval()
-    whole, alone = system.estimate(seen), system.estimate(seen[3:4])
+    whole, alone = system.predict(seen), system.predict(seen[3:4])
     close(alone.joints, whole.joints[3:4], rtol=1e-4, atol=1e-5)
     close(alone.spread, whole.spread[3:4], rtol=1e-4, atol=1e-5)
 
@@ -344,17 +344,17 @@ def test_more_modalities_never_widen_the_posterior(build, seen):
     rgb, flat = (system.encode(seen, modality) for modality in ("rgb", "2d"))
     both = fuse([rgb, flat])
     assert (both.var <= torch.minimum(rgb.var, flat.var).clamp_max(1) + 1e-6).all()
-    assert system.estimate(seen, ["image", "joints_2d"]).joints.shape == (16, 21, 3)
+    assert system.predict(seen, ["image", "joints_2d"]).joints.shape == (16, 21, 3)
 
 
 def test_a_picture_alone_is_read_where_the_data_have_one_side(drawn, seen):
     torch.manual_seed(0)
     system = CmVae(TINY, replace(drawn(16).spec, sides="left"), Crop(32)).eval()
     left = seen[seen.side == LEFT]
-    close(system.predict(left.image).joints, system.estimate(left).joints)
+    close(system.predict_uncalibrated(Hands(image=left.image)).joints, system.predict(left).joints)
     both = CmVae(TINY, drawn(16).spec, Crop(32)).eval()
     with pytest.raises(ValueError, match="which hand"):
-        both.predict(seen.image)
+        both.predict_uncalibrated(Hands(image=seen.image))
 
 
 # ---------------------------------------------------------------------------------------------- ---- commands
@@ -414,7 +414,7 @@ def test_a_photo_is_read_as_the_side_that_the_user_names(build, tiny_set):
     system = build().eval()
     photo = read_photo(tiny_set / "images" / "000.png", (10.0, 10.0, 60.0, 60.0), system.crop)
     for side, number in (("left", LEFT), ("right", RIGHT)):
-        read = system.estimate(Hands(image=photo.crop, side=torch.tensor([number]))).joints[0]
+        read = system.predict(Hands(image=photo.crop, side=torch.tensor([number]))).joints[0]
         close(torch.from_numpy(estimate(system, photo, side).joints_bones), read)
 
 

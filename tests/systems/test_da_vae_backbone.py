@@ -9,7 +9,7 @@ from handvae.data.crop import Crop, cut
 from handvae.noise import Noise
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.training.loop import enter
+from handvae.training.loop import activate_stage
 
 SMALL = DaVaeConfig(
     mask_width=8, mask_stem="half", pose_dims=6, appearance_dims=4, shape_dims=2, cloud_points=64, trunk_width=8, head_width=16,
@@ -25,7 +25,7 @@ def hands(drawn):
 
 
 def pose_losses(system, hands):
-    enter(system, system.stages[-1])
+    activate_stage(system, system.stages[-1])
     (phase,) = system.step(hands, "pose", Noise(0))
     return phase.losses
 
@@ -61,7 +61,7 @@ def test_a_finder_is_taken_and_not_trained(finding, hands):
 
 
 def test_a_finder_learns_on_from_poses_and_from_the_places_of_joints(finding, hands):
-    system, detector = finding(found_weight=2.0)
+    system, detector = finding(detector_keypoint_weight=2.0)
     system.take_finder(detector)
     valid = hands.joint_valid.clone()
     valid[:, 4] = False
@@ -94,7 +94,7 @@ def test_pose_and_shape_follow_what_is_found_appearance_does_not(finding, hands)
         system.finder.head.heat.weight.mul_(-5)
     second = system.encode(hands.image)
     assert [
-        torch.equal(one.mean, other.mean) for one, other in zip(first.parts, second.parts, strict=True)
+        torch.equal(one.mean, other.mean) for one, other in zip(first.factors, second.factors, strict=True)
     ] == [False, True, False]
 
 
@@ -103,7 +103,7 @@ def test_what_learns_to_find_needs_a_finder_and_places(changes, drawn):
     bare = ("image", "joints_3d", "mask", "cloud") if changes.pop("bare", False) else None
     with pytest.raises(ValueError, match="found_weight"):
         DaVae(
-            replace(SMALL, found_weight=1.0, **changes),
+            replace(SMALL, detector_keypoint_weight=1.0, **changes),
             replace(drawn(16).spec, **({"modalities": bare} if bare else {})),
             Crop(32),
         )

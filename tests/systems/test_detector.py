@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from handvae.data.crop import Crop, to_crop_px
-from handvae.data.hands import DataSpec
+from handvae.data.hands import DataSpec, Hands
 from handvae.errors import UserError
 from handvae.noise import Noise
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.systems.system import Generator, Reader
+from handvae.systems.system import Generator, PoseEstimator
 from handvae.training.checkpoint import load_model, save_model
 from handvae.training.presets import PRESETS
 
@@ -83,7 +83,7 @@ def test_the_joints_loss_is_the_mean_over_labelled_joints_by_hand(loss, power, d
     batch = replace(
         crops[:5], joint_valid=torch.rand(5, 21, generator=torch.Generator().manual_seed(0)) < 0.6
     )
-    read, truth = system.predict(batch.image).joints, batch.joints_2d / 16 - 1
+    read, truth = system.predict_uncalibrated(Hands(image=batch.image)).joints, batch.joints_2d / 16 - 1
     hands = [(read[i] - truth[i])[batch.joint_valid[i]].abs().pow(power).sum(1).mean() for i in range(5)]
     assert losses_of(system, batch).pose.item() == pytest.approx(torch.stack(hands).mean().item(), rel=1e-5)
 
@@ -128,7 +128,7 @@ def test_the_spread_becomes_the_size_of_the_error(detector, crops):
         optimiser.zero_grad()
         losses_of(system, batch).spread.backward()
         optimiser.step()
-    read = system.predict(batch.image)
+    read = system.predict_uncalibrated(Hands(image=batch.image))
     error = (read.joints - system.joints_of(batch)).square().mean((0, 2)).sqrt()
     claimed = read.spread.square().mean((0, 2)).sqrt()
     torch.testing.assert_close(claimed, error, rtol=0.25, atol=0.01)
@@ -159,7 +159,7 @@ def test_a_small_detector_overfits_one_batch(config, detector, crops):
 def test_any_multiple_of_32_is_read(size_px, config, detector):
     system = detector(config, size_px).eval()
     image = Noise(0).uniform(2, 3, size_px, size_px)
-    read = system.predict(image)
+    read = system.predict_uncalibrated(Hands(image=image))
     assert read.joints.shape == read.spread.shape == (2, 21, 2)
     assert read.spread.min() > 0
     assert system.features(image).shape == (2, system.feature_dims) == (2, 16)
@@ -182,7 +182,7 @@ def test_3d_poses_are_bone_units_from_the_wrist(detector, crops):
     joints = system.joints_of(crops)
     assert joints[:, 0].abs().max() == 0
     torch.testing.assert_close((joints[:, 10] - joints[:, 9]).norm(dim=-1), torch.ones(len(crops)))
-    assert system.predict(crops.image).joints.shape == (48, 21, 3)
+    assert system.predict_uncalibrated(Hands(image=crops.image)).joints.shape == (48, 21, 3)
 
 
 def test_3d_poses_need_joints_in_space(tiny_spec):
@@ -213,7 +213,7 @@ def test_the_sheet_shows_pictures_readings_and_labels(detector, crops):
     assert sheet.shape == (3, 3 * 128, 3 * 128)
     read, wanted = (
         [to_crop_px(j, 128).long().clamp(0, 127) for j in joints]
-        for joints in (system.predict(batch.image).joints, system.joints_of(batch))
+        for joints in (system.predict_uncalibrated(Hands(image=batch.image)).joints, system.joints_of(batch))
     )
     for hand in range(3):
         for row, joints in ((1, read), (2, wanted)):
@@ -225,16 +225,21 @@ def test_the_sheet_shows_pictures_readings_and_labels(detector, crops):
 def test_the_summary_is_the_error_on_the_pictures_it_is_given(detector, crops):
     system = detector().eval()
     summary = system.summarise([crops[:30], crops[30:]])
-    distance = (system.predict(crops.image).joints - system.joints_of(crops)).norm(dim=2).mean()
+    distance = (
+        (system.predict_uncalibrated(Hands(image=crops.image)).joints - system.joints_of(crops))
+        .norm(dim=2)
+        .mean()
+    )
     assert summary["training_error"] == pytest.approx(distance.item(), rel=1e-4)
 
 
 def test_a_detector_comes_back_from_its_file_and_makes_no_pictures(detector_model, detector, crops):
     model = load_model(detector_model)
-    assert isinstance(model.reader, Reader)
+    assert isinstance(model.reader, PoseEstimator)
     assert not isinstance(model.system, Generator)
     torch.testing.assert_close(
-        model.reader.predict(crops.image[:4]).joints, detector().eval().predict(crops.image[:4]).joints
+        model.reader.predict_uncalibrated(Hands(image=crops.image[:4])).joints,
+        detector().eval().predict_uncalibrated(Hands(image=crops.image[:4])).joints,
     )
     with pytest.raises(UserError, match="makes no pictures"):
         _ = model.generator

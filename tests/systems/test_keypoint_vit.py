@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from handvae.data.crop import Crop
-from handvae.data.hands import DataSpec
+from handvae.data.hands import DataSpec, Hands
 from handvae.nets.vit import Attention, PatchTransformer, waves
 from handvae.noise import Noise
 from handvae.systems.build import build_system
@@ -83,11 +83,16 @@ def test_the_transformer_knows_where_a_patch_lies():
 @pytest.mark.parametrize("config", [SMALL, QUERY], ids=["tokens", "query"])
 def test_hands_of_a_batch_know_nothing_of_each_other(config, vit, crops):
     system, order = vit(config).eval(), torch.tensor([3, 0, 5, 1, 4, 2])
-    together = system.predict(crops.image[:6]).joints
+    together = system.predict_uncalibrated(Hands(image=crops.image[:6])).joints
     torch.testing.assert_close(
-        system.predict(crops.image[:6][order]).joints, together[order], rtol=1e-4, atol=1e-6
+        system.predict_uncalibrated(Hands(image=crops.image[:6][order])).joints,
+        together[order],
+        rtol=1e-4,
+        atol=1e-6,
     )
-    torch.testing.assert_close(system.predict(crops.image[4:5]).joints, together[4:5], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        system.predict_uncalibrated(Hands(image=crops.image[4:5])).joints, together[4:5], rtol=1e-4, atol=1e-6
+    )
     assert (together[0] - together[1]).abs().max() > 1e-5
 
 
@@ -120,9 +125,9 @@ def test_the_spread_is_learned_without_a_word_to_the_joints(vit, crops):
 
 def test_bf16_reads_what_float32_reads(vit, crops):
     system = vit().eval()
-    exact = system.predict(crops.image[:8]).joints
+    exact = system.predict_uncalibrated(Hands(image=crops.image[:8])).joints
     with torch.autocast("cpu", torch.bfloat16):
-        rough = system.predict(crops.image[:8])
+        rough = system.predict_uncalibrated(Hands(image=crops.image[:8]))
     assert rough.joints.dtype == rough.spread.dtype == torch.float32
     torch.testing.assert_close(rough.joints, exact, atol=0.03, rtol=0)
 
@@ -142,7 +147,8 @@ def test_a_transformer_comes_back_from_its_file_and_makes_no_pictures(vit, crops
     assert not isinstance(model.system, Generator)
     assert model.header.system == "keypoint_vit"
     torch.testing.assert_close(
-        model.reader.predict(crops.image[:4]).joints, vit().eval().predict(crops.image[:4]).joints
+        model.reader.predict_uncalibrated(Hands(image=crops.image[:4])).joints,
+        vit().eval().predict_uncalibrated(Hands(image=crops.image[:4])).joints,
     )
 
 

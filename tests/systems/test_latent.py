@@ -12,8 +12,8 @@ from handvae.evaluation.latent import (
     canonical_errors,
     content_swap,
     fused,
+    layers_swap,
     modality_silhouette,
-    parts_swap,
     silhouette,
     swaps_said,
 )
@@ -75,7 +75,7 @@ def test_each_input_and_all_together_are_measured(data, monkeypatch):
         joints = self.joints_of(replace(hands, joint_valid=None)) + torch.tensor([10.0, 0.0, 0.0]) / bone
         return Prediction(joints, joints)
 
-    monkeypatch.setattr(CmVae, "estimate", exact)
+    monkeypatch.setattr(CmVae, "predict", exact)
     measures = fused(system, data)
     assert {round(measure.value, 3) for measure in measures} == {10.0}  # mm, of the original labels
     whole = [inputs for inputs, valid, depth in asked if valid == depth == 1]
@@ -104,12 +104,12 @@ def test_a_hand_without_2d_joints_is_read_from_its_picture_alone(data, monkeypat
     hands = cut(data, torch.arange(16), system.crop)
     valid = torch.ones(16, 21, dtype=torch.bool)
     valid[3] = False
-    both = system.estimate(replace(hands, joint_valid=valid), ["image", "joints_2d"])
-    torch.testing.assert_close(both.joints[3], system.estimate(hands).joints[3], atol=1e-4, rtol=1e-3)
-    assert not torch.allclose(both.joints[4], system.estimate(hands).joints[4], atol=1e-4)
+    both = system.predict(replace(hands, joint_valid=valid), ["image", "joints_2d"])
+    torch.testing.assert_close(both.joints[3], system.predict(hands).joints[3], atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(both.joints[4], system.predict(hands).joints[4], atol=1e-4)
 
 
-@pytest.mark.parametrize("content", ["tag", "own"])
+@pytest.mark.parametrize("content", ["tag", "residual"])
 def test_another_content_moves_the_decoded_pose_in_algorithm_2_alone(content, data):
     system = built(DvaeImage, DvaeImageConfig(content=content, decoder_width=16, **SIZES), data, "left")
     measures = content_swap(system, data)
@@ -120,21 +120,21 @@ def test_another_content_moves_the_decoded_pose_in_algorithm_2_alone(content, da
 def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
     """A model that paints both parts in the true mean colours, but lets a quarter of the ground's shine
     through the hand."""
-    system = built(DvaeImage, DvaeImageConfig(content="parts", decoder_width=16, **SIZES), data, "left")
-    hands = cut(data, torch.arange(16), system.crop, fields=("image", "parts"))
-    hand = (hands.parts > 0).float()
+    system = built(DvaeImage, DvaeImageConfig(content="layers", decoder_width=16, **SIZES), data, "left")
+    hands = cut(data, torch.arange(16), system.crop, fields=("image", "segmentation"))
+    hand = (hands.segmentation > 0).float()
 
-    def looks(self, image):
+    def appearances(self, image):
         colours = [(image * where).sum((2, 3)) / where.sum((2, 3)) for where in (hand, 1 - hand)]
         return torch.cat([F.pad(colour, (0, 1)) for colour in colours], 1)
 
-    def made(self, joints, look):
-        skin, ground = look[:, :3, None, None], look[:, 4:7, None, None]
+    def made(self, joints, appearance):
+        skin, ground = appearance[:, :3, None, None], appearance[:, 4:7, None, None]
         return hand * (skin + ground / 4) + (1 - hand) * ground
 
-    monkeypatch.setattr(DvaeImage, "appearance_of", looks)
+    monkeypatch.setattr(DvaeImage, "appearance_of", appearances)
     monkeypatch.setattr(DvaeImage, "synthesize", made)
-    measures = parts_swap(system, data)
+    measures = layers_swap(system, data)
     assert value(measures, "ground_moved_by_ground") > 5
     assert value(measures, "hand_moved_by_hand") > 5
     assert value(measures, "ground_moved_by_hand") == 0
@@ -146,7 +146,7 @@ def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
             value(measures, f"{part}_apart"), rel=1e-3
         )
     assert value(measures, "ground_missed") == pytest.approx(0, abs=0.01)
-    own_ground = 255 * looks(None, hands.image)[:, 4:7].mean(1) / 4
+    own_ground = 255 * appearances(None, hands.image)[:, 4:7].mean(1) / 4
     assert float(own_ground.min()) <= value(measures, "hand_missed") <= float(own_ground.max())
     n = measures[0].n
     assert 4 <= n <= 16
@@ -156,12 +156,12 @@ def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
 
 
 def test_hands_of_one_content_are_no_partners(data):
-    system = built(DvaeImage, DvaeImageConfig(content="parts", decoder_width=16, **SIZES), data, "left")
-    assert all(measure.n == 0 for measure in parts_swap(system, Subset(data, range(4))))
+    system = built(DvaeImage, DvaeImageConfig(content="layers", decoder_width=16, **SIZES), data, "left")
+    assert all(measure.n == 0 for measure in layers_swap(system, Subset(data, range(4))))
 
 
 def test_a_content_in_one_piece_has_no_parts_to_swap(data):
-    assert parts_swap(built(DvaeImage, DvaeImageConfig(decoder_width=16, **SIZES), data, "left"), data) == ()
+    assert layers_swap(built(DvaeImage, DvaeImageConfig(decoder_width=16, **SIZES), data, "left"), data) == ()
     assert (
         swaps_said(
             content_swap(built(DvaeImage, DvaeImageConfig(decoder_width=16, **SIZES), data, "left"), data)

@@ -9,7 +9,7 @@ from handvae.data.crop import Crop
 from handvae.nets.blocks import resized
 from handvae.noise import Noise
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.systems.perceptual_vae import JudgedConfig, JudgedVae, feature_distance, window
+from handvae.systems.perceptual_vae import PerceptualVae, PerceptualVaeConfig, feature_distance, window
 from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.training.checkpoint import load_model, save_model
 
@@ -17,7 +17,7 @@ JUDGE = DetectorConfig(widths=(8, 16, 16, 16), norm="group")
 
 
 @pytest.fixture
-def judge(tiny_spec):
+def critic(tiny_spec):
     """Builds a judge that sees pictures of some size."""
 
     def make(size_px: int = 32, config: DetectorConfig = JUDGE) -> Detector:
@@ -28,16 +28,18 @@ def judge(tiny_spec):
 
 
 @pytest.fixture
-def judged(tiny_config, tiny_spec, crops, judge):
+def judged(tiny_config, tiny_spec, crops, critic):
     """Builds a judged system with seeded weights, prepared on the drawn hands."""
 
-    def make(size_px: int | None = 32, **changes) -> JudgedVae:
+    def make(size_px: int | None = 32, **changes) -> PerceptualVae:
         torch.manual_seed(0)
         networks = {field.name: getattr(tiny_config, field.name) for field in fields(PoseAppearanceConfig)}
-        system = JudgedVae(JudgedConfig(**(networks | {"latent": "sample"} | changes)), tiny_spec, Crop(32))
+        system = PerceptualVae(
+            PerceptualVaeConfig(**(networks | {"latent": "sample"} | changes)), tiny_spec, Crop(32)
+        )
         system.prepare(crops)
         if size_px is not None:
-            system.take_judge(judge(size_px))
+            system.take_critic(critic(size_px))
         return system
 
     return make
@@ -82,7 +84,7 @@ def test_the_reading_teaches_the_decoder_and_neither_the_judge_nor_the_pose_head
     system = judged(prior_share=1.0)
     reached = taught(system, losses_of(system, crops).consistency)
     assert reached == {"decoder"}
-    assert all(p.grad is None for p in system.judge[0].parameters())
+    assert all(p.grad is None for p in system.critic[0].parameters())
 
 
 def test_another_persons_appearance_teaches_the_encoder_how_to_say_it(judged, crops):
@@ -106,7 +108,7 @@ def test_the_reading_is_that_of_the_pose_asked_for(judged, crops):
         def read(self, image):
             return type("Read", (), {"mean": torch.zeros(len(image), 21, 2)})()
 
-    system.judge = (Stubborn(),)
+    system.critic = (Stubborn(),)
     joints = system.joints_of(crops)
     valid = system.labelled(crops)
     expected = (joints.abs() * valid[..., None]).sum() / (2 * valid.sum())
@@ -123,30 +125,30 @@ def test_a_judge_of_another_size_sees_resized_pictures(size_px, judged, crops):
 def test_a_large_picture_is_judged_whole_and_through_a_window(judged, crops):
     """A change that making the picture small averages away is felt through the window alone."""
     system = judged(16)
-    (image,) = crops.need("image")
-    (judge,) = system.judge
+    image = crops.require("image")
+    (critic,) = system.critic
     chequers = 0.2 * (-1.0) ** torch.arange(32)
     changed = image + chequers[:, None] * chequers[None, :]
     corner = torch.tensor([3, 9])
     torch.testing.assert_close(window(image, corner, 16), image[:, :, 3:19, 9:25])
     seen, missed = (
-        feature_distance(judge.maps(view(image)), judge.maps(view(changed)))
+        feature_distance(critic.maps(view(image)), critic.maps(view(changed)))
         for view in (lambda picture: window(picture, corner, 16), lambda picture: resized(picture, 16))
     )
     assert seen > 10 * missed
     small, large = losses_of(judged(32), crops), losses_of(system, crops)
     assert small.feature > 0
-    system.judge = (Still(judge),)
+    system.critic = (Still(critic),)
     assert losses_of(system, crops).feature == 0
-    assert system.judge[0].seen == [16] * 4
+    assert system.critic[0].seen == [16] * 4
     assert large.feature > 0
 
 
 class Still:
     """A judge for whom all pictures are alike; remembers the sizes whose features it was asked for."""
 
-    def __init__(self, judge: Detector) -> None:
-        self.crop, self.read, self.seen = judge.crop, judge.read, []
+    def __init__(self, critic: Detector) -> None:
+        self.crop, self.read, self.seen = critic.crop, critic.read, []
 
     def to(self, _):
         return self
@@ -161,21 +163,21 @@ def test_a_model_file_holds_no_judge_and_needs_none(judged, crops, tmp_path):
     assert not any("judge" in name for name in system.state_dict())
     save_model(tmp_path / "m.safetensors", system, steps=1, preset="photos-64")
     loaded = load_model(tmp_path / "m.safetensors").generator
-    joints, look = system.joints_of(crops), torch.zeros(len(crops), system.config.appearance_dims)
-    torch.testing.assert_close(loaded.synthesize(joints, look), system.synthesize(joints, look))
+    joints, appearance = system.joints_of(crops), torch.zeros(len(crops), system.config.appearance_dims)
+    torch.testing.assert_close(loaded.synthesize(joints, appearance), system.synthesize(joints, appearance))
 
 
 def test_training_without_a_judge_says_so(judged, crops):
-    with pytest.raises(ValueError, match="take_judge"):
+    with pytest.raises(ValueError, match="take_critic"):
         losses_of(judged(None), crops)
 
 
-def test_what_is_no_judge_is_refused(judged, build, judge, tiny_spec):
+def test_what_is_no_judge_is_refused(judged, build, critic, tiny_spec):
     system = judged(None)
     with pytest.raises(ValueError, match="detector"):
-        system.take_judge(build())
+        system.take_critic(build())
     with pytest.raises(ValueError, match="joints"):
-        system.take_judge(Detector(JUDGE, replace(tiny_spec, joints=14), Crop(32)))
+        system.take_critic(Detector(JUDGE, replace(tiny_spec, joints=14), Crop(32)))
 
 
 @pytest.mark.parametrize("changes", [{"latent": "rv"}, {"likelihood_sigma": 0.0}, {"prior_share": 1.5}])
@@ -195,7 +197,7 @@ def test_a_judge_that_makes_pictures_is_refused_by_the_command(
         *tiny_flags,
         "--train.steps",
         "1",
-        "--system.detector",
+        "--system.critic",
         tiny_model,
     ]
     line = refused("train", "photos-64", *words)
@@ -212,4 +214,4 @@ def test_a_run_takes_its_judge_by_name_and_a_fine_tuning_starts_from_a_plain_mod
         handvae("train", "photos-64", *words, "--out", tmp_path / "further", "--init", tmp_path / "base")[0]
         == 0
     )
-    assert load_model(tmp_path / "further").header.system == "judged"
+    assert load_model(tmp_path / "further").header.system == "perceptual_vae"

@@ -12,8 +12,8 @@ from handvae.systems.build import build_system
 from handvae.systems.cm_vae import CmVae
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.systems.perceptual_vae import JudgedVae
-from handvae.training.loop import enter
+from handvae.systems.perceptual_vae import PerceptualVae
+from handvae.training.loop import activate_stage
 from handvae.training.presets import PRESETS
 
 
@@ -34,9 +34,9 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
     data = drawn(4)
     sides = data.spec.sides if preset.crop.sides == "keep" else preset.crop.sides
     system = build_system(config, replace(data.spec, size_px=preset.crop.size_px, sides=sides), preset.crop)
-    if isinstance(system, JudgedVae):
+    if isinstance(system, PerceptualVae):
         judge = DetectorConfig(widths=(8, 16, 16, 16), hidden=32)
-        system.take_judge(Detector(judge, system.spec, preset.crop))
+        system.take_critic(Detector(judge, system.spec, preset.crop))
     if isinstance(system, CmVae | DaVae) and system.finder is not None:
         system.take_finder(
             Detector(DetectorConfig(widths=system.config.finder_widths), system.spec, preset.crop)
@@ -44,7 +44,7 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
     batch = cut(data, torch.arange(4), preset.crop, fields=system.fields)
     system.prepare(batch)
     for stage in system.stages:
-        enter(system, stage)
+        activate_stage(system, stage)
         for phase in system.step(batch, stage.name, Noise(0)):
             assert all(np.isfinite(value) for value in phase.losses.scalars().values())
             group = [p for module in system.groups[phase.group] for p in module.parameters()]
@@ -55,7 +55,7 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
         if p.grad is None or not torch.isfinite(p.grad).all() or p.grad.abs().max() == 0
     ]
     if isinstance(system, CmVae) or (
-        isinstance(system, DaVae) and not config.found_weight
+        isinstance(system, DaVae) and not config.detector_keypoint_weight
     ):  # what was taken from a detector stays
         assert all(p.grad is None for name, p in system.named_parameters() if name.startswith("finder."))
         still = [key for key in still if not key.startswith("finder.")]

@@ -13,7 +13,7 @@ from handvae.systems import soft_intro
 from handvae.systems.soft_intro import SoftIntroConfig
 from handvae.systems.soft_intro_objective import Labels
 from handvae.training.distributed import Ranks
-from handvae.training.loop import enter, take
+from handvae.training.loop import activate_stage, optimiser_steps
 from handvae.training.state import State
 
 PAPER = SoftIntroConfig(
@@ -81,12 +81,12 @@ def test_the_loop_moves_the_encoder_then_the_decoder_and_the_second_half_sees_th
     soft, run, crops, tmp_path
 ):
     system = soft(OURS)
-    enter(system, system.stages[1])
+    activate_stage(system, system.stages[1])
     both, task = players(system), run(system, tmp_path)
     before = {name: [p.detach().clone() for p in group] for name, group in both.items()}
     moved = {name: lambda name=name: not all(map(torch.equal, both[name], before[name])) for name in both}
     untouched = of_phases(soft(OURS).train(), crops[:4])["decoder"]
-    steps = take(
+    steps = optimiser_steps(
         State.fresh(system, task.train),
         system.step(crops[:4], "adversarial", Noise(0)),
         task,

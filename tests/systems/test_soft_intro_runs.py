@@ -12,7 +12,7 @@ from handvae.systems import soft_intro
 from handvae.systems.build import build_system
 from handvae.training.checkpoint import load_model, start_from
 from handvae.training.distributed import Ranks
-from handvae.training.loop import enter, fit
+from handvae.training.loop import activate_stage, fit
 from handvae.training.presets import PRESETS
 
 PAPER = replace(
@@ -122,7 +122,7 @@ def test_less_than_half_a_window_decides_nothing(soft, crops):
 @pytest.mark.parametrize(("statistics", "same"), [("keep", True), ("follow", False)])
 def test_statistics_are_kept_if_asked(statistics, same, soft, run, crops, tmp_path):
     system = soft(replace(OURS, norm="batch", statistics=statistics))
-    enter(system, system.stages[1])
+    activate_stage(system, system.stages[1])
     before = {name: value.clone() for name, value in system.state_dict().items() if "running" in name}
     for _ in system.step(crops[:4], "adversarial", Noise(0)):
         pass
@@ -137,12 +137,15 @@ def test_a_run_of_ours_begins_with_the_pictures_of_the_shipped_model():
     shipped, preset = load_model("photos-64"), PRESETS["photos-soft-64"]
     system = build_system(preset.system, shipped.system.spec, preset.crop)
     start_from(system, shipped)
-    joints, looks = (
+    joints, appearances = (
         Noise(5).uniform(3, 21, 2, low=-0.7, high=0.7),
         Noise(6).normal(3, shipped.system.config.appearance_dims),
     )
     torch.testing.assert_close(
-        system.eval().synthesize(joints, looks), shipped.system.synthesize(joints, looks), rtol=0, atol=1e-5
+        system.eval().synthesize(joints, appearances),
+        shipped.system.synthesize(joints, appearances),
+        rtol=0,
+        atol=1e-5,
     )
 
 

@@ -118,18 +118,18 @@ def test_with_exact_poses_the_picture_does_not_depend_on_the_pose_head(build, cr
 def test_sampled_and_random_variable_models_share_their_weights(build):
     rv_model, sampled = build(PAPER), build(replace(PAPER, latent="sample"), seed=9)
     sampled.load_state_dict(rv_model.state_dict())
-    pose, looks = Noise(1).normal(3, 42), Noise(2).normal(3, 4)
+    pose, appearances = Noise(1).normal(3, 42), Noise(2).normal(3, 4)
     torch.testing.assert_close(
-        rv_model.eval().decode(pose, looks), sampled.eval().decode(pose, looks), rtol=0, atol=0
+        rv_model.eval().decode(pose, appearances), sampled.eval().decode(pose, appearances), rtol=0, atol=0
     )
 
 
 def test_a_variance_of_zero_decodes_as_the_plain_network_does(build):
     system = build(PAPER).eval()
-    pose, looks = Noise(1).normal(3, 42), Noise(2).normal(3, 4)
-    picture = system.decode(pose, RandomVariable(looks, torch.zeros_like(looks)))
+    pose, appearances = Noise(1).normal(3, 42), Noise(2).normal(3, 4)
+    picture = system.decode(pose, RandomVariable(appearances, torch.zeros_like(appearances)))
     assert isinstance(picture, RandomVariable)
-    torch.testing.assert_close(picture.mean, system.decode(pose, looks), rtol=0, atol=1e-5)
+    torch.testing.assert_close(picture.mean, system.decode(pose, appearances), rtol=0, atol=1e-5)
     assert picture.var.max() < 1e-5
 
 
@@ -166,7 +166,7 @@ def test_joints_and_spread_are_read_in_crop_units(build, crops):
     """The heat maps' own mean and deviation, whatever the poses were standardised by on the way."""
     system = build().eval()
     heat = system.pose_head(system.trunk(crops.image[:5]))
-    read = system.predict(crops.image[:5])
+    read = system.predict_uncalibrated(Hands(image=crops.image[:5]))
     torch.testing.assert_close(read.joints.flatten(1), heat.mean, rtol=0, atol=1e-5)
     torch.testing.assert_close(read.spread.flatten(1), heat.std, rtol=1e-4, atol=1e-6)
 
@@ -174,7 +174,7 @@ def test_joints_and_spread_are_read_in_crop_units(build, crops):
 def test_a_linear_head_is_read_through_the_poses_mean_and_deviation(build, crops):
     system = build(PAPER).eval()
     pose = system.encode(crops.image[:5]).pose
-    read = system.predict(crops.image[:5])
+    read = system.predict_uncalibrated(Hands(image=crops.image[:5]))
     torch.testing.assert_close(system.standardise(read.joints).flatten(1), pose.mean, rtol=0, atol=1e-4)
     torch.testing.assert_close(read.spread.flatten(1), pose.std * system.pose_std)
 
@@ -184,7 +184,7 @@ def test_3d_poses_are_bone_units_from_the_wrist(build, crops):
     joints = system.joints_of(crops)
     assert joints[:, 0].abs().max() == 0
     torch.testing.assert_close((joints[:, 10] - joints[:, 9]).norm(dim=-1), torch.ones(len(crops)))
-    assert system.predict(crops.image).joints.shape == (48, 21, 3)
+    assert system.predict_uncalibrated(Hands(image=crops.image)).joints.shape == (48, 21, 3)
 
 
 def test_3d_poses_need_joints_in_space(tiny_spec):

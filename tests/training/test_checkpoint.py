@@ -26,10 +26,10 @@ def test_a_model_comes_back_bit_for_bit(build, crops, tmp_path):
     assert again.crop == system.crop
     assert again.state_dict().keys() == system.state_dict().keys()
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in system.state_dict().items())
-    looks = Noise(0).normal(3, 4)
+    appearances = Noise(0).normal(3, 4)
     joints = system.joints_of(crops[:3])
     torch.testing.assert_close(
-        again.synthesize(joints, looks), system.synthesize(joints, looks), rtol=0, atol=1e-5
+        again.synthesize(joints, appearances), system.synthesize(joints, appearances), rtol=0, atol=1e-5
     )
 
 
@@ -42,9 +42,9 @@ def test_a_model_in_half_precision_is_half_as_large_and_reads_as_float32(build, 
     assert sizes["half"] < 0.7 * sizes["whole"]
     again = load_model(tmp_path / "half.safetensors").system
     assert {p.dtype for p in again.parameters()} == {torch.float32}
-    joints, looks = system.joints_of(crops[:3]), Noise(0).normal(3, 4)
+    joints, appearances = system.joints_of(crops[:3]), Noise(0).normal(3, 4)
     torch.testing.assert_close(
-        again.synthesize(joints, looks), system.synthesize(joints, looks), rtol=0, atol=0.02
+        again.synthesize(joints, appearances), system.synthesize(joints, appearances), rtol=0, atol=0.02
     )
 
 

@@ -22,7 +22,7 @@ from handvae.training import loop
 from handvae.training.checkpoint import load_model
 from handvae.training.config import Train
 from handvae.training.distributed import Ranks
-from handvae.training.loop import enter, fit, stage_at, take
+from handvae.training.loop import activate_stage, fit, optimiser_steps, stage_at
 from handvae.training.run_folder import Run
 from handvae.training.state import Average, State
 
@@ -92,7 +92,7 @@ def test_a_phase_moves_its_own_group_and_the_next_phase_sees_it_moved(halves, ti
     halves.train()
     state = State.fresh(halves, SHORT)
     before = [p.detach().clone() for p in (halves.encoder[0].weight, halves.decoder.weight)]
-    steps = take(
+    steps = optimiser_steps(
         state,
         halves.step(Hands(), "both", Noise(0)),
         a_run(halves, CocoHands(tiny_set, "train"), tmp_path),
@@ -121,13 +121,13 @@ def test_stages_share_the_run_as_they_say(halves):
 
 
 def test_entering_a_stage_freezes_all_else_statistics_included(halves):
-    enter(halves, halves.stages[1])
+    activate_stage(halves, halves.stages[1])
     assert not any(p.requires_grad for p in halves.encoder.parameters())
     assert all(p.requires_grad for p in halves.decoder.parameters())
     mean = halves.encoder[1].running_mean.clone()
     halves.encoder(torch.randn(5, 3) + 9)
     assert torch.equal(halves.encoder[1].running_mean, mean)
-    enter(halves, halves.stages[0])
+    activate_stage(halves, halves.stages[0])
     halves.encoder(torch.randn(5, 3) + 9)
     assert not torch.equal(halves.encoder[1].running_mean, mean)
 
@@ -254,7 +254,7 @@ def test_a_relative_clip_bounds_a_sudden_gradient(halves, tiny_set, tmp_path):
     run = a_run(halves, CocoHands(tiny_set, "train"), tmp_path, clip=1.0)
     state = State.fresh(halves, run.train)
     state.norms = {"encoder": 1e-3, "decoder": 1e-3}
-    for phase, norm in take(state, halves.step(Hands(), "both", Noise(0)), run, Ranks(), 5, 0.0):
+    for phase, norm in optimiser_steps(state, halves.step(Hands(), "both", Noise(0)), run, Ranks(), 5, 0.0):
         clipped = torch.nn.utils.get_total_norm(
             [p.grad for p in state.parameters[phase.group] if p.grad is not None]
         )

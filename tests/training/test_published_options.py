@@ -48,7 +48,7 @@ DA = ADAM | {
     "augment.rotation_deg": 180, "augment.shrink": 0.2, "augment.scale": 0, "augment.shift": 0,
     "system.dims": (24, 16, 8), "system.pose_weight": 1000, "system.cloud_weight": 100, "system.image_weight": 1,
     "system.betas": (10, 10, 10), "system.grid": 45, "system.fold_width": 512, "system.cloud_points": 1024, "system.chamfer": "mean",
-    "system.trunk_width": 64, "system.apart": False,
+    "system.trunk_width": 64, "system.detach_across_factors": False,
 }  # fmt: skip
 VIT = {
     "crop.size_px": 128,
@@ -72,7 +72,7 @@ PUBLISHED = {
     "cm-vae-2d": CM | {"system.input": "2d"},
     "cm-vae-depth": CM | {"system.input": "depth", "crop.box": "cube", "crop.cube_mm": 300},
     "dvae-tag": DVAE | {"system.content": "tag", "system.beta": 100},
-    "dvae-zu": DVAE | {"system.content": "own", "system.beta": 100, "system.noise_passes": 1},
+    "dvae-zu": DVAE | {"system.content": "residual", "system.beta": 100, "system.noise_passes": 1},
     "dvae-pose": DVAE | {"system.beta": 0.01, "augment.rotation_deg": 180, "crop.box": "hand3d"},
     "da-vae": DA | {"system.attention": True},
     "na-vae": DA | {"system.attention": False},

@@ -14,9 +14,9 @@ from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
 from handvae.nets.limb_maps import limb_maps
 from handvae.systems.srv_vae import SrvVae
-from handvae.training.appearances import read_looks
+from handvae.training.appearances import read_named_appearances
 from handvae.training.checkpoint import load_model
-from handvae.upsampling.naming import colours_of, ground_word, named_looks, skin_word, typology_angle
+from handvae.upsampling.naming import colours_of, ground_word, named_appearances, skin_word, typology_angle
 
 
 class Painter(SrvVae):
@@ -85,16 +85,16 @@ def test_colours_are_those_of_the_hand_and_of_the_ground(painter):
 
 
 def test_looks_are_named_after_their_own_pictures_and_differ(painter):
-    looks = named_looks(painter, most=6)
-    assert 3 <= len(looks) <= 6
-    for name, look in looks.items():
-        assert colours_of(painter, look.appearance).name == name
-    light = [colours_of(painter, look.appearance).ground[0] for look in looks.values()]
+    appearances = named_appearances(painter, most=6)
+    assert 3 <= len(appearances) <= 6
+    for name, appearance in appearances.items():
+        assert colours_of(painter, appearance.appearance).name == name
+    light = [colours_of(painter, appearance.appearance).ground[0] for appearance in appearances.values()]
     assert max(light) - min(light) > 20
 
 
 def test_the_same_seed_chooses_the_same_looks(painter):
-    first, same, other = (named_looks(painter, most=4, seed=seed) for seed in (0, 0, 1))
+    first, same, other = (named_appearances(painter, most=4, seed=seed) for seed in (0, 0, 1))
     assert list(first) == list(same)
     assert all(torch.equal(first[name].appearance, same[name].appearance) for name in first)
     assert any(
@@ -106,11 +106,11 @@ def test_the_script_names_the_looks_of_a_model_and_draws_them(
     project, tiny_model, tmp_path, monkeypatch, capsys
 ):
     model = shutil.copy(tiny_model, tmp_path / "m.safetensors")
-    monkeypatch.setattr(sys, "argv", ["looks.py", str(model), "--sheet", str(tmp_path / "sheet.png")])
-    runpy.run_path(str(project / "runs" / "looks.py"), run_name="__main__")
-    looks = read_looks(load_model(model))
-    assert looks
-    assert all(name in capsys.readouterr().out for name in list(looks)[:1])
+    monkeypatch.setattr(sys, "argv", ["appearances.py", str(model), "--sheet", str(tmp_path / "sheet.png")])
+    runpy.run_path(str(project / "runs" / "appearances.py"), run_name="__main__")
+    appearances = read_named_appearances(load_model(model))
+    assert appearances
+    assert all(name in capsys.readouterr().out for name in list(appearances)[:1])
     assert (tmp_path / "sheet.png").is_file()
 
 
@@ -126,6 +126,6 @@ def test_shipping_a_generator_names_its_looks(project, tiny_model, small_set, tm
     )  # what the card measures is tested elsewhere
     monkeypatch.setattr("handvae.evaluation.study.report", lambda studies, wanted: nothing_measured)
     runpy.run_path(str(project / "runs" / "ship.py"), run_name="__main__")
-    looks = read_looks(load_model(tmp_path / "shipped.safetensors"))
-    assert looks
-    assert all(f"`{name}`" in (tmp_path / "shipped.md").read_text() for name in looks)
+    appearances = read_named_appearances(load_model(tmp_path / "shipped.safetensors"))
+    assert appearances
+    assert all(f"`{name}`" in (tmp_path / "shipped.md").read_text() for name in appearances)

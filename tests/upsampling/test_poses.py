@@ -99,7 +99,7 @@ def test_a_perturbed_hand_keeps_its_bones_and_projects_on_its_labels(side):
 @pytest.mark.parametrize("side", [LEFT, RIGHT])
 def test_a_perturbed_hand_stays_within_the_limits_of_its_joints(side):
     def angles(hands: Hands) -> Tensor:
-        (joints,) = hands.need("joints_3d")
+        joints = hands.require("joints_3d")
         return joint_angles(mirror_3d(joints) if side == LEFT else joints)
 
     before = hands_of(side=side)
@@ -115,7 +115,7 @@ def test_without_joints_in_space_a_perturbation_turns_and_stretches_the_whole_ha
     before = hands_of(solid=False)
     after = perturbed(before, Noise(7))
     (a, b) = (
-        one.need("joints_2d")[0] - one.need("joints_2d")[0].mean(1, keepdim=True) for one in (before, after)
+        one.require("joints_2d") - one.require("joints_2d").mean(1, keepdim=True) for one in (before, after)
     )
     maps = torch.linalg.lstsq(a, b).solution.mT
     torch.testing.assert_close(a @ maps.mT, b, atol=2e-3, rtol=0)
@@ -127,7 +127,7 @@ def test_without_joints_in_space_a_perturbation_turns_and_stretches_the_whole_ha
 
 
 def test_the_same_noise_gives_the_same_poses():
-    first, same, other = (perturbed(hands_of(), Noise(seed)).need("joints_2d")[0] for seed in (1, 1, 2))
+    first, same, other = (perturbed(hands_of(), Noise(seed)).require("joints_2d") for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 
@@ -137,15 +137,15 @@ def test_a_hand_mixed_in_space_has_its_own_bones_and_angles_between_both(side):
     hands = hands_of(side=side)
     mixed = Neighbourhood(hands, Noise(0)).mixed(hands, Noise(1))
     own, now = (
-        joint_angles(mirror_3d(h.need("joints_3d")[0]) if side == LEFT else h.need("joints_3d")[0])
+        joint_angles(mirror_3d(h.require("joints_3d")) if side == LEFT else h.require("joints_3d"))
         for h in (hands, mixed.hands)
     )
     assert (mixed.other >= 0).all()
     assert (mixed.other != torch.arange(40)).all()
     assert ((mixed.share >= MIXED[0]) & (mixed.share <= MIXED[1])).all()
     torch.testing.assert_close(
-        bone_lengths(mixed.hands.need("joints_3d")[0]),
-        bone_lengths(hands.need("joints_3d")[0]),
+        bone_lengths(mixed.hands.require("joints_3d")),
+        bone_lengths(hands.require("joints_3d")),
         atol=2e-3,
         rtol=0,
     )
@@ -156,7 +156,7 @@ def test_a_hand_mixed_in_space_has_its_own_bones_and_angles_between_both(side):
 def test_a_flat_hand_is_mixed_where_and_as_large_as_it_was():
     hands = hands_of(solid=False)
     mixed = Neighbourhood(hands, Noise(0)).mixed(hands, Noise(1))
-    (before, after) = (one.need("joints_2d")[0] for one in (hands, mixed.hands))
+    (before, after) = (one.require("joints_2d") for one in (hands, mixed.hands))
     assert mixed.share.max() > 0
     torch.testing.assert_close(after[mixed.other < 0], before[mixed.other < 0], atol=1e-3, rtol=0)
     assert ((after - before).abs().amax((1, 2))[mixed.other >= 0] > 0.5).all()
@@ -176,4 +176,4 @@ def test_a_lone_hand_has_no_neighbour_and_keeps_its_pose():
     hand = hands_of(1, solid=False)
     mixed = Neighbourhood(hand, Noise(0)).mixed(hand, Noise(1))
     assert mixed.other.tolist() == [-1]
-    torch.testing.assert_close(mixed.hands.need("joints_2d")[0], hand.need("joints_2d")[0])
+    torch.testing.assert_close(mixed.hands.require("joints_2d"), hand.require("joints_2d"))

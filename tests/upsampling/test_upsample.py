@@ -15,16 +15,29 @@ from handvae.data.readers.coco import CocoHands
 from handvae.data.subset import Subset
 from handvae.errors import UserError
 from handvae.evaluation.features import Extractor
-from handvae.evaluation.finding import Finder, Found
+from handvae.evaluation.finding import Detections, Finder
 from handvae.noise import Noise
 from handvae.reproduction.downstream import downstream
 from handvae.systems.detector import DetectorConfig
 from handvae.systems.srv_vae import SrvVae
 from handvae.training.checkpoint import load_model
 from handvae.training.presets import find_preset
-from handvae.upsampling.appearances import FixedLooks, Looks, OthersLooks, RandomLooks
+from handvae.upsampling.appearances import (
+    Appearances,
+    AppearancesOfOthers,
+    FixedAppearance,
+    RandomAppearances,
+)
 from handvae.upsampling.report import outcome
-from handvae.upsampling.upsample import PART, Made, UpsamplePlan, Upsampler, begin, missing_parts, write_parts
+from handvae.upsampling.upsample import (
+    SHARD_PICTURES,
+    GeneratedSet,
+    UpsamplePlan,
+    Upsampler,
+    begin,
+    missing_shards,
+    write_shards,
+)
 
 PLAN = UpsamplePlan("tiny", "train", 32, 60, ("same",), "random", "tiny", "dots", 0.08, 0)
 
@@ -34,7 +47,7 @@ class DotFinder(Finder):
 
     def find(self, pictures, crop):
         read = torch.cat([picture[:, :, 0, :21] for picture in pictures])
-        return Found(read[:, :2].mT * crop.size_px, read[:, 2].amax(1) > 0)
+        return Detections(read[:, :2].mT * crop.size_px, read[:, 2].amax(1) > 0)
 
     def relation(self, model):
         return "detector dots"
@@ -78,15 +91,15 @@ def painter(tiny_model: Path, tiny_config, tiny_spec: DataSpec) -> Painter:
 
 
 def maker(
-    painter: Painter, data: CocoHands, plan: UpsamplePlan = PLAN, looks: Looks | None = None
+    painter: Painter, data: CocoHands, plan: UpsamplePlan = PLAN, appearances: Appearances | None = None
 ) -> Upsampler:
-    return Upsampler.of(plan, painter, DotFinder(), looks or RandomLooks(painter), data)
+    return Upsampler.of(plan, painter, DotFinder(), appearances or RandomAppearances(painter), data)
 
 
-def made_of(folder: Path, upsampler: Upsampler) -> Made:
+def made_of(folder: Path, upsampler: Upsampler) -> GeneratedSet:
     begin(folder, upsampler.plan)
-    write_parts(folder, upsampler, 0, 1, lambda pictures: None)
-    return Made.of(folder)
+    write_shards(folder, upsampler, 0, 1, lambda pictures: None)
+    return GeneratedSet.of(folder)
 
 
 # --------------------------------------------------------------------------------------------- ---- the check
@@ -179,7 +192,7 @@ def test_copies_take_the_kinds_of_poses_in_turn(painter, data, tmp_path):
 def test_perturbed_poses_are_what_the_pictures_show(painter, data, tmp_path):
     made = made_of(tmp_path, maker(painter, data, replace(PLAN, poses=("perturbed",))))
     assert made.error.max() < 0.01
-    (joints,) = made.data.labels(torch.arange(60)).need("joints_2d")
+    joints = made.data.labels(torch.arange(60)).require("joints_2d")
     assert joints.min() >= 0
     assert joints.max() <= 32
 
@@ -207,7 +220,9 @@ def test_left_hands_stay_left_hands(painter, small_set, tmp_path):
     data = CocoHands(small_set(turn))
     painter.crop = Crop(32, sides="right")
     plan = replace(PLAN, hands=3, count=3, split="")
-    made = made_of(tmp_path / "parts", Upsampler.of(plan, painter, DotFinder(), RandomLooks(painter), data))
+    made = made_of(
+        tmp_path / "parts", Upsampler.of(plan, painter, DotFinder(), RandomAppearances(painter), data)
+    )
     order = [json.loads(made.data.provenance_of(row))["pose"]["hand"] for row in range(3)]
     left = order.index(data.file_names[0])
     labels = made.data.labels(torch.arange(3))
@@ -224,7 +239,7 @@ def test_left_hands_stay_left_hands(painter, small_set, tmp_path):
 
 def test_looks_of_others_are_never_the_same_persons(painter, data):
     rows = torch.arange(32)
-    drawn = OthersLooks(painter, data).draw(rows, Noise(1))
+    drawn = AppearancesOfOthers(painter, data).draw(rows, Noise(1))
     people = data.labels(rows).subject
     assert people is not None
     assert drawn.people is not None
@@ -234,23 +249,23 @@ def test_looks_of_others_are_never_the_same_persons(painter, data):
 
 def test_looks_of_others_in_a_set_without_people_are_another_hands(painter, small_set):
     data = CocoHands(small_set(lambda content: [picture.pop("person") for picture in content["images"]]))
-    drawn = OthersLooks(painter, data).draw(torch.arange(3), Noise(1))
+    drawn = AppearancesOfOthers(painter, data).draw(torch.arange(3), Noise(1))
     assert drawn.people is None
     assert all(name != f"hand {data.name(row)}" for row, name in enumerate(drawn.names))
 
 
 def test_who_is_in_a_picture_is_whose_looks_it_has(painter, data, tmp_path):
     random = made_of(tmp_path / "a", maker(painter, data)).data.labels(torch.arange(60)).subject
-    others = made_of(tmp_path / "b", maker(painter, data, looks=OthersLooks(painter, data)))
+    others = made_of(tmp_path / "b", maker(painter, data, appearances=AppearancesOfOthers(painter, data)))
     assert random is not None
     assert random.unique().shape == (60,)
     assert (random < 0).all()
     told = [json.loads(others.data.provenance_of(row))["appearance"]["person"] for row in range(60)]
-    assert others.data.labels(torch.arange(60)).need("subject")[0].tolist() == told
+    assert others.data.labels(torch.arange(60)).require("subject").tolist() == told
 
 
 def test_fixed_looks_are_the_same_for_all(painter):
-    drawn = FixedLooks(torch.ones(1, 4), "one").draw(torch.arange(5), Noise(0))
+    drawn = FixedAppearance(torch.ones(1, 4), "one").draw(torch.arange(5), Noise(0))
     assert torch.equal(drawn.appearance, torch.ones(5, 4))
 
 
@@ -258,14 +273,17 @@ def test_fixed_looks_are_the_same_for_all(painter):
 
 
 def test_a_part_does_not_depend_on_the_others(painter, data, tmp_path):
-    plan = replace(PLAN, count=2 * PART + 40, poses=("same", "interpolated", "perturbed"))
+    plan = replace(PLAN, count=2 * SHARD_PICTURES + 40, poses=("same", "interpolated", "perturbed"))
     begin(tmp_path / "all", plan)
     begin(tmp_path / "some", plan)
     assert (
-        write_parts(tmp_path / "all", maker(painter, data, plan), 0, 1, lambda pictures: None) == plan.count
+        write_shards(tmp_path / "all", maker(painter, data, plan), 0, 1, lambda pictures: None) == plan.count
     )
-    assert write_parts(tmp_path / "some", maker(painter, data, plan), 1, 3, lambda pictures: None) == PART
-    assert missing_parts(tmp_path / "some", plan) == 2
+    assert (
+        write_shards(tmp_path / "some", maker(painter, data, plan), 1, 3, lambda pictures: None)
+        == SHARD_PICTURES
+    )
+    assert missing_shards(tmp_path / "some", plan) == 2
     name = "part-00001.parquet"
     assert (tmp_path / "all" / name).read_bytes() == (tmp_path / "some" / name).read_bytes()
 
@@ -291,8 +309,8 @@ def test_a_subset_is_the_chosen_hands(data):
     some = Subset(data, [5, 2])
     assert len(some) == some.spec.count == 2
     assert torch.equal(
-        some.labels(torch.tensor([1])).need("joints_2d")[0],
-        data.labels(torch.tensor([2])).need("joints_2d")[0],
+        some.labels(torch.tensor([1])).require("joints_2d"),
+        data.labels(torch.tensor([2])).require("joints_2d"),
     )
     assert np.array_equal(some.picture(0), data.picture(5))
     assert some.name(0) == data.name(5)

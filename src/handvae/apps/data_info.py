@@ -29,7 +29,7 @@ LABELS = 2000
 CHUNK = 4096
 """Labels that are read at once."""
 TILE, MARGIN = 192, 2.0
-PICTURES: tuple[PixelField, ...] = ("image", "depth", "parts", "mask")
+PICTURES: tuple[PixelField, ...] = ("image", "depth", "segmentation", "mask")
 PART_COLOURS = np.array([(0, 0, 0), (110, 110, 110), (240, 240, 240), *FINGER_COLOURS], np.uint8)
 
 
@@ -79,7 +79,7 @@ def _of_labels(data: HandData) -> Iterator[tuple[str, str]]:
     for rows in torch.linspace(0, count - 1, looked_at, dtype=torch.float64).long().split(CHUNK):
         hands = data.labels(rows)
         names = tuple(name for name, _ in hands.items())
-        flat, labelled = hands.need("joints_2d", "joint_valid")
+        flat, labelled = hands.require_all("joints_2d", "joint_valid")
         joints, valid = joints + labelled.numel(), valid + int(labelled.sum())
         visible += int(hands.joint_visible.sum()) if hands.joint_visible is not None else 0
         if hands.side is not None:
@@ -149,7 +149,7 @@ def sheet(data: HandData, count: int) -> UInt8[np.ndarray, "height width 3"]:
     fields: tuple[PixelField, ...] = tuple(
         field for field in PICTURES if field != "mask" and field in data.spec.modalities
     )
-    drawable = data.labels(rows).need("joint_valid")[0].sum(1) >= 2
+    drawable = data.labels(rows).require("joint_valid").sum(1) >= 2
     hands = cut(data, rows[drawable], Crop(TILE, margin=MARGIN), fields=fields)
     tiles = [
         _tile(hands, number, field, data.spec.joint_names) for number in range(len(hands)) for field in fields
@@ -167,16 +167,16 @@ def _tile(
 ) -> UInt8[np.ndarray, "side side 3"]:
     match field:
         case "image":
-            (image,) = hands.need("image")
+            image = hands.require("image")
             pixels = (image[number].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         case "depth":
-            (depth,) = hands.need("depth")
+            depth = hands.require("depth")
             pixels = _grey_depth(depth[number, 0].numpy(), hands, number)
         case _:
-            (parts,) = hands.need("parts")
-            pixels = PART_COLOURS[parts[number, 0].numpy()]
+            segmentation = hands.require("segmentation")
+            pixels = PART_COLOURS[segmentation[number, 0].numpy()]
     canvas = np.ascontiguousarray(pixels)
-    if field != "parts":
+    if field != "segmentation":
         _draw_joints(canvas, hands, number, names)
     if hands.side is not None:
         letter = "L" if hands.side[number] == LEFT else "R"
@@ -187,7 +187,7 @@ def _tile(
 
 def _grey_depth(depth: np.ndarray, hands: Hands, number: int) -> UInt8[np.ndarray, "side side 3"]:
     """Near is bright, 200 mm before the hand's middle to 200 mm behind; unknown is black."""
-    (solid, valid) = hands.need("joints_3d", "joint_valid")
+    (solid, valid) = hands.require_all("joints_3d", "joint_valid")
     middle = float(solid[number, valid[number], 2].median())
     grey = np.where(depth > 0, np.clip((middle + 200 - depth) / 400, 0, 1) * 200 + 30, 0)
     return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
@@ -196,7 +196,7 @@ def _grey_depth(depth: np.ndarray, hands: Hands, number: int) -> UInt8[np.ndarra
 def _draw_joints(canvas: np.ndarray, hands: Hands, number: int, names: tuple[str, ...]) -> None:
     """Dots, and lines from each joint of a finger to the next; joints without a label are left out, hidden
     ones are hollow."""
-    flat, valid = hands.need("joints_2d", "joint_valid")
+    flat, valid = hands.require_all("joints_2d", "joint_valid")
     seen = hands.joint_visible[number].tolist() if hands.joint_visible is not None else [True] * len(names)
     points = [(round(x * 16), round(y * 16)) for x, y in (flat[number] - 0.5).tolist()]
     drawn = valid[number].tolist()

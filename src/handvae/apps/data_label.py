@@ -19,8 +19,8 @@ from handvae.data.crop import in_own_crop, to_crop_px, warp
 from handvae.data.export.formats import write_data
 from handvae.data.files.frames import frames
 from handvae.data.files.pictures import write_picture
-from handvae.data.hands import DataSpec
-from handvae.data.labelling.label import TURNED, VIEWS, Found, Labeller, Review, Vote, labelled
+from handvae.data.hands import DataSpec, Hands
+from handvae.data.labelling.label import TURNED, VIEWS, LabelledHand, Labeller, Review, Vote, labelled
 from handvae.data.labelling.mediapipe import MediapipeLabeller
 from handvae.data.sample import Sample
 from handvae.errors import UserError
@@ -28,7 +28,7 @@ from handvae.files import write_text_atomically
 from handvae.geometry import apply_affine, crop_affine, invert_affine
 from handvae.hand import LEFT, RIGHT
 from handvae.inference.drawing import draw_skeleton, grid
-from handvae.systems.system import Reader
+from handvae.systems.system import PoseEstimator
 from handvae.training.checkpoint import load_model
 
 ROUNDS = 3
@@ -126,12 +126,12 @@ class DetectorLabeller(Labeller):
     """A model of ours that reads crops, for pictures that one hand fills; a model of one side reads the other
     through a mirror."""
 
-    def __init__(self, reader: Reader, name: str, side: int) -> None:
+    def __init__(self, reader: PoseEstimator, name: str, side: int) -> None:
         self.reader, self.name, self.side = reader, name, side
         self.views = VIEWS if reader.spec.sides == "both" else TURNED
         self.mirror = reader.spec.sides != "both" and side != (LEFT if reader.spec.sides == "left" else RIGHT)
 
-    def hands(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Sequence[Found]:
+    def hands(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Sequence[LabelledHand]:
         """The one hand, read from the whole picture and then from where it was found."""
         size_px, margin = self.reader.crop.size_px, self.reader.crop.margin
         height, width = pixels.shape[:2]
@@ -143,7 +143,7 @@ class DetectorLabeller(Labeller):
             crop = (
                 torch.from_numpy(warp(shown, affine[0].numpy(), size_px)).permute(2, 0, 1)[None].float() / 255
             )
-            flat = self.reader.predict(crop).joints
+            flat = self.reader.predict_uncalibrated(Hands(image=crop)).joints
             if self.reader.pose == "3d":
                 flat = in_own_crop(flat[..., :2], margin)
             joints = apply_affine(to_crop_px(flat, size_px), invert_affine(affine))
@@ -151,7 +151,9 @@ class DetectorLabeller(Labeller):
             centre, side = (low + high) / 2, (high - low).amax(1).clamp_min(8) * margin
         found = joints[0].numpy().astype(np.float64)
         return [
-            Found(np.column_stack([width - found[:, 0], found[:, 1]]) if self.mirror else found, self.side)
+            LabelledHand(
+                np.column_stack([width - found[:, 0], found[:, 1]]) if self.mirror else found, self.side
+            )
         ]
 
 

@@ -21,7 +21,7 @@ from handvae.noise import Noise
 from handvae.render.picture import draw
 from handvae.training.checkpoint import load_model
 
-LOOKS = 6
+APPEARANCES = 6
 """Random appearances on poses.png."""
 STAND_INS = ("victory", "flat", "point", "open")
 """Poses of the pictures that stand in for photos."""
@@ -51,16 +51,19 @@ def main(arguments: Sequence[str]) -> None:
     poses = {name: read_poses(name, None, "palm", system) for name in POSE_NAMES}
     joints = torch.cat([pose.joints for pose in poses.values()])
     flat = torch.cat([pose.joints_2d for pose in poses.values()])
-    looks = system.random_appearance(LOOKS, Noise(options.seed), "aggregate")
+    appearances = system.random_appearance(APPEARANCES, Noise(options.seed), "aggregate")
     chosen = [POSE_NAMES.index(name) for name in STAND_INS]
-    made = [as_pixels(picture.numpy()) for picture in system.synthesize(joints[chosen], looks[: len(chosen)])]
+    made = [
+        as_pixels(picture.numpy())
+        for picture in system.synthesize(joints[chosen], appearances[: len(chosen)])
+    ]
     photos = _photos(options, made, system.crop)
     options.out.mkdir(parents=True, exist_ok=True)
 
     headers = [pose_header(pose, system.crop.size_px) for pose in flat]
     cells = [
-        [_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))]
-        for look in looks
+        [_cell(picture) for picture in system.synthesize(joints, appearance.expand(len(joints), -1))]
+        for appearance in appearances
     ]
     write_picture(options.out / "poses.png", grid([headers, *cells]))
     print(f"{options.out / 'poses.png'}: {', '.join(POSE_NAMES)}; an appearance a row")
@@ -78,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
         for a, b in (("open", "victory"), ("victory", "point"), ("point", "relaxed"))
     ]
     write_gif(
-        options.out / "walk.gif", frames(system, torch.cat(steps), looks[:1].expand(3 * len(share), -1))
+        options.out / "walk.gif", frames(system, torch.cat(steps), appearances[:1].expand(3 * len(share), -1))
     )
     print(f"{options.out / 'walk.gif'}: open, victory, point, relaxed and back, one appearance")
 

@@ -30,7 +30,7 @@ from handvae.inference.joints_input import FlatHand, read_flat_hands, see_joints
 from handvae.inference.plot_3d import plot_joints
 from handvae.inference.solid import write_solid
 from handvae.noise import Noise
-from handvae.systems.system import Input, Prediction, Reader
+from handvae.systems.system import Input, PoseEstimator, Prediction
 from handvae.training.checkpoint import load_model
 
 DETECTOR, LIFTER = "detector-64", "lifting"
@@ -166,7 +166,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"joints: {options.out / 'estimate.json'}")
 
 
-def lifted(found: Estimate, lifter: Reader, side: str) -> Estimate:
+def lifted(found: Estimate, lifter: PoseEstimator, side: str) -> Estimate:
     """The same hand with 3D joints, read from its 2D joints.
 
     Their variance is the lifter's, given 2D joints, and that of the 3D joints lifted from others that the 2D
@@ -204,7 +204,9 @@ def parse_box(text: str | None) -> Box | None:
     return x, y, width, height
 
 
-def _see(options: Options, name: str, system: Reader, path: Path, box: Box | None) -> list[tuple[Seen, str]]:
+def _see(
+    options: Options, name: str, system: PoseEstimator, path: Path, box: Box | None
+) -> list[tuple[Seen, str]]:
     """The hands of a file and which side each is.
 
     Raises:
@@ -246,7 +248,9 @@ def _one_hand(seen: list[tuple[Seen, str]]) -> list[tuple[Seen, str]]:
     return seen
 
 
-def estimate(system: Reader, photo: Seen, side: str = "right", beside: Sequence[Seen] = ()) -> Estimate:
+def estimate(
+    system: PoseEstimator, photo: Seen, side: str = "right", beside: Sequence[Seen] = ()
+) -> Estimate:
     """Read a left or right hand; where a whole photo was taken, 2D models read again round the joints found.
 
     Args:
@@ -275,15 +279,15 @@ def estimate(system: Reader, photo: Seen, side: str = "right", beside: Sequence[
     )
 
 
-def _read(system: Reader, photos: Sequence[Seen], side: str) -> Prediction:
+def _read(system: PoseEstimator, photos: Sequence[Seen], side: str) -> Prediction:
     """What the system reads in the crops; one whose crops show both sides is told which it is."""
     shown = system.spec.sides if system.spec.sides != "both" else side
     fields = {name: value for photo in photos for name, value in photo.hands.items()}
     hands = Hands(**fields, side=torch.tensor([LEFT if shown == "left" else RIGHT]))
-    return system.estimate(hands, [one for one in system.inputs if one in fields])
+    return system.predict(hands, [one for one in system.inputs if one in fields])
 
 
-def _apart(system: Reader, photos: Sequence[Seen], side: str) -> float:
+def _apart(system: PoseEstimator, photos: Sequence[Seen], side: str) -> float:
     """How far the joints that each input tells alone lie from one another, mean over joints, of the two that
     differ most; warns."""
     alone = [_read(system, [photo], side).joints[0] for photo in photos]
@@ -309,13 +313,13 @@ def overlay(found: Estimate, side: int = 512) -> np.ndarray:
     return draw_skeleton(large, (found.joints_px - np.array(photo.corner)) * zoom, found.spread_px * zoom)
 
 
-def _in_picture(system: Reader, prediction: Prediction, photo: Seen) -> torch.Tensor:
+def _in_picture(system: PoseEstimator, prediction: Prediction, photo: Seen) -> torch.Tensor:
     flat = prediction.joints if system.pose == "2d" else _flattened(system, prediction.joints, photo)
     in_crop = to_crop_px(flat, system.crop.size_px)
     return apply_affine(in_crop, invert_affine(photo.affine[None]))[0]
 
 
-def _flattened(system: Reader, joints: torch.Tensor, photo: Seen) -> torch.Tensor:
+def _flattened(system: PoseEstimator, joints: torch.Tensor, photo: Seen) -> torch.Tensor:
     """3D joints in crop units, without perspective: on the 2D joints if those are given, else as the joints
     of every crop lie."""
     flat, crop = joints[..., :2], system.crop

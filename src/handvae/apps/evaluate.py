@@ -49,7 +49,7 @@ class Options:
     protocol: str | None = None
     """Which hands or which division, for data sets that have several (docs/data.md)."""
     metrics: str = "all"
-    """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors, parts; or
+    """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors, latent_factors; or
     all that the data allow."""
     detector: str | None = None
     """Model that reads joints from generated pictures, for consistency and leakage: detector-64 unless given;

@@ -86,7 +86,7 @@ def _extremes(study: Study) -> str:
 def _overlays(study: Study, rows: Int[Tensor, " rows"]) -> np.ndarray:
     crop, reading = study.system.crop, study.reading
     joints_px = (
-        cut(study.data, rows, crop, fields=()).need("joints_2d")[0]
+        cut(study.data, rows, crop, fields=()).require("joints_2d")
         if reading.joints_px is None
         else reading.joints_px[rows]
     )
@@ -104,11 +104,11 @@ def _backgrounds(study: Study, rows: Int[Tensor, " rows"]) -> Float[Tensor, "row
     """Pictures, depth where the data have no pictures (the near dark), white where they have neither."""
     crop, has = study.system.crop, study.data.spec.modalities
     if "image" in has:
-        return cut(study.data, rows, crop).need("image")[0]
+        return cut(study.data, rows, crop).require("image")
     if "depth" in has:
         hands = cut(study.data, rows, crop, fields=("depth",))
         depth = normalise_depth(
-            hands.need("depth")[0], depth_centre(hands, study.data.spec.root == "camera"), crop.cube_mm
+            hands.require("depth"), depth_centre(hands, study.data.spec.root == "camera"), crop.cube_mm
         )
         return ((depth + 1) / 2).expand(-1, 3, -1, -1)
     return torch.ones(len(rows), 3, crop.size_px, crop.size_px)

@@ -17,7 +17,7 @@ from handvae.files import write_text_atomically
 from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
 from handvae.systems.system import Generator
-from handvae.training.appearances import read_looks
+from handvae.training.appearances import read_named_appearances
 from handvae.training.checkpoint import Model, load_model
 
 ABOUT = "export.json"
@@ -96,7 +96,9 @@ def describe(model: Model, parts: Sequence[Part], to: Target, apart: dict[str, f
     }
     if isinstance(system, Generator):
         drawn = system.random_appearance(DRAWN, Noise(0), "aggregate")
-        about["appearances"] = {name: look.appearance.tolist() for name, look in read_looks(model).items()}
+        about["appearances"] = {
+            name: appearance.appearance.tolist() for name, appearance in read_named_appearances(model).items()
+        }
         about["random_appearances"] = drawn.tolist()
     return about
 

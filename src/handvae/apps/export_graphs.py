@@ -21,7 +21,7 @@ from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae
-from handvae.systems.system import Generator, Input, Reader
+from handvae.systems.system import Generator, Input, PoseEstimator
 
 Target = Literal["onnx", "pt2"]
 CLOSE = 1e-3
@@ -51,7 +51,7 @@ class Read(nn.Module):
 
     kind: Input
 
-    def __init__(self, system: Reader, kind: Input) -> None:
+    def __init__(self, system: PoseEstimator, kind: Input) -> None:
         super().__init__()
         self.system, self.kind = system, kind
 
@@ -63,7 +63,7 @@ class Read(nn.Module):
             | ({"joint_valid": known[0]} if known else {})
             | ({"side": side[0]} if side else {})
         )
-        found = self.system.estimate(Hands(**fields), (self.kind,))
+        found = self.system.predict(Hands(**fields), (self.kind,))
         return found.joints, found.spread
 
 
@@ -91,7 +91,7 @@ class Synthesize(nn.Module):
         return self.system.synthesize(joints, appearance)
 
 
-def parts_of(system: Reader, batch: int, seed: int = 0) -> list[Part]:
+def parts_of(system: PoseEstimator, batch: int, seed: int = 0) -> list[Part]:
     """Everything that a model does, for so many hands at once; the examples are drawn by the seed."""
     noise, size, count = Noise(seed), system.crop.size_px, system.spec.joints
     unit = "crop units" if system.pose == "2d" else f"bone units, from the {system.root}"
@@ -114,11 +114,11 @@ def parts_of(system: Reader, batch: int, seed: int = 0) -> list[Part]:
     answers = {"joints": unit, "spread": f"standard deviation of each coordinate, {unit.split(',')[0]}"}
     parts = [Part(f"read_{kind}", Read(system, kind), seen[kind] | side, answers) for kind in system.inputs]
     if isinstance(system, Generator):
-        looks = system.random_appearance(batch, noise)
+        appearances = system.random_appearance(batch, noise)
         joints = noise.uniform(batch, count, 2 if system.pose == "2d" else 3, low=-1)
         asked = {
             "joints": (joints, unit),
-            "appearance": (looks, "as read_appearance gives it, or one of those listed here"),
+            "appearance": (appearances, "as read_appearance gives it, or one of those listed here"),
         }
         parts.append(
             Part(

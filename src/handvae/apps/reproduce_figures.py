@@ -26,12 +26,12 @@ from handvae.upsampling.upsample import whole_rows
 
 SIDE, TITLE = 128, 22
 """Pixels of a cell, and of the line above each model's sheet."""
-_POSES, _LOOKS = 31, 32
+_POSES, _APPEARANCES = 31, 32
 """Streams of random numbers."""
 
 
 @dataclass(frozen=True)
-class Figure:
+class PaperFigure:
     """A figure of a paper."""
 
     about: str
@@ -42,17 +42,19 @@ class Figure:
 
 
 FIGURES = {
-    "srv-vae-figure3": Figure("SRV-VAE: test poses, a random appearance a row", ("SRV-VAE", "SRV-VAE, 3D")),
-    "srv-vae-figure4": Figure(
+    "srv-vae-figure3": PaperFigure(
+        "SRV-VAE: test poses, a random appearance a row", ("SRV-VAE", "SRV-VAE, 3D")
+    ),
+    "srv-vae-figure4": PaperFigure(
         "Soft-Intro-SRV-VAE, 2D: test poses, a random appearance a row", ("Soft-Intro-SRV-VAE",)
     ),
-    "srv-vae-figure5": Figure(
+    "srv-vae-figure5": PaperFigure(
         "Soft-Intro-SRV-VAE, 3D: test poses, a random appearance a row", ("Soft-Intro-SRV-VAE, 3D",)
     ),
-    "srv-vae-figure6": Figure(
+    "srv-vae-figure6": PaperFigure(
         "appearances of pictures on other poses", ("Soft-Intro-SRV-VAE",), transfer=True
     ),
-    "dvae-figure6": Figure(
+    "dvae-figure6": PaperFigure(
         "dVAE: contents of pictures on other poses",
         ("dVAE, pictures: tags (algorithm 1)", "dVAE, pictures: z_u (algorithm 2)"),
         transfer=True,
@@ -74,7 +76,7 @@ class Options:
     """Split of the data set; None for a set without splits."""
     poses: int = 8
     """Columns."""
-    looks: int = 5
+    appearances: int = 5
     """Rows."""
     seed: int = 0
     """Of the poses and appearances, and of the trained models."""
@@ -87,7 +89,7 @@ def draw(name: str, words: Sequence[str]) -> None:
     options = parse(Options, words, f"handvae reproduce {name}")
     for option, value, least in (
         ("--poses", options.poses, 1),
-        ("--looks", options.looks, 1),
+        ("--appearances", options.appearances, 1),
         ("--seed", options.seed, 0),
     ):
         if value < least:
@@ -125,34 +127,37 @@ def trained_rows(rows: Sequence[str], out: Path, seed: int) -> list[str]:
 
 @torch.no_grad()
 def sheet(
-    figure: Figure, system: Generator, data: HandData, options: Options
+    figure: PaperFigure, system: Generator, data: HandData, options: Options
 ) -> UInt8[np.ndarray, "height width 3"]:
     """First row: the real pictures whose poses are asked for. Then a row an appearance; in figure 6 behind
     the picture that gives it."""
     rows = _chosen(
         data,
         whole_rows(data, system),
-        options.poses + (options.looks if figure.transfer else 0),
+        options.poses + (options.appearances if figure.transfer else 0),
         options.seed,
     )
     posed, dressed = rows[: options.poses], rows[options.poses :]
     hands = cut(data, posed, system.crop)
-    joints, (real,) = system.joints_of(hands), hands.need("image")
+    joints, (real,) = system.joints_of(hands), hands.require_all("image")
     cells = [[_cell(picture) for picture in real]]
     if figure.transfer:
-        (givers,) = cut(data, dressed, system.crop).need("image")
-        looks, first = system.appearance_of(givers), [[_cell(picture)] for picture in givers]
+        givers = cut(data, dressed, system.crop).require("image")
+        appearances, first = system.appearance_of(givers), [[_cell(picture)] for picture in givers]
         cells[0].insert(0, np.full_like(cells[0][0], 255))
     else:
-        looks, first = (
-            system.random_appearance(options.looks, Noise(options.seed, stream=_LOOKS)),
-            [[]] * options.looks,
+        appearances, first = (
+            system.random_appearance(options.appearances, Noise(options.seed, stream=_APPEARANCES)),
+            [[]] * options.appearances,
         )
-    for beginning, look in zip(first, looks, strict=False):
+    for beginning, appearance in zip(first, appearances, strict=False):
         cells.append(
             [
                 *beginning,
-                *(_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))),
+                *(
+                    _cell(picture)
+                    for picture in system.synthesize(joints, appearance.expand(len(joints), -1))
+                ),
             ]
         )
     return grid(cells)

@@ -16,10 +16,10 @@ from handvae.evaluation.features import SHIPPED, Extractor, HandFeatures, Incept
 from handvae.evaluation.finding import ModelFinder
 from handvae.reproduction.detector_table import LAPTOP, PAPER, Augmentation, DetectorTable
 from handvae.reproduction.experiment import Job, Reproduction
-from handvae.reproduction.factors_table import PartsTable
+from handvae.reproduction.factors_table import FactorsTable
 from handvae.reproduction.picture_table import PictureTable, PoseSplit, hold_out
 from handvae.reproduction.pose_table import PoseTable, trainable
-from handvae.reproduction.table import DataNeed, Kind, Recipe, Row, Scale, Table
+from handvae.reproduction.table import DataNeed, Kind, Recipe, Scale, Table, TableRow
 from handvae.training.checkpoint import load_model
 from handvae.training.distributed import Ranks
 from handvae.upsampling.poses import PoseKind
@@ -119,7 +119,7 @@ class PoseOptions(Options):
 
 
 @dataclass(frozen=True)
-class PartsOptions(PoseOptions):
+class FactorsOptions(PoseOptions):
     """A table of da-VAE again: each row is trained with each seed, measured on split test, and set beside the
     published numbers.
 
@@ -136,7 +136,7 @@ KINDS: dict[Kind, type[Options]] = {
     "pictures": PictureOptions,
     "detectors": DetectorOptions,
     "poses": PoseOptions,
-    "parts": PartsOptions,
+    "factors": FactorsOptions,
 }
 
 
@@ -167,10 +167,10 @@ def reproduction(table: Table, options: Options, ranks: Ranks) -> Reproduction:
             return _pictures(table, options, ranks)
         case DetectorOptions():
             return _detectors(table, options, ranks)
-        case PartsOptions():
+        case FactorsOptions():
             if options.mask is not None:
                 load_model(options.mask)  # found now, not after the first training
-            return PartsTable(*_job_and_splits(table, options, ranks), options.mask or "")
+            return FactorsTable(*_job_and_splits(table, options, ranks), options.mask or "")
         case PoseOptions():
             return _poses(table, options, ranks)
         case _:
@@ -290,7 +290,7 @@ def _job(table: Table, options: Options, need: DataNeed | None, ranks: Ranks) ->
     )
 
 
-def _rows(table: Table, options: Options, need: DataNeed | None) -> tuple[tuple[Row, Recipe], ...]:
+def _rows(table: Table, options: Options, need: DataNeed | None) -> tuple[tuple[TableRow, Recipe], ...]:
     """The rows asked for, and those that their models begin with."""
     trained = table.rows_at(options.scale, need)
     if not options.rows:

@@ -231,7 +231,7 @@ def _dvae_walks(model: Model, data: HandData, options: Options, moves: str) -> t
     """Pictures of the walks between two real ones, which stand at either end."""
     system = _dvae(model)
     hands = _hands(system, data, 2 * options.hands, options.seed)
-    (image,) = hands.need("image")
+    image = hands.require("image")
     factors = {
         "pose": system.pose_encoder(system.joints_of(hands)).mean,
         "content": system.appearance_of(image),
@@ -254,21 +254,24 @@ def exchanges(model: Model, data: HandData, options: Options) -> tuple[Sheet, st
     """Hands in their true poses with the own looks, and with the hand's, the ground's or both looks of
     another one."""
     system = _dvae(model)
-    if len(system.way.parts) < 2:
+    if len(system.mode.layers) < 2:
         raise UserError(
             model.path,
             "holds its content in one piece",
-            "give a model of `handvae train rendered-dvae-parts-64`",
+            "give a model of `handvae train rendered-dvae-layers-64`",
         )
     hands = _hands(system, data, 2 * options.hands, options.seed)
-    (image,) = hands.need("image")
+    image = hands.require("image")
     joints, (own, other) = (
         system.joints_of(hands)[: options.hands],
         system.appearance_of(image).split(options.hands),
     )
-    looks = [own, *(system.exchanged(own, part, other) for part in system.way.parts), other]
-    columns = [*image.split(options.hands), *(system.synthesize(joints, look) for look in looks)]
-    parts = ", ".join(f"the other's {part}" for part in system.way.parts)
+    appearances = [own, *(system.exchanged(own, part, other) for part in system.mode.layers), other]
+    columns = [
+        *image.split(options.hands),
+        *(system.synthesize(joints, appearance) for appearance in appearances),
+    ]
+    parts = ", ".join(f"the other's {part}" for part in system.mode.layers)
     return grid([[_cell(column[row]) for column in columns] for row in range(options.hands)]), (
         f"columns: a picture, another one, made of the first's true pose and looks, with {parts}, with both"
     )
@@ -303,7 +306,7 @@ LATENT_FIGURES = {
     "dvae-figure5": LatentFigure(
         "dVAE: walks of the content, the pose stands still", _PICTURES, content_walks
     ),
-    "dvae-parts": LatentFigure(
+    "dvae-layers": LatentFigure(
         "dVAE, ours: the looks of hand and ground exchanged, each by itself", (_APART,), exchanges
     ),
 }

@@ -104,7 +104,7 @@ def draw_walk(name: str, words: Sequence[str]) -> None:
     chosen = torch.randperm(len(data), generator=Noise(options.seed, stream=_PAIRS).generator)[
         : 2 * options.pairs
     ]
-    (image,) = cut(data, chosen, model.system.crop).need("image")
+    image = cut(data, chosen, model.system.crop).require("image")
     share = torch.linspace(-options.beyond, 1 + options.beyond, options.frames)
     rows = [row for pair in image.split(2) for row in walk(model.system, pair, WALKS[name].part, share)]
     path = options.out / f"{name}.png"

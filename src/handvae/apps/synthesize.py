@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
     turn = torch.arange(count) % len(poses.names)
     subjects = None if poses.subjects is None else poses.subjects[turn]
     noise = Noise(options.seed)
-    looks, notes = read_appearances(
+    appearances, notes = read_appearances(
         options.appearance, options.appearance_split, count, model, noise, options.appearance_from, subjects
     )
     spec = spec_of(system, poses, count)
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
     lost = warning(options.format, spec)
     if lost:
         print(f"warning: {lost}", file=sys.stderr)
-    hands = samples(system, poses, turn, looks, notes)
+    hands = samples(system, poses, turn, appearances, notes)
     description = f"synthetic hands: model {options.model}, pose {options.pose}, appearance {options.appearance}, seed {options.seed}"
     written = write_data(
         options.out, options.format, spec, counted(hands, "pictures", count), description, options.overwrite
@@ -106,13 +106,13 @@ def spec_of(system: Generator, poses: Poses, count: int) -> DataSpec:
 
 
 def samples(
-    system: Generator, poses: Poses, turn: torch.Tensor, looks: torch.Tensor, notes: Sequence[str]
+    system: Generator, poses: Poses, turn: torch.Tensor, appearances: torch.Tensor, notes: Sequence[str]
 ) -> Iterator[Sample]:
-    """Decode in batches: picture i has pose `turn[i]` and appearance `looks[i]`."""
+    """Decode in batches: picture i has pose `turn[i]` and appearance `appearances[i]`."""
     side = LEFT if system.spec.sides == "left" else RIGHT
     for rows in torch.arange(len(turn)).split(BATCH):
         which = turn[rows]
-        pictures = system.synthesize(poses.joints[which], looks[rows]).numpy()
+        pictures = system.synthesize(poses.joints[which], appearances[rows]).numpy()
         joints = to_crop_px(poses.joints_2d[which], system.crop.size_px).numpy()
         for i, (row, pose) in enumerate(zip(rows.tolist(), which.tolist(), strict=True)):
             solid = None if poses.joints_mm is None else poses.joints_mm[pose].numpy()

@@ -21,7 +21,7 @@ from handvae.evaluation.report import write_run_report
 from handvae.files import write_text_atomically
 from handvae.systems.build import SystemConfig, build_system
 from handvae.systems.pose_appearance import PoseAppearanceVae
-from handvae.training.attach import take_named
+from handvae.training.attach import attach_pretrained
 from handvae.training.checkpoint import load_model, start_from
 from handvae.training.config import Train
 from handvae.training.distributed import ranks
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
     torch.manual_seed(options.train.seed)  # only the weights' initial values draw from it
     try:
         system = build_system(options.system, spec, options.crop)
-        take_named(system)
+        attach_pretrained(system)
     except ValueError as error:
         raise UserError(f"train {name}", str(error), "change that option") from error
     init = None if options.init is None else load_model(options.init)
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str]) -> None:
 def write_calibration(system: PoseAppearanceVae, data: HandData, path: Path) -> None:
     """Say how far the variances that a random-variable model reports are from the true ones."""
     hands = cut(data, torch.arange(min(CALIBRATED, len(data))), system.crop)
-    (image,) = hands.need("image")
+    image = hands.require("image")
     measures = appearance_calibration(system.to("cpu"), image, system.joints_of(hands), samples=64)
     write_text_atomically(path, json.dumps([asdict(m) for m in measures], indent=1))
     print(f"{measures[0]}\ncalibration: {path}")

@@ -14,10 +14,11 @@ from handvae.apps.estimate import parse_box
 from handvae.apps.options import GENERATOR, parse
 from handvae.data.crop import to_crop_px
 from handvae.data.files.pictures import as_pixels, write_picture
+from handvae.data.hands import Hands
 from handvae.errors import UserError
 from handvae.hand import POSE_NAMES
 from handvae.inference.drawing import draw_skeleton, enlarge, grid
-from handvae.inference.inputs import Seen, pictures_in, read_look, read_photo, read_poses
+from handvae.inference.inputs import Seen, pictures_in, read_appearance, read_photo, read_poses
 from handvae.systems.dvae_image import DvaeImage
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
@@ -37,7 +38,7 @@ class Options:
     """Sheet: an appearance a row; its photo, its plain reconstruction, then the asked poses."""
     ground: str | None = None
     """Photo whose ground is laid behind every hand, of models that hold hand and ground apart (`handvae train
-    rendered-dvae-parts-64`)."""
+    rendered-dvae-layers-64`)."""
     model: str = GENERATOR
     """A shipped model, a .safetensors file or a run folder."""
     split: str | None = None
@@ -73,18 +74,18 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(
             "--box", f"{options.appearance} is no photo that it could lie in", "leave it out, or give a photo"
         )
-    looks = []
+    appearances = []
     if options.mean or not given.exists():
-        look, said = read_look(options.appearance, model, box, mirror)
-        look = look if ground is None else ground.behind(look)
-        sheet = looks_sheet(system, {said: look[0]}, joints, headers)
+        appearance, said = read_appearance(options.appearance, model, box, mirror)
+        appearance = appearance if ground is None else ground.behind(appearance)
+        sheet = appearance_sheet(system, {said: appearance[0]}, joints, headers)
         print(f"appearance {said}")
     else:
-        looks = [read_photo(path, box, system.crop, mirror) for path in pictures_in(given)]
-        sheet = transfer_sheet(system, looks, joints, headers, ground)
+        appearances = [read_photo(path, box, system.crop, mirror) for path in pictures_in(given)]
+        sheet = transfer_sheet(system, appearances, joints, headers, ground)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_picture(options.out, sheet)
-    for photo in looks:
+    for photo in appearances:
         print(f"appearance {photo.path}: crop from {photo.found_by}")
     if ground is not None:
         print(f"ground {ground.photo.path}: crop from {ground.photo.found_by}")
@@ -117,10 +118,10 @@ def _ground(options: Options, system: Generator) -> Ground | None:
         if options.ground_box is not None:
             raise UserError("--ground-box", "there is no photo for it", "name one with --ground")
         return None
-    if not isinstance(system, DvaeImage) or "ground" not in system.way.parts:
+    if not isinstance(system, DvaeImage) or "ground" not in system.mode.layers:
         fault = f"{options.model} does not hold hand and ground apart"
         raise UserError(
-            "--ground", fault, "give a model of `handvae train rendered-dvae-parts-64`, or leave it out"
+            "--ground", fault, "give a model of `handvae train rendered-dvae-layers-64`, or leave it out"
         )
     return Ground(
         read_photo(
@@ -136,7 +137,7 @@ def _poses(options: Options, system: Generator) -> tuple[torch.Tensor, list[np.n
     if options.pose not in POSE_NAMES and path.is_file() and path.suffix.lower() != ".json":
         photo = read_photo(path, parse_box(options.pose_box), system.crop, _mirror(options, system))
         print(f"pose {photo.path}: crop from {photo.found_by}; joints read by the model")
-        return system.predict(photo.crop).joints, [_cell(photo.crop[0])]
+        return system.predict_uncalibrated(Hands(image=photo.crop)).joints, [_cell(photo.crop[0])]
     if options.pose_box is not None:
         raise UserError(
             "--pose-box", f"{options.pose} is no photo that it could lie in", "leave it out, or give a photo"
@@ -153,7 +154,7 @@ def pose_header(joints: torch.Tensor, size_px: int) -> np.ndarray:
 
 def transfer_sheet(
     system: Generator,
-    looks: Sequence[Seen],
+    appearances: Sequence[Seen],
     joints: torch.Tensor,
     headers: Sequence[np.ndarray],
     ground: Ground | None = None,
@@ -162,25 +163,31 @@ def transfer_sheet(
     reconstruction, poses with its looks."""
     white = np.full((SIDE, SIDE, 3), 255, np.uint8)
     rows = [[white if ground is None else _cell(ground.photo.crop[0]), white, *headers]]
-    for photo in looks:
+    for photo in appearances:
         appearance = system.appearance_of(photo.crop)
-        own = system.synthesize(system.predict(photo.crop).joints, appearance)[0]
+        own = system.synthesize(system.predict_uncalibrated(Hands(image=photo.crop)).joints, appearance)[0]
         worn = appearance if ground is None else ground.behind(appearance)
         pictures = system.synthesize(joints, worn.expand(len(joints), -1))
         rows.append([_cell(photo.crop[0]), _cell(own), *[_cell(picture) for picture in pictures]])
     return grid(rows)
 
 
-def looks_sheet(
-    system: Generator, looks: Mapping[str, torch.Tensor], joints: torch.Tensor, headers: Sequence[np.ndarray]
+def appearance_sheet(
+    system: Generator,
+    appearances: Mapping[str, torch.Tensor],
+    joints: torch.Tensor,
+    headers: Sequence[np.ndarray],
 ) -> np.ndarray:
     """First row: the poses. Then an appearance a row: its name, the poses with its looks."""
     rows = [[np.full((SIDE, SIDE, 3), 255, np.uint8), *headers]]
-    for name, look in looks.items():
+    for name, appearance in appearances.items():
         rows.append(
             [
                 _words(name),
-                *[_cell(picture) for picture in system.synthesize(joints, look.expand(len(joints), -1))],
+                *[
+                    _cell(picture)
+                    for picture in system.synthesize(joints, appearance.expand(len(joints), -1))
+                ],
             ]
         )
     return grid(rows)

@@ -29,20 +29,25 @@ from handvae.evaluation.features import HandFeatures
 from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
 from handvae.evaluation.measure import Measure
 from handvae.files import write_text_atomically
-from handvae.inference.inputs import read_look
+from handvae.inference.inputs import read_appearance
 from handvae.reproduction.downstream import PRESET, Schedule, downstream
 from handvae.training.checkpoint import Model, find_model, load_model
-from handvae.upsampling.appearances import FixedLooks, Looks, OthersLooks, RandomLooks
+from handvae.upsampling.appearances import (
+    Appearances,
+    AppearancesOfOthers,
+    FixedAppearance,
+    RandomAppearances,
+)
 from handvae.upsampling.poses import PoseKind
 from handvae.upsampling.report import outcome
 from handvae.upsampling.upsample import (
-    Made,
+    GeneratedSet,
     UpsamplePlan,
     Upsampler,
     begin,
-    missing_parts,
+    missing_shards,
     whole_rows,
-    write_parts,
+    write_shards,
 )
 
 READABLE = ("coco", "parquet")
@@ -125,7 +130,7 @@ def main(arguments: Sequence[str]) -> None:
     test = open_data(options.dataset, "test") if options.downstream else None
     rows = whole_rows(data, model.generator)
     finder, detector = _finder(options, model)
-    looks = _looks(options.appearance, model, data)
+    appearances = _appearances(options.appearance, model, data)
     count = min(options.times * len(rows), options.limit or options.times * len(rows))
     plan = UpsamplePlan(
         data.spec.name,
@@ -133,13 +138,13 @@ def main(arguments: Sequence[str]) -> None:
         len(rows),
         count,
         options.poses,
-        looks.name,
+        appearances.name,
         _digest(model),
         detector,
         options.max_error,
         options.seed,
     )
-    maker = Upsampler.of(plan, model.generator, finder, looks, data)
+    maker = Upsampler.of(plan, model.generator, finder, appearances, data)
     spec = _spec(options, maker.spec, data)
     check_spec(options.format, spec, options.dataset)
     delivered = {
@@ -157,7 +162,7 @@ def main(arguments: Sequence[str]) -> None:
     begin(work, plan)
     _make(work, maker, part, parts)
     if parts > 1:
-        left = missing_parts(work, plan)
+        left = missing_shards(work, plan)
         print(
             f"{left} parts are still to be made"
             if left
@@ -223,13 +228,15 @@ def _digest(model: Model) -> str:
     return f"{model.name} ({hashlib.sha256(model.path.read_bytes()).hexdigest()[:8]})"
 
 
-def _looks(text: str, model: Model, data: HandData) -> Looks:
+def _appearances(text: str, model: Model, data: HandData) -> Appearances:
     if text == "random":
-        return RandomLooks(model.generator)
+        return RandomAppearances(model.generator)
     if text == "dataset":
-        return OthersLooks(model.generator, data)
-    look, said = read_look(text, model)
-    return FixedLooks(look, f"{said} ({hashlib.sha256(look.numpy().tobytes()).hexdigest()[:8]})")
+        return AppearancesOfOthers(model.generator, data)
+    appearance, said = read_appearance(text, model)
+    return FixedAppearance(
+        appearance, f"{said} ({hashlib.sha256(appearance.numpy().tobytes()).hexdigest()[:8]})"
+    )
 
 
 def _spec(options: Options, new: DataSpec, real: HandData) -> DataSpec:
@@ -253,10 +260,10 @@ def _is_there(out: Path, plan: UpsamplePlan, delivered: dict[str, Any]) -> bool:
 
 
 def _make(work: Path, maker: Upsampler, part: int, parts: int) -> None:
-    total = sum(len(maker.plan.numbers(number)) for number in maker.plan.parts[part::parts])
+    total = sum(len(maker.plan.numbers(number)) for number in maker.plan.shards[part::parts])
     started = time.monotonic()
     with progress("pictures", total) as report:
-        made = write_parts(work, maker, part, parts, report)
+        made = write_shards(work, maker, part, parts, report)
     print(f"{made} pictures made in {time.monotonic() - started:.1f} s, {total - made} were there")
 
 
@@ -269,7 +276,7 @@ def _put_together(
     test: HandData | None,
 ) -> None:
     """The data set, then its report; the parts go last, so that a killed job is gone on with."""
-    made, real, out = Made.of(work), maker.data, options.out
+    made, real, out = GeneratedSet.of(work), maker.data, options.out
     if not len(made.kept):
         raise UserError(
             options.out,
@@ -279,7 +286,7 @@ def _put_together(
     found = outcome(maker, made, HandFeatures())
     write_text_atomically(work / WRITING, "")
     description = (
-        f"{maker.spec.name}: model {maker.plan.model}, looks {maker.looks.name}, seed {maker.plan.seed}"
+        f"{maker.spec.name}: model {maker.plan.model}, looks {maker.appearances.name}, seed {maker.plan.seed}"
     )
     hands = _hands(made, real if options.include_real else None, maker.plan.split)
     written = write_data(out, options.format, spec, hands, description, overwrite=True)
@@ -331,7 +338,7 @@ def _commands(options: Options) -> list[str]:
     return lines
 
 
-def _hands(made: Made, real: HandData | None, split: str) -> Iterator[Sample]:
+def _hands(made: GeneratedSet, real: HandData | None, split: str) -> Iterator[Sample]:
     yield from samples_of(made.data, made.kept.tolist())
     if real is not None:
         yield from samples_of(real, range(len(real)), split=split)

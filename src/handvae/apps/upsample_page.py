@@ -11,15 +11,17 @@ from handvae.evaluation.measure import Measure
 from handvae.evaluation.page import Section, page, paragraph, picture, plot, table
 from handvae.inference.drawing import draw_skeleton, enlarge, grid
 from handvae.noise import Noise
-from handvae.upsampling.report import Outcome
-from handvae.upsampling.upsample import Made, UpsamplePlan
+from handvae.upsampling.report import UpsamplingSummary
+from handvae.upsampling.upsample import GeneratedSet, UpsamplePlan
 
 COLUMNS, SIDE = 12, 96
 _SHEET = 27
 """Stream of random numbers."""
 
 
-def upsample_page(plan: UpsamplePlan, made: Made, found: Outcome, gains: Sequence[Measure]) -> str:
+def upsample_page(
+    plan: UpsamplePlan, made: GeneratedSet, found: UpsamplingSummary, gains: Sequence[Measure]
+) -> str:
     """The page as HTML."""
     sections = [Section("Numbers", _numbers(found.measures))]
     if gains:
@@ -42,7 +44,7 @@ def _numbers(measures: Sequence[Measure]) -> str:
     return table(["measure", "value", "N", "protocol"], rows)
 
 
-def _kept(plan: UpsamplePlan, made: Made) -> str:
+def _kept(plan: UpsamplePlan, made: GeneratedSet) -> str:
     if not len(made.kept):
         return paragraph("No picture passed the check.")
     order = torch.randperm(len(made.kept), generator=Noise(plan.seed, stream=_SHEET).generator)[: 4 * COLUMNS]
@@ -56,7 +58,7 @@ def _kept(plan: UpsamplePlan, made: Made) -> str:
     )
 
 
-def _dropped(made: Made) -> str:
+def _dropped(made: GeneratedSet) -> str:
     if not len(made.dropped):
         return paragraph("None.")
     worst = made.dropped[: 2 * COLUMNS]
@@ -68,13 +70,13 @@ def _dropped(made: Made) -> str:
     return parts
 
 
-def _errors(made: Made, rows: torch.Tensor) -> str:
+def _errors(made: GeneratedSet, rows: torch.Tensor) -> str:
     return ", ".join(f"{100 * value:.1f}" for value in made.error[rows].tolist())
 
 
-def sheet(made: Made, rows: torch.Tensor) -> np.ndarray:
+def sheet(made: GeneratedSet, rows: torch.Tensor) -> np.ndarray:
     """Pictures in lines, below each line the same with the joints asked for."""
-    (joints,) = made.data.labels(rows).need("joints_2d")
+    joints = made.data.labels(rows).require("joints_2d")
     pictures = [made.data.picture(row) for row in rows.tolist()]
     plain = [enlarge(pixels, SIDE) for pixels in pictures]
     zoom = SIDE / made.data.spec.size_px

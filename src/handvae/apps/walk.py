@@ -16,7 +16,7 @@ from handvae.errors import UserError
 from handvae.geometry import VIEWS, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose
 from handvae.inference.drawing import enlarge, write_gif
-from handvae.inference.inputs import read_look, read_poses
+from handvae.inference.inputs import read_appearance, read_poses
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae
 from handvae.systems.system import Generator
@@ -70,12 +70,12 @@ def main(arguments: Sequence[str]) -> None:
     noise = Noise(options.seed)
     if options.factor == "pose":
         joints = pose_walk(system, options.a, options.b, share)
-        looks = _looks(options.appearance, model, noise).expand(len(share), -1)
+        appearances = _appearances(options.appearance, model, noise).expand(len(share), -1)
     else:
-        start, end = _looks(options.a, model, noise), _looks(options.b, model, noise)
-        looks = appearance_walk(start, end, share)
+        start, end = _appearances(options.a, model, noise), _appearances(options.b, model, noise)
+        appearances = appearance_walk(start, end, share)
         joints = read_poses(options.pose, None, "palm", system, 1).joints[:1].expand(len(share), -1, -1)
-    _write(options, frames(system, joints, looks))
+    _write(options, frames(system, joints, appearances))
 
 
 def _write(options: Options, pictures: Sequence[np.ndarray]) -> None:
@@ -84,9 +84,11 @@ def _write(options: Options, pictures: Sequence[np.ndarray]) -> None:
     print(f"animation: {options.out}")
 
 
-def frames(system: Generator, joints: torch.Tensor, looks: torch.Tensor, side: int = 256) -> list[np.ndarray]:
+def frames(
+    system: Generator, joints: torch.Tensor, appearances: torch.Tensor, side: int = 256
+) -> list[np.ndarray]:
     """A picture per pose and appearance."""
-    return [enlarge(as_pixels(picture), side) for picture in system.synthesize(joints, looks).numpy()]
+    return [enlarge(as_pixels(picture), side) for picture in system.synthesize(joints, appearances).numpy()]
 
 
 def pose_walk(system: Generator, a: str, b: str, share: torch.Tensor) -> torch.Tensor:
@@ -113,7 +115,7 @@ def appearance_walk(start: torch.Tensor, end: torch.Tensor, share: torch.Tensor)
     return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
 
 
-def _looks(text: str, model: Model, noise: Noise) -> torch.Tensor:
+def _appearances(text: str, model: Model, noise: Noise) -> torch.Tensor:
     if text == "random":
         return model.generator.random_appearance(1, noise, "aggregate")
-    return read_look(text, model)[0]
+    return read_appearance(text, model)[0]

@@ -106,7 +106,7 @@ def _both_ends(valid: Bool[Tensor, "hand joint"]) -> Bool[Tensor, "hand bone"]:
 
 
 def _flat_bones(data: HandData, rows: range, labels: Hands) -> Iterator[Problem]:
-    flat, valid = labels.need("joints_2d", "joint_valid")
+    flat, valid = labels.require_all("joints_2d", "joint_valid")
     enough = valid.sum(1) >= 15  # of fewer joints, the box says little about the hand
     over = bone_lengths(flat) / _extent(flat, valid)[:, None] / flat_bone_limits()
     over = torch.where(_both_ends(valid) & enough[:, None], over, 0.0)
@@ -119,7 +119,7 @@ def _flat_bones(data: HandData, rows: range, labels: Hands) -> Iterator[Problem]
 def _bone_ratios(labels: Hands) -> Float[np.ndarray, "hand 20"]:
     """Each bone over that of the mean hand, after the hand's own scale (the median over its bones); NaN where
     it is not labelled."""
-    solid, valid = labels.need("joints_3d", "joint_valid")
+    solid, valid = labels.require_all("joints_3d", "joint_valid")
     mean = bone_lengths(forward_kinematics(named_pose("flat"), HandShape.mean()).joints)
     ratios = torch.where(_both_ends(valid), bone_lengths(solid) / mean, torch.nan)
     return (ratios / ratios.nanmedian(1, keepdim=True).values.clamp_min(1e-9)).numpy()
@@ -164,7 +164,7 @@ def bend(solid: Float[Tensor, "hand 21 3"]) -> Float[Tensor, " hand"]:
 
 
 def _sides(data: HandData, rows: range, labels: Hands) -> Iterator[Problem]:
-    solid, valid = labels.need("joints_3d", "joint_valid")
+    solid, valid = labels.require_all("joints_3d", "joint_valid")
     if labels.side is None:
         return
     told = bend(solid) * torch.where(labels.side == RIGHT, 1.0, -1.0)
@@ -205,7 +205,7 @@ def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) ->
 
 
 def _outside(data: HandData, row: int, width: int, height: int) -> Iterator[Problem]:
-    flat, valid = data.labels(torch.tensor([row])).need("joints_2d", "joint_valid")
+    flat, valid = data.labels(torch.tensor([row])).require_all("joints_2d", "joint_valid")
     beyond = (
         torch.maximum(-flat[0], flat[0] - torch.tensor([width, height])).amax(1).masked_fill(~valid[0], 0.0)
     )
@@ -228,7 +228,7 @@ def _thumbnail(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray,
 def _twins(data: HandData, one: int, other: int) -> Iterator[Problem]:
     """What two hands have in common whose pictures look alike; two hands of one picture are no twins."""
     labels = data.labels(torch.tensor([one, other]))
-    flat, valid = labels.need("joints_2d", "joint_valid")
+    flat, valid = labels.require_all("joints_2d", "joint_valid")
     both = valid.all(0)
     apart = torch.inf
     if both.any():

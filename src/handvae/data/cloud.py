@@ -28,7 +28,7 @@ def surface_points(
     Returns:
         The points, and which hands have any; the others' are zeros.
     """
-    depth, mask, intrinsics = hands.need("depth", "mask", "intrinsics")
+    depth, mask, intrinsics = hands.require_all("depth", "mask", "intrinsics")
     shown = ((depth > 0) & (mask > 0.5)).flatten(1).cumsum(1)
     count = shown[:, -1:]
     drawn = (noise.uniform(len(hands), points).to(depth.device) * count).long()

@@ -28,13 +28,13 @@ from handvae.geometry import (
 from handvae.hand import LEFT, RIGHT
 from handvae.noise import Noise
 
-OwnField = Literal["image", "depth", "parts", "mask"]
-CompanionField = Literal["tag", "tag_parts"]
+OwnField = Literal["image", "depth", "segmentation", "mask"]
+CompanionField = Literal["tag", "tag_segmentation"]
 PixelField = OwnField | CompanionField
 """Fields of `Hands` that are pictures; `tag` is the `image` of another row of the same content, cut by that
-row's joints, `tag_parts` its
-`parts`."""
-_OF_COMPANION: dict[CompanionField, OwnField] = {"tag": "image", "tag_parts": "parts"}
+row's joints, `tag_segmentation` its
+`segmentation`."""
+_OF_COMPANION: dict[CompanionField, OwnField] = {"tag": "image", "tag_segmentation": "segmentation"}
 
 
 @dataclass(frozen=True)
@@ -132,15 +132,15 @@ def _box(labels: Hands, crop: Crop) -> tuple[Float[Tensor, "batch 2"], Float[Ten
     """Centre and side, in pixels of the whole picture, of each hand's crop."""
     match crop.box:
         case "joints":
-            joints, valid = labels.need(*_CUT_BY["joints"])
+            joints, valid = labels.require_all(*_CUT_BY["joints"])
             return joints_box(joints, valid, margin=crop.margin)
         case "hand3d":
-            joints, visible = labels.need(*_CUT_BY["hand3d"])
+            joints, visible = labels.require_all(*_CUT_BY["hand3d"])
             return hand3d_crop(
                 joints, visible, (2**31, 2**31), crop.size_px
             )  # a visible joint lies in the picture: nothing to clip
         case "cube":
-            joints, valid, intrinsics = labels.need(*_CUT_BY["cube"])
+            joints, valid, intrinsics = labels.require_all(*_CUT_BY["cube"])
             centre = cube_centre(joints, valid)
             focal = torch.linalg.det(intrinsics[:, :2, :2]).abs().sqrt()
             return project(centre[:, None], intrinsics)[:, 0], crop.cube_mm * focal / centre[:, 2]
@@ -162,7 +162,7 @@ def depth_centre(hands: Hands, before_camera: bool) -> Float[Tensor, "batch 3"]:
         hands: crops with depth.
         before_camera: whether joints in space are in the camera's frame, so that their mean is a place.
     """
-    (depth,) = hands.need("depth")
+    depth = hands.require("depth")
     median = depth.masked_fill(depth <= 0, float("nan")).flatten(1).nanmedian(1).values.nan_to_num()
     centre = F.pad(median[:, None], (2, 0))
     if hands.joints_3d is None or not before_camera:
@@ -196,7 +196,7 @@ def _stretches(count: int, size: float, size_px: int, noise: Noise) -> Float[Ten
 def _mirrored(labels: Hands, crop: Crop) -> Bool[Tensor, " batch"]:
     if crop.sides == "keep":  # some data sets do not tell the side
         return torch.zeros(len(labels), dtype=torch.bool)
-    (side,) = labels.need("side")
+    side = labels.require("side")
     return side != (RIGHT if crop.sides == "right" else LEFT)
 
 
@@ -304,7 +304,7 @@ def cut(
     cuts = {
         field: _cut_field(data, field, pairs, crop.size_px)
         for field in fields
-        if field not in ("tag", "tag_parts")
+        if field not in ("tag", "tag_segmentation")
     }
     if augment is not None and "image" in cuts:
         cuts["image"] = photometric(cuts["image"], augment, noise)
@@ -316,7 +316,7 @@ def cut(
         cuts |= dict(
             zip(
                 told,
-                cut(data, others, crop, augment, noise, tuple(told.values())).need(*told.values()),
+                cut(data, others, crop, augment, noise, tuple(told.values())).require_all(*told.values()),
                 strict=True,
             )
         )
@@ -333,9 +333,9 @@ def _cut_field(data: HandData, field: OwnField, pairs: list[tuple[int, np.ndarra
             return torch.from_numpy(
                 np.stack([warp_nearest(data.depth(row), matrix, size_px) for row, matrix in pairs])
             )[:, None]
-        case "parts":
+        case "segmentation":
             return torch.from_numpy(
-                np.stack([warp_nearest(data.parts(row), matrix, size_px) for row, matrix in pairs])
+                np.stack([warp_nearest(data.segmentation(row), matrix, size_px) for row, matrix in pairs])
             )[:, None].long()
         case "mask":
             return torch.from_numpy(

@@ -14,22 +14,22 @@ from torch import Tensor
 from handvae.data.hands import DataSpec, Hands
 from handvae.errors import UserError
 from handvae.geometry import project
-from handvae.hand import PARTS
+from handvae.hand import SEGMENTATION_CLASSES
 
 GIVE_ORIGINAL = "give the file that the authors published"
 MOST_ROWS = 1_000_000
 """Of an annotation file that is read row by row: some 800 bytes each, so less than 1 GiB."""
 PLAN_FILE = "plan.json"
 """The file of a rendered data set that says which hands it holds."""
-HAND_PARTS_FROM = PARTS.index("palm")
-"""Codes of `handvae.hand.PARTS` from here on are the hand; those before are the background and the
+HAND_CLASSES_FROM = SEGMENTATION_CLASSES.index("palm")
+"""Codes of `handvae.hand.SEGMENTATION_CLASSES` from here on are the hand; those before are the background and the
 forearm."""
 
 
 class HandData(ABC):
     """An opened data set: labels in memory, pictures read when they are asked for.
 
-    `spec.modalities` names what every row has: `image`, `depth`, `parts` and `mask` are the methods below,
+    `spec.modalities` names what every row has: `image`, `depth`, `segmentation` and `mask` are the methods below,
     all else are fields of `labels`.
     A method that the data set does not offer raises a ValueError that says so.
     """
@@ -37,7 +37,7 @@ class HandData(ABC):
     spec: DataSpec
     remarks: tuple[str, ...] = ()
     """What a user should know of this copy of the data, such as pictures that are not there."""
-    judged: tuple[int, ...] = ()
+    evaluated_joints: tuple[int, ...] = ()
     """Which of its joints published evaluations count; empty: all of them."""
     slow_labels: bool = False
     """Whether `labels` opens a file for each row that it has not met, so that asking for millions takes
@@ -70,16 +70,16 @@ class HandData(ABC):
         """The whole depth map of one row, float32 mm along the camera's axis, 0 where unknown."""
         self._lacks("depth")
 
-    def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
+    def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """What each pixel of the whole picture shows of this row's hand: indices into
-        `handvae.hand.PARTS`."""
-        self._lacks("parts")
+        `handvae.hand.SEGMENTATION_CLASSES`."""
+        self._lacks("segmentation")
 
     def mask(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """1 on this row's hand, the forearm not included."""
-        if "parts" not in self.spec.modalities:
+        if "segmentation" not in self.spec.modalities:
             self._lacks("mask")
-        return (self.parts(row) >= HAND_PARTS_FROM).astype(np.uint8)
+        return (self.segmentation(row) >= HAND_CLASSES_FROM).astype(np.uint8)
 
     def companions(self, rows: Int[Tensor, " rows"], draws: Float[Tensor, " rows"]) -> Int[Tensor, " rows"]:
         """For each row another one of the same content; the row itself where it is alone.
@@ -100,7 +100,7 @@ class HandData(ABC):
     @cached_property
     def _by_content(self) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]]:
         """Content of each row, and the rows in order of content."""
-        (content,) = self.labels(torch.arange(len(self))).need("content")
+        content = self.labels(torch.arange(len(self))).require("content")
         return content, content.argsort(stable=True)
 
     def _lacks(self, modality: str) -> NoReturn:

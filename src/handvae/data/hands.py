@@ -30,10 +30,10 @@ class Hands:
     """1 on the hand, forearm not included."""
     tag: Float[Tensor, "batch 3 height width"] | None = None
     """Another picture of the same content, RGB in [0, 1] (dVAE's tag image)."""
-    tag_parts: Int[Tensor, "batch 1 height width"] | None = None
-    """`parts` of `tag`."""
-    parts: Int[Tensor, "batch 1 height width"] | None = None
-    """What is seen where: indices into `handvae.hand.PARTS`."""
+    tag_segmentation: Int[Tensor, "batch 1 height width"] | None = None
+    """`segmentation` of `tag`."""
+    segmentation: Int[Tensor, "batch 1 height width"] | None = None
+    """What is seen where: indices into `handvae.hand.SEGMENTATION_CLASSES`."""
     joints_2d: Float[Tensor, "batch joint 2"] | None = None
     """Pixels of `image`."""
     joints_3d: Float[Tensor, "batch joint 3"] | None = None
@@ -89,7 +89,11 @@ class Hands:
         """The same batch on another device."""
         return replace(self, **{name: value.to(device, non_blocking=True) for name, value in self.items()})
 
-    def need(self, *names: str) -> tuple[Tensor, ...]:
+    def require(self, name: str) -> Tensor:
+        """The named field, or a ValueError that says that the batch lacks it."""
+        return self.require_all(name)[0]
+
+    def require_all(self, *names: str) -> tuple[Tensor, ...]:
         """The named fields, or a ValueError that says which the batch lacks."""
         missing = [name for name in names if getattr(self, name) is None]
         if missing:

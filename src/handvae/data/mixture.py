@@ -21,7 +21,7 @@ from handvae.hand import root
 
 Value = TypeVar("Value")
 
-PICTURES = ("image", "depth", "parts", "mask")
+PICTURES = ("image", "depth", "segmentation", "mask")
 """Modalities that are methods of a reader, not labels."""
 NUMBERS = ("subject", "content")
 """Labels that only tell apart: no two data sets share a person or a background."""
@@ -112,9 +112,9 @@ class Mixture(HandData):
         """The whole depth map of one row."""
         return self._ask(row, lambda part, inner: part.depth(inner))
 
-    def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
+    def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """What each pixel of one row's picture shows."""
-        return self._ask(row, lambda part, inner: part.parts(inner))
+        return self._ask(row, lambda part, inner: part.segmentation(inner))
 
     def mask(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """1 on this row's hand."""

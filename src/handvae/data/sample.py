@@ -19,8 +19,8 @@ class Sample:
     """RGB."""
     depth: Float[np.ndarray, "height width"] | None = None
     """mm; 0 where unknown."""
-    parts: UInt8[np.ndarray, "height width"] | None = None
-    """Indices into `handvae.hand.PARTS`."""
+    segmentation: UInt8[np.ndarray, "height width"] | None = None
+    """Indices into `handvae.hand.SEGMENTATION_CLASSES`."""
     joints_3d: Float[np.ndarray, "joint 3"] | None = None
     joint_valid: Bool[np.ndarray, " joint"] | None = None
     joint_visible: Bool[np.ndarray, " joint"] | None = None

@@ -21,10 +21,10 @@ class Subset(HandData):
     def __init__(self, data: HandData, rows: Sequence[int]) -> None:
         self._data, self._rows = data, list(rows)
         self._order = torch.tensor(self._rows, dtype=torch.int64)
-        self.spec, self.remarks, self.judged = (
+        self.spec, self.remarks, self.evaluated_joints = (
             replace(data.spec, count=len(self._rows)),
             data.remarks,
-            data.judged,
+            data.evaluated_joints,
         )
 
     def __len__(self) -> int:
@@ -54,9 +54,9 @@ class Subset(HandData):
         """The whole depth map of one row."""
         return self._data.depth(self._rows[row])
 
-    def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
+    def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """What each pixel of one row's picture shows."""
-        return self._data.parts(self._rows[row])
+        return self._data.segmentation(self._rows[row])
 
     def mask(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """1 on this row's hand."""
@@ -68,7 +68,7 @@ class FewLabels(Subset):
     others held back.
 
     `Hands.pose_known` says which. The labels stay in the batch, as pictures are cut by them; a system asks
-    `Reader.labelled`.
+    `PoseEstimator.labelled`.
 
     Args:
         data: the data set.
@@ -115,7 +115,7 @@ class PeopleAsContents(Subset):
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows, with `content`."""
         labels = super().labels(rows)
-        (people,) = labels.need("subject")
+        people = labels.require("subject")
         return replace(labels, content=people)
 
 
@@ -142,7 +142,7 @@ def by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Su
             raise UserError(
                 option, f"{data.spec.name} has no gesture {gesture!r}", f"there are {', '.join(known)}"
             )
-    (labels,) = data.labels(torch.arange(len(data))).need("gesture")
+    labels = data.labels(torch.arange(len(data))).require("gesture")
     held = torch.isin(labels, torch.tensor([known.index(gesture) for gesture in gestures]))
     if held.all() or not held.any():
         fault = (

@@ -18,7 +18,7 @@ from handvae.noise import Noise
 
 NEAR = 10
 """Error in % of hand size below which a picture counts as showing the pose."""
-LOOKS = ("real", "own", "random", "other")
+APPEARANCE_SOURCES = ("real", "own", "random", "other")
 WORDS = {
     "real": "the real pictures against their labels, the floor of the others",
     "own": "pictures of the true pose with the hand's own appearance",
@@ -31,8 +31,8 @@ WORDS = {
 class Consistency:
     """What a detector finds in one kind of pictures."""
 
-    looks: str
-    """What the pictures are: one of `LOOKS`, or a word of another report."""
+    appearances: str
+    """What the pictures are: one of `APPEARANCE_SOURCES`, or a word of another report."""
     errors: Float[Tensor, "batch joint"]
     """In % of hand size; NaN where no hand is found."""
     protocol: Stated
@@ -44,7 +44,7 @@ class Consistency:
 
     def measures(self) -> tuple[Measure, ...]:
         """Share found, error of those, share that shows the pose."""
-        error, name = self.per_hand, f"consistency_{self.looks}"
+        error, name = self.per_hand, f"consistency_{self.appearances}"
         read = error[error.isfinite()]
         median = float(read.quantile(0.5)) if len(read) else float("nan")
         near = (
@@ -83,7 +83,7 @@ class Consistency:
         found, near = (np.full(count, np.nan) for _ in range(2))
         found[rows.numpy()] = 100.0 * np.isfinite(error[rows.numpy()])
         near[rows.numpy()] = 100.0 * (error[rows.numpy()] <= NEAR)
-        name, once = f"consistency_{self.looks}", np.ones(count)
+        name, once = f"consistency_{self.appearances}", np.ones(count)
         return (
             PerHand(f"{name}_found", "%", "mean", found, once),
             PerHand(f"{name}_error_median", "%", "median", error, once),
@@ -93,7 +93,7 @@ class Consistency:
 
 
 def pose_consistency(
-    asked: Asked, real: Iterable[Tensor], finder: Finder, looks: str, seed: int = 0
+    asked: Asked, real: Iterable[Tensor], finder: Finder, appearances: str, seed: int = 0
 ) -> Consistency:
     """Compare what is found in pictures of hands with the joints asked for.
 
@@ -101,11 +101,11 @@ def pose_consistency(
         asked: the hands.
         real: their real crops, batch by batch; gone through for `real` only.
         finder: reads the pictures.
-        looks: one of `LOOKS`.
+        looks: one of `APPEARANCE_SOURCES`.
         seed: of the appearances.
     """
     system = asked.system
-    match looks:
+    match appearances:
         case "real":
             made = real
         case "own":
@@ -115,13 +115,13 @@ def pose_consistency(
         case "other":
             made = asked.pictures(asked.other_appearance(seed))
         case _:
-            raise ValueError(f"looks is one of {LOOKS}, not {looks!r}")
+            raise ValueError(f"looks is one of {APPEARANCE_SOURCES}, not {appearances!r}")
     found, truth = finder.find(made, system.crop), asked.joints_px
     everything = torch.ones(truth.shape[:2], dtype=torch.bool)
     errors = (
         joint_errors(found.joints_px.nan_to_num(), truth, everything) / hand_size(truth, everything)[:, None]
     )
     protocol = Stated(
-        f"{finder.relation(system)}; {WORDS[looks]}; {system.crop.size_px} px crop, 2D, no alignment, all 21 joints"
+        f"{finder.relation(system)}; {WORDS[appearances]}; {system.crop.size_px} px crop, 2D, no alignment, all 21 joints"
     )
-    return Consistency(looks, (100 * errors).masked_fill(~found.found[:, None], float("nan")), protocol)
+    return Consistency(appearances, (100 * errors).masked_fill(~found.found[:, None], float("nan")), protocol)

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from handvae.data.crop import Crop, to_crop_px
 from handvae.data.files.pictures import as_pixels, write_picture
+from handvae.data.hands import Hands
 from handvae.data.readers.coco import Number
 from handvae.errors import UserError
-from handvae.systems.system import Reader
+from handvae.systems.system import PoseEstimator
 from handvae.training.checkpoint import Model
 
 _Answer = TypeAdapter(
@@ -36,7 +37,7 @@ _Answer = TypeAdapter(
 
 
 @dataclass(frozen=True)
-class Found:
+class Detections:
     """What is found in pictures that show one hand each."""
 
     joints_px: Float[Tensor, "batch 21 2"]
@@ -48,11 +49,11 @@ class Finder(ABC):
     """Finds one hand in each of some pictures."""
 
     @abstractmethod
-    def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Found:
+    def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:
         """The joints in pictures in [0, 1], given batch by batch, that show hands as `crop` cuts them."""
 
     @abstractmethod
-    def relation(self, model: Reader) -> str:
+    def relation(self, model: PoseEstimator) -> str:
         """How independent it is of the model whose pictures it reads, in words."""
 
 
@@ -61,7 +62,7 @@ class ModelFinder(Finder):
     """A 2D model of this package, as a detector: it sees each picture as its own crop shows it, and finds a
     hand in all of them."""
 
-    reader: Reader
+    reader: PoseEstimator
     name: str
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class ModelFinder(Finder):
         return cls(model.reader, model.name)
 
     @torch.no_grad()
-    def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Found:
+    def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:
         """Read poses, the picture's scale and side made the reader's own."""
         own = self.reader.crop
         if crop.box != own.box:
@@ -96,14 +97,14 @@ class ModelFinder(Finder):
         joints = []
         for picture in pictures:
             seen = _zoomed(picture.flip(3) if mirror else picture, own.size_px, zoom)
-            units = self.reader.predict(seen).joints * zoom
+            units = self.reader.predict_uncalibrated(Hands(image=seen)).joints * zoom
             if mirror:
                 units = units * torch.tensor([-1.0, 1.0])
             joints.append(to_crop_px(units, picture.shape[-1]))
         joined = torch.cat(joints)
-        return Found(joined, torch.ones(len(joined), dtype=torch.bool))
+        return Detections(joined, torch.ones(len(joined), dtype=torch.bool))
 
-    def relation(self, model: Reader) -> str:
+    def relation(self, model: PoseEstimator) -> str:
         """The model itself, or another one; what the two were trained on is for their model cards to say."""
         if self.reader is model:
             return f"detector {self.name}: the measured model's own encoder, NOT independent of it; it finds a hand in every picture"
@@ -150,7 +151,7 @@ class CommandFinder(Finder):
                 "--detector-command", "is empty", "give a program that reads a folder of pictures"
             )
 
-    def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Found:
+    def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:
         """Write the pictures, call the program once, read what it prints.
 
         Raises:
@@ -181,12 +182,12 @@ class CommandFinder(Finder):
             )
         return run.stdout
 
-    def relation(self, model: Reader) -> str:
+    def relation(self, model: PoseEstimator) -> str:
         """Another program."""
         return f"detector {self.name}: another program"
 
 
-def _understood(command: str, answer: str, names: Sequence[str]) -> Found:
+def _understood(command: str, answer: str, names: Sequence[str]) -> Detections:
     remedy = 'print one JSON object: {"00000.png": [[x, y], ... 21 pairs] or null, ...}'
     try:
         joints = _Answer.validate_json(answer)
@@ -198,6 +199,6 @@ def _understood(command: str, answer: str, names: Sequence[str]) -> Found:
         raise UserError(command, f"said nothing of {len(missing)} pictures, such as {missing[0]}", remedy)
     nothing = [[float("nan")] * 2] * 21
     found = [joints[name] for name in names]
-    return Found(
+    return Detections(
         torch.tensor([pose or nothing for pose in found]), torch.tensor([pose is not None for pose in found])
     )

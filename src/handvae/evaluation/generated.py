@@ -30,7 +30,7 @@ FEWEST = 2 * FEWEST_BLOCKS
 """Hands with all joints labelled, without which nothing is compared."""
 
 Poses = Literal["seen", "unseen"]
-Looks = Literal["prior", "aggregate"]
+AppearanceSource = Literal["prior", "aggregate"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class _Real:
 
     def __iter__(self) -> Iterator[Float[Tensor, "batch 3 height width"]]:
         for rows in self.rows.split(BATCH):
-            (image,) = cut(self.data, rows, self.system.crop).need("image")
+            image = cut(self.data, rows, self.system.crop).require("image")
             yield image
 
 
@@ -54,14 +54,14 @@ class _Generated:
     data: HandData
     rows: Int[Tensor, " rows"]
     system: Generator
-    looks: Looks
+    appearances: AppearanceSource
     seed: int
 
     def __iter__(self) -> Iterator[Float[Tensor, "batch 3 height width"]]:
         for step, rows in enumerate(self.rows.split(BATCH)):
             joints = self.system.joints_of(cut(self.data, rows, self.system.crop, fields=()))
-            looks = self.system.random_appearance(len(rows), Noise(self.seed, step), self.looks)
-            yield self.system.synthesize(joints, looks)
+            appearances = self.system.random_appearance(len(rows), Noise(self.seed, step), self.appearances)
+            yield self.system.synthesize(joints, appearances)
 
 
 def picture_measures(
@@ -70,7 +70,7 @@ def picture_measures(
     extractor: Extractor,
     poses: Poses,
     *,
-    looks: Looks = "prior",
+    appearances: AppearanceSource = "prior",
     most: int = MOST,
     seed: int = 0,
     cache: Path | None = None,
@@ -101,8 +101,10 @@ def picture_measures(
     if len(rows) > most:
         rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=1).generator)[:most]].sort().values
     real = kept_features(_Real(data, rows, system), extractor, cache)
-    generated = features_of(_Generated(data, rows, system, looks, seed), extractor)
-    return set_measures(real, generated, extractor, _protocol(system, extractor, poses, looks), poses, seed)
+    generated = features_of(_Generated(data, rows, system, appearances, seed), extractor)
+    return set_measures(
+        real, generated, extractor, _protocol(system, extractor, poses, appearances), poses, seed
+    )
 
 
 def set_measures(
@@ -230,13 +232,15 @@ def _batch_norms(system: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 def whole(data: HandData) -> Int[Tensor, " rows"]:
     """Rows whose joints are all labelled."""
-    (valid,) = data.labels(torch.arange(len(data))).need("joint_valid")
+    valid = data.labels(torch.arange(len(data))).require("joint_valid")
     return valid.all(1).nonzero()[:, 0]
 
 
-def _protocol(system: Generator, extractor: Extractor, poses: Poses, looks: Looks) -> PictureProtocol:
+def _protocol(
+    system: Generator, extractor: Extractor, poses: Poses, appearances: AppearanceSource
+) -> PictureProtocol:
     split = "training" if poses == "seen" else "test"
-    drawn = "N(0, I)" if looks == "prior" else "the aggregate posterior"
+    drawn = "N(0, I)" if appearances == "prior" else "the aggregate posterior"
     variance = (
         f", variance of z_t {system.config.generation_variance}"
         if isinstance(system, PoseAppearanceVae)

@@ -21,7 +21,7 @@ from handvae.noise import Noise, foreign
 from handvae.systems.cm_vae import FIELDS, CmVae, Modality
 from handvae.systems.dvae_image import BACKGROUND, DvaeImage
 from handvae.systems.dvae_pose import DvaePose
-from handvae.systems.system import Input, Reader
+from handvae.systems.system import Input, PoseEstimator
 
 MOST = 1000
 """Test hands, evenly over the split."""
@@ -33,7 +33,7 @@ _STREAM = 51
 
 
 def batches(
-    data: HandData, system: Reader, fields: Sequence[PixelField], most: int = MOST
+    data: HandData, system: PoseEstimator, fields: Sequence[PixelField], most: int = MOST
 ) -> Iterator[Hands]:
     """Crops of hands that lie evenly over the data."""
     rows = torch.linspace(0, len(data) - 1, min(most, len(data))).long()
@@ -52,7 +52,7 @@ def codes(system: CmVae, data: HandData, most: int = MOST) -> dict[Modality, Flo
     return {name: torch.cat(kept) for name, kept in found.items()}
 
 
-def modality_silhouette(system: Reader, data: HandData) -> tuple[Measure, ...]:
+def modality_silhouette(system: PoseEstimator, data: HandData) -> tuple[Measure, ...]:
     """How far the codes of one modality lie from those of the others: 0 mixed, 1 apart; nothing of systems
     with one encoder."""
     if not isinstance(system, CmVae) or len(system.config.encoded) < 2:
@@ -80,7 +80,7 @@ def silhouette(found: dict[Modality, Float[Tensor, "hand latent"]]) -> float:
 
 
 @torch.no_grad()
-def fused(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
+def fused(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
     """Mean EPE by what is read: each input alone, all sets of them together, and with inputs that are missing
     or damaged."""
     if not isinstance(system, CmVae) or len(system.inputs) < 2:
@@ -101,9 +101,9 @@ def fused(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
         noise = Noise(seed, number, _STREAM)
         spoilt = _hidden(hands, noise)
         for said, inputs, damaged in ways:
-            totals[said] += _sums(system, hands, system.estimate(spoilt if damaged else hands, inputs).joints)
+            totals[said] += _sums(system, hands, system.predict(spoilt if damaged else hands, inputs).joints)
         without = _without(hands, noise)
-        totals[lacking] += _sums(system, hands, system.estimate(without, system.inputs).joints)
+        totals[lacking] += _sums(system, hands, system.predict(without, system.inputs).joints)
     protocol = Stated(
         f"root {system.root}, scale of the truth, no alignment, {min(MOST, len(data))} test hands"
     )
@@ -116,7 +116,7 @@ def fused(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
 def _sums(system: CmVae, hands: Hands, joints: Float[Tensor, "batch joint 3"]) -> Float[Tensor, "2"]:
     """Summed errors in mm, and how many."""
     valid, unit = system.labelled(hands), system.unit_mm
-    (solid,) = hands.need("joints_3d")
+    solid = hands.require("joints_3d")
     scale = scale_bone(solid) if unit is None else torch.full_like(solid[:, 0, 0], unit)
     errors = (joints - system.joints_of(hands)).norm(dim=2) * scale[:, None]
     return torch.stack([errors[valid].double().sum(), valid.sum().double()])
@@ -124,13 +124,13 @@ def _sums(system: CmVae, hands: Hands, joints: Float[Tensor, "batch joint 3"]) -
 
 def _hidden(hands: Hands, noise: Noise) -> Hands:
     """Some 2D joints are not known."""
-    (valid,) = hands.need("joint_valid")
+    valid = hands.require("joint_valid")
     return replace(hands, joint_valid=valid & (noise.uniform(*valid.shape) >= HIDDEN))
 
 
 def _without(hands: Hands, noise: Noise) -> Hands:
     """Some hands have no 2D joints, others no depth."""
-    (valid,) = hands.need("joint_valid")
+    valid = hands.require("joint_valid")
     changes: dict[str, Tensor] = {"joint_valid": valid & (noise.uniform(len(hands)) >= LACKING)[:, None]}
     if hands.depth is not None:
         changes["depth"] = hands.depth * (noise.uniform(len(hands)) >= LACKING)[:, None, None, None]
@@ -141,14 +141,14 @@ def _without(hands: Hands, noise: Noise) -> Hands:
 
 
 @torch.no_grad()
-def canonical_errors(system: Reader, data: HandData) -> tuple[Measure, ...]:
+def canonical_errors(system: PoseEstimator, data: HandData) -> tuple[Measure, ...]:
     """Error of canonical poses that are read from pictures, and of viewpoints; nothing of systems that read
     none."""
     if not isinstance(system, DvaePose):
         return ()
     errors, angles = [], []
     for hands in batches(data, system, ("image",)):
-        (image, solid) = hands.need("image", "joints_3d")
+        (image, solid) = hands.require_all("image", "joints_3d")
         known, truth = system.targets(hands)
         read = system.factors_of(image)
         errors.append(((read.canonical - truth.pose).norm(dim=2) * scale_bone(solid)[:, None])[known])
@@ -175,7 +175,7 @@ def canonical_errors(system: Reader, data: HandData) -> tuple[Measure, ...]:
 
 
 @torch.no_grad()
-def content_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
+def content_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
     """How far the pose moves when another hand's content takes the place of the own; nothing of systems
     without contents.
 
@@ -187,14 +187,17 @@ def content_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure
         return ()
     moved, decoded = [], []
     for number, hands in enumerate(batches(data, system, ("image",))):
-        (image, solid) = hands.need("image", "joints_3d")
+        (image, solid) = hands.require_all("image", "joints_3d")
         if len(hands) < 2:
             continue
         own = system.appearance_of(image)
         other = own.roll(1 + int(Noise(seed, number, _STREAM).permutation(len(hands) - 1)[0]), 0)
         known, bone = system.labelled(hands).all(1), scale_bone(solid)[:, None]
         joints = system.joints_of(hands)
-        pictures = (system.predict(system.synthesize(joints, content)).joints for content in (own, other))
+        pictures = (
+            system.predict_uncalibrated(Hands(image=system.synthesize(joints, content))).joints
+            for content in (own, other)
+        )
         pose = system.pose_encoder(joints).mean
         latents = (
             system.pose_decoder(system.split(torch.cat([pose, content], 1))[0]) for content in (own, other)
@@ -217,7 +220,7 @@ def content_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure
 
 
 @torch.no_grad()
-def parts_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
+def layers_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[Measure, ...]:
     """How far hand and ground of made pictures change colour when one part of the content is another hand's;
     nothing where it is one piece.
 
@@ -234,15 +237,15 @@ def parts_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, 
     as it is in the real picture that it came from; beside `..._apart`, what an exchange to the right colour
     leaves.
     """
-    if not isinstance(system, DvaeImage) or system.config.content != "parts":
+    if not isinstance(system, DvaeImage) or system.config.content != "layers":
         return ()
     found: dict[str, list[Tensor]] = {}
-    for number, hands in enumerate(batches(data, system, ("image", "parts"))):
-        image, parts, content = hands.need("image", "parts", "content")
+    for number, hands in enumerate(batches(data, system, ("image", "segmentation"))):
+        image, segmentation, content = hands.require_all("image", "segmentation", "content")
         if len(hands) < 2:
             continue
         others = foreign(len(hands), Noise(seed, number, _STREAM))
-        hand = (parts != BACKGROUND).float()
+        hand = (segmentation != BACKGROUND).float()
         regions = {"hand": hand, "ground": 1 - hand}
         counted = system.labelled(hands).all(1) & (content != content[others])
         for region in regions.values():
@@ -270,7 +273,7 @@ def parts_swap(system: Reader, data: HandData, seed: int = 0) -> tuple[Measure, 
 
 
 def swaps_said(measures: Sequence[Measure]) -> str:
-    """The table of `parts_swap` in words; nothing where there is none."""
+    """The table of `layers_swap` in words; nothing where there is none."""
     value = {measure.name: measure.value for measure in measures}
     if "hand_apart" not in value:
         return ""

@@ -46,13 +46,13 @@ def leakage(asked: Asked, finder: Finder, seed: int = 0) -> Leakage:
         seed: which pose meets which appearance.
     """
     system, crop, noise = asked.system, asked.system.crop, Noise(seed, stream=21)
-    order, looks = noise.permutation(len(asked)), asked.appearance[noise.permutation(len(asked))]
+    order, appearances = noise.permutation(len(asked)), asked.appearance[noise.permutation(len(asked))]
     poses, joints = asked.joints[order], asked.joints_px[order] * (2 / crop.size_px) - 1
-    first = torch.cat(list(asked.pictures(looks, poses)))
-    other_looks = torch.cat(list(asked.pictures(looks.roll(1, 0), poses)))
-    other_pose = torch.cat(list(asked.pictures(looks, poses.roll(1, 0))))
+    first = torch.cat(list(asked.pictures(appearances, poses)))
+    other_appearance = torch.cat(list(asked.pictures(appearances.roll(1, 0), poses)))
+    other_pose = torch.cat(list(asked.pictures(appearances, poses.roll(1, 0))))
 
-    found = [finder.find(made.split(BATCH), crop) for made in (first, other_looks)]
+    found = [finder.find(made.split(BATCH), crop) for made in (first, other_appearance)]
     both = found[0].found & found[1].found
     read = [one.joints_px[both].flatten(1) for one in found]
     codes = [
@@ -67,7 +67,7 @@ def leakage(asked: Asked, finder: Finder, seed: int = 0) -> Leakage:
         "0: no leak, 1: complete; total Sobol index, poses and appearances of the data set paired at random",
     )
     of_pose = Stated(f"{shared}; {finder.relation(system)}; {crop.size_px} px crop")
-    of_looks = Stated(f"{shared}; {crop.size_px} px crop")
+    of_appearance = Stated(f"{shared}; {crop.size_px} px crop")
     colours = f"mean squared difference of pixels at least {CLEAR:g} crop units from both hands' bones and forearms, over that of swapping both"
     measures = (
         Measure(
@@ -83,21 +83,21 @@ def leakage(asked: Asked, finder: Finder, seed: int = 0) -> Leakage:
             _sobol(*codes),
             "",
             n,
-            of_looks,
+            of_appearance,
             "appearance code read after swapping the pose",
         ),
-        Measure("leak_pose_to_background", float(moved.sum() / natural.sum()), "", n, of_looks, colours),
+        Measure("leak_pose_to_background", float(moved.sum() / natural.sum()), "", n, of_appearance, colours),
     )
-    return Leakage(measures, swap_sheet(asked, poses, looks))
+    return Leakage(measures, swap_sheet(asked, poses, appearances))
 
 
 def swap_sheet(
-    asked: Asked, poses: Float[Tensor, "batch joint axis"], looks: Float[Tensor, "batch appearance"]
+    asked: Asked, poses: Float[Tensor, "batch joint axis"], appearances: Float[Tensor, "batch appearance"]
 ) -> Float[Tensor, "3 h w"]:
     """Every one of some appearances on every one of some poses."""
     rows = [
-        torch.cat(list(asked.pictures(look.expand(len(poses[:SHOWN]), -1), poses[:SHOWN])))
-        for look in looks[:SHOWN]
+        torch.cat(list(asked.pictures(appearance.expand(len(poses[:SHOWN]), -1), poses[:SHOWN])))
+        for appearance in appearances[:SHOWN]
     ]
     return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
 

@@ -14,15 +14,15 @@ from handvae.data.crop import cut
 from handvae.data.dataset import HandData
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.comparison import Comparison
-from handvae.evaluation.consistency import LOOKS, pose_consistency
+from handvae.evaluation.consistency import APPEARANCE_SOURCES, pose_consistency
 from handvae.evaluation.disentangle import dci, mig, sap
 from handvae.evaluation.features import Extractor, HandFeatures
 from handvae.evaluation.finding import Finder
 from handvae.evaluation.generated import FEWEST, Poses, picture_measures
-from handvae.evaluation.latent_parts import part_measures
+from handvae.evaluation.latent_factors import factor_measures
 from handvae.evaluation.leakage import leakage
 from handvae.evaluation.measure import Measure, PoseProtocol, Stated
-from handvae.evaluation.plots import Curve, Figure
+from handvae.evaluation.plots import Curve, Plot
 from handvae.evaluation.pose import bone_measures_3d, joint_errors, pose_measures_2d, pose_measures_3d
 from handvae.evaluation.reading import Asked, Reading, pictures
 from handvae.evaluation.resampling import PerHand
@@ -39,7 +39,7 @@ from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
 from handvae.systems.da_vae import DaVae
 from handvae.systems.pose_appearance import PoseAppearanceVae
-from handvae.systems.system import Generator, Reader
+from handvae.systems.system import Generator, PoseEstimator
 
 MOST_CODES = 3000
 """Hands whose codes are compared with true factors, at most."""
@@ -55,7 +55,7 @@ class Study:
 
     name: str
     """The model's, for people."""
-    system: Reader
+    system: PoseEstimator
     data: HandData
     reading: Reading
     finder: Finder | None = None
@@ -85,16 +85,16 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MetricResult:
     """What a metric found; figures of one title are drawn together for all models."""
 
     measures: tuple[Measure, ...]
     per_hand: tuple[PerHand, ...] = ()
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[Plot, ...] = ()
     sheets: tuple[Sheet, ...] = ()
 
 
-def pose(study: Study) -> Outcome:
+def pose(study: Study) -> MetricResult:
     """Errors of the joints read."""
     reading = study.reading
     errors, valid = joint_errors(reading.predicted, reading.truth, reading.valid), reading.valid
@@ -112,7 +112,7 @@ def pose(study: Study) -> Outcome:
         if (
             root == "centre"
         ):  # of all joints, also where some of them are judged; and there is no bone to count in
-            return Outcome(
+            return MetricResult(
                 pose_measures_3d(predicted, truth, valid, comparison=Comparison(given_root=CENTRE)),
                 (epe,),
                 figures,
@@ -123,7 +123,7 @@ def pose(study: Study) -> Outcome:
             ),
             *pose_measures_3d(predicted, truth, valid, comparison=Comparison(root, "truth", scale)),
         )
-        return Outcome(measures, (_pooled("mpjpe_bone_units", "bone", errors, valid), epe), figures)
+        return MetricResult(measures, (_pooled("mpjpe_bone_units", "bone", errors, valid), epe), figures)
     measures = pose_measures_2d(reading.predicted, reading.truth, valid, f"{reading.crop.size_px} px crop")
     relative = reading.errors
     sized, mean = valid & relative.isfinite(), relative.nanmean(1).numpy()
@@ -134,17 +134,17 @@ def pose(study: Study) -> Outcome:
         _pooled("pckb@0.05", "%", 100 * (relative <= 5).float(), sized),
         _pooled("pckb@0.10", "%", 100 * (relative <= 10).float(), sized),
     )
-    return Outcome(measures, per_hand, figures)
+    return MetricResult(measures, per_hand, figures)
 
 
-def picture(study: Study) -> Outcome:
+def picture(study: Study) -> MetricResult:
     """How well a hand is painted again."""
     psnr = (-10 * study.reading.squared_error.log10()).numpy()
     per_hand = PerHand("psnr", "dB", "mean", psnr, np.ones(len(psnr)))
     protocol = Stated(
         f"peak signal-to-noise ratio, {study.reading.crop.size_px} px crop in [0, 1], own appearance (posterior mean), true pose"
     )
-    return Outcome(
+    return MetricResult(
         (
             Measure(
                 "psnr", per_hand.value(), "dB", int(np.isfinite(psnr).sum()), protocol, "mean over pictures"
@@ -154,7 +154,7 @@ def picture(study: Study) -> Outcome:
     )
 
 
-def spread(study: Study) -> Outcome:
+def spread(study: Study) -> MetricResult:
     """Whether the errors are as large as the spread that the model gives, and after a scale fitted on other
     people."""
     reading, unit = study.reading, study.reading.unit
@@ -194,27 +194,27 @@ def spread(study: Study) -> Outcome:
         Curve(f"{study.name}, scaled", LEVELS, tuple(coverage(errors, scaled, valid).tolist())),
         Curve("calibrated", (0.0, 1.0), (0.0, 1.0), "dashed"),
     )
-    figure = Figure(
+    figure = Plot(
         "Reliability of the spread", "probability claimed", "share of coordinates inside", curves, str(after)
     )
     per_hand = tuple(
         _pooled(f"{name}_crps", unit, crps(errors, some.clamp_min(SMALLEST)).mean(-1), valid)
         for name, some in (("spread", claimed), ("spread_scaled", scaled))
     )
-    return Outcome(measures, per_hand, (figure,))
+    return MetricResult(measures, per_hand, (figure,))
 
 
-def pixels(study: Study) -> Outcome:
+def pixels(study: Study) -> MetricResult:
     """Modelled against true variance of pixels."""
     system = study.system
     if not isinstance(system, PoseAppearanceVae):
         raise TypeError(f"{type(system).__name__} has no variance of pixels")
     hands = cut(study.data, study.reading.whole[:CALIBRATED], system.crop)
-    (image,) = hands.need("image")
-    return Outcome(appearance_calibration(system, image, system.joints_of(hands)))
+    image = hands.require("image")
+    return MetricResult(appearance_calibration(system, image, system.joints_of(hands)))
 
 
-def sets(study: Study) -> Outcome:
+def sets(study: Study) -> MetricResult:
     """How near pictures of these poses with random appearances are to the real pictures, as sets."""
     system = study.system
     if not isinstance(system, Generator):
@@ -224,7 +224,7 @@ def sets(study: Study) -> Outcome:
         picture_measures(system, study.data, space, study.poses, seed=study.seed, cache=study.cache)
         for space in spaces
     ]
-    return Outcome(tuple(measure for measures in found for measure in measures))
+    return MetricResult(tuple(measure for measures in found for measure in measures))
 
 
 def _sets_lacking(study: Study) -> str:
@@ -232,23 +232,23 @@ def _sets_lacking(study: Study) -> str:
     return _pictures_lacking(study) or (few if len(study.reading.whole) < FEWEST else "")
 
 
-def consistency(study: Study) -> Outcome:
+def consistency(study: Study) -> MetricResult:
     """Whether generated pictures show the asked pose."""
     asked, finder = Asked.of(study.system, study.reading, study.seed), study.need_finder()
     count = len(study.reading.truth)
     kinds = [
         pose_consistency(
-            asked, pictures(study.data, asked.rows, study.system.crop), finder, looks, study.seed
+            asked, pictures(study.data, asked.rows, study.system.crop), finder, appearances, study.seed
         )
-        for looks in LOOKS
+        for appearances in APPEARANCE_SOURCES
     ]
     places = tuple(float(place) for place in range(len(JOINT_NAMES)))
     curves = [
-        Curve(f"{study.name}, {kind.looks}", places, tuple(kind.errors.nanmean(0).tolist()), "dots")
+        Curve(f"{study.name}, {kind.appearances}", places, tuple(kind.errors.nanmean(0).tolist()), "dots")
         for kind in kinds
     ]
     note = f"mean over pictures in which a hand is found; {finder.relation(study.system)}"
-    figure = Figure(
+    figure = Plot(
         "Asked against found, by joint",
         "",
         "mean error, % of hand size",
@@ -257,21 +257,21 @@ def consistency(study: Study) -> Outcome:
         ticks=JOINT_NAMES,
     )
     measures = tuple(measure for kind in kinds for measure in kind.measures())
-    return Outcome(
+    return MetricResult(
         measures, tuple(hands for kind in kinds for hands in kind.compared(asked.rows, count)), (figure,)
     )
 
 
-def leak(study: Study) -> Outcome:
+def leak(study: Study) -> MetricResult:
     """Whether swapping the appearance moves the pose, and the other way about."""
     found = leakage(Asked.of(study.system, study.reading, study.seed), study.need_finder(), study.seed)
-    return Outcome(
+    return MetricResult(
         found.measures,
         sheets=(Sheet(f"Swaps of {study.name}", found.sheet, "An appearance a row, a pose a column."),),
     )
 
 
-def factors(study: Study) -> Outcome:
+def factors(study: Study) -> MetricResult:
     """Which parts of the code stand for which true factors."""
     rows = torch.arange(len(study.data))
     if len(rows) > MOST_CODES:
@@ -280,7 +280,7 @@ def factors(study: Study) -> Outcome:
             .sort()
             .values
         )
-    (truth,) = study.data.labels(rows).need("factors")
+    truth = study.data.labels(rows).require("factors")
     reading, names = study.reading, study.data.spec.factors
     parts = [reading.predicted[rows].flatten(1)] + (
         [] if reading.appearance is None else [reading.appearance[rows]]
@@ -341,26 +341,26 @@ def factors(study: Study) -> Outcome:
     )
     ticks = tuple(names[factor] for factor in found.used)
     note = f"share of a factor's importance that lies in the pose read, the rest lies in the appearance; {forest}"
-    return Outcome(
-        measures, figures=(Figure("Where a factor is", "", "share in the pose", (curve,), note, ticks=ticks),)
+    return MetricResult(
+        measures, figures=(Plot("Where a factor is", "", "share in the pose", (curve,), note, ticks=ticks),)
     )
 
 
-def parts(study: Study) -> Outcome:
+def latent_factors(study: Study) -> MetricResult:
     """What da-VAE's parts of the latent cost, and which true factors each tells."""
     if not isinstance(study.system, DaVae):
         raise TypeError(f"{type(study.system).__name__} has no parts of pose, appearance and shape")
-    return Outcome(tuple(part_measures(study.system, study.data, study.seed)))
+    return MetricResult(tuple(factor_measures(study.system, study.data, study.seed)))
 
 
-def _parts_lacking(study: Study) -> str:
+def _split_latent_lacking(study: Study) -> str:
     if not isinstance(study.system, DaVae):
         return f"{study.name} has no parts of pose, appearance and shape"
     missing = [name for name in study.system.fields if name not in study.data.spec.modalities]
     return f"the data set has no {', '.join(missing)}" if missing else ""
 
 
-def _unit_of(system: Reader) -> str:
+def _unit_of(system: PoseEstimator) -> str:
     """What a bone unit of a 3D model is, in words."""
     if system.root == "centre":
         return f"half of the crop's cube, {system.unit_mm:.4g} mm"
@@ -406,7 +406,7 @@ def _pixels_lacking(study: Study) -> str:
 class Metric:
     """A named metric."""
 
-    measure: Callable[[Study], Outcome]
+    measure: Callable[[Study], MetricResult]
     lacking: Callable[[Study], str] = lambda study: ""
     """Why it cannot be measured, in words; empty where it can."""
 
@@ -420,7 +420,7 @@ METRICS = {
     "consistency": Metric(consistency, _asked_lacking),
     "leakage": Metric(leak, _asked_lacking),
     "factors": Metric(factors, _factors_lacking),
-    "parts": Metric(parts, _parts_lacking),
+    "latent_factors": Metric(latent_factors, _split_latent_lacking),
 }
 
 
@@ -433,7 +433,7 @@ def _pooled(
     return PerHand(name, unit, "mean", per_hand.numpy(), weights.numpy())
 
 
-def _pck(study: Study) -> Figure:
+def _pck(study: Study) -> Plot:
     """Share of joints against the error allowed."""
     errors = study.reading.errors
     errors = errors[errors.isfinite()].sort().values
@@ -445,7 +445,7 @@ def _pck(study: Study) -> Figure:
         else f"3D, root {study.system.root}, prediction in bone units times the {_unit_of(study.system)}, no alignment, all labelled joints"
     )
     curve = Curve(study.name, tuple(thresholds.tolist()), tuple(share.tolist()))
-    return Figure(
+    return Plot(
         "Share of joints within an error (PCK)",
         f"error, {study.reading.error_unit}",
         "share of joints",
@@ -454,11 +454,11 @@ def _pck(study: Study) -> Figure:
     )
 
 
-def _per_joint(study: Study) -> Figure:
+def _per_joint(study: Study) -> Plot:
     """Mean error of each joint."""
     means = study.reading.errors.nanmean(0).tolist()
     curve = Curve(study.name, tuple(float(place) for place in range(len(means))), tuple(means), "dots")
-    return Figure(
+    return Plot(
         "Error of each joint", "", f"mean error, {study.reading.error_unit}", (curve,), "mean over hands in which it is labelled",
         ticks=JOINT_NAMES if len(means) == len(JOINT_NAMES) else tuple(map(str, range(len(means)))),
     )  # fmt: skip

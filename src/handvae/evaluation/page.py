@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from handvae.evaluation.plots import Figure, svg
+from handvae.evaluation.plots import Plot, svg
 
 _STYLE = (
     "body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1180px;padding:0 1em;color:#222}h1{font-size:1.6em}"
@@ -64,7 +64,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], protocol: bool
     return f"<table><tr>{head}</tr>{''.join(body)}</table>"
 
 
-def plot(figure: Figure) -> str:
+def plot(figure: Plot) -> str:
     """A figure with its title and protocol."""
     note = f"<br>{html.escape(figure.note)}" if figure.note else ""
     return f"<figure>{svg(figure)}<figcaption><b>{html.escape(figure.title)}</b>{note}</figcaption></figure>"

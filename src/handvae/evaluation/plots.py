@@ -22,7 +22,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Plot:
     """What a plot shows."""
 
     title: str
@@ -37,7 +37,7 @@ class Figure:
     """Whether the y axis begins at 0."""
 
 
-def svg(figure: Figure) -> str:
+def svg(figure: Plot) -> str:
     """The plot with axes and a legend; points that are not finite are left out."""
     points = [
         [(float(x), float(y)) for x, y in zip(c.x, c.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
@@ -103,7 +103,7 @@ def _drawn(curve: Curve, line: Sequence[tuple[float, float]], colour: str) -> st
     return f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
 
 
-def _legend(figure: Figure) -> str:
+def _legend(figure: Plot) -> str:
     entries = "".join(
         f'<span><i style="background:{COLOURS[index % len(COLOURS)]}"></i>{_safe(curve.name)}</span>'
         for index, curve in enumerate(figure.curves)

@@ -14,7 +14,7 @@ from handvae.data.dataset import HandData
 from handvae.evaluation.pose import hand_size, joint_errors
 from handvae.hand import scale_bone
 from handvae.noise import Noise
-from handvae.systems.system import Generator, Reader
+from handvae.systems.system import Generator, PoseEstimator
 
 BATCH = 64
 MOST_ASKED = 2000
@@ -80,7 +80,9 @@ class Reading:
 
 
 @torch.no_grad()
-def read(system: Reader, data: HandData, report: Callable[[int], object] = lambda hands: None) -> Reading:
+def read(
+    system: PoseEstimator, data: HandData, report: Callable[[int], object] = lambda hands: None
+) -> Reading:
     """Read every hand of a data set and, if the system can, paint it again from its true pose and its own
     appearance.
 
@@ -107,13 +109,13 @@ def read(system: Reader, data: HandData, report: Callable[[int], object] = lambd
     )
 
 
-def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
+def _read(system: PoseEstimator, data: HandData, rows: Tensor) -> Reading:
     hands = cut(data, rows, system.crop, fields=system.reads)
     valid = system.labelled(hands)
-    joints, prediction = system.joints_of(hands), system.estimate(hands)
+    joints, prediction = system.joints_of(hands), system.predict(hands)
     appearance, squared = None, torch.full((len(rows),), float("nan"))
     if isinstance(system, Generator):
-        (image,) = hands.need("image")
+        image = hands.require("image")
         appearance = system.appearance_of(image)
         again = system.synthesize(joints, appearance)
         squared = (again - image).square().flatten(1).mean(1).masked_fill(~valid.all(1), float("nan"))
@@ -126,17 +128,17 @@ def _read(system: Reader, data: HandData, rows: Tensor) -> Reading:
             None,
         )
     else:
-        (solid,) = hands.need("joints_3d")
+        solid = hands.require("joints_3d")
         truth, predicted, spread = joints, prediction.joints, prediction.spread
         scale = (
             scale_bone(solid) if system.unit_mm is None else torch.full_like(solid[:, 0, 0], system.unit_mm)
         )
     flat = hands.joints_2d
-    if data.judged:
+    if data.evaluated_joints:
         truth, predicted, spread, valid = (
-            values[:, list(data.judged)] for values in (truth, predicted, spread, valid)
+            values[:, list(data.evaluated_joints)] for values in (truth, predicted, spread, valid)
         )
-        flat = None if flat is None else flat[:, list(data.judged)]
+        flat = None if flat is None else flat[:, list(data.evaluated_joints)]
     about, more = prediction.calibrated_on, (squared, appearance, hands.subject, scale, flat)
     return Reading(system.crop, truth, predicted, spread, about, valid, *more)
 
@@ -146,7 +148,7 @@ def pictures(
 ) -> Iterator[Float[Tensor, "some 3 size size"]]:
     """Crops of the rows, batch by batch."""
     for batch in rows.split(BATCH):
-        (image,) = cut(data, batch, crop).need("image")
+        image = cut(data, batch, crop).require("image")
         yield image
 
 
@@ -166,7 +168,7 @@ class Asked:
     subject: Int[Tensor, " batch"] | None
 
     @classmethod
-    def of(cls, system: Reader, reading: Reading, seed: int, most: int = MOST_ASKED) -> "Asked":
+    def of(cls, system: PoseEstimator, reading: Reading, seed: int, most: int = MOST_ASKED) -> "Asked":
         """Whole hands of a data set, `most` of them drawn at random where there are more.
 
         Raises:

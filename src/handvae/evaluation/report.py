@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from handvae.evaluation.page import Section, page, paragraph, plot, png
-from handvae.evaluation.plots import Curve, Figure
+from handvae.evaluation.plots import Curve, Plot
 from handvae.files import write_text_atomically
 
 _LEFT_OUT = {"step", "stage", "lr"}
@@ -35,11 +35,11 @@ def write_run_report(folder: Path, sheet_rows: str = "") -> Path:
     return path
 
 
-def _curve(name: str, points: list[tuple[int, float]]) -> Figure:
+def _curve(name: str, points: list[tuple[int, float]]) -> Plot:
     """A scalar over steps, its first tenth left out, so that the rest can be read."""
     settled = points[len(points) // 10 :]
     curve = Curve(name, tuple(float(step) for step, _ in settled), tuple(value for _, value in settled))
-    return Figure(
+    return Plot(
         f"{name}: {points[-1][1]:.4g}",
         "step",
         name,

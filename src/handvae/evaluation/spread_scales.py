@@ -15,7 +15,7 @@ from handvae.errors import UserError
 from handvae.evaluation.reading import BATCH
 from handvae.evaluation.spread import ONE_SIGMA, coverage, cross_fitted, fit_spread_scale
 from handvae.systems.spread import SpreadScale
-from handvae.systems.system import Input, Reader
+from handvae.systems.system import Input, PoseEstimator
 
 FEWEST_HANDS = 30
 """Labelled hands that a scale is fitted on."""
@@ -33,8 +33,8 @@ class FittedScale:
     """Each half of the hands scaled as fits the other half, %."""
 
 
-def fit_spread_scales(system: Reader, data: HandData, name: str) -> dict[str, FittedScale]:
-    """A scale for all that the system reads and the data have, by its name (`Reader.asked`).
+def fit_spread_scales(system: PoseEstimator, data: HandData, name: str) -> dict[str, FittedScale]:
+    """A scale for all that the system reads and the data have, by its name (`PoseEstimator.asked`).
 
     Args:
         system: whose claims are compared with the labels; scales that it has already do not count.
@@ -65,7 +65,7 @@ class _Claim:
 
 
 @torch.no_grad()
-def _read(system: Reader, data: HandData, wanted: list[tuple[Input, ...]]) -> Iterator[list[_Claim]]:
+def _read(system: PoseEstimator, data: HandData, wanted: list[tuple[Input, ...]]) -> Iterator[list[_Claim]]:
     """What is claimed from each of the inputs, batch by batch."""
     pictures = cast(
         tuple[PixelField, ...], tuple(sorted({one for inputs in wanted for one in inputs} - {"joints_2d"}))
@@ -76,16 +76,21 @@ def _read(system: Reader, data: HandData, wanted: list[tuple[Input, ...]]) -> It
         if system.root_joint is not None:
             valid = valid.clone()
             valid[:, system.root_joint] = False
-        claims = [system.claim(hands, inputs) for inputs in wanted]
+        claims = [system.predict_uncalibrated(hands, inputs) for inputs in wanted]
         yield [
-            _Claim(claim.joints - truth, claim.spread, valid & (claim.joints - truth).isfinite().all(-1))
-            for claim in claims
+            _Claim(
+                predict_uncalibrated.joints - truth,
+                predict_uncalibrated.spread,
+                valid & (predict_uncalibrated.joints - truth).isfinite().all(-1),
+            )
+            for predict_uncalibrated in claims
         ]
 
 
-def _fitted(system: Reader, inputs: tuple[Input, ...], claims: list[_Claim], name: str) -> FittedScale:
+def _fitted(system: PoseEstimator, inputs: tuple[Input, ...], claims: list[_Claim], name: str) -> FittedScale:
     errors, spread, valid = (
-        torch.cat([getattr(claim, part) for claim in claims]) for part in ("errors", "spread", "valid")
+        torch.cat([getattr(predict_uncalibrated, part) for predict_uncalibrated in claims])
+        for part in ("errors", "spread", "valid")
     )
     hands, asked = int(valid.any(1).sum()), system.asked(inputs)
     if hands < FEWEST_HANDS:

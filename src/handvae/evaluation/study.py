@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from handvae.errors import UserError
 from handvae.evaluation.measure import Measure
 from handvae.evaluation.metrics import METRICS, Sheet, Study
-from handvae.evaluation.plots import Figure
+from handvae.evaluation.plots import Plot
 from handvae.evaluation.resampling import (
     Difference,
     Draws,
@@ -19,7 +19,7 @@ from handvae.evaluation.resampling import (
 
 
 @dataclass(frozen=True)
-class Column:
+class StudyColumn:
     """One model's numbers."""
 
     name: str
@@ -29,7 +29,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """A measure of all models, as text; models whose protocols differ have a row each."""
 
     name: str
@@ -43,14 +43,14 @@ class Row:
 class Report:
     """All that was found out about some models on one data set."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[StudyColumn, ...]
     differences: tuple[Difference, ...]
     """Of the first model and each other one, where their protocols agree."""
-    figures: tuple[Figure, ...]
+    figures: tuple[Plot, ...]
     sheets: tuple[Sheet, ...]
     interval_protocol: str
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[StudyRow]:
         """The table, a row a measure and protocol."""
         keys = dict.fromkeys(
             (m.name, m.definition, str(m.protocol)) for column in self.columns for m in column.measures
@@ -66,7 +66,7 @@ class Report:
                 for m, c in zip(of_models, self.columns, strict=True)
             )
             counts = dict.fromkeys(str(m.n) for m in of_models if m is not None)
-            rows.append(Row(name, cells, ", ".join(counts), *key[1:]))
+            rows.append(StudyRow(name, cells, ", ".join(counts), *key[1:]))
         return rows
 
 
@@ -91,7 +91,7 @@ def report(studies: Sequence[Study], wanted: Sequence[str] | None) -> Report:
     measures = [tuple(m for outcome in row for m in outcome.measures) for row in outcomes]
     per_hand = [{p.name: p for outcome in row for p in outcome.per_hand} for row in outcomes]
     columns = tuple(
-        Column(study.name, found, {name: interval(bootstrap(p, draws)) for name, p in hands.items()})
+        StudyColumn(study.name, found, {name: interval(bootstrap(p, draws)) for name, p in hands.items()})
         for study, found, hands in zip(studies, measures, per_hand, strict=True)
     )
     differences = [
@@ -111,7 +111,9 @@ def _fitting(study: Study) -> list[str]:
     return [name for name, metric in METRICS.items() if not metric.lacking(study)]
 
 
-def _comparable(a: Column, b: Column, hands_a: dict[str, PerHand], hands_b: dict[str, PerHand]) -> list[str]:
+def _comparable(
+    a: StudyColumn, b: StudyColumn, hands_a: dict[str, PerHand], hands_b: dict[str, PerHand]
+) -> list[str]:
     """Metrics that both have with equal protocols."""
     terms = {m.name: m.terms for m in b.measures}
     return [
@@ -124,9 +126,9 @@ def _cell(measure: Measure, of: Interval | None) -> str:
     return text if of is None else f"{text} [{of.low:.4g}, {of.high:.4g}]"
 
 
-def _merged(figures: Sequence[Figure]) -> tuple[Figure, ...]:
+def _merged(figures: Sequence[Plot]) -> tuple[Plot, ...]:
     """Figures of one title and one scale as one."""
-    kept: dict[tuple[str, str, str], Figure] = {}
+    kept: dict[tuple[str, str, str], Plot] = {}
     for figure in figures:
         key = (figure.title, figure.x_label, figure.y_label)
         before = kept.get(key)

@@ -23,8 +23,8 @@ from handvae.errors import UserError
 from handvae.geometry import VIEWS, crop_affine, mirror_3d, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units
 from handvae.noise import Noise
-from handvae.systems.system import Reader
-from handvae.training.appearances import read_looks
+from handvae.systems.system import PoseEstimator
+from handvae.training.appearances import read_named_appearances
 from handvae.training.checkpoint import Model
 
 Box = tuple[float, float, float, float]
@@ -48,7 +48,9 @@ class Poses:
     subjects: Int[Tensor, " pose"] | None = None
 
 
-def read_poses(text: str, split: str | None, view: str, model: Reader, most: int | None = None) -> Poses:
+def read_poses(
+    text: str, split: str | None, view: str, model: PoseEstimator, most: int | None = None
+) -> Poses:
     """A pose's name, a file of poses or a data set as poses.
 
     Args:
@@ -71,7 +73,7 @@ def read_poses(text: str, split: str | None, view: str, model: Reader, most: int
     raise UserError(text, "is no pose's name, file or data set", f"named poses are {', '.join(POSE_NAMES)}")
 
 
-def _named(name: str, view: str, model: Reader) -> Poses:
+def _named(name: str, view: str, model: PoseEstimator) -> Poses:
     if view not in VIEWS:
         raise UserError("--view", f"no view {view!r}", f"there are {', '.join(VIEWS)}")
     joints = forward_kinematics(named_pose(name)[None], HandShape.mean()).joints
@@ -82,7 +84,7 @@ def _named(name: str, view: str, model: Reader) -> Poses:
     return _choose(model, flat, solid, (name,), name)
 
 
-def _from_data(path: Path, split: str | None, model: Reader, most: int | None) -> Poses:
+def _from_data(path: Path, split: str | None, model: PoseEstimator, most: int | None) -> Poses:
     """The poses of the first hands whose joints are all labelled."""
     data = open_data(path, split)
     if data.spec.joints != model.spec.joints:
@@ -110,14 +112,14 @@ def _from_data(path: Path, split: str | None, model: Reader, most: int | None) -
         raise UserError(path, "no hand has all 21 keypoints labelled", "give poses with all joints")
     labels = Hands.cat(whole)
     moved = move_labels(labels, place(labels, model.crop, None, Noise(0)))
-    (joints_2d,) = moved.need("joints_2d")
+    joints_2d = moved.require("joints_2d")
     poses = _choose(
         model, to_crop_units(joints_2d, model.crop.size_px), moved.joints_3d, tuple(names), str(path)
     )
     return replace(poses, subjects=moved.subject)
 
 
-def _from_file(path: Path, model: Reader) -> Poses:
+def _from_file(path: Path, model: PoseEstimator) -> Poses:
     """A JSON list of poses, or one, each 21 pairs (any unit; y down) or triples (mm, camera frame); or what
     `estimate` writes."""
     try:
@@ -163,7 +165,9 @@ def _place(error: ValidationError) -> str:
     return f": {place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
-def _choose(model: Reader, flat: Tensor, solid: Tensor | None, names: tuple[str, ...], where: str) -> Poses:
+def _choose(
+    model: PoseEstimator, flat: Tensor, solid: Tensor | None, names: tuple[str, ...], where: str
+) -> Poses:
     if model.pose == "2d":
         return Poses(flat, flat, solid, names)
     if solid is None:
@@ -202,7 +206,7 @@ class Seen:
     @property
     def crop(self) -> Float[Tensor, "1 3 size size"]:
         """The crop of a photo."""
-        return self.hands.need("image")[0]
+        return self.hands.require("image")
 
 
 def read_photo(path: Path, box: Box | None, crop: Crop, mirror: bool = False) -> Seen:
@@ -335,7 +339,7 @@ def pictures_in(path: Path) -> list[Path]:
     return [path]
 
 
-def read_look(
+def read_appearance(
     text: str, model: Model, box: Box | None = None, mirror: bool = False
 ) -> tuple[Float[Tensor, "1 appearance"], str]:
     """One appearance and where it comes from: a name of the model's library, a photo, or a folder of photos,
@@ -362,7 +366,7 @@ def read_look(
             if path.is_file()
             else f"mean of the {len(photos)} photos in {path.name}",
         )
-    library = read_looks(model)
+    library = read_named_appearances(model)
     if text not in library:
         named = f"there are {', '.join(library)}" if library else f"{model.name} has no named ones"
         raise UserError(text, "is no photo, folder of photos or named appearance", f"check the path; {named}")
@@ -384,18 +388,18 @@ def read_appearances(
         drawn = system.random_appearance(count, noise, "aggregate" if source == "aggregate" else "prior")
         return drawn, [f"random from the {source}"] * count
     if text == "library":
-        library = read_looks(model)
+        library = read_named_appearances(model)
         if not library:
             raise UserError(
                 "--appearance library",
                 f"{model.name} has no named appearances",
-                "make them with runs/looks.py",
+                "make them with runs/appearances.py",
             )
         names = [list(library)[number % len(library)] for number in range(count)]
         return torch.stack([library[name].appearance for name in names]), names
     if path.name != "annotations.json" and not (path.is_dir() and is_data_set(path)):
-        look, said = read_look(text, model)
-        return look.expand(count, -1), [said] * count
+        appearance, said = read_appearance(text, model)
+        return appearance.expand(count, -1), [said] * count
     data = open_data(path, split)
     check_crop(data, system.crop, path)
     people = data.labels(torch.arange(len(data))).subject
@@ -410,5 +414,5 @@ def read_appearances(
 
 
 def _images(data: HandData, rows: Tensor, crop: Crop) -> Tensor:
-    (image,) = cut(data, rows, crop).need("image")
+    image = cut(data, rows, crop).require("image")
     return image

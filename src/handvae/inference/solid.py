@@ -14,7 +14,7 @@ from handvae.inference.inputs import Seen
 from handvae.render.hand.fitting import FittedHands, fit_hands
 from handvae.render.picture import draw
 from handvae.systems.da_vae import DaVae
-from handvae.systems.system import Reader
+from handvae.systems.system import PoseEstimator
 
 SIDE_PX = 384
 """Of the fitted hand's picture."""
@@ -31,7 +31,7 @@ def fitted(joints_bones: Float[np.ndarray, "21 3"], side: str, bone_mm: float | 
 
 def write_solid(
     stem: Path,
-    system: Reader,
+    system: PoseEstimator,
     photo: Seen,
     joints_bones: Float[np.ndarray, "21 3"],
     side: str,

@@ -15,14 +15,14 @@ LEVELS = 2
 
 
 @dataclass(frozen=True)
-class Sight:
+class KeypointFeatures:
     """What a finder sees in pictures."""
 
     shares: Float[Tensor, "batch joint size size"]
     """How likely each joint is where; each map sums to 1."""
     joints: Float[Tensor, "batch joint 2"]
     """The maps' centres, crop units."""
-    sureness: Float[Tensor, "batch joint 2"]
+    log_std: Float[Tensor, "batch joint 2"]
     """Logarithms of the maps' deviations."""
     features: Float[Tensor, "batch feature"]
     """The last feature maps, averaged over the picture."""
@@ -30,10 +30,10 @@ class Sight:
     @property
     def numbers(self) -> Float[Tensor, "batch outputs"]:
         """Joints, sureness and features side by side."""
-        return torch.cat([self.joints.flatten(1), self.sureness.flatten(1), self.features], 1)
+        return torch.cat([self.joints.flatten(1), self.log_std.flatten(1), self.features], 1)
 
 
-class JointFinder(nn.Module):
+class KeypointBackbone(nn.Module):
     """The joints found in a picture, how sure each is, and the last feature maps averaged; laid out as
     `systems.detector` is.
 
@@ -76,9 +76,9 @@ class JointFinder(nn.Module):
         self.load_state_dict(state)
         self.taken = True
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Sight:
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> KeypointFeatures:
         """Of pictures in [0, 1]."""
         maps = self.trunk(image * 2 - 1)
         shares, found = heat_centre(self.head.maps(maps))
-        sureness = 0.5 * found.var_or_zeros().clamp_min(1e-6).log()
-        return Sight(shares, found.mean, sureness, maps[-1].float().mean((2, 3)))
+        log_std = 0.5 * found.var_or_zeros().clamp_min(1e-6).log()
+        return KeypointFeatures(shares, found.mean, log_std, maps[-1].float().mean((2, 3)))

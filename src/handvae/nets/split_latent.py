@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from handvae.nets.attention import ResNetHead
 from handvae.nets.blocks import Norm, norm_layer
-from handvae.nets.keypoint_backbone import JointFinder, Sight
+from handvae.nets.keypoint_backbone import KeypointBackbone, KeypointFeatures
 from handvae.nets.resnet import ResNetEntry, Stem
 from handvae.rv import RandomVariable
 
@@ -26,14 +26,14 @@ class Latent:
     """Where a finder found the joints, crop units."""
 
     @property
-    def parts(self) -> tuple[RandomVariable, RandomVariable, RandomVariable]:
+    def factors(self) -> tuple[RandomVariable, RandomVariable, RandomVariable]:
         """z1, z2 and z3."""
         return self.pose, self.appearance, self.shape
 
     @property
     def mean(self) -> Float[Tensor, "batch latent"]:
         """Their means side by side."""
-        return torch.cat([part.mean for part in self.parts], 1)
+        return torch.cat([part.mean for part in self.factors], 1)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Decoded:
     """The hand before black, in [0, 1]."""
 
 
-class PartedEncoder(nn.Module):
+class SplitLatentEncoder(nn.Module):
     """The first half of ResNet-34, and its second half for each part.
 
     Args:
@@ -72,7 +72,7 @@ class PartedEncoder(nn.Module):
         groups: int = 32,
         stem: Stem = "quarter",
         norm: Norm = "batch",
-        finder: JointFinder | None = None,
+        finder: KeypointBackbone | None = None,
     ) -> None:
         super().__init__()
         self.entry = ResNetEntry(3, width=width, stem=stem, norm=norm)
@@ -94,7 +94,9 @@ class PartedEncoder(nn.Module):
             mixed = nn.Conv2d(features + finder.joints, features, 1, bias=False)
             self.mix = nn.Sequential(mixed, norm_layer(norm, features), nn.ReLU())
 
-    def forward(self, picture: Float[Tensor, "batch 3 height width"], sight: Sight | None = None) -> Latent:
+    def forward(
+        self, picture: Float[Tensor, "batch 3 height width"], sight: KeypointFeatures | None = None
+    ) -> Latent:
         """The posterior of pictures in [-0.5, 0.5], of which the finder, if there is one, saw `sight`."""
         features = self.entry(picture)
         if self.mix is None or sight is None:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
 from handvae.geometry import CanonicalPose, canonical_pose
-from handvae.hand import FINGERS, LEFT, PARTS, scale_bone
+from handvae.hand import FINGERS, LEFT, SEGMENTATION_CLASSES, scale_bone
 from handvae.render.hand.body import rest_body
 from handvae.render.hand.distance import rest_maps
 from handvae.render.hand.shade import Light
@@ -25,9 +25,15 @@ from handvae.render.trace import trace
 Quality = Literal["fast", "reference"]
 
 _PART_OF_GROUP = np.array(
-    [PARTS.index("palm"), *(PARTS.index(finger) for finger in FINGERS), PARTS.index("forearm"), 0], np.uint8
+    [
+        SEGMENTATION_CLASSES.index("palm"),
+        *(SEGMENTATION_CLASSES.index(finger) for finger in FINGERS),
+        SEGMENTATION_CLASSES.index("forearm"),
+        0,
+    ],
+    np.uint8,
 )
-"""Codes of `hand.PARTS` for the renderer's groups: palm, thumb to pinky, forearm, and nothing (-1)."""
+"""Codes of `hand.SEGMENTATION_CLASSES` for the renderer's groups: palm, thumb to pinky, forearm, and nothing (-1)."""
 _WRIST_DEPTH_MM = 28.0
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
@@ -54,7 +60,7 @@ class Picture:
     image: UInt8[np.ndarray, "size size 3"]
     depth: Float[np.ndarray, "size size"]
     """mm to the nearest skin of this hand or its arm, 0 elsewhere and where an object hides it."""
-    parts: UInt8[np.ndarray, "size size"]
+    segmentation: UInt8[np.ndarray, "size size"]
     joints_2d: Float[np.ndarray, "21 2"]
     joints_3d: Float[np.ndarray, "21 3"]
     joint_visible: Bool[np.ndarray, " 21"]
@@ -142,10 +148,10 @@ def draw(scene: Scene, size_px: int, quality: Quality = "fast") -> Picture:
     image = expose(
         linear.astype(np.float32), scene.generator(SENSOR), CLEAN if scene.studio else scene.ranges.sensor
     )
-    parts = np.where(seen, _PART_OF_GROUP[layer.group], 0).astype(np.uint8)
+    segmentation = np.where(seen, _PART_OF_GROUP[layer.group], 0).astype(np.uint8)
     depth = np.where(seen, layer.depth, 0).astype(np.float32)
     return Picture(
-        image, depth, parts, joints_2d.astype(np.float32), joints_3d.astype(np.float32), visible, intrinsics.astype(np.float32),
+        image, depth, segmentation, joints_2d.astype(np.float32), joints_3d.astype(np.float32), visible, intrinsics.astype(np.float32),
         scene.side, scene.content, _factors(scene, kind), scene.pose.name,
     )  # fmt: skip
 
@@ -169,12 +175,12 @@ def _draw_hand(hand: Placed, light: Light, focal: float, size: int, quality: Qua
             np.stack([body.start, body.start + body.axes[:, 0] * body.length[:, None]], 1) @ rotation.T
             + translation
         )
-        trace(table, maps, np.ascontiguousarray(ends), landmarks(), hand.look, light, focal, size, *out)
+        trace(table, maps, np.ascontiguousarray(ends), landmarks(), hand.skin, light, focal, size, *out)
     else:
         surface = baked(COARSE_MM if size <= 160 else FINE_MM)
         points, shading = np.empty((len(surface.rest), 3)), np.empty((len(surface.rest), 5))
         deform(surface, pose_maps(body, rotation, translation), table, CAST, light, points, shading)
-        raster(points, shading, surface, landmarks(), hand.look, light, focal, size, *out)
+        raster(points, shading, surface, landmarks(), hand.skin, light, focal, size, *out)
     return layer
 
 
@@ -208,14 +214,14 @@ def _visible(
 
 
 def _factors(scene: Scene, background: str) -> Float[np.ndarray, " factor"]:
-    shape, look, light, hand = scene.shape, scene.hand.look, scene.light, scene.hand
+    shape, skin, light, hand = scene.shape, scene.hand.skin, scene.light, scene.hand
     lengths = shape.lengths_mm.double().numpy().sum(1) / float(shape.size)
     mirrored = _MIRROR if scene.side == LEFT else np.ones(3)
     values = [
         *np.rad2deg(scene.pose.angles).ravel(), *np.rad2deg(scene.pose.wrist),
         float(shape.size), float(shape.width), float(shape.thickness), lengths[1:].mean(), lengths[0],
         *(hand.rotation[:, 0] * mirrored), *(hand.rotation[:, 2] * mirrored), hand.translation[2], float(scene.side == LEFT),
-        look.melanin, look.blood, *light.key_direction, light.key.mean(), light.ambient_high.mean(),
-        float(look.sleeve_mm > -900), KINDS.index(background),
+        skin.melanin, skin.blood, *light.key_direction, light.key.mean(), light.ambient_high.mean(),
+        float(skin.sleeve_mm > -900), KINDS.index(background),
     ]  # fmt: skip
     return np.array(values, np.float32)

@@ -55,7 +55,7 @@ def _fill(points, faces, focal, size, zbuffer, owner, share):
 
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check
-def raster(points, shading, surface, marks, look, light, focal, size, colour, alpha, depth, group):
+def raster(points, shading, surface, marks, skin_look, light, focal, size, colour, alpha, depth, group):
     """Draw a posed mesh: the same outputs as `trace.trace`."""
     zbuffer = np.full((2 * size, 2 * size), 1e9)
     owner = np.full((2 * size, 2 * size), -1, np.int64)
@@ -119,9 +119,9 @@ def raster(points, shading, surface, marks, look, light, focal, size, colour, al
             for sample in range(shaded):
                 p = at[sample]
                 length = math.sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2]) + 1e-9
-                paint(marks, look, p[5], p[6], p[7], which[sample], p[9], footprint, skin, scratch)
+                paint(marks, skin_look, p[5], p[6], p[7], which[sample], p[9], footprint, skin, scratch)
                 light_point(
-                    look,
+                    skin_look,
                     light,
                     p[0] / length,
                     p[1] / length,

@@ -17,7 +17,7 @@ from handvae.hand import LEFT, RIGHT, HandShape, sample_shape
 from handvae.render.hand.body import Body, pose_body
 from handvae.render.hand.pose import Pose, PoseRanges, make_pose, sample_pose
 from handvae.render.hand.shade import Light, LightRanges, sample_light, studio_light
-from handvae.render.hand.skin import Look, SkinRanges, sample_look
+from handvae.render.hand.skin import SkinLook, SkinRanges, sample_skin
 from handvae.render.surroundings.background import BackgroundRanges
 from handvae.render.surroundings.objects import OccluderRanges
 from handvae.render.surroundings.sensor import SensorRanges
@@ -75,7 +75,7 @@ class Placed:
     """A right hand before the camera."""
 
     body: Body
-    look: Look
+    skin: SkinLook
     rotation: Float[np.ndarray, "3 3"]
     """Hand frame to camera frame."""
     translation: Float[np.ndarray, " 3"]
@@ -120,7 +120,7 @@ def sample_scene(seed: int, index: int, ranges: SceneRanges | None = None) -> Sc
     content = index // ranges.per_content
     of_content = stream_of(seed, CONTENT, content)
     shape = _sample_shape(of_content, ranges.shape)
-    look = sample_look(of_content, ranges.skin)
+    skin = sample_skin(of_content, ranges.skin)
     light = sample_light(of_content, ranges.light)
 
     generator = stream_of(seed, POSE, index)
@@ -134,7 +134,7 @@ def sample_scene(seed: int, index: int, ranges: SceneRanges | None = None) -> Sc
     if generator.random() < ranges.other_hand:
         other = _somebody_else(stream_of(seed, OTHER, index), translation, focal, ranges)
     return Scene(
-        Placed(body, look, rotation, translation),
+        Placed(body, skin, rotation, translation),
         pose,
         shape,
         light,
@@ -164,9 +164,9 @@ def posed_scene(name: str, turn_deg: int | float, side: int = RIGHT, seed: int |
     """
     shape = HandShape.mean(torch.float64)
     generator = np.random.default_rng(0 if seed is None else seed)
-    look = sample_look(generator, SkinRanges(ring=0, glove=0, polish=0, freckles=0, sleeve=0))
+    skin = sample_skin(generator, SkinRanges(ring=0, glove=0, polish=0, freckles=0, sleeve=0))
     if seed is None:
-        look = look._replace(melanin=0.28, blood=0.25, palm_light=0.25)
+        skin = skin._replace(melanin=0.28, blood=0.25, palm_light=0.25)
     else:
         shape = _sample_shape(generator, 1.0)
     pose = make_pose(name, shape)
@@ -174,7 +174,7 @@ def posed_scene(name: str, turn_deg: int | float, side: int = RIGHT, seed: int |
     rotation = (rotation_y(torch.tensor(np.deg2rad(turn_deg), dtype=torch.float64)) @ PALM_TO_CAMERA).numpy()
     seen = np.concatenate([body.joints, [[-40.0, 0.0, 0.0]]])
     translation = np.array([0.0, 0.0, 560.0]) - rotation @ ((seen.min(0) + seen.max(0)) / 2)
-    hand = Placed(body, look, rotation, translation)
+    hand = Placed(body, skin, rotation, translation)
     return Scene(hand, pose, shape, studio_light(), 2.2, side, 0, SceneRanges(), 0, 0, studio=True)
 
 
@@ -226,4 +226,4 @@ def _somebody_else(
     angle = generator.uniform(0, 2 * np.pi)
     aside = generator.uniform(0.3, 0.55) * depth / focal * np.array([np.cos(angle), np.sin(angle)])
     place = np.array([*aside, depth]) - (turned.min(0) + turned.max(0)) / 2
-    return Placed(body, sample_look(generator, ranges.skin), rotation, place)
+    return Placed(body, sample_skin(generator, ranges.skin), rotation, place)

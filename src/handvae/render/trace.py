@@ -63,11 +63,11 @@ def _in_tile(table, ends, focal, centre, x0, y0, side, use):
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def march(table, use, count, dx, dy, dz, t, far, parts):
+def march(table, use, count, dx, dy, dz, t, far, pieces):
     """Distance along a ray to the skin, or -1."""
     gap = 9.0
     for step in range(80):
-        gap = distance(table, use, count, dx * t, dy * t, dz * t, parts)
+        gap = distance(table, use, count, dx * t, dy * t, dz * t, pieces)
         if gap <= 0.06:
             return t
         t += max(gap, 0.02 * (step - 10))
@@ -78,13 +78,13 @@ def march(table, use, count, dx, dy, dz, t, far, parts):
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def occlusion_at(table, x, y, z, normal, use, parts):
+def occlusion_at(table, x, y, z, normal, use, pieces):
     """Share of the sky that a point of skin sees."""
     count = near(table, x, y, z, 60.0, use)
     seen = 0.0
     for height, weight in _TAPS:
         gap = distance(
-            table, use, count, x + normal[0] * height, y + normal[1] * height, z + normal[2] * height, parts
+            table, use, count, x + normal[0] * height, y + normal[1] * height, z + normal[2] * height, pieces
         )
         seen += weight * min(max(gap / height, 0.0), 1.0)
     return seen**1.1
@@ -92,14 +92,14 @@ def occlusion_at(table, x, y, z, normal, use, parts):
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def shadow_at(table, x, y, z, normal, key, sharpness, use, parts):
+def shadow_at(table, x, y, z, normal, key, sharpness, use, pieces):
     """Share of the key light that reaches a point of skin."""
     for i in range(COUNT):
         use[i] = i
     lit, t = 1.0, 2.0
     x, y, z = x + 1.2 * normal[0], y + 1.2 * normal[1], z + 1.2 * normal[2]
     for _ in range(14):
-        gap = distance(table, use, COUNT, x + key[0] * t, y + key[1] * t, z + key[2] * t, parts)
+        gap = distance(table, use, COUNT, x + key[0] * t, y + key[1] * t, z + key[2] * t, pieces)
         lit = min(lit, max(sharpness * gap / t, -1.0))
         if lit <= -1.0 or t > 220.0:
             break
@@ -109,11 +109,11 @@ def shadow_at(table, x, y, z, normal, key, sharpness, use, parts):
 
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check
-def trace(table, maps, ends, marks, look, light, focal, size, colour, alpha, depth, group):
+def trace(table, maps, ends, marks, skin_look, light, focal, size, colour, alpha, depth, group):
     """Draw a hand: radiance times coverage, coverage, depth of the nearest hit in mm, and the group seen most
     (-1 none, 6 forearm)."""
     centre = size / 2
-    use, close, parts = np.empty(COUNT, np.int64), np.empty(COUNT, np.int64), np.empty(SCRATCH)
+    use, close, pieces = np.empty(COUNT, np.int64), np.empty(COUNT, np.int64), np.empty(SCRATCH)
     normal, rest, skin, scratch, shape, rgb = (
         np.empty(3),
         np.empty(17),
@@ -144,23 +144,32 @@ def trace(table, maps, ends, marks, look, light, focal, size, colour, alpha, dep
                         )
                         norm = math.sqrt(dx * dx + dy * dy + 1)
                         dx, dy, dz = dx / norm, dy / norm, 1 / norm
-                        t = march(table, use, count, dx, dy, dz, start, far, parts)
+                        t = march(table, use, count, dx, dy, dz, start, far, pieces)
                         if t < 0:
                             continue
                         hits += 1
                         x, y, z = dx * t, dy * t, dz * t
                         nearest = min(nearest, z)
                         around = near(table, x, y, z, 30.0, close)
-                        gradient(table, close, around, x, y, z, parts, normal)
-                        to_rest(table, maps, close, around, x, y, z, parts, rest)
+                        gradient(table, close, around, x, y, z, pieces, normal)
+                        to_rest(table, maps, close, around, x, y, z, pieces, rest)
                         which, body = int(rest[16]), rest[15]
                         footprint = 0.5 * t / focal
                         paint(
-                            marks, look, rest[12], rest[13], rest[14], which, body, footprint, skin, scratch
+                            marks,
+                            skin_look,
+                            rest[12],
+                            rest[13],
+                            rest[14],
+                            which,
+                            body,
+                            footprint,
+                            skin,
+                            scratch,
                         )
                         nx, ny, nz = normal[0], normal[1], normal[2]
                         if (
-                            look.glove == 0 and skin[4] < 0.5
+                            skin_look.glove == 0 and skin[4] < 0.5
                         ):  # relief: its gradient on the resting hand, brought back to the camera
                             flat, step = scratch[12], 0.35
                             wobble = scratch[4]
@@ -200,7 +209,7 @@ def trace(table, maps, ends, marks, look, light, focal, size, colour, alpha, dep
                                 shape,
                             )
                             gz = (shape[0] - flat) / step
-                            rough = look.bump * (1 - 0.8 * skin[5])
+                            rough = skin_look.bump * (1 - 0.8 * skin[5])
                             nx += rough * (0.07 * scratch[8] + 0.06 * scratch[4]) - (
                                 rest[0] * gx + rest[3] * gy + rest[6] * gz
                             )
@@ -212,10 +221,10 @@ def trace(table, maps, ends, marks, look, light, focal, size, colour, alpha, dep
                             )
                             norm = math.sqrt(nx * nx + ny * ny + nz * nz)
                             nx, ny, nz = nx / norm, ny / norm, nz / norm
-                        open_sky = occlusion_at(table, x, y, z, normal, close, parts)
+                        open_sky = occlusion_at(table, x, y, z, normal, close, pieces)
                         key = light.key_direction
-                        lit = shadow_at(table, x, y, z, normal, key, light.sharpness, close, parts)
-                        light_point(look, light, nx, ny, nz, -dx, -dy, -dz, skin, open_sky, lit, rgb)
+                        lit = shadow_at(table, x, y, z, normal, key, light.sharpness, close, pieces)
+                        light_point(skin_look, light, nx, ny, nz, -dx, -dy, -dz, skin, open_sky, lit, rgb)
                         red, green, blue = red + rgb[0], green + rgb[1], blue + rgb[2]
                         votes[which + 1 if body < 0.5 else 6 if rest[12] < 0 else 0] += 1
                     if hits:

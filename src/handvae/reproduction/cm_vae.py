@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from handvae.reproduction.pose_table import LABELLED_ALONE
-from handvae.reproduction.table import DataNeed, Recipe, Row, Table
+from handvae.reproduction.table import DataNeed, Recipe, Table, TableRow
 
 LAPTOP_STEPS = 2000
 """Of 32 hands (64 where no picture is read), dVAE's two stages together; docs/papers/cm_vae.md has what a
@@ -51,21 +51,21 @@ def depth(system: Mapping[str, Any]) -> Recipe:
 
 def _rows(
     said: str, system: Mapping[str, Any], published: tuple[float, ...], medians: tuple[float, ...] = ()
-) -> list[Row]:
+) -> list[TableRow]:
     """2D to 3D on RHD, RGB to 3D on RHD and on STB."""
     numbers = [{"mean EPE": mean} for mean in published]
     for number, median in zip(numbers, medians, strict=False):
         number["median EPE"] = median
     return [
-        Row(
+        TableRow(
             f"{said}, 2D to 3D",
             Recipe("lifting", {**_EQUATION, **system}),
             Recipe("cm-vae-2d", system),
             RHD,
             numbers[0],
         ),
-        Row(f"{said}, RGB to 3D", rgb(system), Recipe("cm-vae-rgb", system), RHD, numbers[1]),
-        Row(
+        TableRow(f"{said}, RGB to 3D", rgb(system), Recipe("cm-vae-rgb", system), RHD, numbers[1]),
+        TableRow(
             f"{said}, RGB to 3D, STB",
             None,
             Recipe("cm-vae-rgb", {**system, **_PALM_IS_JOINT_0}),
@@ -80,9 +80,9 @@ _VAR_2 = _rows("Var. 2", {"variant": 2}, (17.82, 19.99, 8.61), (15.13, 16.97, 7.
 _VAR_3 = _rows("Var. 3", {"variant": 3}, (17.14, 20.04, 8.56), (14.46, 16.96, 7.16))
 _VAR_4 = _rows("Var. 4", {"variant": 4}, (17.63, 20.35, 9.57), (14.83, 17.30, 8.16))
 
-_FUSED = Row("ours: RGB, 2D and 3D crossed", rgb({"variant": 4, "more_pairs": ("rgb-2d", "2d-3d")}))
+_FUSED = TableRow("ours: RGB, 2D and 3D crossed", rgb({"variant": 4, "more_pairs": ("rgb-2d", "2d-3d")}))
 """Reads pictures, 2D joints, or both at once."""
-_APART = Row(
+_APART = TableRow(
     "ours: 2D and 3D not crossed", Recipe("lifting", {"variant": 0, "more_pairs": ("2d-2d", "3d-3d")})
 )
 """Two autoencoders that share nothing but the prior: what modalities look like that do not mix."""
@@ -91,11 +91,11 @@ LIGHT_KL = {"kl_weight": 0.003}
 """Ours: what a nat costs, in squared bones; the presets of two cores have it."""
 _LIGHT = (
     *(
-        Row(f"light KL, Var. {variant}, 2D to 3D", Recipe("lifting", {**LIGHT_KL, "variant": variant}))
+        TableRow(f"light KL, Var. {variant}, 2D to 3D", Recipe("lifting", {**LIGHT_KL, "variant": variant}))
         for variant in (1, 2, 3, 4)
     ),
-    Row("light KL, Var. 1, RGB to 3D", rgb({**LIGHT_KL, "variant": 1})),
-    Row(
+    TableRow("light KL, Var. 1, RGB to 3D", rgb({**LIGHT_KL, "variant": 1})),
+    TableRow(
         "light KL: RGB, 2D and 3D crossed",
         rgb({**LIGHT_KL, "variant": 4, "more_pairs": ("rgb-2d", "2d-3d"), "rate_warmup_steps": 0}),
     ),
@@ -118,7 +118,7 @@ _GIVEN = [
 ]
 
 
-def _few(share: float) -> list[Row]:
+def _few(share: float) -> list[TableRow]:
     """Var. 1, which learns from labelled pictures alone, and Var. 3, which sees as many others beside them in
     each step.
 
@@ -128,7 +128,7 @@ def _few(share: float) -> list[Row]:
     full = {variant: Recipe("cm-vae-rgb", {"variant": variant, **_PALM_IS_JOINT_0}) for variant in (1, 3)}
     said = f"{share:.0%} labelled"
     return [
-        Row(
+        TableRow(
             f"Var. 1, {said}",
             rgb({**LIGHT_KL, "variant": 1}),
             full[1],
@@ -136,7 +136,7 @@ def _few(share: float) -> list[Row]:
             pictures=LABELLED_ALONE,
             labelled=share,
         ),
-        Row(
+        TableRow(
             f"Var. 3, {said}, the rest without poses",
             rgb({**LIGHT_KL, "variant": 3}, batch=64),
             full[3],
@@ -147,7 +147,7 @@ def _few(share: float) -> list[Row]:
 
 
 _DEPTH = [
-    Row(
+    TableRow(
         f"Var. {variant}, depth to 3D",
         depth({"variant": variant}),
         Recipe("cm-vae-depth", {"variant": variant}),
@@ -156,9 +156,9 @@ _DEPTH = [
     )
     for variant, published in ((1, {"mean EPE": 8.5}), (3, {}), (4, {}))
 ]
-_LIGHT_DEPTH = Row("light KL, Var. 1, depth to 3D", Recipe("rendered-depth-64", train={"batch": 32}))
+_LIGHT_DEPTH = TableRow("light KL, Var. 1, depth to 3D", Recipe("rendered-depth-64", train={"batch": 32}))
 _CENTRED = [
-    Row(
+    TableRow(
         f"Var. {variant}, depth to 3D, {said}",
         None,
         Recipe("cm-vae-depth", {"variant": variant, "root": "centre"}),

@@ -24,14 +24,14 @@ from handvae.files import alone_in
 from handvae.noise import Noise
 from handvae.reproduction.downstream import WORDS, Schedule, hand_errors, trained_on_both
 from handvae.reproduction.experiment import Cell, Reproduction, trained
-from handvae.reproduction.table import Column, Recipe, Row
+from handvae.reproduction.table import Recipe, TableColumn, TableRow
 from handvae.training.checkpoint import Model, load_model
-from handvae.upsampling.appearances import OthersLooks, RandomLooks
+from handvae.upsampling.appearances import AppearancesOfOthers, RandomAppearances
 from handvae.upsampling.poses import PoseKind
-from handvae.upsampling.upsample import Made, UpsamplePlan, Upsampler, begin, whole_rows, write_parts
+from handvae.upsampling.upsample import GeneratedSet, UpsamplePlan, Upsampler, begin, whole_rows, write_shards
 
 REAL, MIX, MIX_THEN_REAL = "real pictures", WORDS["mix"], WORDS["mix-then-real"]
-"""What a row is trained on: `Row.pictures`."""
+"""What a row is trained on: `TableRow.pictures`."""
 KEEP_ALL = 10.0
 """Error, over hand size, up to which new pictures are kept: all. A check by a detector that has seen more
 people would tell of them."""
@@ -66,7 +66,7 @@ class Augmentation:
     times: int
     """New pictures a real one."""
     poses: tuple[PoseKind, ...]
-    looks: Literal["dataset", "random"]
+    appearances: Literal["dataset", "random"]
     """Of another hand of the real pictures, of another person where people are known; or drawn at random."""
     generator: Model | Recipe
     """Makes the new pictures: a model that is there, or one trained on the very same real pictures."""
@@ -93,14 +93,14 @@ class DetectorTable(Reproduction):
         return getattr(self.job.rows[0][1].settled(0, None).system, "pose", "2d") == "2d"
 
     @property
-    def columns(self) -> Sequence[Column]:
+    def columns(self) -> Sequence[TableColumn]:
         """Error in % of hand size and in pixels, or in mm; beside it the paper's."""
         if not self.flat:
-            return [Column("error, mm", "mpjpe_mm", "MPJPE")]
+            return [TableColumn("error, mm", "mpjpe_mm", "MPJPE")]
         return [
-            Column("error, px", "mpjpe_px", "MPJPE"),
-            Column("error, px of the crop", "mpjpe_crop_px"),
-            Column("error, % of hand", "mpjpe_percent"),
+            TableColumn("error, px", "mpjpe_px", "MPJPE"),
+            TableColumn("error, px of the crop", "mpjpe_crop_px"),
+            TableColumn("error, % of hand", "mpjpe_percent"),
         ]
 
     @property
@@ -112,14 +112,14 @@ class DetectorTable(Reproduction):
         else:
             length = "its own length" if plan.generator_steps is None else f"{plan.generator_steps} steps"
             maker = f"a generator trained on these real pictures alone ({plan.generator.words}, {length})"
-        looks = (
+        appearances = (
             "another real picture's (another person's where people are known)"
-            if plan.looks == "dataset"
+            if plan.appearances == "dataset"
             else "drawn at random"
         )
         return [
             f"real: {self.count} of the {len(self.train)} training hands of {name}, drawn anew for each seed, the same for all rows",
-            f"new: {plan.times} a real one, poses {' and '.join(plan.poses)}, appearance {looks}, by {maker}; none dropped",
+            f"new: {plan.times} a real one, poses {' and '.join(plan.poses)}, appearance {appearances}, by {maker}; none dropped",
             f"test: {len(self.test)} hands; all rows of a table take equally many steps, and a batch of a mixture is drawn from all of it",
         ]
 
@@ -174,7 +174,7 @@ class DetectorTable(Reproduction):
         order = torch.randperm(len(self.train), generator=Noise(seed, stream=_CHOICE).generator)
         return Subset(self.train, order[: self.count].sort().values.tolist())
 
-    def model(self, row: Row, recipe: Recipe, seed: int) -> Model:
+    def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
         """A detector trained on real pictures, on real and new ones, or on these and then on real ones
         alone."""
         job, real = self.job, self.real(seed)
@@ -201,7 +201,9 @@ class DetectorTable(Reproduction):
             folder = job.folder(f"generator {self.count} {plan.generator_steps or 'whole'}", seed)
             maker = trained(maker, real, folder, seed, plan.generator_steps, job.ranks)
         system, finder = maker.generator, self.checker
-        looks = OthersLooks(system, real) if plan.looks == "dataset" else RandomLooks(system)
+        appearances = (
+            AppearancesOfOthers(system, real) if plan.appearances == "dataset" else RandomAppearances(system)
+        )
         rows = whole_rows(real, system)
         digest = hashlib.sha256(maker.path.read_bytes()).hexdigest()[:8]
         count = plan.times * len(rows)
@@ -211,7 +213,7 @@ class DetectorTable(Reproduction):
             len(rows),
             count,
             plan.poses,
-            looks.name,
+            appearances.name,
             digest,
             finder.name,
             KEEP_ALL,
@@ -221,8 +223,8 @@ class DetectorTable(Reproduction):
         folder = job.folder(f"new pictures {tag}", seed)
         with alone_in(folder):
             begin(folder, parts)
-            write_parts(folder, Upsampler.of(parts, system, finder, looks, real), 0, 1, lambda _: None)
-        return tag, Made.of(folder).data
+            write_shards(folder, Upsampler.of(parts, system, finder, appearances, real), 0, 1, lambda _: None)
+        return tag, GeneratedSet.of(folder).data
 
     # ---------------------------------------------------------------- what is measured
 
@@ -272,5 +274,5 @@ def _sizes_and_scales(data: HandData, crop: Crop) -> tuple[Float[Tensor, " hand"
     """Sizes of hands in pixels of their crops, and pixels of the crop over pixels of the picture."""
     labels = data.labels(torch.arange(len(data)))
     affine = place(labels, crop, None, Noise(0))
-    joints, valid = move_labels(labels, affine).need("joints_2d", "joint_valid")
+    joints, valid = move_labels(labels, affine).require_all("joints_2d", "joint_valid")
     return hand_size(joints, valid), torch.linalg.det(affine[:, :, :2]).abs().sqrt()

@@ -15,7 +15,7 @@ from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.reading import read
 from handvae.reproduction.experiment import trained
 from handvae.reproduction.table import Recipe
-from handvae.systems.system import Reader
+from handvae.systems.system import PoseEstimator
 from handvae.training.checkpoint import Model
 from handvae.training.distributed import Ranks
 from handvae.training.presets import find_preset
@@ -90,7 +90,7 @@ def downstream(
     )
 
 
-def hand_errors(system: Reader, test: HandData) -> Float[Tensor, " hand"]:
+def hand_errors(system: PoseEstimator, test: HandData) -> Float[Tensor, " hand"]:
     """Mean error of each hand's labelled joints, in % of hand size (2D) or mm (3D); NaN for a hand without
     any."""
     return read(system, test).errors.nanmean(1)

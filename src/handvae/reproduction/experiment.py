@@ -26,11 +26,11 @@ import torch
 from handvae.data.dataset import HandData
 from handvae.errors import UserError
 from handvae.evaluation.measure import Measure, Stated
-from handvae.evaluation.plots import Figure
+from handvae.evaluation.plots import Plot
 from handvae.files import alone_in, write_text_atomically
-from handvae.reproduction.table import Column, Recipe, Row, Scale, Table
+from handvae.reproduction.table import Recipe, Scale, Table, TableColumn, TableRow
 from handvae.systems.build import build_system
-from handvae.training.attach import take_named
+from handvae.training.attach import attach_pretrained
 from handvae.training.checkpoint import Model, load_model
 from handvae.training.distributed import Ranks
 from handvae.training.loop import fit
@@ -52,7 +52,7 @@ class Job:
 
     table: Table
     scale: Scale
-    rows: tuple[tuple[Row, Recipe], ...]
+    rows: tuple[tuple[TableRow, Recipe], ...]
     """Those that are trained, in the table's order."""
     seeds: tuple[int, ...]
     steps: int | None
@@ -63,7 +63,7 @@ class Job:
     """Where trainings run; measuring is done on the processor."""
 
     @property
-    def cells(self) -> list[tuple[Row, Recipe, int]]:
+    def cells(self) -> list[tuple[TableRow, Recipe, int]]:
         """Each row with each seed; rows that others begin with come first, as in the table."""
         return [(row, recipe, seed) for row, recipe in self.rows for seed in self.seeds]
 
@@ -76,7 +76,7 @@ class Job:
 class Cell:
     """A row with one seed."""
 
-    row: Row
+    row: TableRow
     recipe: Recipe
     seed: int
     steps: int
@@ -95,7 +95,7 @@ class Reproduction(ABC):
 
     @property
     @abstractmethod
-    def columns(self) -> Sequence[Column]:
+    def columns(self) -> Sequence[TableColumn]:
         """The numbers that the table shows."""
 
     @property
@@ -112,7 +112,7 @@ class Reproduction(ABC):
         """
 
     @abstractmethod
-    def model(self, row: Row, recipe: Recipe, seed: int) -> Model:
+    def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
         """The model behind a row with one seed, trained as far as it is not trained yet: `trained`, or
         several of it.
 
@@ -137,7 +137,7 @@ class Reproduction(ABC):
         """What the finished cells say together, a line each; by default the table speaks for itself."""
         return ()
 
-    def figures(self, cells: Sequence[Cell]) -> Sequence[Figure]:
+    def figures(self, cells: Sequence[Cell]) -> Sequence[Plot]:
         """What the finished cells show as curves; by default nothing."""
         return ()
 
@@ -154,7 +154,7 @@ class Reproduction(ABC):
         for row, recipe, seed in self.job.cells:
             yield self.cell(row, recipe, seed)
 
-    def cell(self, row: Row, recipe: Recipe, seed: int) -> Cell:
+    def cell(self, row: TableRow, recipe: Recipe, seed: int) -> Cell:
         """One row with one seed. Processes may each make another one: a training that two need is done once.
 
         Raises:
@@ -207,7 +207,7 @@ def trained(
     torch.manual_seed(seed)  # only the weights' initial values draw from it
     try:
         system = build_system(preset.system, spec, preset.crop)
-        take_named(system)
+        attach_pretrained(system)
     except ValueError as error:
         raise UserError(
             data.spec.name, f"does not do for {recipe.words}: {error}", "give a data set that has it"

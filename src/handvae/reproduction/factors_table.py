@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from handvae.errors import UserError
-from handvae.evaluation.latent_parts import part_measures, probe_table
+from handvae.evaluation.latent_factors import factor_measures, probe_table
 from handvae.evaluation.measure import Measure
-from handvae.evaluation.plots import Curve, Figure
+from handvae.evaluation.plots import Curve, Plot
 from handvae.reproduction.experiment import Cell, trained
 from handvae.reproduction.pose_table import PoseTable
 from handvae.reproduction.report import Summary, by_row
-from handvae.reproduction.table import Column, Recipe, Row, Scale
+from handvae.reproduction.table import Recipe, Scale, TableColumn, TableRow
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.training.checkpoint import Model
 
@@ -22,25 +22,25 @@ MASKS: dict[Scale, Recipe] = {"laptop": Recipe("rendered-mask-64"), "full": Reci
 MASK_STEPS = 800
 """Of the mask network, at most; else as many as a row has."""
 COLUMNS = {
-    "EPE": Column("EPE, mm", "epe", "EPE"),
-    "AUC": Column("AUC 20-50", "auc_20_50", "AUC"),
-    "ELBO": Column("ELBO", "elbo", "ELBO"),
-    "KL pose": Column("KL pose", "kl_pose", "KL pose"),
-    "KL cloud": Column("KL cloud", "kl_cloud", "KL cloud"),
-    "KL RGB": Column("KL RGB", "kl_rgb", "KL RGB"),
+    "EPE": TableColumn("EPE, mm", "epe", "EPE"),
+    "AUC": TableColumn("AUC 20-50", "auc_20_50", "AUC"),
+    "ELBO": TableColumn("ELBO", "elbo", "ELBO"),
+    "KL pose": TableColumn("KL pose", "kl_pose", "KL pose"),
+    "KL cloud": TableColumn("KL cloud", "kl_cloud", "KL cloud"),
+    "KL RGB": TableColumn("KL RGB", "kl_rgb", "KL RGB"),
 }
 """By their keys in `Table.columns`."""
 
 
 @dataclass(frozen=True)
-class PartsTable(PoseTable):
+class FactorsTable(PoseTable):
     """Tables 1 to 4 and the sweeps of figures 2 and 3 of da-VAE's paper."""
 
     mask: str = ""
     """A trained mask network for data that have no masks; else one is trained first."""
 
     @property
-    def columns(self) -> Sequence[Column]:
+    def columns(self) -> Sequence[TableColumn]:
         """The table's own."""
         return [COLUMNS[name] for name in self.job.table.columns]
 
@@ -64,7 +64,7 @@ class PartsTable(PoseTable):
                 self.train.spec.name, "has no masks", "name a mask network that is trained (--mask)"
             )
 
-    def model(self, row: Row, recipe: Recipe, seed: int) -> Model:
+    def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
         """One training; of da-VAE behind that of its mask network."""
         if _is_da(recipe):
             recipe = replace(
@@ -89,7 +89,7 @@ class PartsTable(PoseTable):
         yield from super().measure(model, seed)
         system = model.reader
         if isinstance(system, DaVae) and set(system.fields) <= set(self.test.spec.modalities):
-            yield from part_measures(system, self.test, seed)
+            yield from factor_measures(system, self.test, seed)
 
     def findings(self, cells: Sequence[Cell]) -> Sequence[str]:
         """Which row reads best; of da-VAE the cloud's error and which part of the latent tells which
@@ -108,7 +108,7 @@ class PartsTable(PoseTable):
                 lines.append(f"{name}, R² of linear probes: {'; '.join(probes)}")
         return lines
 
-    def figures(self, cells: Sequence[Cell]) -> Sequence[Figure]:
+    def figures(self, cells: Sequence[Cell]) -> Sequence[Plot]:
         """Of a sweep: the error over what changes."""
         errors = [
             (mine[0].row.places, fmean(Summary.of(mine, "epe").values)) for mine in by_row(cells).values()
@@ -121,7 +121,7 @@ class PartsTable(PoseTable):
         note = f"mean over seeds {', '.join(map(str, self.job.seeds))}; {len(self.test)} hands of {self.test.spec.name}, true scale"
         return (
             [
-                Figure(
+                Plot(
                     self.job.table.about,
                     "log10 of the ratio",
                     "EPE, mm",

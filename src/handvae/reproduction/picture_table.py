@@ -16,7 +16,7 @@ from handvae.evaluation.generated import FEWEST, MOST, Poses, picture_measures, 
 from handvae.evaluation.measure import Measure
 from handvae.evaluation.reading import Asked, read
 from handvae.reproduction.experiment import Reproduction, trained
-from handvae.reproduction.table import Column, Recipe, Row
+from handvae.reproduction.table import Recipe, TableColumn, TableRow
 from handvae.training.checkpoint import Model
 
 
@@ -53,7 +53,7 @@ class PictureTable(Reproduction):
     """Reads generated pictures again."""
 
     @property
-    def columns(self) -> Sequence[Column]:
+    def columns(self) -> Sequence[TableColumn]:
         """Distances of seen and unseen poses in each feature space, then how pictures of unseen poses are
         read again."""
         found = []
@@ -62,8 +62,8 @@ class PictureTable(Reproduction):
         for space in spaces:
             for poses in ("seen", "unseen"):
                 published = poses if space == beside and poses in self.job.table.columns else ""
-                found.append(Column(f"{space}, {poses}", f"{space}_{poses}", published))
-        return [*found, Column("pose error, % of hand", "consistency_random_error_median")]
+                found.append(TableColumn(f"{space}, {poses}", f"{space}_{poses}", published))
+        return [*found, TableColumn("pose error, % of hand", "consistency_random_error_median")]
 
     @property
     def data(self) -> Sequence[str]:
@@ -91,7 +91,7 @@ class PictureTable(Reproduction):
             raise UserError(self.poses.seen.spec.name, fault, "give a larger set")
         return min(MOST, *counts)
 
-    def model(self, row: Row, recipe: Recipe, seed: int) -> Model:
+    def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
         """One training on the seen hands, after that of another row where the row says so."""
         job = self.job
         init = None

@@ -13,8 +13,8 @@ from handvae.evaluation.latent import (
     canonical_errors,
     content_swap,
     fused,
+    layers_swap,
     modality_silhouette,
-    parts_swap,
     swaps_said,
 )
 from handvae.evaluation.measure import Measure, Stated
@@ -23,12 +23,12 @@ from handvae.evaluation.reading import read
 from handvae.evaluation.resampling import Draws, bootstrap, interval
 from handvae.hand import PARENTS
 from handvae.reproduction.experiment import Cell, Reproduction, trained
-from handvae.reproduction.table import Column, Recipe, Row
+from handvae.reproduction.table import Recipe, TableColumn, TableRow
 from handvae.systems.build import build_system
 from handvae.training.checkpoint import Model
 
 LABELLED_ALONE = "labelled hands alone"
-"""`Row.pictures` of rows that do not see the hands whose poses are held back."""
+"""`TableRow.pictures` of rows that do not see the hands whose poses are held back."""
 LABELLED_OF_BATCH = 0.5
 """At laptop scale, of a batch with hands whose poses are held back; drawn as they lie, short runs would meet
 hardly a pose."""
@@ -44,25 +44,25 @@ class PoseTable(Reproduction):
     # ---------------------------------------------------------------- what is shown
 
     @property
-    def columns(self) -> Sequence[Column]:
+    def columns(self) -> Sequence[TableColumn]:
         """Errors in mm beside the paper's, then what the latent space shows where the table is about that."""
         table = self.job.table
         errors = [
-            Column("mean EPE, mm", "epe", "mean EPE"),
-            Column("95 % from", "epe_low"),
-            Column("to", "epe_high"),
-            Column("median EPE, mm", "epe_median", "median EPE"),
-            Column("AUC 20-50", "auc_20_50", "AUC"),
+            TableColumn("mean EPE, mm", "epe", "mean EPE"),
+            TableColumn("95 % from", "epe_low"),
+            TableColumn("to", "epe_high"),
+            TableColumn("median EPE, mm", "epe_median", "median EPE"),
+            TableColumn("AUC 20-50", "auc_20_50", "AUC"),
         ]
         shown = [
             replace(column, published=column.published if column.published in table.columns else "")
             for column in errors
         ]
         if "canonical EPE" in table.columns:
-            shown.append(Column("canonical EPE, mm", "canonical_epe", "canonical EPE"))
-            shown.append(Column("pose moved by another content, mm", "content_swap"))
+            shown.append(TableColumn("canonical EPE, mm", "canonical_epe", "canonical EPE"))
+            shown.append(TableColumn("pose moved by another content, mm", "content_swap"))
         else:
-            shown.append(Column("silhouette of modalities", "modality_silhouette"))
+            shown.append(TableColumn("silhouette of modalities", "modality_silhouette"))
         return shown
 
     @property
@@ -81,7 +81,7 @@ class PoseTable(Reproduction):
 
     def check(self) -> None:
         """Refuse a test split in which no hand can be measured, before anything is trained."""
-        valid = self.test.labels(torch.arange(len(self.test))).need("joint_valid")[0]
+        valid = self.test.labels(torch.arange(len(self.test))).require("joint_valid")
         whole = valid[:, [0, 9, 10]] if self.test.spec.joints == len(PARENTS) else valid
         if not whole.all(1).any():
             raise UserError(
@@ -92,7 +92,7 @@ class PoseTable(Reproduction):
 
     # ---------------------------------------------------------------- what is trained and measured
 
-    def model(self, row: Row, recipe: Recipe, seed: int) -> Model:
+    def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
         """One training, on hands of which the first share is labelled."""
         data = self.train
         if row.labelled < 1 and row.pictures == LABELLED_ALONE:
@@ -131,7 +131,7 @@ class PoseTable(Reproduction):
             ("content_swap", "mm", content_swap(system, test, seed)),
         ):
             yield from measures or (Measure(name, float("nan"), unit, 0, nothing),)
-        yield from (*fused(system, test, seed), *parts_swap(system, test, seed))
+        yield from (*fused(system, test, seed), *layers_swap(system, test, seed))
 
     def findings(self, cells: Sequence[Cell]) -> Sequence[str]:
         """What fusing modalities gains and a missing one costs, how hand and ground come apart, what hands
@@ -171,7 +171,7 @@ def _value(cell: Cell, name: str) -> float:
     return next(measure.value for measure in cell.measures if measure.name == name)
 
 
-def trainable(rows: Sequence[tuple[Row, Recipe]], data: HandData) -> tuple[tuple[Row, Recipe], ...]:
+def trainable(rows: Sequence[tuple[TableRow, Recipe]], data: HandData) -> tuple[tuple[TableRow, Recipe], ...]:
     """The rows whose systems can be built for the data.
 
     Raises:

@@ -4,7 +4,7 @@ it."""
 from dataclasses import replace
 
 from handvae.reproduction.detector_table import MIX, MIX_THEN_REAL, REAL
-from handvae.reproduction.table import DataNeed, Recipe, Row, Table
+from handvae.reproduction.table import DataNeed, Recipe, Table, TableRow
 from handvae.systems.srv_vae import SrvVaeConfig
 
 LAPTOP_STEPS = 600
@@ -22,21 +22,21 @@ _QUICK_GAME = {"blocks": "strided"} | {name: getattr(SrvVaeConfig(), name) for n
 STB = DataNeed("STB (Stereo Hand Pose Benchmark)", "stb", "srv/bb-left")
 INTERHAND = DataNeed("InterHand2.6M", "interhand", "right")
 
-_S_VAE = Row(
+_S_VAE = TableRow(
     "S-VAE",
     laptop=Recipe("s-vae-2d", train=_QUICK),
     full=Recipe("s-vae-2d"),
     need=STB,
     published={"seen": 26.41, "unseen": 29.72},
 )
-_SRV_VAE = Row(
+_SRV_VAE = TableRow(
     "SRV-VAE",
     laptop=Recipe("srv-vae-2d", train=_QUICK),
     full=Recipe("srv-vae-2d"),
     need=STB,
     published={"seen": 25.27, "unseen": 26.84},
 )
-_SRV_VAE_3D = Row(
+_SRV_VAE_3D = TableRow(
     "SRV-VAE, 3D",
     laptop=Recipe("srv-vae-3d", train=_QUICK),
     full=Recipe("srv-vae-3d"),
@@ -44,14 +44,14 @@ _SRV_VAE_3D = Row(
     published={"seen": 16.30, "unseen": 16.13},
     on_request=True,
 )
-_SOFT_INTRO = Row(
+_SOFT_INTRO = TableRow(
     "Soft-Intro-SRV-VAE",
     laptop=Recipe("soft-intro-2d-64", system=_QUICK_GAME, train={"batch": 16, "precision": "bf16"}),
     full=Recipe("soft-intro-2d-128"),
     need=STB,
     published={"seen": 11.07, "unseen": 14.62},
 )
-_SOFT_INTRO_3D = Row(
+_SOFT_INTRO_3D = TableRow(
     "Soft-Intro-SRV-VAE, 3D",
     laptop=Recipe(
         "soft-intro-2d-64",
@@ -64,16 +64,16 @@ _SOFT_INTRO_3D = Row(
     published={"seen": 10.59, "unseen": 9.27},
     on_request=True,
 )
-_OUR_S_VAE = Row("S-VAE, our networks and weights", laptop=Recipe("photos-base-64"))
-_OUR_SRV_VAE = Row(
+_OUR_S_VAE = TableRow("S-VAE, our networks and weights", laptop=Recipe("photos-base-64"))
+_OUR_SRV_VAE = TableRow(
     "SRV-VAE, our networks and weights", laptop=Recipe("photos-base-64", system={"latent": "rv"})
 )
-_OUR_JUDGED = Row(
+_OUR_JUDGED = TableRow(
     "S-VAE, ours, then judged",
     laptop=Recipe("photos-64", train={"lr": 1e-3, "batch": 16}),
     after=_OUR_S_VAE.name,
 )
-_OUR_SOFT_INTRO = Row(
+_OUR_SOFT_INTRO = TableRow(
     "S-VAE, ours, then Soft-Intro",
     laptop=Recipe("photos-soft-64", train={"batch": 16}),
     after=_OUR_S_VAE.name,
@@ -112,11 +112,13 @@ _TABLE_4 = Table(
     "MPJPE in pixels of STB (of which picture is not said) and in mm of InterHand2.6M, single runs",
     ("MPJPE",),
     (
-        Row("ViT, original", _VIT, Recipe("keypoint-vit"), STB, {"MPJPE": 11.74}, pictures=REAL),
-        Row("ViT, augmented: mix", _VIT, Recipe("keypoint-vit"), STB, {"MPJPE": 10.59}, pictures=MIX),
-        Row("ViT, augmented: mix, then real", _VIT, pictures=MIX_THEN_REAL),
-        Row("ViT, original, 3D", None, Recipe("keypoint-vit-3d"), INTERHAND, {"MPJPE": 11.51}, pictures=REAL),
-        Row(
+        TableRow("ViT, original", _VIT, Recipe("keypoint-vit"), STB, {"MPJPE": 11.74}, pictures=REAL),
+        TableRow("ViT, augmented: mix", _VIT, Recipe("keypoint-vit"), STB, {"MPJPE": 10.59}, pictures=MIX),
+        TableRow("ViT, augmented: mix, then real", _VIT, pictures=MIX_THEN_REAL),
+        TableRow(
+            "ViT, original, 3D", None, Recipe("keypoint-vit-3d"), INTERHAND, {"MPJPE": 11.51}, pictures=REAL
+        ),
+        TableRow(
             "ViT, augmented: mix, 3D",
             None,
             Recipe("keypoint-vit-3d"),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from handvae.training.presets import Preset, find_preset
 
 Scale = Literal["laptop", "full"]
-Kind = Literal["pictures", "detectors", "poses", "parts"]
+Kind = Literal["pictures", "detectors", "poses", "factors"]
 """Which `Reproduction` makes a table; how a new kind is added is told there."""
 
 COMPILES_FROM = 4000
@@ -70,7 +70,7 @@ class DataNeed:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row of a table."""
 
     name: str
@@ -109,8 +109,8 @@ class Table:
     published: str
     """What the paper's numbers are."""
     columns: tuple[str, ...]
-    """Keys of `Row.published` that this table shows."""
-    rows: tuple[Row, ...]
+    """Keys of `TableRow.published` that this table shows."""
+    rows: tuple[TableRow, ...]
     laptop_steps: int
     """Of each training at laptop scale, unless the user says otherwise."""
 
@@ -119,17 +119,17 @@ class Table:
         """The data sets of full scale."""
         return tuple(dict.fromkeys(row.need for row in self.rows if row.need is not None))
 
-    def rows_at(self, scale: Scale, need: DataNeed | None = None) -> list[tuple[Row, Recipe]]:
+    def rows_at(self, scale: Scale, need: DataNeed | None = None) -> list[tuple[TableRow, Recipe]]:
         """The rows that are trained at a scale (at full scale: on that data set), each with its training."""
         found = [(row, recipe) for row in self.rows if (recipe := row.recipe(scale)) is not None]
         return [(row, recipe) for row, recipe in found if need is None or row.need == need]
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A number of ours, and the published one that stands beside it."""
 
     heading: str
     measure: str
     published: str = ""
-    """Key of `Row.published`; empty where the paper has no such number."""
+    """Key of `TableRow.published`; empty where the paper has no such number."""

@@ -6,7 +6,7 @@ from handvae.rv.calibration import CalibrationReport, calibrate
 from handvae.rv.compat import OFFICIAL, Compatibility
 from handvae.rv.convert import to_rv, upsample_conv2d
 from handvae.rv.errors import UnsupportedRVOp
-from handvae.rv.explain import Explanation, Row, explain
+from handvae.rv.explain import Explanation, LayerRow, explain
 from handvae.rv.functional.moments import round_variances
 from handvae.rv.functional.tiles import fuse_chains
 from handvae.rv.registry import register_rv
@@ -19,8 +19,8 @@ __all__ = [
     "Compatibility",
     "Explanation",
     "Kind",
+    "LayerRow",
     "RandomVariable",
-    "Row",
     "UnsupportedRVOp",
     "antithetic",
     "calibrate",

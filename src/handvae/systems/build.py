@@ -9,7 +9,7 @@ from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig
 from handvae.systems.keypoint_vit import KeypointVit, KeypointVitConfig
 from handvae.systems.mask import MaskConfig, MaskSystem
-from handvae.systems.perceptual_vae import JudgedConfig, JudgedVae
+from handvae.systems.perceptual_vae import PerceptualVae, PerceptualVaeConfig
 from handvae.systems.soft_intro import SoftIntroConfig, SoftIntroSrvVae
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.systems.system import System
@@ -17,7 +17,7 @@ from handvae.systems.system import System
 SystemConfig = (
     SrvVaeConfig
     | SoftIntroConfig
-    | JudgedConfig
+    | PerceptualVaeConfig
     | DetectorConfig
     | KeypointVitConfig
     | CmVaeConfig
@@ -31,7 +31,7 @@ SystemConfig = (
 CONFIGS: dict[str, type[SystemConfig]] = {
     "srv_vae": SrvVaeConfig,
     "soft_intro": SoftIntroConfig,
-    "judged": JudgedConfig,
+    "perceptual_vae": PerceptualVaeConfig,
     "detector": DetectorConfig,
     "keypoint_vit": KeypointVitConfig,
     "cm_vae": CmVaeConfig,
@@ -54,8 +54,8 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
             return SrvVae(config, spec, crop)
         case SoftIntroConfig():
             return SoftIntroSrvVae(config, spec, crop)
-        case JudgedConfig():
-            return JudgedVae(config, spec, crop)
+        case PerceptualVaeConfig():
+            return PerceptualVae(config, spec, crop)
         case DetectorConfig():
             return Detector(config, spec, crop)
         case KeypointVitConfig():

@@ -35,14 +35,14 @@ from handvae.losses import known_error
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.encoder import SidedEncoder
-from handvae.nets.keypoint_backbone import LEVELS, JointFinder
+from handvae.nets.keypoint_backbone import LEVELS, KeypointBackbone
 from handvae.nets.limb_maps import drawn
 from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.resnet import ResNet18
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.fusion import fuse
-from handvae.systems.system import Input, Losses, Phase, Prediction, Reader, Stage, predict_by_samples
+from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction, Stage, predict_by_samples
 
 Modality = Literal["rgb", "depth", "2d", "3d"]
 MODALITIES: tuple[Modality, ...] = ("rgb", "depth", "2d", "3d")
@@ -174,7 +174,7 @@ class CmLosses(Losses):
     for pictures."""
 
 
-class CmVae(Reader):
+class CmVae(PoseEstimator):
     """Encoders and decoders of the modalities that the configuration's pairs name."""
 
     config: CmVaeConfig
@@ -185,7 +185,7 @@ class CmVae(Reader):
         self.config, self.spec, self.crop, self.pose, self.root = config, spec, crop, "3d", config.root
         _check(config, spec)
         self.finder = (
-            JointFinder(spec.joints, config.finder_widths, norm=config.norm) if config.finder else None
+            KeypointBackbone(spec.joints, config.finder_widths, norm=config.norm) if config.finder else None
         )
         self.encoders = nn.ModuleDict({modality: self._encoder(modality) for modality in config.encoded})
         self.decoders = nn.ModuleDict({modality: self._decoder(modality) for modality in config.decoded})
@@ -259,7 +259,7 @@ class CmVae(Reader):
         """Find joints as this detector does, for good.
 
         Raises:
-            ValueError: see `JointFinder.take`.
+            ValueError: see `KeypointBackbone.take`.
         """
         assert self.finder is not None
         self.finder.take(system, self.crop)
@@ -270,7 +270,7 @@ class CmVae(Reader):
         scale."""
         if not self.config.scale_given and self.config.root != "centre":
             whole = self.labelled(labels).any(1)
-            (joints,) = labels.need("joints_3d")
+            joints = labels.require("joints_3d")
             self.mean_bone_mm.copy_(scale_bone(joints[whole]).mean() if whole.any() else torch.ones(()))
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
@@ -313,15 +313,15 @@ class CmVae(Reader):
         0 for joints unknown."""
         match modality:
             case "rgb":
-                (image,) = hands.need("image")
+                image = hands.require("image")
                 return image - 0.5
             case "depth":
-                (depth,) = hands.need("depth")
+                depth = hands.require("depth")
                 return normalise_depth(
                     depth, depth_centre(hands, self.spec.root == "camera"), self.crop.cube_mm
                 )
             case "2d":
-                (joints,) = hands.need("joints_2d")
+                joints = hands.require("joints_2d")
                 return to_crop_units(joints, self.crop.size_px).masked_fill(
                     ~self.known(hands, "2d")[..., None], 0.0
                 )
@@ -335,14 +335,14 @@ class CmVae(Reader):
             return self.labelled(hands)
         if modality == "2d" and hands.joint_valid is not None:
             return hands.joint_valid
-        (value,) = hands.need(SOURCES[modality])
+        value = hands.require(SOURCES[modality])
         return torch.ones(len(hands), self.spec.joints, dtype=torch.bool, device=value.device)
 
     def there(self, hands: Hands, modality: Modality) -> Bool[Tensor, " batch"]:
         """Which hands have a modality at all: a known joint, a pixel whose depth is known; a picture always
         is."""
         if modality == "depth":
-            (depth,) = hands.need("depth")
+            depth = hands.require("depth")
             return (depth > 0).flatten(1).any(1)
         return self.known(hands, modality).any(1)
 
@@ -360,7 +360,7 @@ class CmVae(Reader):
 
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint 3"]:
         """Joints relative to the root, in bone units (`unit_mm`); 0 where there is no label."""
-        (joints,) = hands.need("joints_3d")
+        joints = hands.require("joints_3d")
         labelled = self.labelled(hands)
         origin = (
             cube_centre(joints, labelled) if self.config.root == "centre" else root(joints, self.config.root)
@@ -401,12 +401,8 @@ class CmVae(Reader):
             else value
         )
 
-    def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
-        """Read poses from pictures, of a model whose input is RGB."""
-        return self.claim(Hands(image=image))
-
     @torch.no_grad()
-    def claim(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
+    def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from crops; several inputs are fused, and each hand does without those it lacks."""
         chosen: Sequence[Modality] = [
             modality for modality in self.config.encoded if SOURCES[modality] in inputs

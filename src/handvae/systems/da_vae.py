@@ -28,14 +28,14 @@ from handvae.losses import chamfer
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.folding import FoldingDecoder
-from handvae.nets.keypoint_backbone import LEVELS, JointFinder
+from handvae.nets.keypoint_backbone import LEVELS, KeypointBackbone
 from handvae.nets.limb_maps import drawn
 from handvae.nets.mask import MaskNet, mask_loss, overlap
 from handvae.nets.mlp import mlp
 from handvae.nets.resnet import Stem
-from handvae.nets.split_latent import Decoded, Latent, PartedEncoder
+from handvae.nets.split_latent import Decoded, Latent, SplitLatentEncoder
 from handvae.noise import Noise
-from handvae.systems.system import Input, Losses, Phase, Prediction, Reader, Stage, predict_by_samples
+from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction, Stage, predict_by_samples
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class DaVaeConfig:
     """a3."""
     betas: tuple[float, float, float] = (10.0, 10.0, 10.0)
     """b1, b2, b3 of z1, z2 and z3; the paper gives all three one value."""
-    apart: bool = False
+    detach_across_factors: bool = False
     """Ours: each part of z learns from its own modality alone, z1 from poses, z2 from pictures, z3 from
     clouds; the others' decoders only
     read it."""
     finder: str = ""
     """Ours: a detector (shipped, a file or a run folder); the heads of pose and shape see what it finds
     beside the features."""
-    found_weight: float = 0.0
+    detector_keypoint_weight: float = 0.0
     """Lets the finder learn on: weight of the mean squared error of the joints it finds, crop units. 0: it
     stays as it is."""
     finder_widths: tuple[int, ...] = (48, 96, 192, 384)
@@ -136,7 +136,13 @@ class DaVaeConfig:
             raise ValueError("mask_share is positive, posterior_samples is 2 to 4096")
         if not all(
             0 <= w < float("inf")
-            for w in (self.pose_weight, self.cloud_weight, self.image_weight, self.found_weight, *self.betas)
+            for w in (
+                self.pose_weight,
+                self.cloud_weight,
+                self.image_weight,
+                self.detector_keypoint_weight,
+                *self.betas,
+            )
         ):
             raise ValueError("weights are not negative")
 
@@ -174,7 +180,7 @@ class DaMaskLosses(Losses):
     overlap: Float[Tensor, ""]
 
 
-class DaVae(Reader):
+class DaVae(PoseEstimator):
     """da-VAE, or na-VAE."""
 
     config: DaVaeConfig
@@ -189,9 +195,9 @@ class DaVae(Reader):
             crop.size_px, width=config.mask_width, stem=config.mask_stem, norm=config.norm
         )
         self.finder = (
-            JointFinder(spec.joints, config.finder_widths, norm=config.norm) if config.finder else None
+            KeypointBackbone(spec.joints, config.finder_widths, norm=config.norm) if config.finder else None
         )
-        self.encoder = PartedEncoder(
+        self.encoder = SplitLatentEncoder(
             config.dims, width=config.trunk_width, head_width=config.head_width, attention=config.attention, groups=config.groups,
             stem=config.stem, norm=config.norm, finder=self.finder,
         )  # fmt: skip
@@ -215,7 +221,7 @@ class DaVae(Reader):
     @property
     def groups(self) -> dict[str, tuple[nn.Module, ...]]:
         """The mask network, and everything else."""
-        learning = (self.finder,) if self.finder is not None and self.config.found_weight else ()
+        learning = (self.finder,) if self.finder is not None and self.config.detector_keypoint_weight else ()
         return {
             "mask": (self.mask_net,),
             "all": (*learning, self.encoder, self.pose_decoder, self.cloud_decoder, self.image_decoder),
@@ -241,7 +247,7 @@ class DaVae(Reader):
         self.mask_taken = True
 
     def take_finder(self, system: nn.Module) -> None:
-        """Find joints as this detector does, for good; `JointFinder.take` says which will do."""
+        """Find joints as this detector does, for good; `KeypointBackbone.take` says which will do."""
         assert self.finder is not None
         self.finder.take(system, self.crop)
 
@@ -251,7 +257,7 @@ class DaVae(Reader):
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step, of the mask network or of the rest."""
         if stage == "mask":
-            image, mask = batch.need("image", "mask")
+            image, mask = batch.require_all("image", "mask")
             logits = self.mask_net(image)
             yield Phase(DaMaskLosses(mask_loss(logits, mask), overlap(logits, mask).mean()), "mask")
             return
@@ -277,7 +283,10 @@ class DaVae(Reader):
         """Eq. (3): each term over the hands that have its label."""
         config = self.config
         z = torch.cat(
-            [part.sample(noise=d) for part, d in zip(latent.parts, draw.split(config.dims, 1), strict=True)],
+            [
+                part.sample(noise=d)
+                for part, d in zip(latent.factors, draw.split(config.dims, 1), strict=True)
+            ],
             1,
         )
         joints, cloud, image = self.decode_parts(z)
@@ -290,15 +299,15 @@ class DaVae(Reader):
             else pose.new_zeros(())
         )
         picture = (image - masked).square().mean()
-        found = self.found_error(latent, hands) if config.found_weight else pose.new_zeros(())
-        kls = [part.kl().mean() for part in latent.parts]
+        found = self.found_error(latent, hands) if config.detector_keypoint_weight else pose.new_zeros(())
+        kls = [part.kl().mean() for part in latent.factors]
         shares = [kl / dims for kl, dims in zip(kls, config.dims, strict=True)]
         terms = (pose, surface, picture, found, *shares)
         weights = (
             config.pose_weight,
             config.cloud_weight,
             config.image_weight,
-            config.found_weight,
+            config.detector_keypoint_weight,
             *config.betas,
         )
         total = torch.stack([weight * term for weight, term in zip(weights, terms, strict=True)]).sum()
@@ -307,7 +316,7 @@ class DaVae(Reader):
     def found_error(self, latent: Latent, hands: Hands) -> Float[Tensor, ""]:
         """Mean squared error of a coordinate of the labelled joints as they were found, crop units."""
         assert latent.found is not None
-        (joints,) = hands.need("joints_2d")
+        joints = hands.require("joints_2d")
         error = to_crop_units(joints, self.crop.size_px) - latent.found
         return _mean_over(error.square().mean(2).flatten(), self.labelled(hands).flatten())
 
@@ -315,7 +324,7 @@ class DaVae(Reader):
 
     def seen(self, hands: Hands) -> Float[Tensor, "batch 3 height width"]:
         """Pictures as the encoder gets them."""
-        (image,) = hands.need("image")
+        image = hands.require("image")
         if not (self.config.view_warped and self.config.view_normalised) or hands.intrinsics is None:
             return image
         return turn_picture(
@@ -325,7 +334,7 @@ class DaVae(Reader):
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint 3"]:
         """Joints relative to the root in bone units, before the camera as it was; 0 where there is no
         label."""
-        (joints,) = hands.need("joints_3d")
+        joints = hands.require("joints_3d")
         relative = (joints - root(joints, self.config.root)[:, None]) / scale_bone(joints)[
             :, None, None
         ].clamp_min(1e-6)
@@ -350,16 +359,16 @@ class DaVae(Reader):
         Points that the data give, else points drawn from the depth picture within the mask.
         """
         if not self.config.cloud_weight:
-            (image,) = hands.need("image")
+            image = hands.require("image")
             return image.new_zeros(len(hands), 1, 3), torch.zeros(
                 len(hands), dtype=torch.bool, device=image.device
             )
         if "depth" in self.fields:
             cloud, seen = surface_points(hands, self.config.cloud_points, noise)
         else:
-            (cloud,) = hands.need("cloud")
+            cloud = hands.require("cloud")
             seen = (cloud[..., 2] > 0).all(1)
-        (joints,) = hands.need("joints_3d")
+        joints = hands.require("joints_3d")
         seen = seen & self.labelled(hands).any(1)
         relative = (cloud - root(joints, self.config.root)[:, None]) / scale_bone(joints)[
             :, None, None
@@ -379,7 +388,9 @@ class DaVae(Reader):
         where it is not given."""
         sight = None
         if self.finder is not None:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.config.found_weight)):
+            with torch.set_grad_enabled(
+                torch.is_grad_enabled() and bool(self.config.detector_keypoint_weight)
+            ):
                 sight = self.finder(image)
         return self.encoder((self.masked(image) if masked is None else masked) - 0.5, sight)
 
@@ -387,7 +398,9 @@ class DaVae(Reader):
         """Joints of z1, a cloud of z1 and z3, a picture of all of z, which training may leave beyond [0,
         1]."""
         pose, appearance, shape = z.split(self.config.dims, 1)
-        shown, shaped = (pose.detach(), shape.detach()) if self.config.apart else (pose, shape)
+        shown, shaped = (
+            (pose.detach(), shape.detach()) if self.config.detach_across_factors else (pose, shape)
+        )
         cloud = self.cloud_decoder(torch.cat([shown, shape], 1))
         image = self.image_decoder(torch.cat([shown, appearance, shaped], 1))
         return self.pose_decoder(pose).float(), cloud.float(), image.float() + 0.5
@@ -400,12 +413,8 @@ class DaVae(Reader):
         joints, cloud, image = self.decode_parts(z)
         return Decoded(joints, cloud, image.clamp(0, 1))
 
-    def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
-        """Read poses from pictures, as seen by a camera that looks straight at the hand."""
-        return self.claim(Hands(image=image))
-
     @torch.no_grad()
-    def claim(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
+    def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from the pictures of crops, before the camera as it was where its intrinsics are
         given."""
         image = self.seen(hands)
@@ -461,7 +470,7 @@ def _pictures_needed(config: DaVaeConfig, spec: DataSpec) -> tuple[Literal["dept
     has = set(spec.modalities)
     if "joints_3d" not in has or spec.joints != len(PARENTS):
         raise ValueError(f"every hand must have joints_3d of {len(PARENTS)} joints; use data that has them")
-    if config.found_weight and not (config.finder and "joints_2d" in has):
+    if config.detector_keypoint_weight and not (config.finder and "joints_2d" in has):
         raise ValueError(
             "found_weight is of a finder, which learns from joints_2d; set it to 0, or name a finder and use data that has them"
         )

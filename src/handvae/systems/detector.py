@@ -18,15 +18,15 @@ from handvae.data.hands import DataSpec
 from handvae.nets.blocks import Norm, halved
 from handvae.nets.encoder import GaussianHead, HeatmapHead, Trunk
 from handvae.rv import RandomVariable
-from handvae.systems.keypoint_regression import JointReader, JointReaderConfig
-from handvae.systems.system import Judge
+from handvae.systems.keypoint_regression import KeypointRegressionConfig, KeypointRegressor
+from handvae.systems.system import PerceptualCritic
 
 MAX_WIDTH = 8192
 """Of any layer; what a damaged model file may ask for."""
 
 
 @dataclass(frozen=True)
-class DetectorConfig(JointReaderConfig):
+class DetectorConfig(KeypointRegressionConfig):
     """Every choice of the detector."""
 
     head: Literal["heatmap", "linear"] = "heatmap"
@@ -58,7 +58,7 @@ class DetectorConfig(JointReaderConfig):
             )
 
 
-class Detector(JointReader[DetectorConfig], Judge):
+class Detector(KeypointRegressor[DetectorConfig], PerceptualCritic):
     """A strided trunk and a head."""
 
     def __init__(self, config: DetectorConfig, spec: DataSpec, crop: Crop) -> None:

@@ -25,7 +25,7 @@ from handvae.nets.encoder import GaussianHead
 from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.resnet import ResNet18
 from handvae.rv import RandomVariable
-from handvae.systems.system import Losses, Reader, Stage
+from handvae.systems.system import Losses, PoseEstimator, Stage
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def mean_over(values: Float[Tensor, " batch"], counted: Bool[Tensor, " batch"]) 
     return torch.where(counted, values, 0.0).sum() / counted.sum().clamp_min(1)
 
 
-class Dvae(Reader):
+class Dvae(PoseEstimator):
     """What both tasks do alike with poses and stages."""
 
     @property
@@ -128,12 +128,12 @@ class Dvae(Reader):
 
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint 3"]:
         """Joints relative to the root in bone units; 0 where there is no label."""
-        (joints,) = hands.need("joints_3d")
+        joints = hands.require("joints_3d")
         return to_bone_units(joints, self.config.root).masked_fill(~self.labelled(hands)[..., None], 0.0)
 
     def bones_mm(self, hands: Hands, whole: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Length of a bone unit; 1 for hands that do not count."""
-        (joints,) = hands.need("joints_3d")
+        joints = hands.require("joints_3d")
         return torch.where(whole, scale_bone(joints), 1.0)
 
 

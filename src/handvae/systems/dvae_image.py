@@ -12,7 +12,7 @@ Stages, other objectives and what both tasks share: `dvae`. Open details and wha
 docs/papers/dvae.md.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from handvae.data.crop import Crop, PixelField
 from handvae.data.hands import DataSpec, Hands
-from handvae.hand import PARTS
+from handvae.hand import SEGMENTATION_CLASSES
 from handvae.nets.dcgan import DcganDecoder
 from handvae.noise import Noise, foreign
 from handvae.rv import RandomVariable
@@ -39,12 +39,12 @@ from handvae.systems.dvae import (
     squared,
     vector_encoder,
 )
-from handvae.systems.system import Generator, Phase, Prediction, predict_by_samples
+from handvae.systems.system import Generator, Input, Phase, Prediction, predict_by_samples
 
 PUBLISHED_PX = 256
 """Side of the pictures for which the paper gives beta."""
-BACKGROUND = PARTS.index("background")
-REMEDY = "use rendered hands; --data.people-as-contents takes people for contents, and content='own' needs poses alone"
+BACKGROUND = SEGMENTATION_CLASSES.index("background")
+REMEDY = "use rendered hands; --data.people-as-contents takes people for contents, and content='residual' needs poses alone"
 """For data that lack a label."""
 
 
@@ -52,7 +52,7 @@ REMEDY = "use rendered hands; --data.people-as-contents takes people for content
 class DvaeImageConfig(DvaeConfig):
     """Choices of picture synthesis."""
 
-    content: Literal["tag", "own", "parts"] = "tag"
+    content: Literal["tag", "residual", "layers"] = "tag"
     """Where the content comes from: another picture of the same content (algorithm 1); the picture itself, as
     z_u (algorithm 2); or the
     other picture's hand and its ground, each for itself (`parts`, ours)."""
@@ -68,10 +68,10 @@ class DvaeImageConfig(DvaeConfig):
 
 
 @dataclass(frozen=True)
-class ContentWay:
+class ContentMode:
     """A way of coming by the content."""
 
-    parts: tuple[str, ...]
+    layers: tuple[str, ...]
     """Names of the parts of z behind the pose's; each has an encoder."""
     fields: tuple[PixelField, ...]
     """Pictures that training reads."""
@@ -82,13 +82,13 @@ class ContentWay:
     reads all of z (algorithm 2)."""
 
 
-WAYS = {
-    "tag": ContentWay(("content",), ("image", "tag"), ("joints_3d", "content"), decoded=True),
-    "own": ContentWay(("content",), ("image",), ("joints_3d",), decoded=False),
-    "parts": ContentWay(
+CONTENT_MODES = {
+    "tag": ContentMode(("content",), ("image", "tag"), ("joints_3d", "content"), decoded=True),
+    "residual": ContentMode(("content",), ("image",), ("joints_3d",), decoded=False),
+    "layers": ContentMode(
         ("hand", "ground"),
-        ("image", "parts", "tag", "tag_parts"),
-        ("joints_3d", "content", "parts"),
+        ("image", "segmentation", "tag", "tag_segmentation"),
+        ("joints_3d", "content", "segmentation"),
         decoded=True,
     ),
 }
@@ -106,7 +106,7 @@ class ContentView:
 
 
 @dataclass(frozen=True)
-class DvaePartsLosses(DvaeLosses):
+class DvaeLayersLosses(DvaeLosses):
     """Parts of the objective where the picture is laid in layers."""
 
     cover: Float[Tensor, ""]
@@ -140,22 +140,22 @@ class DvaeImage(Dvae, Generator):
     def __init__(self, config: DvaeImageConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__()
         self.config, self.spec, self.crop, self.pose, self.root = config, spec, crop, "3d", config.root
-        self.way = WAYS[config.content]
-        need_labels(spec, self.way.labels, REMEDY)
-        self.fields = self.way.fields
-        size, part, content = crop.size_px, config.factor_dims, config.factor_dims * len(self.way.parts)
+        self.mode = CONTENT_MODES[config.content]
+        need_labels(spec, self.mode.labels, REMEDY)
+        self.fields = self.mode.fields
+        size, part, content = crop.size_px, config.factor_dims, config.factor_dims * len(self.mode.layers)
         self.pose_encoder = vector_encoder(config, spec.joints * 3)  # phi_y1
-        for name in self.way.parts:
+        for name in self.mode.layers:
             self.add_module(f"{name}_encoder", picture_encoder(config, size, part))  # phi_y2, or phi_u
         self.pose_decoder = joint_decoder(
-            config, part if self.way.decoded else part + content, spec.joints
+            config, part if self.mode.decoded else part + content, spec.joints
         )  # theta_y1
-        for name in self.way.parts if self.way.decoded else ():
+        for name in self.mode.layers if self.mode.decoded else ():
             self.add_module(
                 f"{name}_decoder", DcganDecoder(part, 3, size, width=config.decoder_width, norm=config.norm)
             )  # theta_y2
         layered = (
-            config.content == "parts"
+            config.content == "layers"
         )  # the decoder is of the hand's layer alone: its colours, and where it covers the ground
         self.image_decoder = DcganDecoder(
             2 * part, 4 if layered else 3, size, width=config.decoder_width, norm=config.norm
@@ -168,8 +168,8 @@ class DvaeImage(Dvae, Generator):
             self.image_encoder = picture_encoder(config, size, part + content)  # phi_x
         self.register_buffer("appearance_mean", torch.zeros(content))
         self.register_buffer("appearance_covariance", torch.eye(content))
-        if len(self.way.parts) > 1:
-            self.sheet_rows += "".join(f", another's {name}" for name in self.way.parts)
+        if len(self.mode.layers) > 1:
+            self.sheet_rows += "".join(f", another's {name}" for name in self.mode.layers)
 
     # ---------------------------------------------------------------- training
 
@@ -188,26 +188,30 @@ class DvaeImage(Dvae, Generator):
     @property
     def content_encoders(self) -> tuple[nn.Module, ...]:
         """One for each part of the content."""
-        return tuple(self.get_submodule(f"{name}_encoder") for name in self.way.parts)
+        return tuple(self.get_submodule(f"{name}_encoder") for name in self.mode.layers)
 
     @property
     def content_decoders(self) -> tuple[nn.Module, ...]:
         """One for each part of the content, where it is decoded by itself."""
         return (
-            tuple(self.get_submodule(f"{name}_decoder") for name in self.way.parts)
-            if self.way.decoded
+            tuple(self.get_submodule(f"{name}_decoder") for name in self.mode.layers)
+            if self.mode.decoded
             else ()
         )
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """Disentangle: eq. (2) or (6), then algorithm 2's passes with foreign noise; embed: eq. (4)."""
-        (image,) = batch.need("image")
-        draw = noise.normal(len(batch), self.config.factor_dims * (1 + len(self.way.parts))).to(image.device)
+        image = batch.require("image")
+        draw = noise.normal(len(batch), self.config.factor_dims * (1 + len(self.mode.layers))).to(
+            image.device
+        )
         if stage == "embed":
             posterior = self.image_encoder(image - 0.5)
-            layered = self.config.content == "parts"
+            layered = self.config.content == "layers"
             yield Phase(
-                self.objective(batch, posterior, posterior.sample(noise=draw), self.beta, looks_held=layered),
+                self.objective(
+                    batch, posterior, posterior.sample(noise=draw), self.beta, detach_content=layered
+                ),
                 "image",
             )
             return
@@ -221,7 +225,7 @@ class DvaeImage(Dvae, Generator):
         yield Phase(
             self.objective(batch, posterior, posterior.sample(noise=draw), self.beta * warm), "factors"
         )
-        if self.config.content == "own":
+        if self.config.content == "residual":
             for _ in range(self.config.noise_passes):
                 yield Phase(
                     self.with_foreign_noise(batch, of_content[0].detach(), noise), "factors", name="noise"
@@ -230,10 +234,10 @@ class DvaeImage(Dvae, Generator):
     def views(self, hands: Hands) -> tuple[ContentView, ...]:
         """What each part of the content is read from; the hand is shown with its forearm, whose skin or
         sleeve is a look of it."""
-        (source,) = hands.need("image" if self.config.content == "own" else "tag")
-        if self.config.content != "parts":
+        source = hands.require("image" if self.config.content == "residual" else "tag")
+        if self.config.content != "layers":
             return (ContentView(source - 0.5, torch.ones_like(source[:, :1])),)
-        (seen,) = hands.need("tag_parts")
+        seen = hands.require("tag_segmentation")
         hand = (seen != BACKGROUND).to(source)
         return tuple(ContentView((source - 0.5) * shown, shown) for shown in (hand, 1 - hand))
 
@@ -244,43 +248,45 @@ class DvaeImage(Dvae, Generator):
         z: Float[Tensor, "batch latent"],
         beta: float,
         *,
-        looks_held: bool = False,
+        detach_content: bool = False,
     ) -> DvaeLosses:
         """Eq. (2), (4) or (6): all that is decoded from z, and the KL; over hands whose poses are known.
 
-        `looks_held`: the whole picture teaches the pose's part alone, the looks learn from their own
+        `detach_content`: the whole picture teaches the pose's part alone, the looks learn from their own
         decoders. While poses are read badly,
         looks that the whole picture teaches would make up for an outline in the wrong place: washed out, and
         no looks of any hand.
         """
-        config, (image,) = self.config, hands.need("image")
+        config, (image,) = self.config, hands.require_all("image")
         whole = self.labelled(hands).all(1)
         bone = self.bones_mm(hands, whole)
         of_pose, *of_content = self.split(z)
         part = self.config.factor_dims
-        picture, cover = self.layers(torch.cat([z[:, :part], z[:, part:].detach()], 1) if looks_held else z)
+        picture, cover = self.layers(
+            torch.cat([z[:, :part], z[:, part:].detach()], 1) if detach_content else z
+        )
         x = mean_over(squared(picture, image - 0.5), whole)
         y1 = mean_over(squared(self.pose_decoder(of_pose), self.joints_of(hands), bone), whole)
         y2 = torch.zeros_like(x)
-        if self.way.decoded:
+        if self.mode.decoded:
             for decode, code, view in zip(self.content_decoders, of_content, self.views(hands), strict=True):
                 y2 = y2 + mean_over(squared(self._picture(decode, code) * view.shown, view.picture), whole)
         rate = mean_over(posterior.kl(), whole)
         total = config.x_weight * x + config.factor_weight * (y1 + y2) + beta * rate
         if cover is None:
             return DvaeLosses(total, x, y1, y2, rate)
-        hand = (hands.need("parts")[0] != BACKGROUND).to(cover)
+        hand = (hands.require("segmentation") != BACKGROUND).to(cover)
         covered = mean_over(
             F.binary_cross_entropy_with_logits(cover, hand, reduction="none").flatten(1).sum(1), whole
         )
-        return DvaePartsLosses(total + config.x_weight * covered, x, y1, y2, rate, covered)
+        return DvaeLayersLosses(total + config.x_weight * covered, x, y1, y2, rate, covered)
 
     def layers(
         self, z: Float[Tensor, "batch latent"]
     ) -> tuple[Float[Tensor, "batch 3 height width"], Tensor | None]:
         """A whole code's picture, centred on 0; where it is laid in layers, also the logits of where the hand
         covers the ground."""
-        if self.config.content != "parts":
+        if self.config.content != "layers":
             return self._picture(self.image_decoder, z), None
         of_hand, of_ground = z.split((2 * self.config.factor_dims, self.config.factor_dims), 1)
         colours, cover = self.image_decoder(of_hand).float().split((3, 1), 1)
@@ -315,7 +321,7 @@ class DvaeImage(Dvae, Generator):
         """What the pose decoder reads (z_pose alone, in algorithm 2 all of z), and each part of the
         content."""
         pose, *content = z.split(self.config.factor_dims, 1)
-        return (pose if self.way.decoded else z, *content)
+        return (pose if self.mode.decoded else z, *content)
 
     def _picture(self, decoder: nn.Module, z: Tensor) -> Tensor:
         return 0.5 * torch.tanh(decoder(z).float())
@@ -323,8 +329,9 @@ class DvaeImage(Dvae, Generator):
     # ---------------------------------------------------------------- use
 
     @torch.no_grad()
-    def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
+    def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read 3D poses from pictures, by the embedding."""
+        image = hands.require("image")
         return predict_by_samples(
             self.image_encoder(image - 0.5),
             lambda z: self.pose_decoder(self.split(z)[0]).float(),
@@ -340,7 +347,7 @@ class DvaeImage(Dvae, Generator):
         return self._content_of(image).mean
 
     def _content_of(self, image: Tensor) -> RandomVariable:
-        if self.config.content == "parts":  # nobody tells which pixels of a photo are its hand
+        if self.config.content == "layers":  # nobody tells which pixels of a photo are its hand
             return self.image_encoder(image - 0.5)[:, self.config.factor_dims :]
         return self.content_encoders[0](image - 0.5)
 
@@ -355,12 +362,14 @@ class DvaeImage(Dvae, Generator):
         Raises:
             ValueError: the model holds no such part by itself.
         """
-        if part not in self.way.parts:
-            raise ValueError(f"its content has no {part} by itself; train with content='parts'")
+        if part not in self.mode.layers:
+            raise ValueError(f"its content has no {part} by itself; train with content='layers'")
         own, theirs = (
             code.expand(len(appearance), -1).split(self.config.factor_dims, 1) for code in (appearance, other)
         )
-        return torch.cat([theirs[n] if name == part else own[n] for n, name in enumerate(self.way.parts)], 1)
+        return torch.cat(
+            [theirs[n] if name == part else own[n] for n, name in enumerate(self.mode.layers)], 1
+        )
 
     def random_appearance(
         self, count: int, noise: Noise, source: Literal["prior", "aggregate"] = "prior"
@@ -387,7 +396,7 @@ class DvaeImage(Dvae, Generator):
     @torch.no_grad()
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
         """Measure the contents of training pictures, and keep their moments with the weights."""
-        latents = [self._content_of(batch.need("image")[0]) for batch in batches]
+        latents = [self._content_of(batch.require("image")) for batch in batches]
         means, variance = (
             torch.cat([latent.mean for latent in latents]),
             torch.cat([latent.var_or_zeros() for latent in latents]).mean(0),
@@ -402,15 +411,15 @@ class DvaeImage(Dvae, Generator):
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
         """See `sheet_rows`; a pose a column."""
-        (image,) = batch.need("image")
+        image = batch.require("image")
         joints, own = self.joints_of(batch), self.appearance_of(image)
         other = own.roll(1, 0)
-        looks = [own, self.random_appearance(len(own), noise, "aggregate"), other]
-        if len(self.way.parts) > 1:
-            looks += [self.exchanged(own, name, other) for name in self.way.parts]
+        appearances = [own, self.random_appearance(len(own), noise, "aggregate"), other]
+        if len(self.mode.layers) > 1:
+            appearances += [self.exchanged(own, name, other) for name in self.mode.layers]
         rows = [
             image,
             self.image_of(self.image_encoder(image - 0.5).mean),
-            *(self.synthesize(joints, look) for look in looks),
+            *(self.synthesize(joints, appearance) for appearance in appearances),
         ]
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)

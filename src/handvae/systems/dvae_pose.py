@@ -5,7 +5,7 @@ x is the 3D pose, y1 the canonical pose, y2 the viewpoint, x^ the picture. Objec
 tasks share: `dvae`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -31,7 +31,7 @@ from handvae.systems.dvae import (
     squared,
     vector_encoder,
 )
-from handvae.systems.system import Phase, Prediction, predict_by_samples
+from handvae.systems.system import Input, Phase, Prediction, predict_by_samples
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class DvaePose(Dvae):
         whole, target = self.targets(batch)
         draw = noise.normal(len(batch), 2 * self.config.factor_dims).to(whole.device)
         if stage == "embed":
-            (image,) = batch.need("image")
+            image = batch.require("image")
             posterior = self.image_encoder(image - 0.5)
             known = whole if batch.pose_known is None else whole & batch.pose_known
             seen = whole if self.config.weak == "viewpoint" else known
@@ -113,14 +113,15 @@ class DvaePose(Dvae):
 
     def targets(self, hands: Hands) -> tuple[Bool[Tensor, " batch"], CanonicalPose]:
         """Canonical poses and viewpoints, and which hands have all their labels, held back or not."""
-        joints, side = hands.need("joints_3d", "side")
+        joints, side = hands.require_all("joints_3d", "side")
         labelled = self.labelled(replace(hands, pose_known=None)).all(1)
         target = canonical_pose(torch.where(labelled[:, None, None], joints, 0.0), side, self.config.root)
         return labelled & target.valid, target
 
     @torch.no_grad()
-    def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
+    def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read 3D poses from pictures."""
+        image = hands.require("image")
         return predict_by_samples(
             self.image_encoder(image - 0.5),
             lambda z: self.pose_decoder(z).float(),
@@ -140,7 +141,10 @@ class DvaePose(Dvae):
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
         """Error on training pictures; nothing is kept."""
         pairs = [
-            (self.predict(batch.need("image")[0]).joints - self.joints_of(batch), self.labelled(batch))
+            (
+                self.predict_uncalibrated(Hands(image=batch.require("image"))).joints - self.joints_of(batch),
+                self.labelled(batch),
+            )
             for batch in batches
         ]
         errors = torch.cat([error.norm(dim=2)[valid] for error, valid in pairs])
@@ -149,9 +153,9 @@ class DvaePose(Dvae):
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
         """See `sheet_rows`; a hand a column."""
-        (image,) = batch.need("image")
+        image = batch.require("image")
         rows = [image]
-        for joints in (self.predict(image).joints, self.joints_of(batch)):
+        for joints in (self.predict_uncalibrated(Hands(image=image)).joints, self.joints_of(batch)):
             flat = in_own_crop(joints[..., :2], self.crop.margin).nan_to_num()
             rows.append(drawn(flat, image.shape[-1]))
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)

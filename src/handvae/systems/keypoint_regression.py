@@ -8,7 +8,7 @@ labelled joints,
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -24,14 +24,14 @@ from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.losses import point_error
-from handvae.systems.system import Losses, Phase, Prediction, Reader, Stage
+from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction, Stage
 
 SHEET_PX = 128
 """Side of a cell of the sample sheet, at least."""
 
 
 @dataclass(frozen=True)
-class JointReaderConfig:
+class KeypointRegressionConfig:
     """What is read, and how it is taught."""
 
     pose: Literal["2d", "3d"] = "2d"
@@ -62,10 +62,10 @@ class JointLosses(Losses):
     """Mean distance of a joint, crop or bone units."""
 
 
-Config = TypeVar("Config", bound=JointReaderConfig, covariant=True)
+Config = TypeVar("Config", bound=KeypointRegressionConfig, covariant=True)
 
 
-class JointReader(Reader, Generic[Config]):
+class KeypointRegressor(PoseEstimator, Generic[Config]):
     """How joints are taught and told; a system adds the network."""
 
     config: Config
@@ -99,7 +99,7 @@ class JointReader(Reader, Generic[Config]):
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
-        (image,) = batch.need("image")
+        image = batch.require("image")
         joints = self.joints_of(batch)
         yield Phase(self.objective(image, joints, self.labelled(batch)), group="all")
 
@@ -132,14 +132,15 @@ class JointReader(Reader, Generic[Config]):
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint axis"]:
         """The joints of crops in crop units (2D) or root-relative bone units (3D)."""
         if self.config.pose == "2d":
-            (joints,) = hands.need("joints_2d")
+            joints = hands.require("joints_2d")
             return to_crop_units(joints, self.crop.size_px)
-        (joints,) = hands.need("joints_3d")
+        joints = hands.require("joints_3d")
         return to_bone_units(joints, "wrist").masked_fill(~self.labelled(hands)[..., None], 0.0)
 
     @torch.no_grad()
-    def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
+    def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from crops in [0, 1]."""
+        image = hands.require("image")
         found = self.read(image)
         return Prediction(found.mean, found.std)
 
@@ -156,9 +157,9 @@ class JointReader(Reader, Generic[Config]):
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
         """Rows: pictures, the joints read from them, their labels; a hand a column."""
-        (image,) = batch.need("image")
+        image = batch.require("image")
         large = F.interpolate(image, scale_factor=float(max(1, round(SHEET_PX / image.shape[-1]))))
-        read, labelled = self.predict(image).joints, self.joints_of(batch)
+        read, labelled = self.predict_uncalibrated(Hands(image=image)).joints, self.joints_of(batch)
         rows = [
             large,
             self._drawn(large, read, (1.0, 0.3, 0.1)),

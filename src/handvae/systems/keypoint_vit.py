@@ -23,14 +23,14 @@ from handvae.data.hands import DataSpec
 from handvae.nets.encoder import GaussianHead
 from handvae.nets.vit import PatchTransformer, QueryPool
 from handvae.rv import RandomVariable
-from handvae.systems.keypoint_regression import JointReader, JointReaderConfig
+from handvae.systems.keypoint_regression import KeypointRegressionConfig, KeypointRegressor
 
 MAX_SIZE = 4096
 """Of any size in the configuration; what a damaged model file may ask for."""
 
 
 @dataclass(frozen=True)
-class KeypointVitConfig(JointReaderConfig):
+class KeypointVitConfig(KeypointRegressionConfig):
     """Every choice of the transformer; the defaults have 10 million parameters."""
 
     patch_px: int = 16
@@ -55,7 +55,7 @@ class KeypointVitConfig(JointReaderConfig):
             raise ValueError(f"patch_px, width, depth, heads, mlp_ratio and token_dims are 1 to {MAX_SIZE}")
 
 
-class KeypointVit(JointReader[KeypointVitConfig]):
+class KeypointVit(KeypointRegressor[KeypointVitConfig]):
     """Patches, blocks, two linear layers."""
 
     def __init__(self, config: KeypointVitConfig, spec: DataSpec, crop: Crop) -> None:

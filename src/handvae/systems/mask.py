@@ -74,19 +74,19 @@ class MaskSystem(System):
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
-        image, mask = batch.need("image", "mask")
+        image, mask = batch.require_all("image", "mask")
         logits = self.net(image)
         yield Phase(MaskLosses(mask_loss(logits, mask), overlap(logits, mask).mean()), "all")
 
     @torch.no_grad()
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
         """Overlap with the true masks of training pictures; nothing is kept."""
-        overlaps = [overlap(self.net(batch.need("image")[0]), batch.need("mask")[0]) for batch in batches]
+        overlaps = [overlap(self.net(batch.require("image")), batch.require("mask")) for batch in batches]
         return {"training_overlap": float(torch.cat(overlaps).mean())}
 
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
         """See `sheet_rows`; a hand a column."""
-        image, mask = batch.need("image", "mask")
+        image, mask = batch.require_all("image", "mask")
         rows = [image, self.net(image).sigmoid().expand_as(image), mask.expand_as(image)]
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)

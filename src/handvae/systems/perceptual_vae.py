@@ -29,15 +29,15 @@ from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.losses import PointVariance, point_error
 from handvae.systems.pose_appearance import PoseAppearanceConfig, PoseAppearanceVae
-from handvae.systems.system import Judge, Losses, Phase, Stage
+from handvae.systems.system import Losses, PerceptualCritic, Phase, Stage
 
 
 @dataclass(frozen=True)
-class JudgedConfig(PoseAppearanceConfig):
+class PerceptualVaeConfig(PoseAppearanceConfig):
     """Every choice of the judged S-VAE; the networks' defaults are SRV-VAE's, `latent` is always one
     sample."""
 
-    detector: str = "judge-64"
+    critic: str = "critic-64"
     """The judge: a shipped detector, a .safetensors file or a run folder; it reads 2D joints, and sees
     pictures in its own size."""
     likelihood_sigma: float = 0.08
@@ -66,7 +66,7 @@ class JudgedConfig(PoseAppearanceConfig):
 
 
 @dataclass(frozen=True)
-class JudgedLosses(Losses):
+class PerceptualVaeLosses(Losses):
     """Parts of the objective."""
 
     image: Float[Tensor, ""]
@@ -79,15 +79,15 @@ class JudgedLosses(Losses):
     """Mean distance per axis of joints asked for and joints read, crop units."""
 
 
-class JudgedVae(PoseAppearanceVae[JudgedConfig]):
-    """S-VAE with a judge; who builds it for training hands it one (`take_judge`), in use it needs none.
+class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
+    """S-VAE with a judge; who builds it for training hands it one (`take_critic`), in use it needs none.
 
     Neighbours and deviations of features are those of a rank's own rows, so two ranks do not see quite what
     one would.
     """
 
     objectives = ("objective",)
-    judge: tuple[Judge, ...] = ()
+    critic: tuple[PerceptualCritic, ...] = ()
     """The judge; in a tuple, so that it is no part of the model, its weights and its files."""
 
     # ---------------------------------------------------------------- training
@@ -100,37 +100,37 @@ class JudgedVae(PoseAppearanceVae[JudgedConfig]):
     @property
     def teachers(self) -> tuple[str, ...]:
         """The judge."""
-        return (self.config.detector,)
+        return (self.config.critic,)
 
     @property
     def groups(self) -> dict[str, tuple[nn.Module, ...]]:
         """One: encoder and decoder share an optimiser."""
         return {"all": (self.trunk, self.pose_head, self.appearance_head, self.decoder)}
 
-    def take_judge(self, judge: nn.Module) -> None:
+    def take_critic(self, critic: nn.Module) -> None:
         """Train against this detector.
 
         Raises:
             ValueError: it is no detector of the same 2D joints.
         """
-        if not isinstance(judge, Judge) or judge.pose != "2d":
-            raise ValueError("the judge is a detector of 2D joints")
-        if judge.spec.joints != self.spec.joints:
-            raise ValueError(f"the judge reads {judge.spec.joints} joints, not {self.spec.joints}")
-        self.judge = (judge.float().eval().requires_grad_(False),)
+        if not isinstance(critic, PerceptualCritic) or critic.pose != "2d":
+            raise ValueError("the critic is a detector of 2D joints")
+        if critic.spec.joints != self.spec.joints:
+            raise ValueError(f"the critic reads {critic.spec.joints} joints, not {self.spec.joints}")
+        self.critic = (critic.float().eval().requires_grad_(False),)
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
-        (image,) = batch.need("image")
+        image = batch.require("image")
         count, dims = len(batch), self.config.appearance_dims
         draw, prior = noise.normal(count, dims).to(image.device), noise.normal(count, dims).to(image.device)
         is_prior = noise.uniform(count, 1).to(image.device) < self.config.prior_share
         exact = noise.uniform(count, 1).to(image.device) < self.config.teacher_forcing
-        if not self.judge:
-            raise ValueError("training needs a judge: call take_judge first")
-        (judge,) = self.judge
-        judge.to(image.device)
-        room = max(0, self.crop.size_px - judge.crop.size_px)
+        if not self.critic:
+            raise ValueError("training needs a critic: call take_critic first")
+        (critic,) = self.critic
+        critic.to(image.device)
+        room = max(0, self.crop.size_px - critic.crop.size_px)
         corner = (noise.uniform(1, 2)[0].to(image.device) * (room + 1)).long()
         joints, valid = self.joints_of(batch), self.labelled(batch)
         yield Phase(self.objective(image, joints, valid, exact, draw, prior, is_prior, corner), group="all")
@@ -145,7 +145,7 @@ class JudgedVae(PoseAppearanceVae[JudgedConfig]):
         prior: Float[Tensor, "batch appearance"],
         is_prior: Bool[Tensor, "batch 1"],
         corner: Int[Tensor, "2"],
-    ) -> JudgedLosses:
+    ) -> PerceptualVaeLosses:
         """The loss of one batch; pure in its arguments, so it can be compiled."""
         config = self.config
         latent, target = self.encode(image), self.standardise(joints)
@@ -160,19 +160,19 @@ class JudgedVae(PoseAppearanceVae[JudgedConfig]):
         rate = latent.appearance.kl().mean()
         read = RandomVariable(latent.pose.mean.view_as(target), latent.pose.var_or_zeros().view_as(target))
         pose_term = point_error(target, read, config.pose_variance, valid=valid).mean()
-        (judge,) = self.judge
-        size = judge.crop.size_px
+        (critic,) = self.critic
+        size = critic.crop.size_px
         seen, seen_rebuilt, seen_posed = (resized(picture, size) for picture in (image, rebuilt, posed))
-        feature = feature_distance(judge.maps(seen), judge.maps(seen_rebuilt))
+        feature = feature_distance(critic.maps(seen), critic.maps(seen_rebuilt))
         if image.shape[-1] > size:
             feature = feature + feature_distance(
-                *(judge.maps(window(picture, corner, size)) for picture in (image, rebuilt))
+                *(critic.maps(window(picture, corner, size)) for picture in (image, rebuilt))
             )
-        apart = (judge.read(seen_posed).mean - joints).abs() * valid[..., None]
+        apart = (critic.read(seen_posed).mean - joints).abs() * valid[..., None]
         consistency = apart.sum() / (2 * valid.sum().clamp_min(1))
         total = squared + config.kl_weight * rate + config.pose_weight * pose_term
         total = total + config.feature_weight * feature + config.consistency_weight * consistency
-        return JudgedLosses(
+        return PerceptualVaeLosses(
             total=total, image=squared, rate=rate, pose=pose_term, feature=feature, consistency=consistency
         )
 

@@ -6,7 +6,7 @@ trained is another matter:
 `srv_vae.py` and `soft_intro.py` each add an objective, and nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -25,7 +25,7 @@ from handvae.nets.limb_maps import limb_maps
 from handvae.nets.residual import ResidualDecoder, ResidualTrunk
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
-from handvae.systems.system import Generator, Prediction
+from handvae.systems.system import Generator, Input, Prediction
 
 MAX_WIDTH = 8192
 """Of any layer; what a damaged model file may ask for."""
@@ -275,9 +275,9 @@ class PoseAppearanceVae(Generator, Generic[Config]):
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint axis"]:
         """The joints of crops in the unit of z_p: crop units (2D) or root-relative bone units (3D)."""
         if self.config.pose == "2d":
-            (joints,) = hands.need("joints_2d")
+            joints = hands.require("joints_2d")
             return to_crop_units(joints, self.crop.size_px)
-        (joints,) = hands.need("joints_3d")
+        joints = hands.require("joints_3d")
         centre = root(joints, "wrist")[..., None, :]
         bone_units = (joints - centre) / scale_bone(joints)[..., None, None].clamp_min(1e-6)
         return bone_units.masked_fill(~self.labelled(hands)[..., None], 0.0)
@@ -287,8 +287,9 @@ class PoseAppearanceVae(Generator, Generic[Config]):
         return ((joints.flatten(1) - self.pose_mean) / self.pose_std).view_as(joints)
 
     @torch.no_grad()
-    def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
+    def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from crops in [0, 1]."""
+        image = hands.require("image")
         pose = self.encode(image).pose
         joints = (pose.mean * self.pose_std + self.pose_mean).unflatten(
             1, (self.spec.joints, self.config.axes)
@@ -380,7 +381,7 @@ class PoseAppearanceVae(Generator, Generic[Config]):
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
         """Rows: real pictures, reconstructions, three random appearances, another picture's appearance; a
         pose a column."""
-        (image,) = batch.need("image")
+        image = batch.require("image")
         joints, own = self.joints_of(batch), self.appearance_of(image)
         rows = [image, self.synthesize(joints, own)]
         rows += [

@@ -34,9 +34,9 @@ from handvae.systems.soft_intro_objective import (
     Coder,
     Encoding,
     Labels,
-    Made,
     OnFakes,
     RealPart,
+    Reconstructions,
     Role,
     SoftIntroWeights,
     decoder_half,
@@ -221,7 +221,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """The encoder's half, then the decoder's with the encoder updated; both look at the same
         reconstructions and fakes."""
-        (image,) = batch.need("image")
+        image = batch.require("image")
         device, count = image.device, len(batch)
         image = self._to_range(image)
         labels = Labels(self.standardise(self.joints_of(batch)), self.labelled(batch))
@@ -354,7 +354,9 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         )
 
     @torch.no_grad()
-    def _parts(self, real: RealPart, made: Made, image: Tensor, labels: Labels) -> dict[str, Tensor]:
+    def _parts(
+        self, real: RealPart, made: Reconstructions, image: Tensor, labels: Labels
+    ) -> dict[str, Tensor]:
         """Values of the log."""
         return {
             "image": real.error,

@@ -118,27 +118,27 @@ read one."""
 
 
 @dataclass(frozen=True)
-class Made:
+class Reconstructions:
     """Pictures that both halves of a step look at, decoded once."""
 
     encoding: Encoding
     """Of the real pictures, with the encoder's graph."""
     code: RandomVariable
     """What the decoder was given of it, with the encoder's graph."""
-    knot: RandomVariable
+    detached_code: RandomVariable
     """The same values, where the decoder's graph begins."""
     reconstruction: RandomVariable
     """Decoded from the knot, with the decoder's graph."""
     fake: RandomVariable | None
     """Decoded from codes of no picture, with the decoder's graph; none in a warm-up."""
 
-    def into_code(self, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def backprop_to_code(self, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Returns a function of the reconstruction as the encoder feels it: its gradient goes through the
         knot into the code.
 
         The decoder's graph is kept, for its own half.
         """
-        gradients = torch.autograd.grad(value, self.knot.known_moments(), retain_graph=True)
+        gradients = torch.autograd.grad(value, self.detached_code.known_moments(), retain_graph=True)
         return _Tied.apply(value.detach(), *self.code.known_moments(), *gradients)  # pyright: ignore[reportReturnType]
 
 
@@ -204,7 +204,7 @@ def make(
     image: Float[Tensor, "batch *shape"],
     fake_code: RandomVariable | None = None,
     coder: Coder = own_code,
-) -> Made:
+) -> Reconstructions:
     """Reconstructs real pictures and makes fakes, for both halves.
 
     Args:
@@ -216,27 +216,33 @@ def make(
     """
     encoding = encoder(image)
     code = coder(encoding, "real")
-    knot = code.map(lambda moment: moment.detach().requires_grad_())
-    reconstruction = decoder(knot)
-    return Made(
-        encoding, code, knot, reconstruction, None if fake_code is None else decoder(fake_code.detach())
+    detached_code = code.map(lambda moment: moment.detach().requires_grad_())
+    reconstruction = decoder(detached_code)
+    return Reconstructions(
+        encoding,
+        code,
+        detached_code,
+        reconstruction,
+        None if fake_code is None else decoder(fake_code.detach()),
     )
 
 
 def real_part(
-    made: Made, image: Float[Tensor, "batch *shape"], labels: Labels, weights: SoftIntroWeights
+    made: Reconstructions, image: Float[Tensor, "batch *shape"], labels: Labels, weights: SoftIntroWeights
 ) -> RealPart:
     """Computes S(β_rec E r(x) + β_kl E KL(x)) + λ E ℓ(x), felt by the encoder alone."""
     error = reconstruction_error(image, made.reconstruction, weights.image_variance).mean()
     kl = made.encoding.latent.kl().mean()
     label = labels.error(made.encoding.label, weights.label_variance)
     # λ stays outside S: labels are few, picture values are many.
-    loss = real_term(made.into_code(error), kl, weights.scale_for(image), weights) + weights.label * label
+    loss = (
+        real_term(made.backprop_to_code(error), kl, weights.scale_for(image), weights) + weights.label * label
+    )
     return RealPart(loss, error.detach(), kl.detach(), label.detach())
 
 
 def encoder_half(
-    made: Made,
+    made: Reconstructions,
     encoder: Encoder,
     decoder: Decoder,
     image: Float[Tensor, "batch *shape"],
@@ -302,7 +308,7 @@ def encoder_half(
 
 
 def decoder_half(
-    made: Made,
+    made: Reconstructions,
     encoder: Encoder,
     image: Float[Tensor, "batch *shape"],
     labels: Labels,

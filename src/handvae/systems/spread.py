@@ -2,7 +2,7 @@
 
 It is fitted once on hands that the model was not trained on (`handvae.evaluation.spread`), kept in the
 model's file and applied wherever
-poses are read (`Reader.estimate`). A picture and 2D joints do not leave the same unsure: each set of inputs
+poses are read (`PoseEstimator.estimate`). A picture and 2D joints do not leave the same unsure: each set of inputs
 has a scale of its own.
 """
 

@@ -86,7 +86,7 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
-        (image,) = batch.need("image")
+        image = batch.require("image")
         joints = self.joints_of(batch)
         device, count = image.device, len(batch)
         valid = self.labelled(batch)

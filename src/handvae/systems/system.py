@@ -134,7 +134,7 @@ class System(nn.Module, ABC):
         """A picture that shows how training goes."""
 
 
-class Reader(System):
+class PoseEstimator(System):
     """A system that reads poses from crops."""
 
     pose: Literal["2d", "3d"]
@@ -168,7 +168,7 @@ class Reader(System):
         centre, where any joint does);
         none has where the pose is held back.
         """
-        (joints,) = hands.need("joints_2d" if self.pose == "2d" else "joints_3d")
+        joints = hands.require("joints_2d" if self.pose == "2d" else "joints_3d")
         valid = hands.joint_valid
         if valid is None:
             valid = torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
@@ -179,26 +179,17 @@ class Reader(System):
         return valid if hands.pose_known is None else valid & hands.pose_known[:, None]
 
     @abstractmethod
-    def predict(self, image: Float[Tensor, "batch 3 height width"]) -> Prediction:
-        """Read poses from pictures in [0, 1] alone, the spread as the network claims it."""
+    def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
+        """Read poses from crops, the spread as the network claims it; arguments are those of `predict`."""
 
-    def claim(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
-        """Read poses from crops, the spread as the network claims it.
-
-        Systems that read other things than pictures, or need to be told the side, do so here. Arguments are
-        those of `estimate`.
-        """
-        (image,) = hands.need("image")
-        return self.predict(image)
-
-    def estimate(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
+    def predict(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from crops; where the model keeps a scale for what is read, the spread is calibrated.
 
         Args:
             hands: crops, with their sides where the system is to be told.
             inputs: out of `self.inputs`, what to read; the usual one if not given.
         """
-        scale, claimed = self.spread_scales.get(self.asked(inputs)), self.claim(hands, inputs)
+        scale, claimed = self.spread_scales.get(self.asked(inputs)), self.predict_uncalibrated(hands, inputs)
         if scale is None:
             return claimed
         spread = scale(claimed.spread)
@@ -243,7 +234,7 @@ class Reader(System):
         self.spread_scales = dict(scales)
 
 
-class Judge(Reader):
+class PerceptualCritic(PoseEstimator):
     """A reader whose features and reading let gradients through to the picture, so that a generator can be
     trained against it."""
 
@@ -256,7 +247,7 @@ class Judge(Reader):
         """Joints (batch, joint, axis) of pictures in [0, 1], as mean and variance."""
 
 
-class Generator(Reader):
+class Generator(PoseEstimator):
     """A system that also makes pictures of the poses it is asked for."""
 
     @abstractmethod

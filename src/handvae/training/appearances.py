@@ -1,4 +1,4 @@
-"""Named appearances of a model: a small JSON file beside its weights, `NAME.looks.json` beside
+"""Named appearances of a model: a small JSON file beside its weights, `NAME.appearances.json` beside
 `NAME.safetensors`."""
 
 import hashlib
@@ -10,19 +10,20 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.noise import Noise
 from handvae.training.checkpoint import Model
+from handvae.training.first_edition import FIRST_EDITION_APPEARANCES
 
 NAME = r"^[a-z][a-z0-9-]{0,63}$"
 
 
 @dataclass(frozen=True)
-class NamedLook:
+class NamedAppearance:
     """An appearance that has a name."""
 
     appearance: Float[Tensor, " appearance"]
@@ -40,51 +41,56 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     weights: str
     """Hash of the weights that the numbers mean something to."""
-    looks: dict[Annotated[str, Field(pattern=NAME)], _Entry]
+    appearances: dict[Annotated[str, Field(pattern=NAME)], _Entry] = Field(
+        validation_alias=AliasChoices("appearances", FIRST_EDITION_APPEARANCES)
+    )
 
 
-def looks_file(weights: Path) -> Path:
+def appearances_file(weights: Path) -> Path:
     """Where the named appearances of a model file lie."""
-    return weights.with_name(f"{weights.stem}.looks.json")
+    path = weights.with_name(f"{weights.stem}.appearances.json")
+    older = weights.with_name(f"{weights.stem}.{FIRST_EDITION_APPEARANCES}.json")
+    return older if older.is_file() and not path.is_file() else path
 
 
-def write_looks(weights: Path, looks: Mapping[str, NamedLook]) -> None:
+def write_named_appearances(weights: Path, appearances: Mapping[str, NamedAppearance]) -> None:
     """Write the named appearances of a model file, in this order, whole or not at all."""
     entries = {
-        name: {"about": look.about, "appearance": [round(v, 4) for v in look.appearance.tolist()]}
-        for name, look in looks.items()
+        name: {"about": appearance.about, "appearance": [round(v, 4) for v in appearance.appearance.tolist()]}
+        for name, appearance in appearances.items()
     }
-    content = {"weights": _hash(weights), "looks": entries}
-    write_text_atomically(looks_file(weights), json.dumps(content, indent=1) + "\n")
+    content = {"weights": _hash(weights), "appearances": entries}
+    write_text_atomically(appearances_file(weights), json.dumps(content, indent=1) + "\n")
 
 
-def read_looks(model: Model) -> dict[str, NamedLook]:
+def read_named_appearances(model: Model) -> dict[str, NamedAppearance]:
     """The named appearances of a model; none where it has no such file.
 
     Raises:
         UserError: the file is damaged, or belongs to other weights.
     """
-    path = looks_file(model.path)
+    path = appearances_file(model.path)
     if not path.is_file():
         return {}
-    remedy = "delete the file, or make it again with runs/looks.py"
+    remedy = "delete the file, or make it again with runs/appearances.py"
     try:
         content = _File.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
         raise UserError(path, "holds no named appearances", remedy) from error
     if content.weights != _hash(model.path):
         raise UserError(path, f"belongs to other weights than {model.path.name}", remedy)
-    looks = {
-        name: NamedLook(torch.tensor(entry.appearance), entry.about) for name, entry in content.looks.items()
+    appearances = {
+        name: NamedAppearance(torch.tensor(entry.appearance), entry.about)
+        for name, entry in content.appearances.items()
     }
     wanted = model.generator.random_appearance(1, Noise(0)).shape[1]
-    if wrong := [name for name, look in looks.items() if len(look.appearance) != wanted]:
+    if wrong := [name for name, appearance in appearances.items() if len(appearance.appearance) != wanted]:
         raise UserError(
             path,
-            f"{wrong[0]} has {len(looks[wrong[0]].appearance)} numbers, the model takes {wanted}",
+            f"{wrong[0]} has {len(appearances[wrong[0]].appearance)} numbers, the model takes {wanted}",
             remedy,
         )
-    return looks
+    return appearances
 
 
 def _hash(path: Path) -> str:

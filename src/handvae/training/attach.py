@@ -2,20 +2,20 @@
 
 from handvae.systems.cm_vae import CmVae
 from handvae.systems.da_vae import DaVae
-from handvae.systems.perceptual_vae import JudgedVae
+from handvae.systems.perceptual_vae import PerceptualVae
 from handvae.systems.system import System
 from handvae.training.checkpoint import load_model
 
 
-def take_named(system: System) -> None:
+def attach_pretrained(system: System) -> None:
     """Give a system the trained models that its configuration names, a judge, a mask network or a finder.
 
     Raises:
         UserError: one is not there, or damaged.
         ValueError: one does not do for the system.
     """
-    if isinstance(system, JudgedVae):
-        system.take_judge(load_model(system.config.detector).system)
+    if isinstance(system, PerceptualVae):
+        system.take_critic(load_model(system.config.critic).system)
     if isinstance(system, DaVae) and system.config.mask:
         system.take_mask(load_model(system.config.mask).system)
     if isinstance(system, CmVae | DaVae) and system.config.finder:

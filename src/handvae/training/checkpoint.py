@@ -23,7 +23,8 @@ from handvae.files import write_atomically
 from handvae.systems.build import CONFIGS, SystemConfig, build_system, system_name
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.spread import SpreadScale
-from handvae.systems.system import Generator, Reader, System
+from handvae.systems.system import Generator, PoseEstimator, System
+from handvae.training.first_edition import MODELS, modernise_header
 
 Kind = TypeVar("Kind")
 
@@ -65,13 +66,13 @@ class Model:
         return self.path.stem if self.path.parent == WEIGHTS else str(self.path)
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> PoseEstimator:
         """The system, to read poses with.
 
         Raises:
             UserError: it reads none.
         """
-        if not isinstance(self.system, Reader):
+        if not isinstance(self.system, PoseEstimator):
             raise UserError(
                 self.path,
                 f"is a {self.header.system}, which reads no poses from pictures",
@@ -116,7 +117,7 @@ def save_model(
         dtype: store floats in this type (float16 halves the file).
         state: weights to write instead of the system's present ones.
     """
-    kept = system.spread_scales if isinstance(system, Reader) and state is None else {}
+    kept = system.spread_scales if isinstance(system, PoseEstimator) and state is None else {}
     config, spec, crop = (asdict(part) for part in (system.config, system.spec, system.crop))
     header = Header(
         system_name(system.config), config, spec, crop, FORMAT, steps, preset, summary or {}, _as_dicts(kept)
@@ -154,7 +155,8 @@ def keep_spread_scales(model: Model, scales: Mapping[str, SpreadScale]) -> None:
 
 def find_model(name: str) -> Path:
     """The file that a user means: a shipped model's name, a `.safetensors` file, or a run folder."""
-    for path in (WEIGHTS / f"{name}.safetensors", Path(name), Path(name) / "model.safetensors"):
+    shipped_name = MODELS.get(name, name)
+    for path in (WEIGHTS / f"{shipped_name}.safetensors", Path(name), Path(name) / "model.safetensors"):
         if path.is_file():
             return path
     shipped = ", ".join(sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))) or "none"
@@ -263,7 +265,7 @@ def _read_header(path: Path, metadata: dict[str, str]) -> Header:
     if KEY not in metadata:
         raise UserError(path, "holds no handvae header", "give a model that handvae wrote")
     try:
-        header = _checked(Header, json.loads(metadata[KEY], parse_constant=_refuse))
+        header = _checked(Header, modernise_header(json.loads(metadata[KEY], parse_constant=_refuse)))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(path, "its header is damaged", "fetch or train the model again") from error
     if header.format != FORMAT or header.system not in CONFIGS:
@@ -310,7 +312,7 @@ def _take_spread_scales(path: Path, system: System, header: Header) -> None:
         for name, values in header.spread_scales.items():
             where = f"spread_scales.{name}"
             scales[name] = _checked(SpreadScale, values)
-        if isinstance(system, Reader):
+        if isinstance(system, PoseEstimator):
             system.take_spread_scales(scales)
     except ValueError as error:  # pydantic's too
         raise UserError(

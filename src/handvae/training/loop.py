@@ -102,12 +102,12 @@ def _fit(run: Run, ranks: Ranks) -> Path:
     for step, batch in zip(range(first, end), loader.batches(first, end), strict=True):
         if stage is None or stage != stage_at(system.stages, step / total):
             stage = stage_at(system.stages, step / total)
-            enter(system, stage)
+            activate_stage(system, stage)
         last = step + 1 == end
         noise = Noise(train.seed, step, SYSTEM_STREAM, ranks.rank, ranks.ranks)
         phases = system.step(_on_device(batch, ranks, train), stage.name, noise)
         scalars: dict[str, float] = {}
-        for phase, norm in take(state, phases, run, ranks, step, train.lr_at(step, count)):
+        for phase, norm in optimiser_steps(state, phases, run, ranks, step, train.lr_at(step, count)):
             if log is not None and phase.note:
                 log.write({"step": step + 1, "note": phase.note})
                 print(f"step {step + 1}/{end}  {phase.note}", flush=True)
@@ -129,7 +129,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
                 "hands_per_second": round(speed, 1),
             }
             log.write(head | scalars)
-            _say(step + 1, end, speed, scalars)
+            print_progress(step + 1, end, speed, scalars)
 
         # Save
         if (step + 1) % train.save_every == 0 or last:
@@ -137,7 +137,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
                 log.flush()
                 write_model(run, state, step + 1, end)
                 state.write(state_path, step + 1)  # last: a state says that all before it is there
-                enter(system, stage)
+                activate_stage(system, stage)
             ranks.wait()
 
     for name, eager in compiled.items():
@@ -147,7 +147,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
     return run.out / "model.safetensors"
 
 
-def take(
+def optimiser_steps(
     state: State, phases: Iterator[Phase], run: Run, ranks: Ranks, step: int, lr: float
 ) -> Iterator[tuple[Phase, float]]:
     """Take the optimiser steps of one training step; yields each phase with its gradient norm when its step
@@ -193,7 +193,7 @@ def stage_at(stages: Sequence[Stage], done: float) -> Stage:
     return stages[-1]
 
 
-def enter(system: System, stage: Stage) -> None:
+def activate_stage(system: System, stage: Stage) -> None:
     """Set what the stage trains in motion, and put the rest to rest: no gradients, normalisation statistics
     fixed."""
     system.eval().requires_grad_(False)
@@ -268,7 +268,8 @@ def _labels(run: Run) -> Hands:
     return move_labels(labels, place(labels, run.system.crop, None, Noise(0)))
 
 
-def _say(step: int, total: int, speed: float, scalars: dict[str, float]) -> None:
+def print_progress(step: int, total: int, speed: float, scalars: dict[str, float]) -> None:
+    """One line for the terminal: step, speed, and the scalars that people watch."""
     parts = "  ".join(
         f"{name} {value:.4g}" for name, value in scalars.items() if name.rsplit("/")[-1] in SAID
     )

@@ -14,7 +14,7 @@ from handvae.systems.dvae_image import DvaeImageConfig
 from handvae.systems.dvae_pose import DvaePoseConfig
 from handvae.systems.keypoint_vit import KeypointVitConfig
 from handvae.systems.mask import MaskConfig
-from handvae.systems.perceptual_vae import JudgedConfig
+from handvae.systems.perceptual_vae import PerceptualVaeConfig
 from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.systems.soft_intro import SoftIntroConfig
 from handvae.systems.srv_vae import SrvVaeConfig
@@ -76,14 +76,16 @@ _VARIED = Augment(
 )
 
 # Ours, judged by a detector that measures nothing: detector-64 then can (docs/log.md)
-_JUDGED = JudgedConfig(**{field.name: getattr(_OURS, field.name) for field in fields(PoseAppearanceConfig)})
+_PERCEPTUAL = PerceptualVaeConfig(
+    **{field.name: getattr(_OURS, field.name) for field in fields(PoseAppearanceConfig)}
+)
 # Twice as large: one more level of the decoder, four times as many pixels, each of which says a quarter as
 # much
-_JUDGED_128 = replace(
-    _JUDGED,
+_PERCEPTUAL_128 = replace(
+    _PERCEPTUAL,
     encoder_px=64,
-    decoder_widths=(*_JUDGED.decoder_widths, 24),
-    likelihood_sigma=2 * _JUDGED.likelihood_sigma,
+    decoder_widths=(*_PERCEPTUAL.decoder_widths, 24),
+    likelihood_sigma=2 * _PERCEPTUAL.likelihood_sigma,
 )
 
 # Soft-Intro-SRV-VAE at the sizes of its base code: Adam 2e-4 twice, constant; 64 px is ours, for two cores
@@ -133,7 +135,7 @@ _OURS_SOFT = SoftIntroConfig(
 )
 # Rendered hands beside photos: poses and views that the photos lack; the last doubling copies pixels, which
 # adds no grid of its own
-_RENDERED_128 = replace(_JUDGED_128, to_rgb="upsample")
+_RENDERED_128 = replace(_PERCEPTUAL_128, to_rgb="upsample")
 _FURTHER_128 = Train(steps=5000, batch=32, lr=1e-3)
 _FURTHER = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)
 
@@ -173,7 +175,7 @@ _DVAE_SMALL = DvaeImageConfig(
     beta_warmup_steps=600,
     embed_share=0.5,
 )
-_DVAE_PARTS = replace(_DVAE_SMALL, content="parts")
+_DVAE_LAYERS = replace(_DVAE_SMALL, content="layers")
 _DVAE_READS = DvaePoseConfig(trunk_width=32, hidden=256, embed_share=3.0)
 _CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
 _CM_SMALL = CmVaeConfig(
@@ -202,8 +204,8 @@ _DA_SMALL = DaVaeConfig(
 _DA_FINDS = replace(
     _DA_SMALL,
     finder="detector-64",
-    found_weight=3000.0,
-    apart=True,
+    detector_keypoint_weight=3000.0,
+    detach_across_factors=True,
     betas=(1.0, 10.0, 1.0),
     head_width=48,
     groups=3,
@@ -221,8 +223,8 @@ PRESETS: dict[str, Preset] = {
     "srv-vae-2d":  Preset("SRV-VAE as in the paper, 2D (its STB rows)", SrvVaeConfig(),                Crop(64),                _STILL,  _PAPER),
     "srv-vae-3d":  Preset("SRV-VAE as in the paper, 3D (InterHand)",    SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
     "s-vae-2d":    Preset("the paper's baseline S-VAE, 2D",             SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
-    "photos-64":   Preset("the shipped model: photos, limb maps, judged by judge-64", _JUDGED,      Crop(64, 1.35, "right"), _VARIED, _LONG),
-    "photos-128":  Preset("the same, 128 px: add --init photos-64",     _JUDGED_128,                   Crop(128, 1.35, "right"), _VARIED, _FURTHER_128),
+    "photos-64":   Preset("the shipped model: photos, limb maps, judged by critic-64", _PERCEPTUAL,      Crop(64, 1.35, "right"), _VARIED, _LONG),
+    "photos-128":  Preset("the same, 128 px: add --init photos-64",     _PERCEPTUAL_128,                   Crop(128, 1.35, "right"), _VARIED, _FURTHER_128),
     "rendered-128": Preset("rendered hands and photos: add --init photos-128", _RENDERED_128,           Crop(128, 1.35, "right"), _VARIED, replace(_FURTHER_128, steps=2000, warmup_steps=100, compile=False)),
     "photos-base-64": Preset("the same without a judge: S-VAE",         _OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
     "soft-intro-2d-64":  Preset("Soft-Intro-SRV-VAE, 2D (STB), for two cores",   _GAME_64,  Crop(64),  _STILL, replace(_GAME, epochs=40.0, batch=32)),
@@ -242,10 +244,10 @@ PRESETS: dict[str, Preset] = {
     "cmvae-64":    Preset("RGB and 2D to 3D: cm-VAE behind detector-64",  _CM_FINDS,                     Crop(64, 1.35, "right"), replace(_CM_ROUGH, mirror=0.0), _QUICK),
     "lifting":     Preset("cm-VAE's 2D to 3D on two cores, in minutes", _LIFTING,                     Crop(64),                _CM_VARIED, _SWIFT),
     "dvae-tag":    Preset("dVAE as in the paper, tag images",           DvaeImageConfig(),             Crop(64, sides="left"),  _STILL,  _DVAE_PAPER),
-    "dvae-zu":     Preset("dVAE as in the paper, z_u",                  DvaeImageConfig(content="own"), Crop(64, sides="left"), _STILL,  _DVAE_PAPER),
+    "dvae-zu":     Preset("dVAE as in the paper, z_u",                  DvaeImageConfig(content="residual"), Crop(64, sides="left"), _STILL,  _DVAE_PAPER),
     "dvae-pose":   Preset("dVAE as in the paper, pose estimation",      DvaePoseConfig(),              Crop(128, box="hand3d", sides="left"), _TURNED, _DVAE_PAPER),
     "rendered-dvae-64": Preset("dVAE's pictures on two cores",          _DVAE_SMALL,                   Crop(64, sides="left"),  _STILL,  _QUICK),
-    "rendered-dvae-parts-64": Preset("the same, hand and ground apart", _DVAE_PARTS,                   Crop(64, sides="left"),  _STILL,  _QUICK),
+    "rendered-dvae-layers-64": Preset("the same, hand and ground apart", _DVAE_LAYERS,                   Crop(64, sides="left"),  _STILL,  _QUICK),
     "rendered-dvae-pose-64": Preset("dVAE's poses on two cores",        _DVAE_READS,                   Crop(64, sides="left"),  _TURNED, _QUICK),
     "mask-net":    Preset("da-VAE's mask network, as in the paper",     MaskConfig(),                  Crop(256, box="hand3d", sides="left"), _SPUN, _MASK_PAPER),
     "da-vae":      Preset("da-VAE as in the paper",                     DaVaeConfig(),                 Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),

@@ -28,7 +28,7 @@ class Drawn:
     """Whose looks they are, where that is somebody of the data set."""
 
 
-class Looks(ABC):
+class Appearances(ABC):
     """A source of looks."""
 
     name: str
@@ -40,7 +40,7 @@ class Looks(ABC):
 
 
 @dataclass(frozen=True)
-class RandomLooks(Looks):
+class RandomAppearances(Appearances):
     """Drawn from the Gaussian fitted to the looks of the generator's training pictures."""
 
     system: Generator
@@ -52,7 +52,7 @@ class RandomLooks(Looks):
 
 
 @dataclass(frozen=True)
-class FixedLooks(Looks):
+class FixedAppearance(Appearances):
     """The same for all."""
 
     appearance: Float[Tensor, "1 appearance"]
@@ -64,7 +64,7 @@ class FixedLooks(Looks):
 
 
 @dataclass(frozen=True)
-class OthersLooks(Looks):
+class AppearancesOfOthers(Appearances):
     """Each picture gets the looks of another hand of the set: of another person than the pose's, where people
     are known."""
 
@@ -83,7 +83,7 @@ class OthersLooks(Looks):
         givers = tried[
             torch.arange(count), fits.int().argmax(1)
         ]  # the first that fits; the first of all in a set of one person
-        (image,) = cut(self.data, givers, self.system.crop).need("image")
+        image = cut(self.data, givers, self.system.crop).require("image")
         people = self._people(givers)
         names = tuple(f"hand {self.data.name(row)}" for row in givers.tolist())
         return Drawn(

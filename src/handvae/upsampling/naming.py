@@ -22,7 +22,7 @@ from handvae.geometry import VIEWS, orthographic_view
 from handvae.hand import BONES, HandShape, forward_kinematics, named_pose, to_bone_units
 from handvae.noise import Noise
 from handvae.systems.system import Generator
-from handvae.training.appearances import NamedLook
+from handvae.training.appearances import NamedAppearance
 
 DRAWN, TYPICAL = 512, 0.75
 """Appearances drawn, and the share of them, the most typical ones, that may be named."""
@@ -90,7 +90,7 @@ def ground_word(lab: Float[np.ndarray, "3"]) -> str:
     return f"{'pink' if lab[1] > 0 else 'green'}-{light}"
 
 
-def named_looks(system: Generator, most: int = 12, seed: int = 0) -> dict[str, NamedLook]:
+def named_appearances(system: Generator, most: int = 12, seed: int = 0) -> dict[str, NamedAppearance]:
     """Up to `most` unlike appearances by name, the first the most typical one of the model.
 
     Of `DRAWN` random ones the most typical are grouped by name; each name is given to the one in the middle
@@ -103,14 +103,16 @@ def named_looks(system: Generator, most: int = 12, seed: int = 0) -> dict[str, N
         1
     )  # squared Mahalanobis distance
     kept = unusual.argsort(stable=True)[: round(TYPICAL * DRAWN)]
-    colours = [colours_of(system, look) for look in drawn[kept]]
+    colours = [colours_of(system, appearance) for appearance in drawn[kept]]
     places = np.stack([np.concatenate([c.skin, c.ground]) for c in colours])
     groups: dict[str, list[int]] = {}
     for number, found in enumerate(colours):
         groups.setdefault(found.name, []).append(number)
     middles = {name: _middle(places, members) for name, members in groups.items()}
     order = _spread_out(places, list(middles.values()), most)
-    return {colours[number].name: NamedLook(drawn[kept[number]], colours[number].about) for number in order}
+    return {
+        colours[number].name: NamedAppearance(drawn[kept[number]], colours[number].about) for number in order
+    }
 
 
 def _middle(places: Float[np.ndarray, "look 6"], members: Sequence[int]) -> int:
@@ -131,7 +133,7 @@ def _spread_out(places: Float[np.ndarray, "look 6"], candidates: Sequence[int], 
     return chosen
 
 
-def colours_of(system: Generator, look: Float[Tensor, " appearance"]) -> Colours:
+def colours_of(system: Generator, appearance: Float[Tensor, " appearance"]) -> Colours:
     """Mean colours of skin and ground, over pictures of `POSES` with this appearance."""
     solid = forward_kinematics(torch.stack([named_pose(name) for name in POSES]), HandShape.mean()).joints
     seen = orthographic_view(solid, VIEWS["palm"].float()[None], margin=system.crop.margin)
@@ -142,7 +144,7 @@ def colours_of(system: Generator, look: Float[Tensor, " appearance"]) -> Colours
         if system.pose == "2d"
         else to_bone_units(seen.joints_mm * torch.cat([mirror, torch.ones(1)]), "wrist")
     )
-    pictures = system.synthesize(asked, look.expand(len(POSES), -1))
+    pictures = system.synthesize(asked, appearance.expand(len(POSES), -1))
     size = system.crop.size_px
     skin, ground = [], []
     for picture, joints in zip(pictures, to_crop_px(flat, size), strict=True):

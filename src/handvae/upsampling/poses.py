@@ -70,7 +70,7 @@ def plain(labels: Hands, in_camera: bool) -> Hands:
         labels: with `joints_2d` and `side`.
         in_camera: whether `joints_3d` are in the camera frame.
     """
-    joints, _ = labels.need("joints_2d", "side")
+    joints, _ = labels.require_all("joints_2d", "side")
     camera = labels.intrinsics if in_camera and labels.joints_3d is not None else None
     everything = torch.ones(joints.shape[:2], dtype=torch.bool)
     return Hands(
@@ -113,7 +113,7 @@ def _moved_flat(
 ) -> Hands:
     """Joints turned and then stretched by a factor along a direction of the picture, and as much shortened
     across it."""
-    (joints,) = hands.need("joints_2d")
+    joints = hands.require("joints_2d")
     across = rotation_z(way)[:, :2, :2]
     linear = (
         across
@@ -197,7 +197,7 @@ def _pose_of(hands: Hands) -> Float[Tensor, "hand some axis"]:
     """What poses are compared and mixed in: joint angles, or joints of right hands in their own crops."""
     if hands.joints_3d is not None:
         return joint_angles(_as_right(hands))
-    flat, side = hands.need("joints_2d", "side")
+    flat, side = hands.require_all("joints_2d", "side")
     return in_own_crop(
         torch.where((side == LEFT)[:, None, None], flat * flat.new_tensor([-1.0, 1.0]), flat), 1.0
     )
@@ -205,7 +205,7 @@ def _pose_of(hands: Hands) -> Float[Tensor, "hand some axis"]:
 
 def _in_place(hands: Hands, poses: Float[Tensor, "hand 21 2"]) -> Hands:
     """Hands with the joints that `_pose_of` would give as `poses`, where and as large as they were."""
-    flat, side = hands.need("joints_2d", "side")
+    flat, side = hands.require_all("joints_2d", "side")
     centre, across = joints_box(flat)
     back = torch.where((side == LEFT)[:, None, None], poses * poses.new_tensor([-1.0, 1.0]), poses)
     return Hands(**(dict(hands.items()) | {"joints_2d": centre[:, None] + back * across[:, None, None] / 2}))
@@ -273,7 +273,7 @@ def _moved_solid(
     base = fingers[:, :, :1]
     bent = torch.cat([right[:, :1], torch.cat([base, base + bones.cumsum(2)], 2).flatten(1, 2)], 1)
     solid = _mirrored_left(hands, bent[:, :1] + (bent - bent[:, :1]) @ turn.mT)
-    (flat, was_solid) = hands.need("joints_2d", "joints_3d")
+    (flat, was_solid) = hands.require_all("joints_2d", "joints_3d")
     shift = _seen(hands, solid) - _seen(
         hands, was_solid
     )  # what the labels differ from the projection by stays
@@ -285,17 +285,17 @@ def _seen(hands: Hands, solid: Float[Tensor, "hand 21 3"]) -> Float[Tensor, "han
     fit best (no perspective)."""
     if hands.intrinsics is not None:
         return project(solid, hands.intrinsics)
-    flat, labelled = hands.need("joints_2d", "joints_3d")
+    flat, labelled = hands.require_all("joints_2d", "joints_3d")
     a, b = (points - points.mean(1, keepdim=True) for points in (flat, labelled[..., :2]))
     scale = (a * b).sum((1, 2)) / b.square().sum((1, 2)).clamp_min(1e-12)
     return solid[..., :2] * scale[:, None, None]
 
 
 def _as_right(hands: Hands) -> Float[Tensor, "hand 21 3"]:
-    (solid,) = hands.need("joints_3d")
+    solid = hands.require("joints_3d")
     return _mirrored_left(hands, solid)
 
 
 def _mirrored_left(hands: Hands, solid: Float[Tensor, "hand 21 3"]) -> Float[Tensor, "hand 21 3"]:
-    (side,) = hands.need("side")
+    side = hands.require("side")
     return torch.where((side == LEFT)[:, None, None], mirror_3d(solid), solid)

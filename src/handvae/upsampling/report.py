@@ -14,10 +14,10 @@ from handvae.evaluation.features import Extractor, features_of
 from handvae.evaluation.frechet import frechet_distance, gaussian_of
 from handvae.evaluation.generated import FEWEST, batch_norm, set_measures
 from handvae.evaluation.measure import Measure, PictureProtocol, Stated
-from handvae.evaluation.plots import Curve, Figure
+from handvae.evaluation.plots import Curve, Plot
 from handvae.evaluation.reading import BATCH
 from handvae.noise import Noise
-from handvae.upsampling.upsample import Made, Upsampler
+from handvae.upsampling.upsample import GeneratedSet, Upsampler
 
 MOST = 2000
 """Pictures of each set that are read or compared, at most."""
@@ -26,14 +26,14 @@ _REAL, _KEPT = 25, 26
 
 
 @dataclass(frozen=True)
-class Outcome:
+class UpsamplingSummary:
     """Numbers and a figure of an upsampled set."""
 
     measures: tuple[Measure, ...]
-    figure: Figure
+    figure: Plot
 
 
-def outcome(maker: Upsampler, made: Made, extractor: Extractor) -> Outcome:
+def outcome(maker: Upsampler, made: GeneratedSet, extractor: Extractor) -> UpsamplingSummary:
     """Measure a finished set of pictures, beside the real ones of its split."""
     plan = maker.plan
     real = _drawn(maker.rows, Noise(plan.seed, stream=_REAL))
@@ -64,13 +64,13 @@ def outcome(maker: Upsampler, made: Made, extractor: Extractor) -> Outcome:
     measures.append(Measure("real_over_limit", over, "%", len(real_errors), protocols["real"], definition))
     if len(made.kept) >= FEWEST and len(maker.rows) >= FEWEST:
         measures += _distances(maker, made, extractor)
-    return Outcome(
+    return UpsamplingSummary(
         tuple(measures),
         _figure({name: error for name, (error, _) in kinds.items()}, limit, f"{relation}; {size} px crop"),
     )
 
 
-def _counts(count: int, made: Made, protocol: Stated, limit: float) -> Iterator[Measure]:
+def _counts(count: int, made: GeneratedSet, protocol: Stated, limit: float) -> Iterator[Measure]:
     unfound = int(made.error.isnan().sum())
     yield Measure("pictures_asked", float(count), "", count, protocol, "pictures made")
     yield Measure(
@@ -117,11 +117,11 @@ def _drawn(rows: Int[Tensor, " row"], noise: Noise, most: int = MOST) -> Int[Ten
 
 
 def _real_errors(maker: Upsampler, rows: Int[Tensor, " row"]) -> Float[Tensor, " row"]:
-    image, joints = cut(maker.data, rows, maker.system.crop).need("image", "joints_2d")
+    image, joints = cut(maker.data, rows, maker.system.crop).require_all("image", "joints_2d")
     return maker.check(image, joints)[1]
 
 
-def _distances(maker: Upsampler, made: Made, extractor: Extractor) -> tuple[Measure, ...]:
+def _distances(maker: Upsampler, made: GeneratedSet, extractor: Extractor) -> tuple[Measure, ...]:
     """Of kept pictures from as many real ones, all as crops of the generator."""
     crop, most = maker.system.crop, min(MOST, len(made.kept), len(maker.rows))
     seed = maker.plan.seed
@@ -129,7 +129,7 @@ def _distances(maker: Upsampler, made: Made, extractor: Extractor) -> tuple[Meas
     real, kept = (
         features_of(
             (
-                cut(data, some, crop).need("image")[0]
+                cut(data, some, crop).require("image")
                 for some in _drawn(rows, Noise(seed, 1, stream), most).split(BATCH)
             ),
             extractor,
@@ -137,7 +137,7 @@ def _distances(maker: Upsampler, made: Made, extractor: Extractor) -> tuple[Meas
         for data, rows, stream in sets
     )
     split = f"split {maker.plan.split}" if maker.plan.split else "the set"
-    generated = f"kept pictures, poses {' and '.join(maker.plan.poses)}, looks {maker.looks.name}"
+    generated = f"kept pictures, poses {' and '.join(maker.plan.poses)}, looks {maker.appearances.name}"
     protocol = PictureProtocol(
         extractor.described(maker.system),
         crop.size_px,
@@ -183,7 +183,7 @@ def _halves(
     )
 
 
-def _figure(errors: dict[str, Float[Tensor, " picture"]], limit: float, note: str) -> Figure:
+def _figure(errors: dict[str, Float[Tensor, " picture"]], limit: float, note: str) -> Plot:
     """Shares of pictures up to each error."""
     places = [step * limit / 40 for step in range(81)]
     curves = [
@@ -192,7 +192,7 @@ def _figure(errors: dict[str, Float[Tensor, " picture"]], limit: float, note: st
         if len(error)
     ]
     curves.append(Curve("limit of the check", (limit, limit), (0.0, 100.0), "dashed"))
-    return Figure(
+    return Plot(
         "Share of pictures read with at most so much error",
         "mean error, % of hand size",
         "% of pictures",

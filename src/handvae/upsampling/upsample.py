@@ -1,7 +1,7 @@
 """More pictures of a labelled set: its poses, or poses beside them, with other looks, each read again by an
 independent detector.
 
-Pictures are made in parts of `PART`. A part depends on the plan and on its number alone, so parts may be made
+Pictures are made in parts of `SHARD_PICTURES`. A part depends on the plan and on its number alone, so parts may be made
 in any order by any number
 of jobs, be killed and be made again: the bytes are the same. All pictures are kept in the parts; which of
 them pass is told beside them.
@@ -31,13 +31,13 @@ from handvae.evaluation.pose import hand_size, joint_errors
 from handvae.files import write_text_atomically
 from handvae.noise import Noise
 from handvae.systems.system import Generator
-from handvae.upsampling.appearances import Looks
+from handvae.upsampling.appearances import Appearances
 from handvae.upsampling.poses import Neighbourhood, PoseKind, perturbed, plain
 
-PART = 256
+SHARD_PICTURES = 256
 """Pictures a part: what a killed job loses at most."""
 PLAN_FILE = "plan.json"
-_ORDER, _NEAR, _POSES, _LOOKS = 21, 22, 23, 24
+_ORDER, _NEAR, _POSES, _APPEARANCES = 21, 22, 23, 24
 """Streams of random numbers."""
 
 
@@ -53,7 +53,7 @@ class UpsamplePlan:
     """Pictures to make."""
     poses: tuple[PoseKind, ...]
     """What is done to the poses; the copies of the set take these in turn."""
-    looks: str
+    appearances: str
     model: str
     detector: str
     max_error: float
@@ -61,13 +61,13 @@ class UpsamplePlan:
     seed: int
 
     @property
-    def parts(self) -> range:
+    def shards(self) -> range:
         """Numbers of the parts."""
-        return range(math.ceil(self.count / PART))
+        return range(math.ceil(self.count / SHARD_PICTURES))
 
-    def numbers(self, part: int) -> range:
+    def numbers(self, shard: int) -> range:
         """Numbers of the pictures of a part."""
-        return range(part * PART, min((part + 1) * PART, self.count))
+        return range(shard * SHARD_PICTURES, min((shard + 1) * SHARD_PICTURES, self.count))
 
     def to_json(self) -> dict[str, Any]:
         """As it is written, and compared."""
@@ -108,7 +108,7 @@ class Upsampler:
     plan: UpsamplePlan
     system: Generator
     finder: Finder
-    looks: Looks
+    appearances: Appearances
     data: HandData
     """The split of the plan."""
     rows: Int[Tensor, " hand"]
@@ -118,7 +118,7 @@ class Upsampler:
 
     @classmethod
     def of(
-        cls, plan: UpsamplePlan, system: Generator, finder: Finder, looks: Looks, data: HandData
+        cls, plan: UpsamplePlan, system: Generator, finder: Finder, appearances: Appearances, data: HandData
     ) -> "Upsampler":
         """The maker of a plan's pictures; errors as `whole_rows`."""
         rows = whole_rows(data, system)
@@ -128,7 +128,7 @@ class Upsampler:
             if mixes
             else None
         )
-        return cls(plan, system, finder, looks, data, rows, near)
+        return cls(plan, system, finder, appearances, data, rows, near)
 
     @property
     def spec(self) -> DataSpec:
@@ -153,12 +153,12 @@ class Upsampler:
     # ----------------------------------------------------------------------------------------------- one part
 
     @torch.no_grad()
-    def part(self, number: int) -> Iterator[Sample]:
+    def shard(self, number: int) -> Iterator[Sample]:
         """The pictures of a part, those that the detector reads badly included."""
         numbers = torch.tensor(list(self.plan.numbers(number)))
         rows = self._rows_of(numbers)
         hands, stories = self._poses(numbers, rows, number)
-        drawn = self.looks.draw(rows, Noise(self.plan.seed, number, _LOOKS))
+        drawn = self.appearances.draw(rows, Noise(self.plan.seed, number, _APPEARANCES))
         affine = place(hands, self.system.crop, None, Noise(0))
         asked = move_labels(hands, affine)
         written = move_labels(
@@ -167,11 +167,11 @@ class Upsampler:
         mirrored = torch.linalg.det(affine[:, :, :2]) < 0
         made = self.system.synthesize(self.system.joints_of(asked), drawn.appearance)
         pictures = (made * 255).round() / 255  # the detector sees what is written
-        (truth,) = asked.need("joints_2d")
+        truth = asked.require("joints_2d")
         apart, errors = self.check(pictures, truth)
         people = self.data.labels(rows).subject
         for i, error in enumerate(errors.tolist()):
-            look: dict[str, Any] = {"name": drawn.names[i]}
+            appearance: dict[str, Any] = {"name": drawn.names[i]}
             pose: dict[str, Any] = {"hand": self.data.name(int(rows[i]))}
             person = None
             if people is not None:
@@ -180,15 +180,15 @@ class Upsampler:
                     -1 - int(numbers[i]) if drawn.people is None else drawn.people[i]
                 )  # random looks are nobody else's
             if drawn.people is not None:
-                look["person"] = drawn.people[i]
+                appearance["person"] = drawn.people[i]
             story = {
-                "number": int(numbers[i]), "pose": pose | stories[i], "appearance": look, "model": self.plan.model, "seed": self.plan.seed,
+                "number": int(numbers[i]), "pose": pose | stories[i], "appearance": appearance, "model": self.plan.model, "seed": self.plan.seed,
                 "detector": self.plan.detector, "check_error": round(error, 5) if math.isfinite(error) else None,
                 "kept": error <= self.plan.max_error,
             }  # fmt: skip
             labels = {name: value for name, value in _row(written, i).items() if name != "side"}
             pixels = as_pixels((pictures[i].flip(2) if mirrored[i] else pictures[i]).numpy())
-            (side,) = written.need("side")
+            side = written.require("side")
             yield Sample(
                 **labels, side=int(side[i]), image=pixels, joint_spread=apart[i].numpy(), subject=person, split=self.plan.split,
                 provenance=json.dumps(story),
@@ -218,7 +218,7 @@ class Upsampler:
         return self.rows[chosen]
 
     def _poses(
-        self, numbers: Int[Tensor, " picture"], rows: Int[Tensor, " picture"], part: int
+        self, numbers: Int[Tensor, " picture"], rows: Int[Tensor, " picture"], shard: int
     ) -> tuple[Hands, list[dict[str, Any]]]:
         """The hands to be drawn, and what was done to each."""
         hands = plain(self.data.labels(rows), has_camera(self.data.spec))
@@ -226,7 +226,7 @@ class Upsampler:
             self.plan.poses[copy % len(self.plan.poses)] for copy in (numbers // len(self.rows)).tolist()
         ]
         stories: list[dict[str, Any]] = [{"kind": kind} for kind in kinds]
-        noise = Noise(self.plan.seed, part, _POSES)
+        noise = Noise(self.plan.seed, shard, _POSES)
         if "perturbed" in kinds:
             hands = _where(kinds, "perturbed", perturbed(hands, noise), hands)
         if "interpolated" in kinds:
@@ -284,13 +284,15 @@ def begin(folder: Path, plan: UpsamplePlan) -> None:
     write_text_atomically(path, text)
 
 
-def part_file(folder: Path, number: int) -> Path:
+def shard_file(folder: Path, number: int) -> Path:
     """Where a part is kept."""
     return folder / f"part-{number:05d}.parquet"
 
 
-def write_parts(folder: Path, maker: Upsampler, part: int, parts: int, report: Callable[[int], None]) -> int:
-    """Make the parts that are not there yet, every `parts`-th beginning with number `part`; returns the
+def write_shards(
+    folder: Path, maker: Upsampler, shard: int, shards: int, report: Callable[[int], None]
+) -> int:
+    """Make the parts that are not there yet, every `shards`-th beginning with number `shard`; returns the
     number of pictures made.
 
     Args:
@@ -300,21 +302,23 @@ def write_parts(folder: Path, maker: Upsampler, part: int, parts: int, report: C
         report: called with the number of pictures after each part, those that were there included.
     """
     made = 0
-    for number in maker.plan.parts[part::parts]:
-        path = part_file(folder, number)
+    for number in maker.plan.shards[shard::shards]:
+        path = shard_file(folder, number)
         if not path.is_file():
-            made += write_shard(path, maker.spec, maker.part(number), f"handvae upsample, {maker.plan.model}")
+            made += write_shard(
+                path, maker.spec, maker.shard(number), f"handvae upsample, {maker.plan.model}"
+            )
         report(len(maker.plan.numbers(number)))
     return made
 
 
-def missing_parts(folder: Path, plan: UpsamplePlan) -> int:
+def missing_shards(folder: Path, plan: UpsamplePlan) -> int:
     """How many parts are not there yet."""
-    return sum(not part_file(folder, number).is_file() for number in plan.parts)
+    return sum(not shard_file(folder, number).is_file() for number in plan.shards)
 
 
 @dataclass(frozen=True)
-class Made:
+class GeneratedSet:
     """All pictures of a plan, read from its parts."""
 
     data: ShardHands
@@ -327,7 +331,7 @@ class Made:
     """What was done to the pose of each."""
 
     @classmethod
-    def of(cls, folder: Path) -> "Made":
+    def of(cls, folder: Path) -> "GeneratedSet":
         """Read the finished parts."""
         data = ShardHands(folder)
         stories = [json.loads(data.provenance_of(row)) for row in range(len(data))]

@@ -57,7 +57,9 @@ def as_right_hands(samples: Iterable[Sample]) -> Iterator[Sample]:
             sample,
             side=RIGHT,
             image=np.ascontiguousarray(picture_of(sample)[:, ::-1]),
-            parts=None if sample.parts is None else np.ascontiguousarray(sample.parts[:, ::-1]),
+            segmentation=None
+            if sample.segmentation is None
+            else np.ascontiguousarray(sample.segmentation[:, ::-1]),
             joints_2d=sample.joints_2d * flip + np.array([width, 0.0]),
             joints_3d=sample.joints_3d * np.array([-1.0, 1, 1]),
             intrinsics=camera,

@@ -25,7 +25,7 @@ _WHAT = {
     "joints_3d": "joints in space",
     "intrinsics": "the camera",
     "depth": "depth",
-    "parts": "parts",
+    "segmentation": "segmentation",
     "mask": "the mask",
     "joint_valid": "which joints are labelled",
     "joint_visible": "which joints are visible",
@@ -132,7 +132,7 @@ def warning(name: FormatName, spec: DataSpec) -> str | None:
 
 
 def _derived(field: str, holds: frozenset[str]) -> bool:
-    return field == "mask" and "parts" in holds
+    return field == "mask" and "segmentation" in holds
 
 
 def check_spec(name: FormatName, spec: DataSpec, where: str | Path) -> None:

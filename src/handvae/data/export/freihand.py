@@ -11,7 +11,7 @@ from handvae.data.export.json_file import Spool, rounded, write_json
 from handvae.data.export.labels import picture_of, write_pixels
 from handvae.data.hands import DataSpec
 from handvae.data.sample import Sample
-from handvae.hand import PARTS
+from handvae.hand import SEGMENTATION_CLASSES
 
 FILES = ("K", "xyz", "scale")
 
@@ -36,8 +36,8 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
                 spools[part] = {name: stack.enter_context(Spool()) for name in FILES}
             number = spools[part]["K"].count
             write_pixels(folder / part / "rgb" / f"{number:08d}.jpg", picture_of(sample))
-            if sample.parts is not None:
-                hand = (sample.parts >= PARTS.index("palm")).astype(np.uint8) * 255
+            if sample.segmentation is not None:
+                hand = (sample.segmentation >= SEGMENTATION_CLASSES.index("palm")).astype(np.uint8) * 255
                 write_pixels(folder / part / "mask" / f"{number:08d}.jpg", hand)
             metres = sample.joints_3d.astype(np.float64) / 1000
             spools[part]["K"].item(rounded(sample.intrinsics, 6))

@@ -45,10 +45,10 @@ class _Split:
         data = ('{"images": [\n', self.images, '\n],\n"annotations": [\n', self.annotations, "\n]}\n")
         write_json(head.with_name(f"{head.name}_data.json"), *data)
         write_json(head.with_name(f"{head.name}_joint_3d.json"), f'{{"{CAPTURE}": {{', self.joints, "}}\n")
-        parts: list[str | Spool] = [f'{{"{CAPTURE}": ']
+        segmentation: list[str | Spool] = [f'{{"{CAPTURE}": ']
         for number, field in enumerate(CAMERA_FIELDS):
-            parts += [f'{", " if number else "{"}"{field}": {{', self.camera_fields[field], "}"]
-        write_json(head.with_name(f"{head.name}_camera.json"), *parts, "}}\n")
+            segmentation += [f'{", " if number else "{"}"{field}": {{', self.camera_fields[field], "}"]
+        write_json(head.with_name(f"{head.name}_camera.json"), *segmentation, "}}\n")
 
 
 def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:

@@ -35,11 +35,11 @@ class Spool:
         self.count += 1
 
 
-def write_json(path: Path, *parts: str | Spool) -> None:
+def write_json(path: Path, *segmentation: str | Spool) -> None:
     """Write pieces of text and spools one after another as a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        for part in parts:
+        for part in segmentation:
             if isinstance(part, str):
                 file.write(part)
             else:

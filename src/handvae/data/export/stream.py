@@ -59,7 +59,7 @@ def _labelled(
 
 def _with_pictures(data: HandData, labelled: tuple[int, dict[str, Any]]) -> Sample:
     row, values = labelled
-    readers = {"image": data.picture, "depth": data.depth, "parts": data.parts}
+    readers = {"image": data.picture, "depth": data.depth, "segmentation": data.segmentation}
     pictures: dict[str, Any] = {name: readers[name](row) for name in PICTURES if name in data.spec.modalities}
     return Sample(**values, **pictures)
 

@@ -1,8 +1,8 @@
 """Parquet shards, written: labelled hands, one row a hand, made to be written as a stream and read at random
 (`shard_hands`).
 
-Columns: pictures as PNG files in `image`, `depth` (16 bit, 0.1 mm, 0 where unknown) and `parts` (8 bit,
-`hand.PARTS`); the labels of
+Columns: pictures as PNG files in `image`, `depth` (16 bit, 0.1 mm, 0 where unknown) and `segmentation` (8 bit,
+`hand.SEGMENTATION_CLASSES`); the labels of
 `Hands` as numbers and lists of fixed length; `split` and `provenance` as text. A column that the data set
 lacks is absent, and no value is
 ever null. The file's metadata hold the schema's version, the `DataSpec` as JSON and what made the file. Equal
@@ -34,7 +34,7 @@ GROUP_ROWS, GROUP_BYTES = 256, 2**21
 """A row group ends at either: reading one hand at random reads its row group's pictures."""
 SHARD_ROWS = 8192
 """Rows a file, where a folder is written."""
-PICTURES = ("image", "depth", "parts")
+PICTURES = ("image", "depth", "segmentation")
 ALWAYS = ("joints_2d", "joint_valid", "side")
 TEXTS = ("split", "provenance")
 PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 4)
@@ -152,14 +152,14 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
 
 def _encoded(pictures: tuple[str, ...], sample: Sample) -> tuple[Sample, dict[str, bytes]]:
     """A hand without its pictures, and those as files."""
-    return replace(sample, image=None, depth=None, parts=None), {
+    return replace(sample, image=None, depth=None, segmentation=None), {
         name: encode_picture(name, sample) for name in pictures
     }
 
 
 def _modalities(spec: DataSpec, schema: pa.Schema) -> tuple[str, ...]:
     """What readers of the file will find."""
-    derived = ("mask",) if "parts" in spec.modalities else ()
+    derived = ("mask",) if "segmentation" in spec.modalities else ()
     found = [name for name in spec.modalities if name in {*schema.names, *derived}]
     return (*found, *(name for name in ALWAYS if name not in found))
 
@@ -195,7 +195,7 @@ def _numbers(field: pa.Field, shape: tuple[int, ...], kind: pa.DataType, values:
 
 
 def encode_picture(name: str, sample: Sample) -> bytes:
-    """A sample's `image`, `depth` or `parts` as a PNG file; depth in tenths of a mm.
+    """A sample's `image`, `depth` or `segmentation` as a PNG file; depth in tenths of a mm.
 
     Raises:
         ValueError: it has none, or one of a shape that is no picture's.

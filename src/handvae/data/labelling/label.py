@@ -26,7 +26,7 @@ SAME_HAND = 0.35
 
 
 @dataclass(frozen=True)
-class Found:
+class LabelledHand:
     """A hand that a labeller finds in a picture."""
 
     joints_2d: Float[np.ndarray, "21 2"]
@@ -67,7 +67,7 @@ class View:
             np.uint8,
         )
 
-    def back(self, found: Found, height: int, width: int) -> Found:
+    def back(self, found: LabelledHand, height: int, width: int) -> LabelledHand:
         """A hand found in the view, in the picture."""
         matrix = self.affine(height, width)
         inverse = np.linalg.inv(matrix[:, :2])
@@ -75,7 +75,7 @@ class View:
         solid = found.joints_3d
         if solid is not None:
             solid = np.column_stack([solid[:, :2] @ inverse.T, solid[:, 2]])
-        return Found(flat, LEFT + RIGHT - found.side if self.mirror else found.side, solid)
+        return LabelledHand(flat, LEFT + RIGHT - found.side if self.mirror else found.side, solid)
 
 
 VIEWS = tuple(View(mirror, degrees) for degrees in (0.0, TURN_DEG, -TURN_DEG) for mirror in (False, True))
@@ -93,7 +93,7 @@ class Labeller(ABC):
     """What it is shown of each picture, the picture itself first."""
 
     @abstractmethod
-    def hands(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Sequence[Found]:
+    def hands(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Sequence[LabelledHand]:
         """The hands of a picture; none where it finds none."""
 
 
@@ -101,7 +101,7 @@ class Labeller(ABC):
 class Vote:
     """What the views agree on."""
 
-    hand: Found
+    hand: LabelledHand
     spread_px: Float[np.ndarray, "21"]
     """Standard deviation over the views, per coordinate."""
     views: int
@@ -140,7 +140,7 @@ def vote(labeller: Labeller, pixels: UInt8[np.ndarray, "height width 3"]) -> lis
     return votes
 
 
-def _agreed(found: Sequence[Found]) -> Vote:
+def _agreed(found: Sequence[LabelledHand]) -> Vote:
     flat = np.stack([hand.joints_2d for hand in found])
     solids = [hand.joints_3d for hand in found if hand.joints_3d is not None]
     solid = np.median(np.stack(solids), axis=0) if solids else None
@@ -148,7 +148,9 @@ def _agreed(found: Sequence[Found]) -> Vote:
     side = found[0].side if 2 * right == len(found) else RIGHT if 2 * right > len(found) else LEFT
     spread = np.sqrt(flat.var(axis=0, ddof=1).mean(1)) if len(found) > 1 else np.zeros(21)
     return Vote(
-        Found(np.median(flat, axis=0), side, None if solid is None else solid - solid[0]), spread, len(found)
+        LabelledHand(np.median(flat, axis=0), side, None if solid is None else solid - solid[0]),
+        spread,
+        len(found),
     )
 
 

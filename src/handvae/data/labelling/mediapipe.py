@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from handvae.data.labelling.label import Found, Labeller
+from handvae.data.labelling.label import LabelledHand, Labeller
 from handvae.data.readers.coco import Number
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
@@ -78,7 +78,7 @@ class MediapipeLabeller(Labeller):
             self.process.kill()
             self.process.wait()
 
-    def hands(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Sequence[Found]:
+    def hands(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Sequence[LabelledHand]:
         """The hands of a picture, two at most."""
         assert self.process.stdin is not None
         try:
@@ -90,7 +90,9 @@ class MediapipeLabeller(Labeller):
         for hand in self._answer():
             solid = np.array(hand.joints_3d)
             found.append(
-                Found(np.array(hand.joints_2d), RIGHT if hand.side == "right" else LEFT, solid - solid[0])
+                LabelledHand(
+                    np.array(hand.joints_2d), RIGHT if hand.side == "right" else LEFT, solid - solid[0]
+                )
             )
         return found
 

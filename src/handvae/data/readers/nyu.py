@@ -52,7 +52,9 @@ class NyuHands(KeptData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         whole = need_choice(root, "protocol", protocol, PROTOCOLS) == "36"
-        joints, self.judged = (slice(None), EVALUATION_JOINTS) if whole else (list(EVALUATION_JOINTS), ())
+        joints, self.evaluated_joints = (
+            (slice(None), EVALUATION_JOINTS) if whole else (list(EVALUATION_JOINTS), ())
+        )
         root = root / "dataset" if (root / "dataset").is_dir() else root
         there = tuple(name for name in ("train", "test") if (root / name).is_dir()) or ("train",)
         splits = there if split is None else (need_choice(root, "split", split, ("train", "test")),)

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from torch import Tensor
 
-from handvae.data.dataset import HAND_PARTS_FROM, PLAN_FILE, HandData
+from handvae.data.dataset import HAND_CLASSES_FROM, PLAN_FILE, HandData
 from handvae.data.files.shards import write_shard
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.sample import Sample
@@ -71,7 +71,7 @@ class RenderPlan:
         given = (
             "image",
             "depth",
-            "parts",
+            "segmentation",
             "mask",
             "joints_2d",
             "joints_3d",
@@ -107,7 +107,7 @@ class RenderPlan:
         )  # never the number of a training person
         gesture = POSE_NAMES.index(picture.pose_name) if picture.pose_name else -1
         return Sample(
-            picture.joints_2d, picture.side, picture.image, picture.depth, picture.parts, picture.joints_3d, np.ones(21, bool),
+            picture.joints_2d, picture.side, picture.image, picture.depth, picture.segmentation, picture.joints_3d, np.ones(21, bool),
             picture.joint_visible, None, picture.intrinsics, picture.viewpoint, picture.canonical, cloud, person, person, gesture,
             picture.scale_mm, picture.factors, self.split_of(row),
         )  # fmt: skip
@@ -125,7 +125,7 @@ def surface_cloud(
 ) -> Float[np.ndarray, "point 3"]:
     """Points of the hand's visible surface in the camera frame, mm, drawn from the depth picture's pixels;
     zeros where no hand is seen."""
-    rows, columns = np.nonzero((picture.parts >= HAND_PARTS_FROM) & (picture.depth > 0))
+    rows, columns = np.nonzero((picture.segmentation >= HAND_CLASSES_FROM) & (picture.depth > 0))
     if not len(rows):
         return np.zeros((points, 3), np.float32)
     chosen = generator.choice(len(rows), points, replace=len(rows) < points)
@@ -177,7 +177,9 @@ class RenderedHands(HandData):
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows; their pictures are drawn on the way."""
         samples = [self._sample(row) for row in rows.tolist()]
-        wanted = [name for name in self.spec.modalities if name not in ("image", "depth", "parts", "mask")]
+        wanted = [
+            name for name in self.spec.modalities if name not in ("image", "depth", "segmentation", "mask")
+        ]
         return Hands(
             **{
                 name: torch.from_numpy(np.stack([np.asarray(getattr(sample, name)) for sample in samples]))
@@ -197,9 +199,9 @@ class RenderedHands(HandData):
         """Depth in mm along the camera's axis, 0 off the hand and its arm."""
         return self._given(self._sample(row).depth)
 
-    def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
-        """Indices into `handvae.hand.PARTS`."""
-        return self._given(self._sample(row).parts)
+    def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
+        """Indices into `handvae.hand.SEGMENTATION_CLASSES`."""
+        return self._given(self._sample(row).segmentation)
 
     @staticmethod
     def _given(plane: np.ndarray | None) -> np.ndarray:
@@ -264,7 +266,7 @@ def write_rendered(
     Args:
         folder: of the plan; see `write_plan`.
         plan: which hands.
-        part, parts: write every `parts`-th shard, beginning with number `part`.
+        part, parts: write every `segmentation`-th shard, beginning with number `part`.
         workers: processes; the bytes do not depend on it.
         report: called with the number of hands after each shard, those that were there included.
 

@@ -28,7 +28,7 @@ from handvae.data.files.pickle import read_pickle
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import DataSpec, Hands
 from handvae.errors import UserError
-from handvae.hand import LEFT, PARTS, RIGHT, to_internal
+from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES, to_internal
 
 AUTHORS = "https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html"
 FOLDERS = {"train": "training", "test": "evaluation"}
@@ -40,13 +40,13 @@ NEAREST_MM = 50.0
 
 
 def _part_codes() -> UInt8[np.ndarray, "2 256"]:
-    """From a mask's values to `hand.PARTS`, for the left hand and for the right; the person and the other
+    """From a mask's values to `hand.SEGMENTATION_CLASSES`, for the left hand and for the right; the person and the other
     hand are background."""
     codes = np.zeros((2, 256), np.uint8)
     for side, first in ((LEFT, 2), (RIGHT, 18)):
-        for number, finger in enumerate(PARTS[PARTS.index("thumb") :]):
-            codes[side, first + 3 * number : first + 3 * number + 3] = PARTS.index(finger)
-        codes[side, first + 15] = PARTS.index("palm")
+        for number, finger in enumerate(SEGMENTATION_CLASSES[SEGMENTATION_CLASSES.index("thumb") :]):
+            codes[side, first + 3 * number : first + 3 * number + 3] = SEGMENTATION_CLASSES.index(finger)
+        codes[side, first + 15] = SEGMENTATION_CLASSES.index("palm")
     return codes
 
 
@@ -147,7 +147,7 @@ class RhdHands(HandData):
             name="rhd",
             count=len(self._frames),
             size_px=0,
-            modalities=("image", *(("depth",) if has_depth else ()), "parts", "mask", *labels),
+            modalities=("image", *(("depth",) if has_depth else ()), "segmentation", "mask", *labels),
             sides="both",
             root="camera",
             licence="research only, no commercial use",
@@ -188,9 +188,9 @@ class RhdHands(HandData):
         """Depth in mm."""
         return from_rhd(read_picture(self.root / self._name(row, "depth")))
 
-    def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
+    def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """Palm and fingers of this row's hand; RHD knows no forearm."""
-        return PART_CODES[int(self.labels(torch.tensor([row])).need("side")[0])][self._mask_values(row)]
+        return PART_CODES[int(self.labels(torch.tensor([row])).require("side"))][self._mask_values(row)]
 
     def _name(self, row: int, kind: str) -> str:
         return self._pictures[int(self._frames[row])].format(kind)

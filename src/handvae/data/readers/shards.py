@@ -23,7 +23,7 @@ from handvae.data.files.pictures import decode_picture, decode_plane
 from handvae.data.files.shards import DEPTH_UNIT_MM, PICTURES, TEXTS, VERSION, column_type, label_columns
 from handvae.data.hands import DataSpec, Hands
 from handvae.errors import UserError
-from handvae.hand import LEFT, PARTS, RIGHT
+from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES
 
 KEPT_BYTES = 2**28
 """Encoded pictures that a reader keeps in memory; beyond, the row groups used last."""
@@ -101,12 +101,14 @@ class ShardHands(HandData):
         units = decode_plane(self._file("depth", row), self._where("depth", row), np.uint16)
         return units.astype(np.float32) * np.float32(DEPTH_UNIT_MM)
 
-    def parts(self, row: int) -> UInt8[np.ndarray, "height width"]:
-        """What is seen where in one row's picture: indices into `hand.PARTS`."""
-        codes = decode_plane(self._file("parts", row), self._where("parts", row), np.uint8)
-        if codes.max() >= len(PARTS):
+    def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
+        """What is seen where in one row's picture: indices into `hand.SEGMENTATION_CLASSES`."""
+        codes = decode_plane(self._file("segmentation", row), self._where("segmentation", row), np.uint8)
+        if codes.max() >= len(SEGMENTATION_CLASSES):
             raise UserError(
-                self._where("parts", row), f"has the code {codes.max()}", f"codes are below {len(PARTS)}"
+                self._where("segmentation", row),
+                f"has the code {codes.max()}",
+                f"codes are below {len(SEGMENTATION_CLASSES)}",
             )
         return codes
 

@@ -19,7 +19,7 @@ _BLENDS = tuple(BLEND_MM.tolist())
 _GROUPS = GROUP.copy()
 _SKIN_BLEND_MM = 2.2
 SCRATCH = COUNT + 12
-"""Numbers that `parts` must hold: a distance a capsule, two a group."""
+"""Numbers that `scratch` must hold: a distance a capsule, two a group."""
 
 
 @njit(cache=True, fastmath=True, inline="always")
@@ -36,17 +36,17 @@ def capsule_distance(table, i, x, y, z):
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def distance(table, use, count, x, y, z, parts):
-    """Distance in mm from the capsules `use[:count]`; `parts` is scratch of `SCRATCH` numbers."""
+def distance(table, use, count, x, y, z, scratch):
+    """Distance in mm from the capsules `use[:count]`; `scratch` is scratch of `SCRATCH` numbers."""
     nearest = _FAR_MM
     for j in range(count):
-        parts[j] = capsule_distance(table, use[j], x, y, z)
-        nearest = min(nearest, parts[j])
+        scratch[j] = capsule_distance(table, use[j], x, y, z)
+        nearest = min(nearest, scratch[j])
     sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     s0, s1, s2, s3, s4, s5 = sums
     for j in range(count):
         group = _GROUPS[use[j]]
-        over = parts[j] - nearest
+        over = scratch[j] - nearest
         if group == 0:
             if over < 43.0:
                 s0 += np.exp(-over / _BLENDS[0])
@@ -78,18 +78,18 @@ def distance(table, use, count, x, y, z, parts):
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def gradient(table, use, count, x, y, z, parts, out):
+def gradient(table, use, count, x, y, z, scratch, out):
     """Outward unit normal into `out[:3]`; returns the distance. The exact gradient of `distance`, scratch as
     there."""
     nearest = _FAR_MM
     for j in range(count):
-        parts[j] = capsule_distance(table, use[j], x, y, z)
-        nearest = min(nearest, parts[j])
-    sums, offsets = parts[COUNT : COUNT + 6], parts[COUNT + 6 : COUNT + 12]
+        scratch[j] = capsule_distance(table, use[j], x, y, z)
+        nearest = min(nearest, scratch[j])
+    sums, offsets = scratch[COUNT : COUNT + 6], scratch[COUNT + 6 : COUNT + 12]
     sums[:] = 0.0
     for j in range(count):
         group = _GROUPS[use[j]]
-        sums[group] += np.exp(-(parts[j] - nearest) / _BLENDS[group])
+        sums[group] += np.exp(-(scratch[j] - nearest) / _BLENDS[group])
     low = _FAR_MM
     for group in range(6):
         offsets[group] = -_BLENDS[group] * np.log(sums[group] + 1e-30)
@@ -102,7 +102,7 @@ def gradient(table, use, count, x, y, z, parts, out):
     for j in range(count):
         i = use[j]
         group = _GROUPS[i]
-        weight = np.exp(-(parts[j] - nearest) / _BLENDS[group]) / (sums[group] + 1e-30) * offsets[group]
+        weight = np.exp(-(scratch[j] - nearest) / _BLENDS[group]) / (sums[group] + 1e-30) * offsets[group]
         if weight < 1e-7:
             continue
         along = table[i, 0] * x + table[i, 1] * y + table[i, 2] * z + table[i, 9]
@@ -145,9 +145,9 @@ def near(table, x, y, z, reach, use):
 @njit(cache=True)
 @no_type_check
 def _distances(table, points):
-    use, parts, out = np.arange(COUNT), np.empty(SCRATCH), np.empty(len(points))
+    use, scratch, out = np.arange(COUNT), np.empty(SCRATCH), np.empty(len(points))
     for row in range(len(points)):
-        out[row] = distance(table, use, COUNT, points[row, 0], points[row, 1], points[row, 2], parts)
+        out[row] = distance(table, use, COUNT, points[row, 0], points[row, 1], points[row, 2], scratch)
     return out
 
 
@@ -159,9 +159,9 @@ def distances(body: Body, points: Float[np.ndarray, "point 3"]) -> Float[np.ndar
 @njit(cache=True)
 @no_type_check
 def _normals(table, points):
-    use, parts, out = np.arange(COUNT), np.empty(SCRATCH), np.empty((len(points), 3))
+    use, scratch, out = np.arange(COUNT), np.empty(SCRATCH), np.empty((len(points), 3))
     for row in range(len(points)):
-        gradient(table, use, COUNT, points[row, 0], points[row, 1], points[row, 2], parts, out[row])
+        gradient(table, use, COUNT, points[row, 0], points[row, 1], points[row, 2], scratch, out[row])
     return out
 
 
@@ -190,7 +190,7 @@ def rest_maps(
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def to_rest(table, maps, use, count, x, y, z, parts, out):
+def to_rest(table, maps, use, count, x, y, z, scratch, out):
     """Inverse skinning: `out[:12]` is the affine map from the camera frame to the resting hand at this point,
     `out[12:15]` the point there.
 
@@ -199,15 +199,15 @@ def to_rest(table, maps, use, count, x, y, z, parts, out):
     """
     nearest = _FAR_MM
     for j in range(count):
-        parts[j] = capsule_distance(table, use[j], x, y, z)
-        nearest = min(nearest, parts[j])
+        scratch[j] = capsule_distance(table, use[j], x, y, z)
+        nearest = min(nearest, scratch[j])
     for k in range(17):
         out[k] = 0.0
     total = 0.0
-    groups = parts[COUNT : COUNT + 6]
+    groups = scratch[COUNT : COUNT + 6]
     groups[:] = 0.0
     for j in range(count):
-        weight = np.exp(-(parts[j] - nearest) / _SKIN_BLEND_MM)
+        weight = np.exp(-(scratch[j] - nearest) / _SKIN_BLEND_MM)
         if weight < 1e-4:
             continue
         i = use[j]

@@ -26,7 +26,7 @@ from handvae.hand import (
 from handvae.render.hand.body import pose_body
 from handvae.render.hand.pose import Pose
 from handvae.render.hand.shade import studio_light
-from handvae.render.hand.skin import SkinRanges, sample_look
+from handvae.render.hand.skin import SkinRanges, sample_skin
 from handvae.render.scene import Placed, Scene, SceneRanges
 
 _PALM = [0, 1, 5, 9, 13, 17]
@@ -67,10 +67,10 @@ class FittedHands:
         turned = body.joints @ rotation.T
         translation = np.array([0.0, 0.0, _DISTANCE_MM]) - (turned.min(0) + turned.max(0)) / 2
         plain = SkinRanges(ring=0, glove=0, polish=0, freckles=0, sleeve=0)
-        look = sample_look(np.random.default_rng(0), plain)._replace(
+        skin = sample_skin(np.random.default_rng(0), plain)._replace(
             melanin=0.28, blood=0.25, palm_light=0.25
         )
-        hand = Placed(body, look, rotation, translation)
+        hand = Placed(body, skin, rotation, translation)
         return Scene(
             hand,
             pose,

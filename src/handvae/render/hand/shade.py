@@ -72,7 +72,7 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def light_point(look, light, nx, ny, nz, vx, vy, vz, skin, occlusion, shadow, out):
+def light_point(skin_look, light, nx, ny, nz, vx, vy, vz, skin, occlusion, shadow, out):
     """Radiance towards the camera into `out[:3]`.
 
     Args:
@@ -85,9 +85,9 @@ def light_point(look, light, nx, ny, nz, vx, vy, vz, skin, occlusion, shadow, ou
     """
     cloth, metal = skin[4], skin[6]
     hemisphere = 0.5 + 0.5 * (nx * light.up[0] + ny * light.up[1] + nz * light.up[2])
-    roughness = look.roughness * skin[3]
+    roughness = skin_look.roughness * skin[3]
     alpha2 = roughness**4
-    gloss = look.gloss * (1 - 0.8 * cloth) * (1 + 6 * metal)
+    gloss = skin_look.gloss * (1 - 0.8 * cloth) * (1 + 6 * metal)
     facing = min(max(nx * vx + ny * vy + nz * vz, 0.0), 1.0)
     rim = 0.10 * (1 - facing) ** 4 * occlusion
     for c in range(3):

@@ -44,7 +44,7 @@ class SkinRanges:
     """Where the sleeve ends: x in the hand frame, the wrist is 0."""
 
 
-class Look(NamedTuple):
+class SkinLook(NamedTuple):
     """How one hand looks; a tuple that compiled code reads."""
 
     melanin: float
@@ -74,7 +74,7 @@ class Look(NamedTuple):
     gloss: float
 
 
-def sample_look(generator: np.random.Generator, ranges: SkinRanges | None = None) -> Look:
+def sample_skin(generator: np.random.Generator, ranges: SkinRanges | None = None) -> SkinLook:
     """Draw the looks of a hand."""
     ranges = ranges or SkinRanges()
     u = generator.uniform
@@ -90,7 +90,7 @@ def sample_look(generator: np.random.Generator, ranges: SkinRanges | None = None
     finger = float(generator.choice([1, 2, 3, 3, 4]))
     ring = finger if u() < ranges.ring else -1.0
     metal = np.array([[0.83, 0.62, 0.28], [0.75, 0.75, 0.76], [0.08, 0.08, 0.09]])[generator.integers(3)]
-    return Look(
+    return SkinLook(
         melanin=low + (high - low) * depth,
         blood=u(*ranges.blood),
         palm_light=0.15 + 0.5 * depth,
@@ -279,7 +279,7 @@ def relief(marks, x, y, z, finger, body, wobble, footprint, out):
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def paint(marks, look, x, y, z, finger, body, footprint, out, scratch):
+def paint(marks, skin, x, y, z, finger, body, footprint, out, scratch):
     """Skin at a point of the resting hand: `out[0:3]` albedo, `[3]` roughness factor, `[4]` cloth, `[5]`
     nail, `[6]` metal.
 
@@ -287,10 +287,10 @@ def paint(marks, look, x, y, z, finger, body, footprint, out, scratch):
     noise, four each, and the relief.
     """
     coarse, middle, fine, shape = scratch[0:4], scratch[4:8], scratch[8:12], scratch[12:18]
-    noise_at(marks.noise, x, y, z, 9.0, look.offset, coarse)
-    noise_at(marks.noise, x, y, z, 3.2, look.offset, middle)
+    noise_at(marks.noise, x, y, z, 9.0, skin.offset, coarse)
+    noise_at(marks.noise, x, y, z, 3.2, skin.offset, middle)
     if footprint < 2.0:
-        noise_at(marks.noise, x, y, z, 1.0, look.offset, fine)
+        noise_at(marks.noise, x, y, z, 1.0, skin.offset, fine)
     else:
         fine[:] = 0.0
     relief(marks, x, y, z, finger, body, middle[0], footprint, shape)
@@ -309,15 +309,15 @@ def paint(marks, look, x, y, z, finger, body, footprint, out, scratch):
         knuckle += (1 - body) * math.exp(-((along - marks.lengths[finger, 0]) ** 2) / 110.0)
     knuckle *= 1 - palmar
     melanin = (
-        look.melanin
+        skin.melanin
         * (1 + 0.10 * coarse[0] + 0.07 * middle[1] + 0.05 * fine[2] + 0.22 * knuckle)
-        * (1 - look.palm_light * palmar)
+        * (1 - skin.palm_light * palmar)
     )
-    melanin += look.melanin * (
-        0.05 * crease + look.freckles * smoothstep(0.55, 0.8, middle[3]) * (1 - palmar)
+    melanin += skin.melanin * (
+        0.05 * crease + skin.freckles * smoothstep(0.55, 0.8, middle[3]) * (1 - palmar)
     )
     blood = (
-        look.blood
+        skin.blood
         * (
             1
             + 0.35 * coarse[1]
@@ -336,15 +336,15 @@ def paint(marks, look, x, y, z, finger, body, footprint, out, scratch):
         vein = (
             math.exp(-(((coarse[3] + 0.3 * middle[0]) / 0.09) ** 2))
             * (1 - palmar)
-            * look.veins
+            * skin.veins
             * smoothstep(0.5, 0.9, body)
         )
         red, green, blue = red * (1 - 0.09 * vein), green * (1 - 0.04 * vein), blue * (1 - 0.03 * vein)
     if nail > 0:
-        if look.polished > 0:
-            nr, ng, nb = look.nail[0], look.nail[1], look.nail[2]
+        if skin.polished > 0:
+            nr, ng, nb = skin.nail[0], skin.nail[1], skin.nail[2]
         else:
-            m, b = look.melanin * 0.35 * (1 - 0.3 * look.palm_light), look.blood * 1.5 + 0.05
+            m, b = skin.melanin * 0.35 * (1 - 0.3 * skin.palm_light), skin.blood * 1.5 + 0.05
             white = 0.75 * smoothstep(0.55, 0.72, xn) + 0.25 * smoothstep(-0.45, -0.75, xn)
             nr = 0.84 * math.exp(-0.72 * m - 0.10 * b) * (1 - white) + 0.80 * white
             ng = 0.70 * math.exp(-m - b) * (1 - white) + 0.76 * white
@@ -358,29 +358,29 @@ def paint(marks, look, x, y, z, finger, body, footprint, out, scratch):
     dark = (1 - 0.35 * rim) * (1 - 0.22 * crease)
     red, green, blue = red * dark, green * dark, blue * dark
     cloth = metal = 0.0
-    if look.ring == finger and body < 0.5:
-        gap = abs(along - look.ring_at * marks.lengths[finger, 0])
+    if skin.ring == finger and body < 0.5:
+        gap = abs(along - skin.ring_at * marks.lengths[finger, 0])
         metal = smoothstep(2.1, 1.5, gap) * (1.0 if footprint < 1.2 else 1.2 / footprint)
         red, green, blue = (
-            red * (1 - metal) + look.metal[0] * metal,
-            green * (1 - metal) + look.metal[1] * metal,
-            blue * (1 - metal) + look.metal[2] * metal,
+            red * (1 - metal) + skin.metal[0] * metal,
+            green * (1 - metal) + skin.metal[1] * metal,
+            blue * (1 - metal) + skin.metal[2] * metal,
         )
-    if look.glove > 0:
+    if skin.glove > 0:
         weave = 1 + 0.14 * fine[0] + 0.10 * coarse[0] - 0.25 * crease
         red, green, blue, cloth, nail = (
-            look.cloth[0] * weave,
-            look.cloth[1] * weave,
-            look.cloth[2] * weave,
+            skin.cloth[0] * weave,
+            skin.cloth[1] * weave,
+            skin.cloth[2] * weave,
             1.0,
             0.0,
         )
-    if x < look.sleeve_mm + 4.0 and body > 0.5:
-        covered = smoothstep(-1.2, 1.2, look.sleeve_mm - x + 1.5 * coarse[2])
+    if x < skin.sleeve_mm + 4.0 and body > 0.5:
+        covered = smoothstep(-1.2, 1.2, skin.sleeve_mm - x + 1.5 * coarse[2])
         weave = 1 + 0.22 * fine[0] + 0.12 * middle[1] + 0.15 * coarse[0]
-        red = red * (1 - covered) + look.sleeve[0] * weave * covered
-        green = green * (1 - covered) + look.sleeve[1] * weave * covered
-        blue = blue * (1 - covered) + look.sleeve[2] * weave * covered
+        red = red * (1 - covered) + skin.sleeve[0] * weave * covered
+        green = green * (1 - covered) + skin.sleeve[1] * weave * covered
+        blue = blue * (1 - covered) + skin.sleeve[2] * weave * covered
         cloth = max(cloth, covered)
     out[0], out[1], out[2] = max(red, 0.003), max(green, 0.003), max(blue, 0.003)
     out[3] = (1 - 0.55 * nail) * (1 + 0.5 * cloth) * (1 - 0.5 * metal)

@@ -197,7 +197,7 @@ def _lit(table, cast, x, y, z, lx, ly, lz, sharpness):
 def deform(surface, maps, table, cast, light, points, shading):
     """Pose the mesh: `points` [vertex, 3] in the camera frame, `shading` [vertex, 5]: normal, open sky, key
     light."""
-    parts, use, normal = np.empty(SCRATCH), np.empty(COUNT, np.int64), np.empty(3)
+    scratch, use, normal = np.empty(SCRATCH), np.empty(COUNT, np.int64), np.empty(3)
     lx, ly, lz = light.key_direction[0], light.key_direction[1], light.key_direction[2]
     for row in range(len(surface.rest)):
         rx, ry, rz = surface.rest[row, 0], surface.rest[row, 1], surface.rest[row, 2]
@@ -209,7 +209,7 @@ def deform(surface, maps, table, cast, light, points, shading):
                 x += weight * (maps[i, 0] * rx + maps[i, 1] * ry + maps[i, 2] * rz + maps[i, 9])
                 y += weight * (maps[i, 3] * rx + maps[i, 4] * ry + maps[i, 5] * rz + maps[i, 10])
                 z += weight * (maps[i, 6] * rx + maps[i, 7] * ry + maps[i, 8] * rz + maps[i, 11])
-        gap = gradient(table, surface.capsules[row], _FOLLOWED, x, y, z, parts, normal)
+        gap = gradient(table, surface.capsules[row], _FOLLOWED, x, y, z, scratch, normal)
         gap = min(max(gap, -4.0), 4.0) - surface.lift_mm
         x, y, z = x - gap * normal[0], y - gap * normal[1], z - gap * normal[2]
         nx, ny, nz = normal[0], normal[1], normal[2]

@@ -1,5 +1,5 @@
 """Which operations a network consists of and how far the moments of each can be trusted."""
 
-from handvae.rv.explain.table import Explanation, Row, explain
+from handvae.rv.explain.table import Explanation, LayerRow, explain
 
-__all__ = ["Explanation", "Row", "explain"]
+__all__ = ["Explanation", "LayerRow", "explain"]

@@ -14,7 +14,7 @@ from handvae.rv.rules import Kind, recorded_calls
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """One operation of a network."""
 
     name: str
@@ -31,9 +31,9 @@ class Row:
 class Explanation:
     """The operations of a network; prints as a table."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[LayerRow]:
         return iter(self.rows)
 
     def __len__(self) -> int:
@@ -69,26 +69,26 @@ def explain(module: nn.Module, *inputs: Any) -> Explanation:
     return Explanation(tuple(_called(module, inputs) if inputs else _layers(module)))
 
 
-def _layers(module: nn.Module) -> Iterator[Row]:
+def _layers(module: nn.Module) -> Iterator[LayerRow]:
     fused = _fused(module)
     for name, child in module.named_modules():
         plain = plain_type(child)
         twin = twin_type(plain)
         if child in fused:
-            yield Row(
+            yield LayerRow(
                 name,
                 plain.__name__,
                 Kind.INDEPENDENCE,
                 f"to_rv runs it together with {fused[child]}: copies are accounted for",
             )
         elif twin is not None:
-            yield Row(name, plain.__name__, twin.rule.kind, twin.rule.assumption)
+            yield LayerRow(name, plain.__name__, twin.rule.kind, twin.rule.assumption)
         elif needs_rule(child):
-            yield Row(
+            yield LayerRow(
                 name, plain.__name__, None, f"no rule: register one with @rv.register_rv({plain.__name__})"
             )
         elif not plain.__module__.startswith("torch.nn") and not isinstance(child, nn.Sequential):
-            yield Row(
+            yield LayerRow(
                 name,
                 plain.__name__,
                 None,
@@ -111,7 +111,7 @@ def _fused(module: nn.Module) -> dict[nn.Module, str]:
     return partners
 
 
-def _called(module: nn.Module, inputs: tuple[Any, ...]) -> Iterator[Row]:
+def _called(module: nn.Module, inputs: tuple[Any, ...]) -> Iterator[LayerRow]:
     modes = {child: child.training for child in module.modules()}
     module.eval()
     try:
@@ -121,4 +121,4 @@ def _called(module: nn.Module, inputs: tuple[Any, ...]) -> Iterator[Row]:
         for child, training in modes.items():
             child.training = training
     for call in calls:
-        yield Row(call.path, call.function, call.rule.kind, call.rule.assumption)
+        yield LayerRow(call.path, call.function, call.rule.kind, call.rule.assumption)

@@ -13,7 +13,7 @@ from handvae.apps.cli import main
 from handvae.data.crop import Crop, cut
 from handvae.data.open import open_data
 from handvae.data.readers.rendered import RenderPlan, write_plan
-from handvae.evaluation.latent_parts import GROUPS, PARTS, as_shown, group_of, read_parts
+from handvae.evaluation.latent_factors import FACTORS, GROUPS, as_shown, group_of, read_factors
 from handvae.hand import LEFT, RIGHT
 from handvae.reproduction.papers import TABLES
 from handvae.systems.cm_vae import CmVaeConfig
@@ -89,7 +89,7 @@ def report(finished: Path, table: str) -> dict:
 
 def test_all_tables_and_figures_of_the_issue_are_there():
     assert set(NAMES) <= TABLES.keys()
-    assert all(TABLES[name].kind == "parts" for name in NAMES)
+    assert all(TABLES[name].kind == "factors" for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -180,7 +180,7 @@ def test_rows_share_their_trainings_and_one_mask_network(finished):
 def test_the_probe_table_has_all_groups_and_parts(finished):
     (row,) = [row for row in report(finished, "da-vae-table1")["rows"] if row["name"] == "da-VAE"]
     for group in GROUPS:
-        for part in PARTS:
+        for part in FACTORS:
             assert 0 <= row["measures"][f"probe_{group}_{part}"]["mean"] <= 1
     text = (finished / "da-vae-table1" / "table.md").read_text()
     assert "da-VAE, R² of linear probes: pose from z1" in text
@@ -194,10 +194,10 @@ def test_elbo_rates_and_clouds_are_those_of_the_model(finished, rendered):
     data = open_data(rendered, "test", None)
     hands = cut(data, torch.arange(len(data)), system.crop, fields=system.fields)
     latent = system.encode(hands.image)
-    rates = [part.kl().mean() / part.mean.shape[1] for part in latent.parts]
+    rates = [part.kl().mean() / part.mean.shape[1] for part in latent.factors]
     for name, rate in zip(("kl_pose", "kl_rgb", "kl_cloud"), rates, strict=True):
         assert found[name] == pytest.approx(rate.item(), rel=1e-3)
-    read = read_parts(system, data)
+    read = read_factors(system, data)
     assert found["elbo"] == pytest.approx(-read.terms["total"] / 10, rel=1e-3)
     assert found["chamfer_mm"] == pytest.approx(read.chamfer_mm.mean().item(), rel=1e-3)
 

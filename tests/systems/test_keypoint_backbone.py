@@ -42,7 +42,7 @@ def test_a_finder_finds_what_the_detector_finds_and_stays_as_it_is(build, detect
     assert all(p.grad is None for p in system.finder.parameters())
     assert all(p.grad is not None for p in system.encoders["rgb"].parameters())
     moved = replace(hands, image=hands.image.roll(4, dims=3))  # what is read follows what is found
-    assert (system.estimate(moved).joints - system.estimate(hands).joints).abs().max() > 1e-4
+    assert (system.predict(moved).joints - system.predict(hands).joints).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from handvae.losses import chamfer
 from handvae.noise import Noise
 from handvae.systems.da_vae import DaVae
 
-PARTS = ("z1", "z2", "z3")
+FACTORS = ("z1", "z2", "z3")
 _APPEARANCE = ("melanin", "blood", "light_x", "light_y", "light_z", "light_strength", "ambient")
 _SHAPE = ("palm_width", "thickness", "finger_length", "thumb_length")
 GROUPS = ("pose", "view", "appearance", "shape")
@@ -31,7 +31,7 @@ FEWEST = 50
 
 
 @dataclass(frozen=True)
-class PartsRead:
+class FactorReadings:
     """What da-VAE says of every hand of a data set."""
 
     codes: tuple[Float[Tensor, "hand z1"], Float[Tensor, "hand z2"], Float[Tensor, "hand z3"]]
@@ -43,7 +43,7 @@ class PartsRead:
 
 
 @torch.no_grad()
-def read_parts(system: DaVae, data: HandData, seed: int = 0) -> PartsRead:
+def read_factors(system: DaVae, data: HandData, seed: int = 0) -> FactorReadings:
     """Encode and decode every hand of a data set."""
     codes, distances, sums = [], [], dict[str, float]()
     for number, rows in enumerate(torch.arange(len(data)).split(BATCH)):
@@ -57,19 +57,19 @@ def read_parts(system: DaVae, data: HandData, seed: int = 0) -> PartsRead:
             sums[name] = sums.get(name, 0.0) + value * len(rows) / len(data)
         codes.append(latent.mean)
         if seen.any():
-            (joints,) = hands.need("joints_3d")
+            joints = hands.require("joints_3d")
             distances.append(
                 chamfer(system.decode(latent.mean).cloud[seen], cloud[seen]) * scale_bone(joints)[seen]
             )
     parts = torch.cat(codes).split(system.config.dims, 1)
-    return PartsRead(
+    return FactorReadings(
         (parts[0], parts[1], parts[2]), sums, torch.cat(distances) if distances else torch.zeros(0)
     )
 
 
-def part_measures(system: DaVae, data: HandData, seed: int = 0) -> Iterator[Measure]:
+def factor_measures(system: DaVae, data: HandData, seed: int = 0) -> Iterator[Measure]:
     """Table 2's numbers, the cloud's error, and the probes where the data tell their factors."""
-    found, config, n = read_parts(system, data, seed), system.config, len(data)
+    found, config, n = read_factors(system, data, seed), system.config, len(data)
     posterior = Stated("one sample of the posterior a hand, bone units, masked pictures in [0, 1]")
     beta = config.betas[0]
     if beta:
@@ -88,7 +88,7 @@ def part_measures(system: DaVae, data: HandData, seed: int = 0) -> Iterator[Meas
         yield from probe_measures(found, data, system.crop.sides, seed)
 
 
-def probe_measures(found: PartsRead, data: HandData, sides: str, seed: int) -> Iterator[Measure]:
+def probe_measures(found: FactorReadings, data: HandData, sides: str, seed: int) -> Iterator[Measure]:
     """How much of each group of factors a linear probe of each part of z tells, as the mean R² of the group's
     factors."""
     labels, names = data.labels(torch.arange(len(data))), data.spec.factors
@@ -104,7 +104,7 @@ def probe_measures(found: PartsRead, data: HandData, sides: str, seed: int) -> I
         ]
         if not columns:
             continue
-        for part, code in zip(PARTS, found.codes, strict=True):
+        for part, code in zip(FACTORS, found.codes, strict=True):
             told = linear_probe(code.double().numpy(), factors[:, columns], seed=seed)
             words = f"mean over {len(columns)} factors"
             yield Measure(
@@ -126,7 +126,7 @@ def group_of(name: str) -> str:
 
 def as_shown(labels: Hands, names: tuple[str, ...], sides: str) -> Float[Tensor, "hand factor"]:
     """True factors as crops show them: left and right of what is mirrored change."""
-    factors, side = labels.need("factors", "side")
+    factors, side = labels.require_all("factors", "side")
     if sides == "keep":
         return factors
     mirrored = (side == RIGHT) == (sides == "left")
@@ -135,9 +135,9 @@ def as_shown(labels: Hands, names: tuple[str, ...], sides: str) -> Float[Tensor,
 
 
 def probe_table(measures: dict[str, float]) -> list[str]:
-    """The probes of `part_measures`, by name, as a line a group of factors; none where there are none."""
+    """The probes of `factor_measures`, by name, as a line a group of factors; none where there are none."""
     groups = [group for group in GROUPS if f"probe_{group}_z1" in measures]
     return [
-        f"{group} from " + ", ".join(f"{part} {measures[f'probe_{group}_{part}']:.2f}" for part in PARTS)
+        f"{group} from " + ", ".join(f"{part} {measures[f'probe_{group}_{part}']:.2f}" for part in FACTORS)
         for group in groups
     ]

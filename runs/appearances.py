@@ -1,7 +1,7 @@
-"""Choose and name the appearances of a shipped model: NAME.looks.json beside its weights, and a sheet of
+"""Choose and name the appearances of a shipped model: NAME.appearances.json beside its weights, and a sheet of
 them.
 
-python runs/looks.py photos-64 --sheet out/looks.png
+python runs/appearances.py photos-64 --sheet out/looks.png
 """
 
 import argparse
@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from handvae.inference.inputs import read_poses
-from handvae.apps.transfer import looks_sheet, pose_header
+from handvae.apps.transfer import appearance_sheet, pose_header
 from handvae.data.files.pictures import write_picture
-from handvae.upsampling.naming import named_looks
+from handvae.upsampling.naming import named_appearances
 from handvae.training.checkpoint import find_model, load_model
-from handvae.training.appearances import read_looks, write_looks
+from handvae.training.appearances import read_named_appearances, write_named_appearances
 
 
 def main() -> None:
@@ -24,16 +24,16 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     model = load_model(options.model)
-    write_looks(find_model(options.model), named_looks(model.generator))
-    looks = read_looks(model)
-    for name, look in looks.items():
-        print(f"{name:<28}{look.about}")
+    write_named_appearances(find_model(options.model), named_appearances(model.generator))
+    appearances = read_named_appearances(model)
+    for name, appearance in appearances.items():
+        print(f"{name:<28}{appearance.about}")
     if options.sheet is not None:
         system = model.generator
         poses = [read_poses(name, None, "palm", system) for name in ("open", "victory", "ok", "fist")]
         joints = torch.cat([pose.joints for pose in poses])
         headers = [pose_header(pose.joints_2d[0], system.crop.size_px) for pose in poses]
-        write_picture(options.sheet, looks_sheet(system, {name: look.appearance for name, look in looks.items()}, joints, headers))
+        write_picture(options.sheet, appearance_sheet(system, {name: appearance.appearance for name, appearance in appearances.items()}, joints, headers))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from handvae.data.crop import Crop
-from handvae.hand import PARTS
+from handvae.hand import SEGMENTATION_CLASSES
 from handvae.noise import Noise
 from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
 
 SIZE = 6
 CONFIG = DvaeImageConfig(
-    content="parts",
+    content="layers",
     factor_dims=SIZE,
     trunk_width=8,
     hidden=32,
@@ -48,7 +48,7 @@ def repainted(seen, where):
 
 @pytest.mark.parametrize(("changed", "moves"), [("hand", [True, False]), ("ground", [False, True])])
 def test_the_encoder_of_a_part_sees_no_pixel_of_the_other(changed, moves, system, seen):
-    hand = seen.tag_parts > 0
+    hand = seen.tag_segmentation > 0
     other = repainted(seen, hand if changed == "hand" else ~hand)
     codes = [
         [
@@ -61,8 +61,8 @@ def test_the_encoder_of_a_part_sees_no_pixel_of_the_other(changed, moves, system
 
 
 def test_the_forearm_goes_with_the_hand(system, seen):
-    arm = torch.full_like(seen.tag_parts, PARTS.index("forearm"))
-    hand, ground = system.views(replace(seen, tag_parts=arm))
+    arm = torch.full_like(seen.tag_segmentation, SEGMENTATION_CLASSES.index("forearm"))
+    hand, ground = system.views(replace(seen, tag_segmentation=arm))
     close(hand.picture, seen.tag - 0.5)
     assert ground.picture.abs().max() == 0
 
@@ -94,8 +94,8 @@ def test_each_layer_hides_the_other_part(level, unseen, system, z):
 def test_the_trunk_of_looks_does_not_see_the_poses_error(system, seen):
     posterior = system.image_encoder(seen.image - 0.5)
     system.pose_decoder(system.split(posterior.mean)[0]).square().sum().backward()
-    of_pose, of_looks = system.image_encoder.encoders
-    assert all(p.grad is None or p.grad.abs().max() == 0 for p in of_looks.parameters())
+    of_pose, of_appearance = system.image_encoder.encoders
+    assert all(p.grad is None or p.grad.abs().max() == 0 for p in of_appearance.parameters())
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in of_pose.parameters())
 
 
@@ -145,7 +145,7 @@ def test_disentangling_reaches_both_parts_and_embedding_neither(system, seen):
 def test_the_objective_by_hand(system, seen, z):
     posterior = system.image_encoder(seen.image - 0.5)
     found = system.objective(seen, posterior, z, 2.0)
-    hand = (seen.tag_parts > 0).float()
+    hand = (seen.tag_segmentation > 0).float()
     decoded = [
         0.5 * torch.tanh(net(z[:, part])) + 0.5
         for net, part in ((system.hand_decoder, HAND), (system.ground_decoder, GROUND))
@@ -156,7 +156,7 @@ def test_the_objective_by_hand(system, seen, z):
     )
     close(found.y2, y2, rtol=1e-4, atol=0)
     front = system.image_decoder(z[:, : 2 * SIZE])
-    cover, true = front[:, 3].sigmoid(), (seen.parts[:, 0] > 0).float()
+    cover, true = front[:, 3].sigmoid(), (seen.segmentation[:, 0] > 0).float()
     covered = -(true * cover.log() + (1 - true) * (1 - cover).log()).sum((1, 2)).mean()
     picture = cover[:, None] * (0.5 * torch.tanh(front[:, :3]) + 0.5) + (1 - cover[:, None]) * decoded[1]
     close(found.x, (picture - seen.image).square().sum((1, 2, 3)).mean(), rtol=1e-4, atol=0)
@@ -168,7 +168,7 @@ def test_the_objective_by_hand(system, seen, z):
 
 def test_a_parts_picture_is_asked_for_nothing_where_it_is_blanked(system, seen, z):
     """Else z would have to tell the outline of the tag's hand, which says nothing of looks."""
-    nobody = replace(seen, tag_parts=torch.zeros_like(seen.tag_parts))
+    nobody = replace(seen, tag_segmentation=torch.zeros_like(seen.tag_segmentation))
     other = z.clone()
     other[:, HAND] = z[:, HAND].flip(0)
     first, second = (
@@ -196,7 +196,7 @@ def test_one_part_is_exchanged_and_the_other_stays(system, seen):
     assert torch.equal(system.exchanged(own, "ground", own[:1])[:, SIZE:], own[:1, SIZE:].expand(16, -1))
 
 
-@pytest.mark.parametrize("content", ["tag", "own"])
+@pytest.mark.parametrize("content", ["tag", "residual"])
 def test_a_content_in_one_piece_has_no_ground_to_exchange(content, drawn):
     whole = DvaeImage(replace(CONFIG, content=content), drawn(16).spec, Crop(32))
     with pytest.raises(ValueError, match="no ground by itself"):

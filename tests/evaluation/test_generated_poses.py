@@ -46,7 +46,7 @@ class Mixer(Generator):
         return noise.normal(count, 42)
 
     stages = groups = property(lambda self: ())
-    prepare = step = summarise = sample_sheet = joints_of = predict = None
+    prepare = step = summarise = sample_sheet = joints_of = predict_uncalibrated = None
 
 
 class Decoder(Finder):

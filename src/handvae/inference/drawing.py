@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
+from torch import Tensor
 
+from handvae.data.files.pictures import as_pixels
 from handvae.files import write_atomically
 from handvae.hand import BONES
 
@@ -24,6 +26,11 @@ def enlarge(pixels: UInt8[np.ndarray, "height width 3"], side: int) -> UInt8[np.
     size = (max(1, round(pixels.shape[1] * zoom)), max(1, round(pixels.shape[0] * zoom)))
     way = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
     return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+
+
+def picture_cell(picture: Float[Tensor, "3 height width"], side: int) -> UInt8[np.ndarray, "big wide 3"]:
+    """A generated picture (0 to 1) as a cell of a sheet, its larger side `side` pixels."""
+    return enlarge(as_pixels(picture.numpy()), side)
 
 
 def draw_skeleton(

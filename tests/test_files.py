@@ -1,8 +1,9 @@
+import hashlib
 import threading
 
 import pytest
 
-from handvae.files import alone_in, write_atomically, write_text_atomically
+from handvae.files import alone_in, file_digest, write_atomically, write_text_atomically
 
 
 def test_a_text_is_written_whole_into_folders_that_are_made(tmp_path):
@@ -37,6 +38,12 @@ def test_the_final_name_never_holds_a_part(tmp_path):
     write_atomically(path, watch)
     assert seen == ["old"]
     assert path.read_text() == "new, whole"
+
+
+def test_a_digest_is_the_sha256_of_the_bytes(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(bytes(range(256)) * 5000)
+    assert file_digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_one_waits_for_another_in_the_same_folder_and_not_for_one_elsewhere(tmp_path):

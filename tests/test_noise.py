@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream, derangement
 
 
 def draws(noise: Noise, count: int) -> list[torch.Tensor]:
@@ -62,3 +62,29 @@ def test_a_shuffle_takes_as_many_numbers_on_every_rank():
     both = Noise(0)
     both.generator.set_state(lone.generator.get_state())
     assert torch.equal(torch.cat(after), both.normal(4))
+
+
+SHARED_VALUES = {
+    "GENERATED_ROWS": "LOADER",
+    "KERNEL_DISTANCE": "SYSTEM",
+    "RENEWAL": "SHEET",
+    "UPSAMPLING_ORDER": "LEAKAGE",
+    "DETECTOR_ROWS": "UPSAMPLING_PAGE",
+    "NAMED_APPEARANCES": "CODE_ROWS",
+    "FIGURE_POSES": "CODE_ROWS",
+    "WALK_PAIRS": "LATENT_ROWS",
+    "SPREAD_HALVES": "LATENT_FACTORS",
+}
+"""Streams of the first edition with the value of another one; published numbers depend on them. Not to grow."""
+
+
+def test_no_two_streams_share_a_value_but_the_historical_ones():
+    aliases = {name: member.name for name, member in Stream.__members__.items() if name != member.name}
+    assert aliases == SHARED_VALUES
+
+
+@pytest.mark.parametrize("count", [2, 3, 50])
+def test_a_derangement_leaves_no_sample_in_its_place(count):
+    order = derangement(count, Noise(4))
+    assert torch.equal(order.sort().values, torch.arange(count))
+    assert (order != torch.arange(count)).all()

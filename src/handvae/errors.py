@@ -13,9 +13,11 @@ class UserError(Exception):
     """
 
     def __init__(self, where: str | Path, fault: str, remedy: str) -> None:
-        self.where, self.fault, self.remedy = str(where), fault, remedy
+        self.where = str(where)
+        self.fault = fault
+        self.remedy = remedy
         super().__init__(f"{where}: {fault}; {remedy}")
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, str]]:
-        """So that it comes whole out of another process."""
+        """Keep all three parts when a worker process raises the error."""
         return type(self), (self.where, self.fault, self.remedy)

@@ -1,6 +1,6 @@
-"""Files that are there whole or not at all: written beside their final name, flushed, renamed; and locks
-between processes."""
+"""Files that are there whole or not at all, their digests, and locks between processes."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,28 +10,41 @@ from filelock import FileLock
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, flush it to the disk, then give it its name."""
+    """Write a file whole or not at all.
+
+    `write` makes a partial file in the same folder; it is flushed to the disk and then renamed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.partial")
     try:
-        write(beside)
-        with beside.open("rb+") as handle:
+        write(partial)
+        with partial.open("rb+") as handle:
             os.fsync(handle.fileno())
-        beside.chmod(0o644)  # safetensors writes for the owner alone
-        beside.replace(path)
+
+        # safetensors writes files that only their owner can read
+        partial.chmod(0o644)
+        partial.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    write_atomically(path, lambda beside: beside.write_text(text))
+    write_atomically(path, lambda partial: partial.write_text(text))
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process of this machine is inside for the same folder; the system lets go when a
-    process dies."""
+    """Wait until no other process of this machine is inside for the same folder.
+
+    The system releases the lock when a process dies.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         yield

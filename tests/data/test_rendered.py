@@ -1,7 +1,6 @@
 """Rendered data sets: a plan is the data set, drawn on demand or written to shards, by any number of workers,
 again and again."""
 
-import hashlib
 import json
 from dataclasses import replace
 
@@ -23,6 +22,7 @@ from handvae.data.readers.rendered import (
     write_rendered,
 )
 from handvae.errors import UserError
+from handvae.files import file_digest
 from handvae.hand import SEGMENTATION_CLASSES
 from handvae.render.picture import FACTORS, SHAPE_FACTORS
 from handvae.render.scene import SceneRanges
@@ -36,9 +36,7 @@ def small_shards(monkeypatch):
 
 
 def digests(folder):
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.parquet"))
-    }
+    return {path.name: file_digest(path) for path in sorted(folder.glob("*.parquet"))}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import tracemalloc
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from handvae.data.readers import shards as shard_hands
 from handvae.data.readers.shards import ShardHands
 from handvae.data.sample import Sample
 from handvae.errors import UserError
+from handvae.files import file_digest
 
 LABELS = (
     *(
@@ -127,9 +127,7 @@ def test_a_split_is_its_hands_alone_over_all_row_groups(tmp_path, made, monkeypa
 def test_equal_hands_give_equal_bytes(tmp_path, made):
     for name in ("one", "two"):
         write_shard(tmp_path / name, FULL, iter(made), "a test")
-    assert (
-        sha256((tmp_path / "one").read_bytes()).digest() == sha256((tmp_path / "two").read_bytes()).digest()
-    )
+    assert file_digest(tmp_path / "one") == file_digest(tmp_path / "two")
 
 
 def test_columns_that_the_set_lacks_are_absent(tmp_path, made):

@@ -11,7 +11,7 @@ from handvae.data.crop import Crop, cut
 from handvae.data.hands import Hands
 from handvae.geometry import from_canonical
 from handvae.hand import root, scale_bone
-from handvae.noise import Noise, foreign
+from handvae.noise import Noise, derangement
 from handvae.rv import RandomVariable
 from handvae.systems.build import build_system
 from handvae.systems.dvae import joined
@@ -159,7 +159,7 @@ def test_another_content_leaves_the_decoded_pose_in_algorithm_1_and_not_in_2(bui
 def test_the_noise_is_never_from_the_own_sample(count):
     seen_pairs = set()
     for seed in range(60):
-        others = foreign(count, Noise(seed))
+        others = derangement(count, Noise(seed))
         assert sorted(others.tolist()) == list(range(count))
         assert (others != torch.arange(count)).all()
         seen_pairs |= set(enumerate(others.tolist()))

@@ -16,7 +16,7 @@ from handvae.evaluation.page import Section, page, paragraph, picture, plot, tab
 from handvae.evaluation.study import Report
 from handvae.hand import JOINT_NAMES
 from handvae.inference.drawing import draw_joints, draw_skeleton, enlarge, grid
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.da_vae import DaVae
 
 SHOWN = 8
@@ -136,14 +136,14 @@ def _sheet_fields(study: Study) -> tuple[PixelField, ...]:
 def _sheet(study: Study) -> str:
     """The system's own sheet for some hands, of as many people as there are where they are known."""
     rows = study.reading.whole
-    order = rows[Noise(study.seed, stream=7).permutation(len(rows))]
+    order = rows[Noise(study.seed, stream=Stream.PAGE_ROWS).permutation(len(rows))]
     if study.reading.subject is not None:
         people = study.reading.subject[order]
         first = torch.tensor([not (people[:i] == person).any() for i, person in enumerate(people)])
         order = torch.cat([order[first], order[~first]])
     chosen = order[:SHOWN]
     shown = cut(study.data, chosen, study.system.crop, fields=_sheet_fields(study))
-    sheet = study.system.sample_sheet(shown, Noise(study.seed, stream=8))
+    sheet = study.system.sample_sheet(shown, Noise(study.seed, stream=Stream.PAGE_SHEET))
     pixels = as_pixels(sheet.numpy())
     zoom = max(1, round(SIDE / study.system.crop.size_px))
     return picture(

@@ -18,7 +18,7 @@ from handvae.data.files.pictures import as_pixels, write_picture
 from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.inference.drawing import enlarge, grid
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.reproduction.experiment import run_folder
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import Model, load_model
@@ -26,8 +26,6 @@ from handvae.upsampling.upsample import whole_rows
 
 SIDE, TITLE = 128, 22
 """Pixels of a cell, and of the line above each model's sheet."""
-_POSES, _APPEARANCES = 31, 32
-"""Streams of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,9 @@ def sheet(
         cells[0].insert(0, np.full_like(cells[0][0], 255))
     else:
         appearances, first = (
-            system.random_appearance(options.appearances, Noise(options.seed, stream=_APPEARANCES)),
+            system.random_appearance(
+                options.appearances, Noise(options.seed, stream=Stream.FIGURE_APPEARANCES)
+            ),
             [[]] * options.appearances,
         )
     for beginning, appearance in zip(first, appearances, strict=False):
@@ -171,7 +171,7 @@ def _chosen(data: HandData, rows: Int[Tensor, " row"], count: int, seed: int) ->
             f"has {len(rows)} hands with all joints labelled, and {count} are asked for",
             "lower --poses or --looks",
         )
-    rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=_POSES).generator)]
+    rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=Stream.FIGURE_POSES).generator)]
     gestures = data.labels(rows).gesture
     if gestures is None:
         return rows[:count]

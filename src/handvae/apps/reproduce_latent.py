@@ -23,7 +23,7 @@ from handvae.errors import UserError
 from handvae.evaluation.generated import whole
 from handvae.evaluation.latent import codes, silhouette
 from handvae.inference.drawing import FINGER_COLOURS, enlarge, grid
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.cm_vae import FIELDS, CmVae
 from handvae.systems.dvae_image import DvaeImage
 from handvae.training.checkpoint import Model, load_model
@@ -32,8 +32,6 @@ CELL, PLANE = 128, 512
 """Pixels of a cell, and of a plane of codes."""
 MOST_CODES = 400
 """Hands whose codes are shown, at most."""
-_CHOICE, _SAMPLES = 33, 34
-"""Streams of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,9 @@ def samples(model: Model, data: HandData, options: Options) -> tuple[Sheet, str]
     seen = system.observed(hands, system.config.input)
     seen = seen + 0.5 if system.config.input == "rgb" else seen
     posterior = system.encode(hands, system.config.input)
-    draws = Noise(options.seed, stream=_SAMPLES).normal(options.columns, options.hands, posterior.shape[1])
+    draws = Noise(options.seed, stream=Stream.LATENT_SAMPLES).normal(
+        options.columns, options.hands, posterior.shape[1]
+    )
     poses = [
         system.joints_of(hands),
         *(system.decode(z, "3d") for z in (posterior.mean, *(posterior.mean + posterior.std * draws))),
@@ -202,7 +202,9 @@ def _hands(system: CmVae | DvaeImage, data: HandData, count: int, seed: int) -> 
         raise UserError(
             data.spec.name, f"has {len(rows)} hands with all labels, and {count} are needed", "lower --hands"
         )
-    chosen = rows[torch.randperm(len(rows), generator=Noise(seed, stream=_CHOICE).generator)[:count]]
+    chosen = rows[
+        torch.randperm(len(rows), generator=Noise(seed, stream=Stream.LATENT_ROWS).generator)[:count]
+    ]
     if isinstance(system, DvaeImage):
         return cut(data, chosen, system.crop)
     return cut(

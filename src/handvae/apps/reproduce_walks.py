@@ -21,7 +21,7 @@ from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT, HandShape
 from handvae.inference.drawing import enlarge, grid
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.render.hand.fitting import fit_hands
 from handvae.render.picture import draw
 from handvae.reproduction.experiment import run_folder
@@ -32,8 +32,6 @@ SIDE = 128
 """Pixels of a cell."""
 ROW = "da-VAE"
 """Of the tables, whose model is shown."""
-_PAIRS = 33
-"""Stream of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def draw_walk(name: str, words: Sequence[str]) -> None:
         raise UserError(
             data.spec.name, f"has {len(data)} hands, and pairs need {2 * options.pairs}", "lower --pairs"
         )
-    chosen = torch.randperm(len(data), generator=Noise(options.seed, stream=_PAIRS).generator)[
+    chosen = torch.randperm(len(data), generator=Noise(options.seed, stream=Stream.WALK_PAIRS).generator)[
         : 2 * options.pairs
     ]
     image = cut(data, chosen, model.system.crop).require("image")

@@ -28,7 +28,7 @@ from handvae.errors import UserError
 from handvae.evaluation.features import HandFeatures
 from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
 from handvae.evaluation.measure import Measure
-from handvae.files import write_text_atomically
+from handvae.files import file_digest, write_text_atomically
 from handvae.inference.inputs import read_appearance
 from handvae.reproduction.downstream import PRESET, Schedule, downstream
 from handvae.training.checkpoint import Model, find_model, load_model
@@ -225,7 +225,7 @@ def _finder(options: Options, model: Model) -> tuple[Finder, str]:
 
 
 def _digest(model: Model) -> str:
-    return f"{model.name} ({hashlib.sha256(model.path.read_bytes()).hexdigest()[:8]})"
+    return f"{model.name} ({file_digest(model.path)[:8]})"
 
 
 def _appearances(text: str, model: Model, data: HandData) -> Appearances:

@@ -10,13 +10,11 @@ from handvae import __version__
 from handvae.evaluation.measure import Measure
 from handvae.evaluation.page import Section, page, paragraph, picture, plot, table
 from handvae.inference.drawing import draw_skeleton, enlarge, grid
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.upsampling.report import UpsamplingSummary
 from handvae.upsampling.upsample import GeneratedSet, UpsamplePlan
 
 COLUMNS, SIDE = 12, 96
-_SHEET = 27
-"""Stream of random numbers."""
 
 
 def upsample_page(
@@ -47,7 +45,9 @@ def _numbers(measures: Sequence[Measure]) -> str:
 def _kept(plan: UpsamplePlan, made: GeneratedSet) -> str:
     if not len(made.kept):
         return paragraph("No picture passed the check.")
-    order = torch.randperm(len(made.kept), generator=Noise(plan.seed, stream=_SHEET).generator)[: 4 * COLUMNS]
+    order = torch.randperm(
+        len(made.kept), generator=Noise(plan.seed, stream=Stream.UPSAMPLING_PAGE).generator
+    )[: 4 * COLUMNS]
     worst = made.kept[made.error[made.kept].argsort(descending=True, stable=True)][: 2 * COLUMNS]
     random = picture(
         sheet(made, made.kept[order]),

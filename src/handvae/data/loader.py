@@ -12,9 +12,7 @@ from handvae.data.crop import Crop, PixelField, cut
 from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
 from handvae.data.prefetch import ahead
-from handvae.noise import Noise
-
-LOADER_STREAM = 1
+from handvae.noise import Noise, Stream
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Loader:
 
     def batch_at(self, step: int) -> Hands:
         """This rank's share of batch `step`."""
-        noise = Noise(self.seed, step, LOADER_STREAM, self.rank, self.ranks)
+        noise = Noise(self.seed, step, Stream.LOADER, self.rank, self.ranks)
         return cut(self.data, self.rows_at(step), self.crop, self.augment, noise, self.fields)
 
     def batches(self, start: int, stop: int) -> Iterator[Hands]:

@@ -14,7 +14,7 @@ from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.pose import hand_size, joint_errors
 from handvae.evaluation.reading import Asked
 from handvae.evaluation.resampling import PerHand
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 
 NEAR = 10
 """Error in % of hand size below which a picture counts as showing the pose."""
@@ -111,7 +111,9 @@ def pose_consistency(
         case "own":
             made = asked.pictures(asked.appearance)
         case "random":
-            made = asked.pictures(system.random_appearance(len(asked), Noise(seed, stream=12), "aggregate"))
+            made = asked.pictures(
+                system.random_appearance(len(asked), Noise(seed, stream=Stream.CONSISTENCY), "aggregate")
+            )
         case "other":
             made = asked.pictures(asked.other_appearance(seed))
         case _:

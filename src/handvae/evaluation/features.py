@@ -15,7 +15,7 @@ from torch import Tensor
 
 from handvae.errors import UserError
 from handvae.evaluation.inception import DIM, HASH, SIDE_PX, load_inception
-from handvae.files import write_atomically
+from handvae.files import file_digest, write_atomically
 from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import System
@@ -96,7 +96,7 @@ class HandFeatures(Extractor):
             )
         self._system, self._model = loaded.system, loaded.name
         self.dim, self.size_px = loaded.system.feature_dims, loaded.system.crop.size_px
-        digest = hashlib.sha256(loaded.path.read_bytes()).hexdigest()[:8]
+        digest = file_digest(loaded.path)[:8]
         self.name = f"trunk of {loaded.path.stem} ({digest}), mean over places, antialiased bilinear resize to {self.size_px} px"
 
     def described(self, system: System) -> str:

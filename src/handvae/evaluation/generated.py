@@ -16,15 +16,13 @@ from handvae.errors import UserError
 from handvae.evaluation.features import Extractor, features_of, kept_features
 from handvae.evaluation.frechet import FEWEST_BLOCKS, frechet_distance, gaussian_of, kernel_distance, manifold
 from handvae.evaluation.measure import Measure, PictureProtocol
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import Generator
 
 MOST = 10_000
 """Pictures of each set."""
 BATCH = 64
-_RENEWAL = 3
-"""Stream of random numbers."""
 
 FEWEST = 2 * FEWEST_BLOCKS
 """Hands with all joints labelled, without which nothing is compared."""
@@ -99,7 +97,15 @@ def picture_measures(
         fault = f"{len(rows)} hands of {len(data)} have all their joints labelled, and distances of sets need {FEWEST}"
         raise UserError("data set", fault, "give a larger split")
     if len(rows) > most:
-        rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=1).generator)[:most]].sort().values
+        rows = (
+            rows[
+                torch.randperm(len(rows), generator=Noise(seed, stream=Stream.GENERATED_ROWS).generator)[
+                    :most
+                ]
+            ]
+            .sort()
+            .values
+        )
     real = kept_features(_Real(data, rows, system), extractor, cache)
     generated = features_of(_Generated(data, rows, system, appearances, seed), extractor)
     return set_measures(
@@ -117,7 +123,7 @@ def set_measures(
 ) -> tuple[Measure, ...]:
     """All distances of two sets of features, named `<distance>_<suffix>`, or `<share>_<space>_<suffix>`."""
     n = min(len(real), len(generated))
-    kernel = kernel_distance(real, generated, Noise(seed, stream=2).generator)
+    kernel = kernel_distance(real, generated, Noise(seed, stream=Stream.KERNEL_DISTANCE).generator)
     cover = manifold(real, generated)
     frechet_name, kernel_name = (f"{name}_{suffix}" for name in extractor.distances)
     blocks = f"unbiased, polynomial kernel, {kernel.blocks} disjoint blocks of {kernel.block}"
@@ -218,7 +224,7 @@ def renew_statistics(system: Generator, data: HandData, batches: int, *, seed: i
     for step in range(batches):
         some = rows[(torch.arange(BATCH) + step * BATCH) % len(rows)]
         joints = system.joints_of(cut(data, some, system.crop, fields=()))
-        system.synthesize(joints, system.random_appearance(len(some), Noise(seed, step, _RENEWAL)))
+        system.synthesize(joints, system.random_appearance(len(some), Noise(seed, step, Stream.RENEWAL)))
     for layer, (buffers, momentum) in zip(layers, before, strict=True):
         layer.eval()
         if layer.num_batches_tracked == 0:  # it makes no pictures

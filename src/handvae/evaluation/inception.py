@@ -6,7 +6,6 @@ block's pool takes
 the maximum, and the classifier has 1008 outputs. Module names are those of the two common weight files.
 """
 
-import hashlib
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from handvae.errors import UserError
+from handvae.files import file_digest
 
 SIDE_PX, DIM = 299, 2048
 FILES = ("pt_inception-2015-12-05-6726825d.pth", "weights-inception-2015-12-05-6726825d.pth")
@@ -214,8 +214,7 @@ def load_inception(path: Path) -> InceptionV3:
     remedy = f"fetch {FILES[0]} (releases of mseitzer/pytorch-fid) or {FILES[1]} (releases of toshas/torch-fidelity)"
     if not path.is_file():
         raise UserError(path, "there is no such file of Inception weights", remedy)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(path)
     if not digest.startswith(HASH):
         raise UserError(
             path, f"its SHA-256 begins with {digest[:8]}, and that of the FID's weights with {HASH}", remedy

@@ -17,7 +17,7 @@ from handvae.data.hands import Hands
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.reading import BATCH
 from handvae.hand import scale_bone
-from handvae.noise import Noise, foreign
+from handvae.noise import Noise, Stream, derangement
 from handvae.systems.cm_vae import FIELDS, CmVae, Modality
 from handvae.systems.dvae_image import BACKGROUND, DvaeImage
 from handvae.systems.dvae_pose import DvaePose
@@ -29,7 +29,6 @@ LACKING = 0.5
 """Share of the hands that lack a modality in the test of robustness."""
 HIDDEN = 0.3
 """Share of the 2D joints that are hidden in it."""
-_STREAM = 51
 
 
 def batches(
@@ -98,7 +97,7 @@ def fused(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[Measure
     totals[lacking] = torch.zeros(2, dtype=torch.float64)
     fields: list[PixelField] = [name for name in ("image", "depth") if name in system.inputs]
     for number, hands in enumerate(batches(data, system, fields)):
-        noise = Noise(seed, number, _STREAM)
+        noise = Noise(seed, number, Stream.LATENT)
         spoilt = _hidden(hands, noise)
         for said, inputs, damaged in ways:
             totals[said] += _sums(system, hands, system.predict(spoilt if damaged else hands, inputs).joints)
@@ -191,7 +190,7 @@ def content_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[
         if len(hands) < 2:
             continue
         own = system.appearance_of(image)
-        other = own.roll(1 + int(Noise(seed, number, _STREAM).permutation(len(hands) - 1)[0]), 0)
+        other = own.roll(1 + int(Noise(seed, number, Stream.LATENT).permutation(len(hands) - 1)[0]), 0)
         known, bone = system.labelled(hands).all(1), scale_bone(solid)[:, None]
         joints = system.joints_of(hands)
         pictures = (
@@ -244,7 +243,7 @@ def layers_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[M
         image, segmentation, content = hands.require_all("image", "segmentation", "content")
         if len(hands) < 2:
             continue
-        others = foreign(len(hands), Noise(seed, number, _STREAM))
+        others = derangement(len(hands), Noise(seed, number, Stream.LATENT))
         hand = (segmentation != BACKGROUND).float()
         regions = {"hand": hand, "ground": 1 - hand}
         counted = system.labelled(hands).all(1) & (content != content[others])

@@ -17,7 +17,7 @@ from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.reading import BATCH
 from handvae.hand import RIGHT, scale_bone
 from handvae.losses import chamfer
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.da_vae import DaVae
 
 FACTORS = ("z1", "z2", "z3")
@@ -47,7 +47,10 @@ def read_factors(system: DaVae, data: HandData, seed: int = 0) -> FactorReadings
     """Encode and decode every hand of a data set."""
     codes, distances, sums = [], [], dict[str, float]()
     for number, rows in enumerate(torch.arange(len(data)).split(BATCH)):
-        hands, noise = cut(data, rows, system.crop, fields=system.fields), Noise(seed, number, stream=41)
+        hands, noise = (
+            cut(data, rows, system.crop, fields=system.fields),
+            Noise(seed, number, stream=Stream.LATENT_FACTORS),
+        )
         image = system.seen(hands)
         masked = system.masked(image)
         latent = system.encode(image, masked)

@@ -17,7 +17,7 @@ from handvae.evaluation.finding import Finder
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.reading import BATCH, Asked
 from handvae.hand import BONES
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 
 CLEAR = 0.25
 """Distance in crop units (1/8 of the crop's side) from every bone and the forearm beyond which a pixel is no
@@ -45,7 +45,7 @@ def leakage(asked: Asked, finder: Finder, seed: int = 0) -> Leakage:
         finder: reads poses.
         seed: which pose meets which appearance.
     """
-    system, crop, noise = asked.system, asked.system.crop, Noise(seed, stream=21)
+    system, crop, noise = asked.system, asked.system.crop, Noise(seed, stream=Stream.LEAKAGE)
     order, appearances = noise.permutation(len(asked)), asked.appearance[noise.permutation(len(asked))]
     poses, joints = asked.joints[order], asked.joints_px[order] * (2 / crop.size_px) - 1
     first = torch.cat(list(asked.pictures(appearances, poses)))

@@ -36,7 +36,7 @@ from handvae.evaluation.spread import (
     spread_measures,
 )
 from handvae.hand import JOINT_NAMES
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.da_vae import DaVae
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import Generator, PoseEstimator
@@ -276,7 +276,11 @@ def factors(study: Study) -> MetricResult:
     rows = torch.arange(len(study.data))
     if len(rows) > MOST_CODES:
         rows = (
-            rows[torch.randperm(len(rows), generator=Noise(study.seed, stream=31).generator)[:MOST_CODES]]
+            rows[
+                torch.randperm(len(rows), generator=Noise(study.seed, stream=Stream.CODE_ROWS).generator)[
+                    :MOST_CODES
+                ]
+            ]
             .sort()
             .values
         )

@@ -13,7 +13,7 @@ from handvae.data.crop import Crop, cut, to_crop_px, to_crop_units
 from handvae.data.dataset import HandData
 from handvae.evaluation.pose import hand_size, joint_errors
 from handvae.hand import scale_bone
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.system import Generator, PoseEstimator
 
 BATCH = 64
@@ -179,7 +179,9 @@ class Asked:
         rows = reading.whole
         if len(rows) > most:
             rows = (
-                rows[torch.randperm(len(rows), generator=Noise(seed, stream=11).generator)[:most]]
+                rows[
+                    torch.randperm(len(rows), generator=Noise(seed, stream=Stream.READ_ROWS).generator)[:most]
+                ]
                 .sort()
                 .values
             )
@@ -211,5 +213,5 @@ class Asked:
             if self.subject is None or len(self.subject.unique()) < 2
             else self.subject
         )
-        scores = Noise(seed, stream=13).uniform(len(self), len(self))
+        scores = Noise(seed, stream=Stream.OTHER_APPEARANCES).uniform(len(self), len(self))
         return self.appearance[scores.masked_fill(people[:, None] == people[None], -1.0).argmax(1)]

@@ -17,7 +17,7 @@ from scipy.special import erf
 from torch import Tensor
 
 from handvae.evaluation.measure import Measure, Stated
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.spread import SpreadScale
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -90,7 +90,7 @@ def cross_fitted(
 ) -> Float[Tensor, "batch joint axis"]:
     """The spread of each half of the groups (people) scaled as fits the other half."""
     names, number = group.unique(return_inverse=True)
-    first = (Noise(seed, stream=41).permutation(len(names)) < len(names) // 2)[number]
+    first = (Noise(seed, stream=Stream.SPREAD_HALVES).permutation(len(names)) < len(names) // 2)[number]
     scaled = spread.clone()
     for half in (first, ~first):
         if half.any() and valid[~half].any():

@@ -22,7 +22,7 @@ from handvae.render.surroundings.background import BackgroundRanges
 from handvae.render.surroundings.objects import OccluderRanges
 from handvae.render.surroundings.sensor import SensorRanges
 
-CONTENT, POSE, BACKGROUND, SENSOR, OBJECT, OTHER = range(6)
+CONTENT, POSE, BACKGROUND, SENSOR, OBJECT, OTHER, CLOUD = range(7)
 """Streams of random numbers."""
 
 

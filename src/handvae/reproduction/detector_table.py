@@ -20,8 +20,8 @@ from handvae.evaluation.finding import ModelFinder
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.pose import hand_size
 from handvae.evaluation.resampling import Draws, PerHand, bootstrap, difference, interval
-from handvae.files import alone_in
-from handvae.noise import Noise
+from handvae.files import alone_in, file_digest
+from handvae.noise import Noise, Stream
 from handvae.reproduction.downstream import WORDS, Schedule, hand_errors, trained_on_both
 from handvae.reproduction.experiment import Cell, Reproduction, trained
 from handvae.reproduction.table import Recipe, TableColumn, TableRow
@@ -35,8 +35,6 @@ REAL, MIX, MIX_THEN_REAL = "real pictures", WORDS["mix"], WORDS["mix-then-real"]
 KEEP_ALL = 10.0
 """Error, over hand size, up to which new pictures are kept: all. A check by a detector that has seen more
 people would tell of them."""
-_CHOICE = 27
-"""Stream of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ class DetectorTable(Reproduction):
 
     def real(self, seed: int) -> Subset:
         """The real pictures of a seed."""
-        order = torch.randperm(len(self.train), generator=Noise(seed, stream=_CHOICE).generator)
+        order = torch.randperm(len(self.train), generator=Noise(seed, stream=Stream.DETECTOR_ROWS).generator)
         return Subset(self.train, order[: self.count].sort().values.tolist())
 
     def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
@@ -205,7 +203,7 @@ class DetectorTable(Reproduction):
             AppearancesOfOthers(system, real) if plan.appearances == "dataset" else RandomAppearances(system)
         )
         rows = whole_rows(real, system)
-        digest = hashlib.sha256(maker.path.read_bytes()).hexdigest()[:8]
+        digest = file_digest(maker.path)[:8]
         count = plan.times * len(rows)
         parts = UpsamplePlan(
             real.spec.name,

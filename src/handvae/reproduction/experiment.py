@@ -27,7 +27,7 @@ from handvae.data.dataset import HandData
 from handvae.errors import UserError
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.plots import Plot
-from handvae.files import alone_in, write_text_atomically
+from handvae.files import alone_in, file_digest, write_text_atomically
 from handvae.reproduction.table import Recipe, Scale, Table, TableColumn, TableRow
 from handvae.systems.build import build_system
 from handvae.training.attach import attach_pretrained
@@ -166,7 +166,7 @@ class Reproduction(ABC):
     def _measured(self, model: Model, seed: int) -> tuple[Measure, ...]:
         """What is kept beside the model, if it was measured just so, else measured and kept."""
         path = model.path.with_name(KEPT)
-        weights = hashlib.sha256(model.path.read_bytes()).hexdigest()
+        weights = file_digest(model.path)
         asked = {"model": weights, "measured_by": measuring_code(), **self.depends_on(model)}
         asked = json.loads(json.dumps(asked))
         if path.is_file() and (kept := json.loads(path.read_text()))["asked"] == asked:
@@ -239,8 +239,7 @@ def measuring_code(package: Path = PACKAGE) -> str:
 
         # the name too: a file that is moved may be imported by others instead
         digest.update(f"{name.as_posix()}\0".encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(file_digest(path)))
     return digest.hexdigest()[:12]
 
 

@@ -25,7 +25,7 @@ from handvae.data.crop import Crop, PixelField
 from handvae.data.hands import DataSpec, Hands
 from handvae.hand import SEGMENTATION_CLASSES
 from handvae.nets.dcgan import DcganDecoder
-from handvae.noise import Noise, foreign
+from handvae.noise import Noise, derangement
 from handvae.rv import RandomVariable
 from handvae.systems.dvae import (
     Dvae,
@@ -298,7 +298,7 @@ class DvaeImage(Dvae, Generator):
     def with_foreign_noise(self, hands: Hands, of_content: RandomVariable, noise: Noise) -> DvaeLosses:
         """Algorithm 2, lines 7 to 11: the pose decoded beside another sample's z_u, so that it cannot rely on
         its own."""
-        others = foreign(len(hands), noise).to(of_content.device)
+        others = derangement(len(hands), noise).to(of_content.device)
         u = RandomVariable(of_content.mean[others], of_content.var_or_zeros()[others])
         draw = (
             noise.normal(len(hands), 2 * self.config.factor_dims)

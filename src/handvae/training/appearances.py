@@ -1,7 +1,6 @@
 """Named appearances of a model: a small JSON file beside its weights, `NAME.appearances.json` beside
 `NAME.safetensors`."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from handvae.errors import UserError
-from handvae.files import write_text_atomically
+from handvae.files import file_digest, write_text_atomically
 from handvae.noise import Noise
 from handvae.training.checkpoint import Model
 from handvae.training.first_edition import FIRST_EDITION_APPEARANCES
@@ -94,4 +93,4 @@ def read_named_appearances(model: Model) -> dict[str, NamedAppearance]:
 
 
 def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return file_digest(path)[:16]

@@ -19,7 +19,7 @@ from handvae.data.files.pictures import as_pixels, write_picture
 from handvae.data.hands import Hands
 from handvae.data.loader import Loader
 from handvae.errors import UserError
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.system import Phase, Stage, System
 from handvae.training.checkpoint import save_model, start_from
 from handvae.training.config import Train
@@ -28,8 +28,6 @@ from handvae.training.process import prepare_process
 from handvae.training.run_folder import MetricsLog, Run, prepare_folder
 from handvae.training.state import State
 
-SYSTEM_STREAM = 2
-SHEET_STREAM = 3
 SAID = {"total", "image", "rate", "pose", "kl_real", "kl_fake", "exp_elbo_fake"}
 """Scalars that are also printed."""
 SUMMARY_HANDS = 4096
@@ -104,7 +102,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
             stage = stage_at(system.stages, step / total)
             activate_stage(system, stage)
         last = step + 1 == end
-        noise = Noise(train.seed, step, SYSTEM_STREAM, ranks.rank, ranks.ranks)
+        noise = Noise(train.seed, step, Stream.SYSTEM, ranks.rank, ranks.ranks)
         phases = system.step(_on_device(batch, ranks, train), stage.name, noise)
         scalars: dict[str, float] = {}
         for phase, norm in optimiser_steps(state, phases, run, ranks, step, train.lr_at(step, count)):
@@ -249,7 +247,7 @@ def write_model(run: Run, state: State, step: int, total: int) -> None:
         save_model(run.out / "model.safetensors", system, steps=step, preset=run.preset, summary=summary)
         few = torch.linspace(0, size - 1, min(12, size)).long()
         shown = cut(run.data, few, system.crop, fields=system.fields).to(device)
-        sheet = system.sample_sheet(shown, Noise(run.train.seed, 0, SHEET_STREAM))
+        sheet = system.sample_sheet(shown, Noise(run.train.seed, 0, Stream.SHEET))
         folder = run.out / "samples"
         folder.mkdir(exist_ok=True)
         write_picture(folder / f"step_{step:0{len(str(total))}d}.png", as_pixels(sheet.cpu().numpy()))

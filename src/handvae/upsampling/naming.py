@@ -20,7 +20,7 @@ from torch import Tensor
 from handvae.data.crop import to_crop_px
 from handvae.geometry import VIEWS, orthographic_view
 from handvae.hand import BONES, HandShape, forward_kinematics, named_pose, to_bone_units
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.system import Generator
 from handvae.training.appearances import NamedAppearance
 
@@ -97,7 +97,7 @@ def named_appearances(system: Generator, most: int = 12, seed: int = 0) -> dict[
     of its group, and names are
     chosen one after the other, each as far as can be from those before, by the colours of skin and ground.
     """
-    drawn = system.random_appearance(DRAWN, Noise(seed, stream=31), "aggregate")
+    drawn = system.random_appearance(DRAWN, Noise(seed, stream=Stream.NAMED_APPEARANCES), "aggregate")
     centred = drawn - drawn.mean(0)
     unusual = (centred @ torch.linalg.pinv(torch.cov(centred.T)) * centred).sum(
         1

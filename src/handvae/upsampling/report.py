@@ -16,13 +16,11 @@ from handvae.evaluation.generated import FEWEST, batch_norm, set_measures
 from handvae.evaluation.measure import Measure, PictureProtocol, Stated
 from handvae.evaluation.plots import Curve, Plot
 from handvae.evaluation.reading import BATCH
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.upsampling.upsample import GeneratedSet, Upsampler
 
 MOST = 2000
 """Pictures of each set that are read or compared, at most."""
-_REAL, _KEPT = 25, 26
-"""Streams of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class UpsamplingSummary:
 def outcome(maker: Upsampler, made: GeneratedSet, extractor: Extractor) -> UpsamplingSummary:
     """Measure a finished set of pictures, beside the real ones of its split."""
     plan = maker.plan
-    real = _drawn(maker.rows, Noise(plan.seed, stream=_REAL))
+    real = _drawn(maker.rows, Noise(plan.seed, stream=Stream.REPORT_REAL))
     real_errors = 100 * torch.cat([_real_errors(maker, rows) for rows in real.split(BATCH)])
     errors = 100 * made.error
     limit = 100 * plan.max_error
@@ -125,7 +123,7 @@ def _distances(maker: Upsampler, made: GeneratedSet, extractor: Extractor) -> tu
     """Of kept pictures from as many real ones, all as crops of the generator."""
     crop, most = maker.system.crop, min(MOST, len(made.kept), len(maker.rows))
     seed = maker.plan.seed
-    sets = ((maker.data, maker.rows, _REAL), (made.data, made.kept, _KEPT))
+    sets = ((maker.data, maker.rows, Stream.REPORT_REAL), (made.data, made.kept, Stream.REPORT_KEPT))
     real, kept = (
         features_of(
             (
@@ -146,7 +144,7 @@ def _distances(maker: Upsampler, made: GeneratedSet, extractor: Extractor) -> tu
         generated,
     )
     return *set_measures(real, kept, extractor, protocol, "kept", seed), *_halves(
-        real, kept, extractor, protocol, Noise(seed, 2, _REAL)
+        real, kept, extractor, protocol, Noise(seed, 2, Stream.REPORT_REAL)
     )
 
 

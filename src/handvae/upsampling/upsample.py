@@ -29,7 +29,7 @@ from handvae.errors import UserError
 from handvae.evaluation.finding import Finder
 from handvae.evaluation.pose import hand_size, joint_errors
 from handvae.files import write_text_atomically
-from handvae.noise import Noise
+from handvae.noise import Noise, Stream
 from handvae.systems.system import Generator
 from handvae.upsampling.appearances import Appearances
 from handvae.upsampling.poses import Neighbourhood, PoseKind, perturbed, plain
@@ -37,8 +37,6 @@ from handvae.upsampling.poses import Neighbourhood, PoseKind, perturbed, plain
 SHARD_PICTURES = 256
 """Pictures a part: what a killed job loses at most."""
 PLAN_FILE = "plan.json"
-_ORDER, _NEAR, _POSES, _APPEARANCES = 21, 22, 23, 24
-"""Streams of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,9 @@ class Upsampler:
         rows = whole_rows(data, system)
         mixes = "interpolated" in plan.poses
         near = (
-            Neighbourhood(plain(data.labels(rows), has_camera(data.spec)), Noise(plan.seed, stream=_NEAR))
+            Neighbourhood(
+                plain(data.labels(rows), has_camera(data.spec)), Noise(plan.seed, stream=Stream.NEIGHBOURS)
+            )
             if mixes
             else None
         )
@@ -158,7 +158,7 @@ class Upsampler:
         numbers = torch.tensor(list(self.plan.numbers(number)))
         rows = self._rows_of(numbers)
         hands, stories = self._poses(numbers, rows, number)
-        drawn = self.appearances.draw(rows, Noise(self.plan.seed, number, _APPEARANCES))
+        drawn = self.appearances.draw(rows, Noise(self.plan.seed, number, Stream.APPEARANCES))
         affine = place(hands, self.system.crop, None, Noise(0))
         asked = move_labels(hands, affine)
         written = move_labels(
@@ -211,7 +211,9 @@ class Upsampler:
         own."""
         copies, places = numbers // len(self.rows), numbers % len(self.rows)
         orders = {
-            c: torch.randperm(len(self.rows), generator=Noise(self.plan.seed, c, _ORDER).generator)
+            c: torch.randperm(
+                len(self.rows), generator=Noise(self.plan.seed, c, Stream.UPSAMPLING_ORDER).generator
+            )
             for c in copies.unique().tolist()
         }
         chosen = torch.stack([orders[c][p] for c, p in zip(copies.tolist(), places.tolist(), strict=True)])
@@ -226,7 +228,7 @@ class Upsampler:
             self.plan.poses[copy % len(self.plan.poses)] for copy in (numbers // len(self.rows)).tolist()
         ]
         stories: list[dict[str, Any]] = [{"kind": kind} for kind in kinds]
-        noise = Noise(self.plan.seed, shard, _POSES)
+        noise = Noise(self.plan.seed, shard, Stream.POSES)
         if "perturbed" in kinds:
             hands = _where(kinds, "perturbed", perturbed(hands, noise), hands)
         if "interpolated" in kinds:

@@ -24,13 +24,12 @@ from handvae.errors import UserError
 from handvae.files import write_text_atomically
 from handvae.hand import POSE_NAMES
 from handvae.render.picture import FACTORS, Picture, Quality, draw
-from handvae.render.scene import SceneRanges, sample_scene, stream_of
+from handvae.render.scene import CLOUD, SceneRanges, sample_scene, stream_of
 
 SHARD_HANDS = 500
 """Hands a shard: what one job draws, and what a killed job loses at most."""
 _TEST_SEED = 2**31
 """Added to the seed for the test split: other persons in other poses."""
-_CLOUD_STREAM = 6
 _KEPT_PICTURES = 4096
 
 
@@ -98,9 +97,7 @@ class RenderPlan:
         """Draw one hand, with all its labels."""
         picture = self.picture(row)
         cloud = (
-            surface_cloud(picture, self.cloud, stream_of(self._seed(row), _CLOUD_STREAM, row))
-            if self.cloud
-            else None
+            surface_cloud(picture, self.cloud, stream_of(self._seed(row), CLOUD, row)) if self.cloud else None
         )
         person = (
             picture.content if self.split_of(row) == "train" else -1 - picture.content

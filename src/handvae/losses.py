@@ -47,6 +47,11 @@ def known_error(
     return (error.mean(2) * known).sum(1) / known.sum(1).clamp_min(1)
 
 
+def masked_mean(values: Float[Tensor, " batch"], counted: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Mean over the hands that count; 0 where none does."""
+    return torch.where(counted, values, 0.0).sum() / counted.sum().clamp_min(1)
+
+
 def chamfer(
     first: Float[Tensor, "batch point 3"],
     second: Float[Tensor, "batch other 3"],

@@ -176,12 +176,12 @@ def test_a_named_mask_network_is_taken_and_not_trained(build, hands):
     named = replace(SMALL, mask="some-run")
     system, other = build(named), build(MASK)
     assert [stage.name for stage in system.stages] == ["pose"]
-    with pytest.raises(ValueError, match="take_mask"):
+    with pytest.raises(ValueError, match="mask network that is named"):
         next(system.step(hands, "pose", Noise(0)))
     with torch.no_grad():
         for p in other.parameters():
             p.add_(0.01)
-    system.take_mask(other)
+    system.attach("mask", other)
     close(system.eval().masked(hands.image), hands.image * other.eval().net(hands.image).sigmoid())
     assert pose_losses(system, hands).total.isfinite()
 
@@ -192,14 +192,14 @@ def test_a_named_mask_network_is_taken_and_not_trained(build, hands):
 )
 def test_another_network_is_no_mask_network(config, says, build):
     with pytest.raises(ValueError, match=says):
-        build(replace(SMALL, mask="some-run")).take_mask(build(config))
+        build(replace(SMALL, mask="some-run")).attach("mask", build(config))
 
 
 def test_a_da_vaes_own_mask_network_is_one(build, hands):
     first, second = build(), build(replace(SMALL, mask="some-run"))
     with torch.no_grad():
         first.mask_net.last[1].bias.add_(1.0)
-    second.eval().take_mask(first)
+    second.eval().attach("mask", first)
     close(second.masked(hands.image), first.eval().masked(hands.image))
 
 

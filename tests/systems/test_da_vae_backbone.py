@@ -49,9 +49,9 @@ def finding(drawn):
 
 def test_a_finder_is_taken_and_not_trained(finding, hands):
     system, detector = finding()
-    with pytest.raises(ValueError, match="take_finder"):
+    with pytest.raises(ValueError, match="detector that is named"):
         next(system.step(hands, "pose", Noise(0)))
-    system.take_finder(detector)
+    system.attach("detector", detector)
     pose_losses(system, hands).total.backward()
     assert all(p.grad is None for p in system.finder.parameters())
     assert all(p.grad is not None for p in system.encoder.mix.parameters())
@@ -62,7 +62,7 @@ def test_a_finder_is_taken_and_not_trained(finding, hands):
 
 def test_a_finder_learns_on_from_poses_and_from_the_places_of_joints(finding, hands):
     system, detector = finding(detector_keypoint_weight=2.0)
-    system.take_finder(detector)
+    system.attach("detector", detector)
     valid = hands.joint_valid.clone()
     valid[:, 4] = False
     some = replace(hands, joint_valid=valid)
@@ -82,13 +82,13 @@ def test_a_finder_learns_on_from_poses_and_from_the_places_of_joints(finding, ha
         )
         assert reached.abs().max() > 0
     still, _ = finding()
-    still.take_finder(detector)
+    still.attach("detector", detector)
     assert pose_losses(still, some).found == 0
 
 
 def test_pose_and_shape_follow_what_is_found_appearance_does_not(finding, hands):
     system, detector = finding()
-    system.eval().take_finder(detector)
+    system.eval().attach("detector", detector)
     first = system.encode(hands.image)
     with torch.no_grad():
         system.finder.head.heat.weight.mul_(-5)

@@ -31,9 +31,9 @@ def detector(drawn):
 def test_a_finder_finds_what_the_detector_finds_and_stays_as_it_is(build, detector, drawn):
     system, other = build(), detector()
     hands = cut(drawn(16), torch.arange(4), RIGHT_HANDS)
-    with pytest.raises(ValueError, match="take_finder"):
+    with pytest.raises(ValueError, match="detector that is named"):
         next(system.step(hands, "all", Noise(0)))
-    system.take_finder(other)
+    system.attach("detector", other)
     found = system.finder(hands.image)
     torch.testing.assert_close(found.numbers[:, :42], other.read(hands.image).mean.flatten(1))
     assert found.numbers.shape == (4, 4 * 21 + 16)
@@ -56,7 +56,7 @@ def test_a_finder_finds_what_the_detector_finds_and_stays_as_it_is(build, detect
 )
 def test_a_detector_that_does_not_fit_is_no_finder(crop, change, says, build, detector):
     with pytest.raises(ValueError, match=says):
-        build().take_finder(detector(crop, **change))
+        build().attach("detector", detector(crop, **change))
 
 
 def test_a_finder_needs_pictures_to_find_in():

@@ -39,7 +39,7 @@ def judged(tiny_config, tiny_spec, crops, critic):
         )
         system.prepare(crops)
         if size_px is not None:
-            system.take_critic(critic(size_px))
+            system.attach("critic", critic(size_px))
         return system
 
     return make
@@ -168,16 +168,16 @@ def test_a_model_file_holds_no_judge_and_needs_none(judged, crops, tmp_path):
 
 
 def test_training_without_a_judge_says_so(judged, crops):
-    with pytest.raises(ValueError, match="take_critic"):
+    with pytest.raises(ValueError, match="critic that is named"):
         losses_of(judged(None), crops)
 
 
 def test_what_is_no_judge_is_refused(judged, build, critic, tiny_spec):
     system = judged(None)
     with pytest.raises(ValueError, match="detector"):
-        system.take_critic(build())
+        system.attach("critic", build())
     with pytest.raises(ValueError, match="joints"):
-        system.take_critic(Detector(JUDGE, replace(tiny_spec, joints=14), Crop(32)))
+        system.attach("critic", Detector(JUDGE, replace(tiny_spec, joints=14), Crop(32)))
 
 
 @pytest.mark.parametrize("changes", [{"latent": "rv"}, {"likelihood_sigma": 0.0}, {"prior_share": 1.5}])

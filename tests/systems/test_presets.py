@@ -36,10 +36,10 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
     system = build_system(config, replace(data.spec, size_px=preset.crop.size_px, sides=sides), preset.crop)
     if isinstance(system, PerceptualVae):
         judge = DetectorConfig(widths=(8, 16, 16, 16), hidden=32)
-        system.take_critic(Detector(judge, system.spec, preset.crop))
+        system.attach("critic", Detector(judge, system.spec, preset.crop))
     if isinstance(system, CmVae | DaVae) and system.finder is not None:
-        system.take_finder(
-            Detector(DetectorConfig(widths=system.config.finder_widths), system.spec, preset.crop)
+        system.attach(
+            "detector", Detector(DetectorConfig(widths=system.config.finder_widths), system.spec, preset.crop)
         )
     batch = cut(data, torch.arange(4), preset.crop, fields=system.fields)
     system.prepare(batch)

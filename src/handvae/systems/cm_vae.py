@@ -42,7 +42,16 @@ from handvae.nets.resnet import ResNet18
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.fusion import fuse
-from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction, Stage, predict_by_samples
+from handvae.systems.system import (
+    Input,
+    Losses,
+    Phase,
+    PoseEstimator,
+    Prediction,
+    Stage,
+    System,
+    predict_by_samples,
+)
 
 Modality = Literal["rgb", "depth", "2d", "3d"]
 MODALITIES: tuple[Modality, ...] = ("rgb", "depth", "2d", "3d")
@@ -255,13 +264,18 @@ class CmVae(PoseEstimator):
         left alone."""
         return {"all": (self.encoders, self.decoders)}
 
-    def take_finder(self, system: nn.Module) -> None:
-        """Find joints as this detector does, for good.
+    def pretrained(self) -> dict[str, str]:
+        """The detector, where one is named."""
+        return {"detector": self.config.finder} if self.config.finder else {}
+
+    def attach(self, role: str, system: System) -> None:
+        """Take over the weights of a detector; they stay as they are.
 
         Raises:
             ValueError: see `KeypointBackbone.take`.
         """
-        assert self.finder is not None
+        if role != "detector" or self.finder is None:
+            return super().attach(role, system)
         self.finder.take(system, self.crop)
 
     @torch.no_grad()
@@ -276,7 +290,7 @@ class CmVae(PoseEstimator):
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step a pair; a hand counts in a pair if both of its values are known."""
         if self.finder is not None and not self.finder.taken:
-            raise ValueError("training needs the finder that is named: call take_finder first")
+            raise ValueError("training needs the detector that is named: attach it first")
         for source, target in self.config.pairs:
             yield Phase(self.objective(batch, source, target, noise), group="all", name=f"{source}-{target}")
 

@@ -35,7 +35,16 @@ from handvae.nets.mlp import mlp
 from handvae.nets.resnet import Stem
 from handvae.nets.split_latent import Decoded, Latent, SplitLatentEncoder
 from handvae.noise import Noise
-from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction, Stage, predict_by_samples
+from handvae.systems.system import (
+    Input,
+    Losses,
+    Phase,
+    PoseEstimator,
+    Prediction,
+    Stage,
+    System,
+    predict_by_samples,
+)
 
 
 @dataclass(frozen=True)
@@ -227,12 +236,25 @@ class DaVae(PoseEstimator):
             "all": (*learning, self.encoder, self.pose_decoder, self.cloud_decoder, self.image_decoder),
         }
 
-    def take_mask(self, system: nn.Module) -> None:
-        """Go on from this system's mask network, for good.
+    def pretrained(self) -> dict[str, str]:
+        """The mask network and the detector, where they are named."""
+        named = {"mask": self.config.mask, "detector": self.config.finder}
+        return {role: name for role, name in named.items() if name}
+
+    def attach(self, role: str, system: System) -> None:
+        """Take over the weights of a trained mask network or detector.
 
         Raises:
-            ValueError: it has none, or one of another size.
+            ValueError: the model has none, or one of another size.
         """
+        if role == "mask":
+            self._attach_mask(system)
+        elif role == "detector" and self.finder is not None:
+            self.finder.take(system, self.crop)
+        else:
+            super().attach(role, system)
+
+    def _attach_mask(self, system: System) -> None:
         net = system.mask_net if isinstance(system, DaVae) else getattr(system, "net", None)
         if not isinstance(net, MaskNet):
             raise ValueError("the mask network is a model of `handvae train mask-net`, or that of a da-VAE")
@@ -246,11 +268,6 @@ class DaVae(PoseEstimator):
         self.mask_net.load_state_dict(net.state_dict())
         self.mask_taken = True
 
-    def take_finder(self, system: nn.Module) -> None:
-        """Find joints as this detector does, for good; `KeypointBackbone.take` says which will do."""
-        assert self.finder is not None
-        self.finder.take(system, self.crop)
-
     def prepare(self, labels: Hands) -> None:
         """Bone units are the network's own: nothing is taken from the labels."""
 
@@ -262,9 +279,9 @@ class DaVae(PoseEstimator):
             yield Phase(DaMaskLosses(mask_loss(logits, mask), overlap(logits, mask).mean()), "mask")
             return
         if self.config.mask and not self.mask_taken:
-            raise ValueError("training needs the mask network that is named: call take_mask first")
+            raise ValueError("training needs the mask network that is named: attach it first")
         if self.finder is not None and not self.finder.taken:
-            raise ValueError("training needs the finder that is named: call take_finder first")
+            raise ValueError("training needs the detector that is named: attach it first")
         image = self.seen(batch)
         draw = noise.normal(len(batch), sum(self.config.dims)).to(image.device)
         target, seen = self.cloud_of(batch, noise)

@@ -29,7 +29,7 @@ from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.losses import PointVariance, point_error
 from handvae.systems.pose_appearance import PoseAppearanceConfig, PoseAppearanceVae
-from handvae.systems.system import Losses, PerceptualCritic, Phase, Stage
+from handvae.systems.system import Losses, PerceptualCritic, Phase, Stage, System
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class PerceptualVaeLosses(Losses):
 
 
 class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
-    """S-VAE with a judge; who builds it for training hands it one (`take_critic`), in use it needs none.
+    """S-VAE with a judge; who builds it for training hands it one (`attach`), in use it needs none.
 
     Neighbours and deviations of features are those of a rank's own rows, so two ranks do not see quite what
     one would.
@@ -107,17 +107,23 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
         """One: encoder and decoder share an optimiser."""
         return {"all": (self.trunk, self.pose_head, self.appearance_head, self.decoder)}
 
-    def take_critic(self, critic: nn.Module) -> None:
+    def pretrained(self) -> dict[str, str]:
+        """The critic."""
+        return {"critic": self.config.critic}
+
+    def attach(self, role: str, system: System) -> None:
         """Train against this detector.
 
         Raises:
             ValueError: it is no detector of the same 2D joints.
         """
-        if not isinstance(critic, PerceptualCritic) or critic.pose != "2d":
+        if role != "critic":
+            return super().attach(role, system)
+        if not isinstance(system, PerceptualCritic) or system.pose != "2d":
             raise ValueError("the critic is a detector of 2D joints")
-        if critic.spec.joints != self.spec.joints:
-            raise ValueError(f"the critic reads {critic.spec.joints} joints, not {self.spec.joints}")
-        self.critic = (critic.float().eval().requires_grad_(False),)
+        if system.spec.joints != self.spec.joints:
+            raise ValueError(f"the critic reads {system.spec.joints} joints, not {self.spec.joints}")
+        self.critic = (system.float().eval().requires_grad_(False),)
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
@@ -127,7 +133,7 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
         is_prior = noise.uniform(count, 1).to(image.device) < self.config.prior_share
         exact = noise.uniform(count, 1).to(image.device) < self.config.teacher_forcing
         if not self.critic:
-            raise ValueError("training needs a critic: call take_critic first")
+            raise ValueError("training needs the critic that is named: attach it first")
         (critic,) = self.critic
         critic.to(image.device)
         room = max(0, self.crop.size_px - critic.crop.size_px)

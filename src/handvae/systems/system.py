@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from handvae.data.crop import Crop, PixelField
+from handvae.data.crop import Crop, PixelField, cube_centre
 from handvae.data.hands import DataSpec, Hands
-from handvae.hand import Root
+from handvae.hand import Root, root, scale_bone
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.systems.spread import SpreadScale
@@ -105,6 +105,18 @@ class System(nn.Module, ABC):
         judgement."""
         return ()
 
+    def pretrained(self) -> Mapping[str, str]:
+        """Trained models that the configuration names and training needs: role to model name."""
+        return {}
+
+    def attach(self, role: str, system: "System") -> None:
+        """Give the system the trained model of one of the roles that `pretrained` names.
+
+        Raises:
+            ValueError: there is no such role, or the model does not fit it.
+        """
+        raise ValueError(f"a {type(self).__name__} has no role {role!r} for a trained model")
+
     @property
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
@@ -177,6 +189,24 @@ class PoseEstimator(System):
                 1, keepdim=True
             )
         return valid if hands.pose_known is None else valid & hands.pose_known[:, None]
+
+    def in_bone_units(
+        self, points: Float[Tensor, "batch point 3"], hands: Hands
+    ) -> Float[Tensor, "batch point 3"]:
+        """Points of each hand's camera frame, mm, relative to `root` and in bone units (`unit_mm`)."""
+        joints = hands.require("joints_3d")
+        if self.root == "centre":
+            origin = cube_centre(joints, self.labelled(hands))
+        else:
+            origin = root(joints, self.root)
+
+        unit = scale_bone(joints) if self.unit_mm is None else torch.full_like(joints[:, 0, 0], self.unit_mm)
+        return (points - origin[:, None]) / unit[:, None, None].clamp_min(1e-6)
+
+    def bone_unit_joints(self, hands: Hands) -> Float[Tensor, "batch joint 3"]:
+        """Labelled 3D joints relative to `root`, in bone units; 0 where a joint has no label."""
+        joints = self.in_bone_units(hands.require("joints_3d"), hands)
+        return joints.masked_fill(~self.labelled(hands)[..., None], 0.0)
 
     @abstractmethod
     def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:

@@ -39,12 +39,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Wait until no other process of this machine is inside for the same folder.

@@ -1,13 +1,14 @@
 # make demo   installs and makes pictures with the shipped model
 # make test   installs what tests need and runs them all
-# make check  style, types, import direction
+# make check  style, types, import direction, the documentation's links
+# make docs   builds the documentation into site/
 # make fuzz   damages data sets for 60 seconds and reads them; needs Linux, for atheris
 # make wheel  builds the wheel, installs it in a clean environment outside the checkout, runs its demo
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check fuzz wheel clean
+.PHONY: demo test check docs fuzz wheel clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/handvae demo
@@ -20,6 +21,10 @@ check: $(VENV)/.checked
 	$(VENV)/bin/ruff format --check src tests benchmarks fuzz
 	$(VENV)/bin/pyright
 	$(VENV)/bin/python -m pytest -q tests/test_architecture.py
+	$(MAKE) --no-print-directory docs
+
+docs: $(VENV)/.checked
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 fuzz: $(VENV)/.fuzzed
 	OMP_NUM_THREADS=1 $(VENV)/bin/python fuzz/readers.py --seconds 20
@@ -34,7 +39,7 @@ wheel: $(VENV)/.checked
 	rm -rf .venv-wheel
 
 clean:
-	rm -rf $(VENV) .venv-wheel dist out .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-wheel dist out site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch by name first: with the constraint it is the CPU build, which everything else then finds installed

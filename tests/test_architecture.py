@@ -15,7 +15,7 @@ import torch
 from handvae.evaluation.pose import joint_errors
 
 LEVELS = (
-    {"errors", "files", "noise", "hand"},
+    {"errors", "choices", "device", "files", "noise", "hand"},
     {"geometry"},
     {"rv"},
     {"render"},

@@ -15,8 +15,9 @@ import tyro
 
 from handvae.apps.options import parse
 from handvae.apps.progress import counted
+from handvae.choices import Encoding
 from handvae.data.crop import in_own_crop, to_crop_px, to_crop_units
-from handvae.data.files.depth import Encoding, is_plane
+from handvae.data.files.depth import is_plane
 from handvae.data.files.pictures import write_picture
 from handvae.data.hands import Hands
 from handvae.errors import UserError

@@ -1,11 +1,16 @@
-"""Command lines read by tyro, its boxes of errors brought into the one line of a `UserError`."""
+"""Command lines read by tyro: options that commands share, a short and a whole help, errors in one line.
+
+Nothing here imports torch, and neither does a command's module at its top: its options stand there, and what is
+heavy is imported inside `main`. So `handvae COMMAND --help` answers at once.
+"""
 
 import contextlib
+import dataclasses
 import io
 import re
 from collections.abc import Callable, Sequence
 from types import UnionType
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
@@ -14,40 +19,113 @@ from handvae.errors import UserError
 Kind = TypeVar("Kind")
 
 GENERATOR = "photos-128"
-"""The shipped model whose pictures are best: what commands that make pictures use unless told otherwise."""
+"""The shipped model whose pictures are best: the default of commands that make pictures."""
+
+# ------------------------------------------------------------------------------------------- options commands share
+
+DeviceOption = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="DEVICE",
+        help="Where networks run: cpu, cuda, cuda:0, mps, or auto (a CUDA device if there is one).",
+    ),
+]
+"""`device: DeviceOption = "cpu"`; `handvae.device.find_device` reads it."""
+
+SeedOption = Annotated[int, tyro.conf.arg(help="The same seed gives the same result.")]
+"""`seed: SeedOption = 0`."""
+
+QuietOption = Annotated[bool, tyro.conf.arg(help="Print no progress and no summary; errors stay.")]
+"""`quiet: QuietOption = False`; `handvae.apps.output.output` acts on it."""
+
+JsonOption = Annotated[bool, tyro.conf.arg(help="Print the result as one JSON object instead of prose.")]
+"""`json: JsonOption = False`; `handvae.apps.output.output` acts on it."""
+
+_RARE = object()
+Item = TypeVar("Item")
+Rare = Annotated[Item, _RARE]
+"""`blur: Rare[float] = 0.5`: an option that `--help-all` lists and `--help` does not. It has a default."""
+
+# ------------------------------------------------------------------------------------------------- parse and help
 
 
 def parse(kind: Callable[..., Kind] | UnionType, arguments: Sequence[str], prog: str) -> Kind:
     """The options that a command line gives.
 
     Args:
-        kind: a dataclass, a union of them (a subcommand each), or a function, whose defaults may be computed.
+        kind: a dataclass, or a function, whose defaults may be computed.
         arguments: the words after the command.
         prog: the command, for its help.
 
     Raises:
         UserError: an option is unknown, missing or of the wrong kind.
-        SystemExit: with code 0, after `--help`.
+        SystemExit: with code 0, after `--help` or `--help-all`.
     """
-    said = io.StringIO()
+    print_short_help(kind, arguments, prog)
+
+    words = ["--help" if word == "--help-all" else word for word in arguments]
+    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(kind, args=arguments, prog=prog)  # pyright: ignore[reportCallIssue, reportArgumentType] (unions too)
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(kind, args=words, prog=prog)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except SystemExit as stop:
         if not stop.code:
             raise
-        fault, hint = _read_box(said.getvalue())
+        fault, hint = _read_box(errors.getvalue())
         raise UserError("command line", fault, f"{hint}see {prog} --help") from None
 
 
+def print_short_help(kind: Any, arguments: Sequence[str], prog: str, more: bool = False) -> None:
+    """Where the words ask for `--help`, print the options of a kind that are not rare, and stop.
+
+    A command whose whole options cannot be built without torch calls this before it imports that, with a
+    dataclass of its everyday options.
+
+    Args:
+        kind: as for `parse`.
+        arguments: the words after the command.
+        prog: the command, for its help.
+        more: whether the command has options that `kind` lacks.
+
+    Raises:
+        SystemExit: with code 0, after the help.
+    """
+    if not {"-h", "--help"} & set(arguments) or "--help-all" in arguments:
+        return
+
+    everyday, hidden = _everyday(kind)
+    try:
+        tyro.cli(everyday, args=["--help"], prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit:
+        if hidden or more:
+            print(f"{prog} --help-all lists every option.")
+        raise
+
+
+def _everyday(kind: Any) -> tuple[Any, bool]:
+    """A kind of options whose rare ones are hidden, and whether there are any."""
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return kind, False
+    hints = get_type_hints(kind, include_extras=True)
+    rare = {name: hint for name, hint in hints.items() if _RARE in getattr(hint, "__metadata__", ())}
+    if not rare:
+        return kind, False
+
+    # tyro reads annotations by name along the bases, and a field's help from the class that declares it
+    hidden = {name: tyro.conf.Suppress[hint] for name, hint in rare.items()}
+    return type(kind.__name__, (kind,), {"__annotations__": hidden, "__doc__": kind.__doc__}), True
+
+
 def _read_box(text: str) -> tuple[str, str]:
-    """What the first part of tyro's box says, and what its later parts suggest."""
+    """The fault in the first part of tyro's box, and what its later parts suggest."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     lines = plain.splitlines()
-    # where the terminal has no such letters there is no frame: a title, a rule and the rows
-    rows = [line.strip("│ ") for line in lines if line.startswith("│")] or [
-        line.strip() for line in lines[2:]
-    ]
+
+    # A terminal without box letters gets no frame: a title, a rule and the rows
+    rows = [line.strip("│ ") for line in lines if line.startswith("│")]
+    if not rows:
+        rows = [line.strip() for line in lines[2:]]
+
     parts: list[list[str]] = [[]]
     for row in rows:
         if set(row) in ({"─"}, {"-"}):
@@ -55,18 +133,16 @@ def _read_box(text: str) -> tuple[str, str]:
         else:
             parts[-1].append(row)
     fault = (" ".join(filter(None, parts[0])) or plain).strip(" .\n")
-    near = [
-        match[0] for part in parts[1:-1] for row in part if (match := re.match(r"--?[A-Za-z][\w.-]*", row))
-    ]
+
+    # The last part points to the help, which our own line does
+    suggestions = [row for part in parts[1:-1] for row in part]
+    matches = [re.match(r"--?[A-Za-z][\w.-]*", row) for row in suggestions]
+    near = [match[0] for match in matches if match]
     if near and fault.startswith("Unrecognized"):
         hint = f"did you mean {' or '.join(near)}? "
     else:
-        hint = "".join(
-            f"{row}; "
-            for part in parts[1:-1]
-            for row in part
-            if row.startswith(("Available", "Unrecognized"))
-        )
+        known = [row for row in suggestions if row.startswith(("Available", "Unrecognized"))]
+        hint = "".join(f"{row}; " for row in known)
     return fault[:1].lower() + fault[1:], hint
 
 
@@ -74,7 +150,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """The number of a job and the number of jobs, from `i/n`.
 
     Raises:
-        UserError: it is no such thing.
+        UserError: the text has another form.
     """
     part, slash, parts = text.partition("/")
     if not slash or not part.isdecimal() or not parts.isdecimal() or not 0 <= int(part) < int(parts):

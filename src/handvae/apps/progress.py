@@ -1,8 +1,9 @@
-"""How far long work is, on standard error: a bar in a terminal, elsewhere a line now and then."""
+"""How far long work has come, on standard error: a bar in a terminal, elsewhere a line now and then."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from rich.console import Console
@@ -11,37 +12,57 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Item = TypeVar("Item")
 
 EVERY = 500
-"""Things between two lines, of work that goes thing by thing."""
+"""Items between two lines, where work goes item by item."""
+
+_hidden: ContextVar[bool] = ContextVar("_hidden", default=False)
+"""Whether no progress is shown."""
 
 
 @contextmanager
-def progress(what: str, total: int | None, every: int = 1) -> Iterator[Callable[[int], None]]:
-    """Give a function that is told how many more things are done.
+def without_progress() -> Iterator[None]:
+    """Show no progress inside."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
+@contextmanager
+def progress(name: str, total: int | None, every: int = 1) -> Iterator[Callable[[int], None]]:
+    """Show how many items are done.
 
     Args:
-        what: the things, in the plural.
+        name: the items, in the plural.
         total: how many there are; None where nobody knows.
-        every: things between two lines where there is no terminal.
-    """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    terminal, done = sys.stderr.isatty(), 0
-    with Progress(*columns, console=Console(stderr=True), disable=not terminal) as bar:
-        task = bar.add_task(what, total=total)
+        every: items between two lines where there is no terminal.
 
-        def advance(things: int) -> None:
+    Yields:
+        A function that takes the number of items that have been done since its last call.
+    """
+    hidden, terminal = _hidden.get(), sys.stderr.isatty()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    total_text = "" if total is None else f" of {total}"
+    done = 0
+
+    with Progress(*columns, console=Console(stderr=True), disable=hidden or not terminal) as bar:
+        task = bar.add_task(name, total=total)
+
+        def advance(items: int) -> None:
             nonlocal done
-            before, done = done, done + things
-            bar.update(task, advance=things)
-            if not terminal and before // every != done // every:
-                of = "" if total is None else f" of {total}"
-                print(f"{done}{of} {what}", file=sys.stderr, flush=True)
+            lines_before = done // every
+            done += items
+            bar.update(task, advance=items)
+
+            if not hidden and not terminal and done // every != lines_before:
+                print(f"{done}{total_text} {name}", file=sys.stderr, flush=True)
 
         yield advance
 
 
-def counted(items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
+def counted(items: Iterable[Item], name: str, total: int | None) -> Iterator[Item]:
     """The items, each counted when the next one is asked for."""
-    with progress(what, total, EVERY) as advance:
+    with progress(name, total, EVERY) as advance:
         for item in items:
             yield item
             advance(1)

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from handvae.choices import Encoding
 from handvae.data.crop import Crop, warp_nearest
-from handvae.data.files.depth import Encoding, is_plane, read_depth
+from handvae.data.files.depth import is_plane, read_depth
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import Hands
 from handvae.errors import UserError

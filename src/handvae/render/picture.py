@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
+from handvae.choices import Quality
 from handvae.geometry import CanonicalPose, canonical_pose
 from handvae.hand import FINGERS, LEFT, SEGMENTATION_CLASSES, scale_bone
 from handvae.render.hand.body import rest_body
@@ -21,8 +21,6 @@ from handvae.render.surroundings.background import KINDS, paint
 from handvae.render.surroundings.objects import occluder
 from handvae.render.surroundings.sensor import CLEAN, expose
 from handvae.render.trace import trace
-
-Quality = Literal["fast", "reference"]
 
 _PART_OF_GROUP = np.array(
     [

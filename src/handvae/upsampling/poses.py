@@ -12,7 +12,6 @@ mixes with a hand whose joints lie much the same.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -43,8 +42,6 @@ from handvae.hand import (
     forward_kinematics,
 )
 from handvae.noise import Noise
-
-PoseKind = Literal["same", "perturbed", "interpolated"]
 
 TURN_DEG, STRETCH = 15.0, 0.08
 """A perturbed hand turns in the picture by at most the one; without joints in space it stretches one way by

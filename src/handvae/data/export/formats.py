@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from handvae.choices import FormatName
 from handvae.data.export import coco, freihand, interhand, mmpose, webdataset, yolo_pose
 from handvae.data.export.camera import as_right_hands, before_far_camera, has_camera
 from handvae.data.export.folder import complete_folder
@@ -18,7 +19,6 @@ from handvae.data.readers.coco import OUTSIDE_SHARE
 from handvae.data.sample import Sample
 from handvae.errors import UserError
 
-FormatName = Literal["coco", "freihand", "interhand", "mmpose", "parquet", "webdataset", "yolo-pose"]
 SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """Names of splits become names of folders."""
 _WHAT = {

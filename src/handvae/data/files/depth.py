@@ -2,17 +2,13 @@
 
 import io
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from handvae.choices import Encoding
 from handvae.data.files.pictures import read_picture, read_plane
-
-Encoding = Literal["plane", "nyu", "rhd", "stb"]
-"""`plane`: one channel of 16 bits; the others pack the bits into the colours of an 8-bit picture, each in its
-own way."""
 
 
 def from_nyu(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width"]:

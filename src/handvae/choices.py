@@ -1,0 +1,23 @@
+"""What options choose among by name, apart from the code that acts on it: parsers are built without torch."""
+
+from typing import Literal
+
+Side = Literal["left", "right"]
+
+FormatName = Literal["coco", "freihand", "interhand", "mmpose", "parquet", "webdataset", "yolo-pose"]
+"""Layouts that data sets are written in."""
+
+Encoding = Literal["plane", "nyu", "rhd", "stb"]
+"""How a picture file holds depth: one channel of 16 bits, or the bits in the colours of an 8-bit picture."""
+
+Quality = Literal["fast", "reference"]
+"""How finely the renderer draws."""
+
+PoseKind = Literal["same", "perturbed", "interpolated"]
+"""Where the poses of new pictures come from."""
+
+ExportTarget = Literal["onnx", "pt2"]
+"""File formats of an exported model."""
+
+PlanName = Literal["rendered-20k"]
+"""Rendered data sets that have a name."""

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from handvae.apps.options import parse
+from handvae.choices import PoseKind
 from handvae.data.dataset import HandData
 from handvae.data.open import open_data, recognise
 from handvae.data.subset import Subset
@@ -22,7 +23,6 @@ from handvae.reproduction.pose_table import PoseTable, trainable
 from handvae.reproduction.table import DataNeed, Kind, Recipe, Scale, Table, TableRow
 from handvae.training.checkpoint import load_model
 from handvae.training.distributed import Ranks
-from handvae.upsampling.poses import PoseKind
 
 
 @dataclass(frozen=True)

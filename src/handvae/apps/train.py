@@ -26,7 +26,8 @@ from handvae.training.checkpoint import load_model, start_from
 from handvae.training.config import Train
 from handvae.training.distributed import ranks
 from handvae.training.loop import fit
-from handvae.training.presets import PRESETS, find_preset
+from handvae.training.preset_list import PRESET_LIST
+from handvae.training.presets import find_preset
 from handvae.training.run_folder import Run
 
 CALIBRATED = 32
@@ -50,7 +51,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, check, train."""
     if not arguments or arguments[0].startswith("-"):
-        listing = "\n".join(f"  {name:<19}{preset.about}" for name, preset in PRESETS.items())
+        listing = "\n".join(f"  {name:<25}{about}" for name, about in PRESET_LIST.items())
         print(f"usage: handvae train PRESET --data.root DIR --out DIR [options]\n\npresets:\n{listing}")
         if not set(arguments) & {"-h", "--help"}:
             raise UserError("train", "no preset given", "name one of the above first")

@@ -16,6 +16,7 @@ import tyro
 from handvae.apps.options import GENERATOR, parse, parse_shard
 from handvae.apps.progress import progress
 from handvae.apps.upsample_page import upsample_page
+from handvae.choices import PoseKind
 from handvae.data.dataset import HandData
 from handvae.data.export.folder import check_free
 from handvae.data.export.formats import MARKERS, FormatName, check_spec, warning, write_data
@@ -38,7 +39,6 @@ from handvae.upsampling.appearances import (
     FixedAppearance,
     RandomAppearances,
 )
-from handvae.upsampling.poses import PoseKind
 from handvae.upsampling.report import outcome
 from handvae.upsampling.upsample import (
     GeneratedSet,

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from handvae.choices import PoseKind
 from handvae.data.crop import Crop, move_labels, place
 from handvae.data.dataset import HandData
 from handvae.data.subset import Subset
@@ -27,7 +28,6 @@ from handvae.reproduction.experiment import Cell, Reproduction, trained
 from handvae.reproduction.table import Recipe, TableColumn, TableRow
 from handvae.training.checkpoint import Model, load_model
 from handvae.upsampling.appearances import AppearancesOfOthers, RandomAppearances
-from handvae.upsampling.poses import PoseKind
 from handvae.upsampling.upsample import GeneratedSet, UpsamplePlan, Upsampler, begin, whole_rows, write_shards
 
 REAL, MIX, MIX_THEN_REAL = "real pictures", WORDS["mix"], WORDS["mix-then-real"]

@@ -25,7 +25,6 @@ from handvae.training.config import Train
 class Preset:
     """A system, how its pictures are cut and changed, and how it is trained."""
 
-    about: str
     system: SystemConfig
     crop: Crop
     augment: Augment
@@ -218,44 +217,43 @@ _SWIFT = Train(steps=6000, batch=64, lr=1e-3, precision="float32", compile=False
 
 # fmt: off
 PRESETS: dict[str, Preset] = {
-    # name                what                                          system                         crop
-    # augment  train
-    "srv-vae-2d":  Preset("SRV-VAE as in the paper, 2D (its STB rows)", SrvVaeConfig(),                Crop(64),                _STILL,  _PAPER),
-    "srv-vae-3d":  Preset("SRV-VAE as in the paper, 3D (InterHand)",    SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
-    "s-vae-2d":    Preset("the paper's baseline S-VAE, 2D",             SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
-    "photos-64":   Preset("the shipped model: photos, limb maps, judged by critic-64", _PERCEPTUAL,      Crop(64, 1.35, "right"), _VARIED, _LONG),
-    "photos-128":  Preset("the same, 128 px: add --init photos-64",     _PERCEPTUAL_128,                   Crop(128, 1.35, "right"), _VARIED, _FURTHER_128),
-    "rendered-128": Preset("rendered hands and photos: add --init photos-128", _RENDERED_128,           Crop(128, 1.35, "right"), _VARIED, replace(_FURTHER_128, steps=2000, warmup_steps=100, compile=False)),
-    "photos-base-64": Preset("the same without a judge: S-VAE",         _OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
-    "soft-intro-2d-64":  Preset("Soft-Intro-SRV-VAE, 2D (STB), for two cores",   _GAME_64,  Crop(64),  _STILL, replace(_GAME, epochs=40.0, batch=32)),
-    "soft-intro-2d-128": Preset("Soft-Intro-SRV-VAE as in the paper, 2D (STB)",  _GAME_128, Crop(128), _STILL, _GAME),
-    "soft-intro-2d-256": Preset("Soft-Intro-SRV-VAE, 2D, 256 px",                _GAME_256, Crop(256), _STILL, replace(_GAME, batch=8)),
-    "soft-intro-3d-128": Preset("Soft-Intro-SRV-VAE as in the paper, InterHand", replace(_GAME_128, pose="3d"), Crop(128, 1.35, "right"), _STILL, _GAME),
-    "photos-soft-64":    Preset("photos-base-64 and then the game: add --init photos-64", _OURS_SOFT, Crop(64, 1.35, "right"), _VARIED, _FURTHER),
-    "detector-64": Preset("joints from pictures, 2D: reader and judge", DetectorConfig(),              Crop(64, 1.35, "right"), _ROUGH,  _QUICK),
-    "keypoint-vit":    Preset("ViT of 10 M parameters that regresses 2D joints (SRV-VAE's table 4)", KeypointVitConfig(), Crop(128, 1.35, "right"), _VARIED, _VIT),
-    "keypoint-vit-3d": Preset("the same, 3D joints (its InterHand row)", KeypointVitConfig(pose="3d"), Crop(128, 1.35, "right"), _VARIED, _VIT),
-    "keypoint-vit-64": Preset("the same of 64 px and 16 patches, for two cores", KeypointVitConfig(), Crop(64, 1.35, "right"), _VARIED, replace(_VIT, steps=6000, batch=16, lr=7e-4, warmup_steps=200)),
-    "cm-vae-rgb":  Preset("cm-VAE as in the paper, RGB to 3D",          CmVaeConfig(),                 Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
-    "cm-vae-2d":   Preset("cm-VAE as in the paper, 2D to 3D",           CmVaeConfig(input="2d"),       Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
-    "cm-vae-depth": Preset("cm-VAE as in the paper, depth to 3D",       CmVaeConfig(input="depth"),    Crop(256, box="cube"),   _CM_VARIED, _CM_PAPER),
-    "rendered-cm-64": Preset("cm-VAE on two cores: RGB, 2D and 3D",     _CM_SMALL,                     Crop(64),                _CM_ROUGH, _QUICK),
-    "rendered-depth-64": Preset("cm-VAE on two cores: depth to 3D",     _CM_DEPTH,                     Crop(64, box="cube"),    _CM_VARIED, replace(_QUICK, lr=1e-3)),
-    "cmvae-64":    Preset("RGB and 2D to 3D: cm-VAE behind detector-64",  _CM_FINDS,                     Crop(64, 1.35, "right"), replace(_CM_ROUGH, mirror=0.0), _QUICK),
-    "lifting":     Preset("cm-VAE's 2D to 3D on two cores, in minutes", _LIFTING,                     Crop(64),                _CM_VARIED, _SWIFT),
-    "dvae-tag":    Preset("dVAE as in the paper, tag images",           DvaeImageConfig(),             Crop(64, sides="left"),  _STILL,  _DVAE_PAPER),
-    "dvae-zu":     Preset("dVAE as in the paper, z_u",                  DvaeImageConfig(content="residual"), Crop(64, sides="left"), _STILL,  _DVAE_PAPER),
-    "dvae-pose":   Preset("dVAE as in the paper, pose estimation",      DvaePoseConfig(),              Crop(128, box="hand3d", sides="left"), _TURNED, _DVAE_PAPER),
-    "rendered-dvae-64": Preset("dVAE's pictures on two cores",          _DVAE_SMALL,                   Crop(64, sides="left"),  _STILL,  _QUICK),
-    "rendered-dvae-layers-64": Preset("the same, hand and ground apart", _DVAE_LAYERS,                   Crop(64, sides="left"),  _STILL,  _QUICK),
-    "rendered-dvae-pose-64": Preset("dVAE's poses on two cores",        _DVAE_READS,                   Crop(64, sides="left"),  _TURNED, _QUICK),
-    "mask-net":    Preset("da-VAE's mask network, as in the paper",     MaskConfig(),                  Crop(256, box="hand3d", sides="left"), _SPUN, _MASK_PAPER),
-    "da-vae":      Preset("da-VAE as in the paper",                     DaVaeConfig(),                 Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),
-    "na-vae":      Preset("the paper's baseline without attention",     DaVaeConfig(attention=False, head_width=196), Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),
-    "rendered-mask-64": Preset("the mask network on two cores",         MaskConfig(width=16, stem="half"), Crop(64, sides="left"), _SPUN_ROUGH, replace(_QUICK, steps=2000)),
-    "rendered-da-64": Preset("da-VAE on two cores",                     _DA_SMALL,                     Crop(64, sides="left"),  _SPUN_ROUGH, _QUICK),
-    "davae-64":    Preset("da-VAE behind detector-64: joints, cloud, picture", _DA_FINDS,              Crop(64, 1.35, "right"), _SPUN_ROUGH, _QUICK),
-    "rendered-na-64": Preset("na-VAE on two cores",                     replace(_DA_SMALL, attention=False, head_width=82), Crop(64, sides="left"), _SPUN_ROUGH, _QUICK),
+    # name                             system, crop, augment, train; what each is: preset_list.py
+    "srv-vae-2d":               Preset(SrvVaeConfig(),                Crop(64),                _STILL,  _PAPER),
+    "srv-vae-3d":               Preset(SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
+    "s-vae-2d":                 Preset(SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
+    "photos-64":                Preset(_PERCEPTUAL,      Crop(64, 1.35, "right"), _VARIED, _LONG),
+    "photos-128":               Preset(_PERCEPTUAL_128,                   Crop(128, 1.35, "right"), _VARIED, _FURTHER_128),
+    "rendered-128":             Preset(_RENDERED_128,           Crop(128, 1.35, "right"), _VARIED, replace(_FURTHER_128, steps=2000, warmup_steps=100, compile=False)),
+    "photos-base-64":           Preset(_OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
+    "soft-intro-2d-64":         Preset(_GAME_64,  Crop(64),  _STILL, replace(_GAME, epochs=40.0, batch=32)),
+    "soft-intro-2d-128":        Preset(_GAME_128, Crop(128), _STILL, _GAME),
+    "soft-intro-2d-256":        Preset(_GAME_256, Crop(256), _STILL, replace(_GAME, batch=8)),
+    "soft-intro-3d-128":        Preset(replace(_GAME_128, pose="3d"), Crop(128, 1.35, "right"), _STILL, _GAME),
+    "photos-soft-64":           Preset(_OURS_SOFT, Crop(64, 1.35, "right"), _VARIED, _FURTHER),
+    "detector-64":              Preset(DetectorConfig(),              Crop(64, 1.35, "right"), _ROUGH,  _QUICK),
+    "keypoint-vit":             Preset(KeypointVitConfig(), Crop(128, 1.35, "right"), _VARIED, _VIT),
+    "keypoint-vit-3d":          Preset(KeypointVitConfig(pose="3d"), Crop(128, 1.35, "right"), _VARIED, _VIT),
+    "keypoint-vit-64":          Preset(KeypointVitConfig(), Crop(64, 1.35, "right"), _VARIED, replace(_VIT, steps=6000, batch=16, lr=7e-4, warmup_steps=200)),
+    "cm-vae-rgb":               Preset(CmVaeConfig(),                 Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
+    "cm-vae-2d":                Preset(CmVaeConfig(input="2d"),       Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
+    "cm-vae-depth":             Preset(CmVaeConfig(input="depth"),    Crop(256, box="cube"),   _CM_VARIED, _CM_PAPER),
+    "rendered-cm-64":           Preset(_CM_SMALL,                     Crop(64),                _CM_ROUGH, _QUICK),
+    "rendered-depth-64":        Preset(_CM_DEPTH,                     Crop(64, box="cube"),    _CM_VARIED, replace(_QUICK, lr=1e-3)),
+    "cmvae-64":                 Preset(_CM_FINDS,                     Crop(64, 1.35, "right"), replace(_CM_ROUGH, mirror=0.0), _QUICK),
+    "lifting":                  Preset(_LIFTING,                     Crop(64),                _CM_VARIED, _SWIFT),
+    "dvae-tag":                 Preset(DvaeImageConfig(),             Crop(64, sides="left"),  _STILL,  _DVAE_PAPER),
+    "dvae-zu":                  Preset(DvaeImageConfig(content="residual"), Crop(64, sides="left"), _STILL,  _DVAE_PAPER),
+    "dvae-pose":                Preset(DvaePoseConfig(),              Crop(128, box="hand3d", sides="left"), _TURNED, _DVAE_PAPER),
+    "rendered-dvae-64":         Preset(_DVAE_SMALL,                   Crop(64, sides="left"),  _STILL,  _QUICK),
+    "rendered-dvae-layers-64":  Preset(_DVAE_LAYERS,                   Crop(64, sides="left"),  _STILL,  _QUICK),
+    "rendered-dvae-pose-64":    Preset(_DVAE_READS,                   Crop(64, sides="left"),  _TURNED, _QUICK),
+    "mask-net":                 Preset(MaskConfig(),                  Crop(256, box="hand3d", sides="left"), _SPUN, _MASK_PAPER),
+    "da-vae":                   Preset(DaVaeConfig(),                 Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),
+    "na-vae":                   Preset(DaVaeConfig(attention=False, head_width=196), Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),
+    "rendered-mask-64":         Preset(MaskConfig(width=16, stem="half"), Crop(64, sides="left"), _SPUN_ROUGH, replace(_QUICK, steps=2000)),
+    "rendered-da-64":           Preset(_DA_SMALL,                     Crop(64, sides="left"),  _SPUN_ROUGH, _QUICK),
+    "davae-64":                 Preset(_DA_FINDS,              Crop(64, 1.35, "right"), _SPUN_ROUGH, _QUICK),
+    "rendered-na-64":           Preset(replace(_DA_SMALL, attention=False, head_width=82), Crop(64, sides="left"), _SPUN_ROUGH, _QUICK),
 }
 # fmt: on
 

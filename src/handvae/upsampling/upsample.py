@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from handvae.choices import PoseKind
 from handvae.data.crop import move_labels, place
 from handvae.data.dataset import HandData
 from handvae.data.files.pictures import as_pixels
@@ -32,7 +33,7 @@ from handvae.files import write_text_atomically
 from handvae.noise import Noise, Stream
 from handvae.systems.system import Generator
 from handvae.upsampling.appearances import Appearances
-from handvae.upsampling.poses import Neighbourhood, PoseKind, perturbed, plain
+from handvae.upsampling.poses import Neighbourhood, perturbed, plain
 
 SHARD_PICTURES = 256
 """Pictures a part: what a killed job loses at most."""

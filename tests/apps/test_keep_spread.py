@@ -13,7 +13,7 @@ from handvae.data.crop import Crop, cut
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
-from handvae.evaluation.reading import read
+from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.spread import ONE_SIGMA, coverage
 from handvae.evaluation.spread_scales import fit_spread_scales
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
@@ -196,9 +196,9 @@ def test_a_scale_is_applied_once(both, hands):
     ).sqrt()
     close(model.predict(batch).spread, expected)
     close(model.predict(batch, ["image"]).spread, expected)
-    reading = read(model, hands)
-    close(reading.spread, expected)
-    assert reading.calibrated_on == "hands"
+    predictions = predict_hands(model, hands)
+    close(predictions.spread, expected)
+    assert predictions.calibrated_on == "hands"
 
 
 def test_an_evaluation_says_on_what_the_spread_was_calibrated(marked, tiny_set, handvae):
@@ -276,7 +276,7 @@ def test_a_file_that_may_not_be_written_is_refused_before_anything_is_read(
     both, tiny_set, refused, monkeypatch
 ):
     monkeypatch.setattr("handvae.apps.evaluate.os.access", lambda path, how: False)
-    monkeypatch.setattr("handvae.apps.evaluate.read", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr("handvae.apps.evaluate.predict_hands", lambda *_: pytest.fail("was read"))
     assert "may not be written" in refused("evaluate", both, tiny_set, "--split", "None", "--keep-spread")
 
 

@@ -12,8 +12,8 @@ import torch
 
 from handvae.data.crop import Crop
 from handvae.data.readers.coco import CocoHands
+from handvae.evaluation.detection import ModelDetector
 from handvae.evaluation.features import SHIPPED
-from handvae.evaluation.finding import ModelFinder
 from handvae.reproduction.detector_table import LAPTOP, Augmentation, DetectorTable
 from handvae.reproduction.downstream import hand_errors
 from handvae.reproduction.experiment import Job
@@ -142,7 +142,7 @@ def table(data: Path, out: Path) -> DetectorTable:
     job = Job(TABLE, "laptop", rows, (0, 1), 5, out / "laptop", Ranks())
     plan = Augmentation(10, 2, ("same",), "dataset", LAPTOP.generator, 2)
     return DetectorTable(
-        job, CocoHands(data, "train"), CocoHands(data, "test"), plan, ModelFinder.of(load_model(SHIPPED))
+        job, CocoHands(data, "train"), CocoHands(data, "test"), plan, ModelDetector.of(load_model(SHIPPED))
     )
 
 

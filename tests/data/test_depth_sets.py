@@ -11,8 +11,9 @@ from handvae.data.crop import Crop, cube_centre, cut
 from handvae.data.open import open_data
 from handvae.data.readers import nyu
 from handvae.data.subset import Subset
-from handvae.evaluation.metrics import Study, pose
-from handvae.evaluation.reading import read
+from handvae.evaluation.estimate_metrics import pose_metric
+from handvae.evaluation.model_predictions import predict_hands
+from handvae.evaluation.study import Study
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.system import Prediction
@@ -107,9 +108,11 @@ def test_of_nyus_36_joints_14_are_judged_relative_to_the_mean_of_all(opened, mon
 
     monkeypatch.setattr(CmVae, "predict", off)
     for some in (data, Subset(data, range(len(data)))):
-        reading = read(system, some)
-        assert reading.truth.shape[1] == reading.joints_px.shape[1] == 14
-        found = {measure.name: measure for measure in pose(Study("one", system, some, reading)).measures}
+        predictions = predict_hands(system, some)
+        assert predictions.target.shape[1] == predictions.joints_px.shape[1] == 14
+        found = {
+            measure.name: measure for measure in pose_metric(Study("one", system, some, predictions)).measures
+        }
         assert found["epe"].value == pytest.approx(30 + 30 / (14 * len(data)), rel=1e-4)
         assert found["pcf@40_mm"].value == pytest.approx(100 * (1 - 1 / len(data)))
         assert "root the joints' mean" in str(found["epe"].protocol)

@@ -9,10 +9,10 @@ import torch
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
 from handvae.evaluation.consistency import pose_consistency
-from handvae.evaluation.finding import Detections, Finder
+from handvae.evaluation.detection import Detections, HandDetector
+from handvae.evaluation.generation_inputs import GenerationInputs
 from handvae.evaluation.leakage import CLEAR, clear_of_hand, leakage
 from handvae.evaluation.pose import hand_size
-from handvae.evaluation.reading import Asked
 from handvae.systems.system import Generator
 
 SIDE = 64
@@ -49,14 +49,14 @@ class Mixer(Generator):
     prepare = step = summarise = sample_sheet = joints_of = predict_uncalibrated = None
 
 
-class Decoder(Finder):
+class Decoder(HandDetector):
     """Reads the pose that the mixer wrote; finds nothing in some pictures, and is off by a share of hand
     size."""
 
     def __init__(self, off: float = 0.0, lost: tuple[int, ...] = ()) -> None:
         self.off, self.lost = off, lost
 
-    def find(self, pictures, crop):
+    def detect(self, pictures, crop):
         joints = (torch.cat(list(pictures))[:, 0, 0, :42].reshape(-1, 21, 2) + 1) * (SIDE / 2)
         size = hand_size(joints, torch.ones(joints.shape[:2], dtype=torch.bool))
         found = ~torch.isin(torch.arange(len(joints)), torch.tensor(self.lost))
@@ -67,14 +67,14 @@ class Decoder(Finder):
         return "detector decoder"
 
 
-def hands(system: Mixer, count: int = COUNT) -> Asked:
+def hands(system: Mixer, count: int = COUNT) -> GenerationInputs:
     """Independent poses and appearances of one distribution, three hands a person."""
     generator = torch.Generator().manual_seed(0)
     joints, appearances = (
         torch.randn(count, 21, 2, generator=generator),
         torch.randn(count, 42, generator=generator),
     )
-    return Asked(
+    return GenerationInputs(
         system, torch.arange(count), joints, (joints + 1) * (SIDE / 2), appearances, torch.arange(count) // 3
     )
 
@@ -118,23 +118,23 @@ def test_pixels_of_the_hand_and_the_forearm_are_not_background():
 
 @pytest.mark.parametrize("appearances", ["own", "random", "other"])
 def test_the_error_is_in_percent_of_hand_size_and_over_the_found(appearances):
-    asked = hands(Mixer(), 30)
-    found = pose_consistency(asked, iter([]), Decoder(0.07, lost=(2, 5, 6)), appearances)
+    inputs = hands(Mixer(), 30)
+    found = pose_consistency(inputs, iter([]), Decoder(0.07, lost=(2, 5, 6)), appearances)
     measured = {m.name.removeprefix(f"consistency_{appearances}_"): m for m in found.measures()}
     assert measured["found"].value == pytest.approx(90)
     assert measured["found"].n == 30
     assert measured["error_median"].value == pytest.approx(7, rel=1e-3)
     assert measured["error_mean"].n == 27
     assert measured["within_10"].value == pytest.approx(90)
-    far = pose_consistency(asked, iter([]), Decoder(0.12), appearances).measures()
+    far = pose_consistency(inputs, iter([]), Decoder(0.12), appearances).measures()
     assert next(m.value for m in far if m.name.endswith("within_10")) == 0
 
 
 def test_real_pictures_are_the_floor():
-    asked = hands(Mixer(pose_leak=0.3), 30)
-    real = [Mixer().synthesize(asked.joints, asked.appearance)]
+    inputs = hands(Mixer(pose_leak=0.3), 30)
+    real = [Mixer().synthesize(inputs.joints, inputs.appearance)]
     floor, own = (
-        pose_consistency(asked, iter(real), Decoder(), appearances) for appearances in ("real", "own")
+        pose_consistency(inputs, iter(real), Decoder(), appearances) for appearances in ("real", "own")
     )
     assert floor.errors.max() < 1e-3
     assert own.errors.nanmean() > 1
@@ -151,8 +151,8 @@ def test_a_detector_that_finds_nothing_gives_no_error():
 
 
 def test_values_by_hand_stand_in_the_rows_of_the_data_set():
-    asked = hands(Mixer(), 3)
-    kind = pose_consistency(asked, iter([]), Decoder(0.05, lost=(1,)), "own")
+    inputs = hands(Mixer(), 3)
+    kind = pose_consistency(inputs, iter([]), Decoder(0.05, lost=(1,)), "own")
     compared = {metric.name: metric for metric in kind.compared(torch.tensor([4, 6, 9]), 12)}
     assert np.flatnonzero(np.isfinite(compared["consistency_own_found"].values)).tolist() == [4, 6, 9]
     assert np.flatnonzero(np.isfinite(compared["consistency_own_error_mean"].values)).tolist() == [4, 9]
@@ -161,8 +161,8 @@ def test_values_by_hand_stand_in_the_rows_of_the_data_set():
 
 
 def test_other_looks_are_of_other_people():
-    asked = hands(Mixer(), 60)
-    other = asked.other_appearance(seed=3)
-    donor = (other[:, None] == asked.appearance[None]).all(2).int().argmax(1)
-    assert (asked.subject[donor] != asked.subject).all()
+    inputs = hands(Mixer(), 60)
+    other = inputs.other_appearance(seed=3)
+    donor = (other[:, None] == inputs.appearance[None]).all(2).int().argmax(1)
+    assert (inputs.subject[donor] != inputs.subject).all()
     assert len(donor.unique()) > 20

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from handvae.errors import UserError
 from handvae.evaluation.comparison import Comparison, aligned
+from handvae.evaluation.external_predictions import INTRINSICS, back_projected
 from handvae.evaluation.measure import Measure, PoseProtocol
 from handvae.evaluation.pose import HAND3D, PoseMetrics, RelativeRoots, joint_errors, pose_measures_3d
-from handvae.evaluation.predictions import INTRINSICS, back_projected
 from handvae.geometry import procrustes_align, random_rotation
 from handvae.hand import scale_bone
 

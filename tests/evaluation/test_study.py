@@ -8,11 +8,12 @@ import torch
 from handvae.data.crop import Crop
 from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
-from handvae.evaluation.finding import ModelFinder
-from handvae.evaluation.metrics import METRICS, Study
+from handvae.evaluation.detection import ModelDetector
+from handvae.evaluation.metrics import METRICS
+from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.pose import pose_measures_2d
-from handvae.evaluation.reading import read
-from handvae.evaluation.study import report
+from handvae.evaluation.study import Study
+from handvae.evaluation.study_report import report
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.srv_vae import SrvVaeConfig
 
@@ -22,8 +23,8 @@ def study(build, tiny_set):
     def make(name="a", seed=0, **rest):
         system = build(seed=seed, **rest).eval()
         data = CocoHands(tiny_set, "test")
-        finder = ModelFinder(system, name) if system.pose == "2d" else None
-        return Study(name, system, data, read(system, data), finder)
+        detector = ModelDetector(system, name) if system.pose == "2d" else None
+        return Study(name, system, data, predict_hands(system, data), detector)
 
     return make
 
@@ -43,13 +44,13 @@ def test_every_value_hand_by_hand_gives_its_measure(study):
 
 def test_hands_with_joints_missing_count_for_the_joints_they_have(study):
     whole = study()
-    valid = whole.reading.valid.clone()
+    valid = whole.predictions.valid.clone()
     valid[0, 3:], valid[5, :4] = False, False
-    partly = replace(whole, reading=replace(whole.reading, valid=valid))
+    partly = replace(whole, predictions=replace(whole.predictions, valid=valid))
     outcome = METRICS["pose"].measure(partly)
     expected = {
         m.name: m.value
-        for m in pose_measures_2d(whole.reading.predicted, whole.reading.truth, valid, "32 px crop")
+        for m in pose_measures_2d(whole.predictions.prediction, whole.predictions.target, valid, "32 px crop")
     }
     for hands in outcome.per_hand:
         assert hands.value() == pytest.approx(expected[hands.name], rel=1e-5), hands.name
@@ -89,7 +90,7 @@ def test_the_curve_of_joints_within_an_error_is_their_share(study):
     one = study()
     (pck, _) = METRICS["pose"].measure(one).figures
     (curve,) = pck.curves
-    errors = one.reading.errors
+    errors = one.predictions.errors
     for x, y in list(zip(curve.x, curve.y, strict=True))[::10]:
         assert y == pytest.approx(float((errors <= x).float().mean()), abs=1e-6)
 
@@ -101,10 +102,10 @@ def test_a_hand_with_a_joint_missing_is_read_but_not_painted(study, build, small
             picture["split"] = "test"
 
     system = build().eval()
-    reading = read(system, CocoHands(small_set(lose), "test"))
-    assert reading.squared_error.isnan().tolist() == [False, True, False]
-    assert reading.whole.tolist() == [0, 2]
-    assert torch.isfinite(reading.predicted).all()
+    predictions = predict_hands(system, CocoHands(small_set(lose), "test"))
+    assert predictions.squared_error.isnan().tolist() == [False, True, False]
+    assert predictions.fully_labelled.tolist() == [0, 2]
+    assert torch.isfinite(predictions.prediction).all()
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def detector_study(tiny_spec, tiny_set):
     torch.manual_seed(0)
     system = Detector(DetectorConfig(widths=(8, 16, 16)), tiny_spec, Crop(32)).eval()
     data = CocoHands(tiny_set, "test")
-    return Study("detector", system, data, read(system, data))
+    return Study("detector", system, data, predict_hands(system, data))
 
 
 def test_a_system_that_makes_no_pictures_is_measured_by_what_it_reads(detector_study, study):
@@ -132,7 +133,7 @@ def test_a_3d_model_needs_another_detector_for_its_pictures(study):
     with pytest.raises(UserError, match="give a 2D model or program as detector"):
         report([solid], ("consistency",))
     flat = study()
-    found = report([replace(solid, finder=flat.finder)], ("consistency", "leakage"))
+    found = report([replace(solid, detector=flat.detector)], ("consistency", "leakage"))
     assert {"consistency_random_error_median", "leak_appearance_to_pose"} <= {
         m.name for m in found.columns[0].measures
     }
@@ -141,12 +142,12 @@ def test_a_3d_model_needs_another_detector_for_its_pictures(study):
 def test_true_factors_are_found_where_they_are(study):
     """Factors made from the codes themselves: one of the pose, one of the appearance, a class."""
     one = study()
-    reading = one.reading
+    predictions = one.predictions
     factors = torch.stack(
         [
-            reading.predicted[:, 4, 0],
-            reading.appearance[:, 2],
-            (reading.appearance[:, 1] > reading.appearance[:, 1].median()).float(),
+            predictions.prediction[:, 4, 0],
+            predictions.appearance[:, 2],
+            (predictions.appearance[:, 1] > predictions.appearance[:, 1].median()).float(),
         ],
         1,
     )

@@ -14,8 +14,8 @@ from handvae.data.hands import DataSpec
 from handvae.data.readers.coco import CocoHands
 from handvae.data.subset import Subset
 from handvae.errors import UserError
+from handvae.evaluation.detection import Detections, HandDetector
 from handvae.evaluation.features import Extractor
-from handvae.evaluation.finding import Detections, Finder
 from handvae.noise import Noise
 from handvae.reproduction.downstream import downstream
 from handvae.systems.detector import DetectorConfig
@@ -42,10 +42,10 @@ from handvae.upsampling.upsample import (
 PLAN = UpsamplePlan("tiny", "train", 32, 60, ("same",), "random", "tiny", "dots", 0.08, 0)
 
 
-class DotFinder(Finder):
+class DotDetector(HandDetector):
     """Reads the joints that `Painter` hides in the first pixels of its pictures."""
 
-    def find(self, pictures, crop):
+    def detect(self, pictures, crop):
         read = torch.cat([picture[:, :, 0, :21] for picture in pictures])
         return Detections(read[:, :2].mT * crop.size_px, read[:, 2].amax(1) > 0)
 
@@ -93,7 +93,7 @@ def painter(tiny_model: Path, tiny_config, tiny_spec: DataSpec) -> Painter:
 def maker(
     painter: Painter, data: CocoHands, plan: UpsamplePlan = PLAN, appearances: Appearances | None = None
 ) -> Upsampler:
-    return Upsampler.of(plan, painter, DotFinder(), appearances or RandomAppearances(painter), data)
+    return Upsampler.of(plan, painter, DotDetector(), appearances or RandomAppearances(painter), data)
 
 
 def made_of(folder: Path, upsampler: Upsampler) -> GeneratedSet:
@@ -221,7 +221,7 @@ def test_left_hands_stay_left_hands(painter, small_set, tmp_path):
     painter.crop = Crop(32, sides="right")
     plan = replace(PLAN, hands=3, count=3, split="")
     made = made_of(
-        tmp_path / "parts", Upsampler.of(plan, painter, DotFinder(), RandomAppearances(painter), data)
+        tmp_path / "parts", Upsampler.of(plan, painter, DotDetector(), RandomAppearances(painter), data)
     )
     order = [json.loads(made.data.provenance_of(row))["pose"]["hand"] for row in range(3)]
     left = order.index(data.file_names[0])

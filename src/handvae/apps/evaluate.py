@@ -15,7 +15,6 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from handvae.apps import evaluate_predictions
-from handvae.apps.evaluate_page import study_page
 from handvae.apps.options import parse
 from handvae.apps.progress import EVERY, progress
 from handvae.data.crop import check_crop
@@ -23,13 +22,15 @@ from handvae.data.dataset import HandData
 from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.evaluation.curves import read_curves, with_curves
+from handvae.evaluation.detection import CommandDetector, HandDetector, ModelDetector
 from handvae.evaluation.features import SHIPPED, InceptionFeatures, cache_folder
-from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
-from handvae.evaluation.generated import batch_norm, renew_statistics
 from handvae.evaluation.metrics import METRICS
-from handvae.evaluation.reading import read
+from handvae.evaluation.model_predictions import predict_hands
+from handvae.evaluation.picture_distances import batch_norm, renew_statistics
 from handvae.evaluation.spread_scales import FittedScale, fit_spread_scales
-from handvae.evaluation.study import Report, Study, report
+from handvae.evaluation.study import Study
+from handvae.evaluation.study_page import study_page
+from handvae.evaluation.study_report import Report, report
 from handvae.files import write_text_atomically
 from handvae.training.checkpoint import WEIGHTS, Model, find_model, keep_spread_scales, load_model
 
@@ -99,10 +100,12 @@ def main(arguments: Sequence[str]) -> None:
     poses = "seen" if options.split == "train" else "unseen"
     studies = []
     for label, model in zip(labels, models, strict=True):
-        finder = _finder(options, model)
+        detector = _detector(options, model)
         with progress(f"hands read by {label}", len(data), EVERY) as done:
-            reading = read(model.reader, data, done)
-        studies.append(Study(label, model.reader, data, reading, finder, options.seed, poses, spaces, cache))
+            predictions = predict_hands(model.reader, data, done)
+        studies.append(
+            Study(label, model.reader, data, predictions, detector, options.seed, poses, spaces, cache)
+        )
     found = with_curves(report(studies, wanted), published)
     title = f"{', '.join(labels)} on {dataset}, split {options.split}"
     _print(title, found)
@@ -193,16 +196,16 @@ def _fits(model: Model, data: HandData, dataset: str) -> None:
     check_crop(data, model.reader.crop, dataset)
 
 
-def _finder(options: Options, model: Model) -> Finder | None:
+def _detector(options: Options, model: Model) -> HandDetector | None:
     """What reads the pictures of a model; None for a 3D model that is to read its own."""
     if options.detector is not None and options.detector_command is not None:
         raise UserError("--detector-command", "is given together with --detector", "give one of them")
     if options.detector_command is not None:
-        return CommandFinder(options.detector_command)
+        return CommandDetector(options.detector_command)
     detector = options.detector or SHIPPED
     if detector != "own" and find_model(detector) != model.path:
-        return ModelFinder.of(load_model(detector))
-    return ModelFinder.of(model) if model.reader.pose == "2d" else None
+        return ModelDetector.of(load_model(detector))
+    return ModelDetector.of(model) if model.reader.pose == "2d" else None
 
 
 def _labels(models: Sequence[Model]) -> list[str]:

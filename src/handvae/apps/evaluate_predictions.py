@@ -14,9 +14,7 @@ from rich.table import Table
 from handvae.apps.options import parse
 from handvae.errors import UserError
 from handvae.evaluation.comparison import Comparison, Scale
-from handvae.evaluation.measure import Measure
-from handvae.evaluation.pose import pose_measures_2d, pose_measures_3d
-from handvae.evaluation.predictions import (
+from handvae.evaluation.external_predictions import (
     INTRINSICS,
     JOINT_COUNTS,
     Dataset,
@@ -26,6 +24,8 @@ from handvae.evaluation.predictions import (
     check_pair,
     read_joints,
 )
+from handvae.evaluation.measure import Measure
+from handvae.evaluation.pose import pose_measures_2d, pose_measures_3d
 from handvae.files import write_text_atomically
 from handvae.hand import ORDERS, Root, to_internal
 

@@ -13,8 +13,8 @@ from handvae.data.dataset import HandData
 from handvae.data.open import open_data, recognise
 from handvae.data.subset import Subset
 from handvae.errors import UserError
+from handvae.evaluation.detection import ModelDetector
 from handvae.evaluation.features import SHIPPED, Extractor, HandFeatures, InceptionFeatures
-from handvae.evaluation.finding import ModelFinder
 from handvae.reproduction.detector_table import LAPTOP, PAPER, Augmentation, DetectorTable
 from handvae.reproduction.experiment import Job, Reproduction
 from handvae.reproduction.factors_table import FactorsTable
@@ -195,7 +195,7 @@ def _pictures(table: Table, options: PictureOptions, ranks: Ranks) -> Reproducti
     extractors: list[Extractor] = [HandFeatures()]
     if options.inception_weights is not None:
         extractors.append(InceptionFeatures(options.inception_weights))
-    return PictureTable(job, poses, tuple(extractors), ModelFinder.of(load_model(SHIPPED)))
+    return PictureTable(job, poses, tuple(extractors), ModelDetector.of(load_model(SHIPPED)))
 
 
 def _detectors(table: Table, options: DetectorOptions, ranks: Ranks) -> Reproduction:
@@ -219,7 +219,7 @@ def _detectors(table: Table, options: DetectorOptions, ranks: Ranks) -> Reproduc
         options.real or sizes.real, options.times, options.poses, options.appearance, generator, steps
     )
     return DetectorTable(
-        job, open_data(options.data, "train", protocol), test, plan, ModelFinder.of(load_model(SHIPPED))
+        job, open_data(options.data, "train", protocol), test, plan, ModelDetector.of(load_model(SHIPPED))
     )
 
 

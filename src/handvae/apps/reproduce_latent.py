@@ -20,8 +20,8 @@ from handvae.data.files.pictures import as_pixels, write_picture
 from handvae.data.hands import Hands
 from handvae.data.open import open_data
 from handvae.errors import UserError
-from handvae.evaluation.generated import whole
 from handvae.evaluation.latent import codes, silhouette
+from handvae.evaluation.picture_distances import fully_labelled_rows
 from handvae.inference.drawing import FINGER_COLOURS, enlarge, grid
 from handvae.noise import Noise, Stream
 from handvae.systems.cm_vae import FIELDS, CmVae
@@ -197,7 +197,7 @@ def _cm_vae(model: Model) -> CmVae:
 
 def _hands(system: CmVae | DvaeImage, data: HandData, count: int, seed: int) -> Hands:
     """Hands with all labels, drawn at random."""
-    rows = whole(data)
+    rows = fully_labelled_rows(data)
     if len(rows) < count:
         raise UserError(
             data.spec.name, f"has {len(rows)} hands with all labels, and {count} are needed", "lower --hands"

@@ -17,7 +17,7 @@ from handvae.data.mixture import open_source
 from handvae.data.open import Source
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
-from handvae.evaluation.report import write_run_report
+from handvae.evaluation.run_report import write_run_report
 from handvae.files import write_text_atomically
 from handvae.systems.build import SystemConfig, build_system
 from handvae.systems.pose_appearance import PoseAppearanceVae

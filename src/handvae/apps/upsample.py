@@ -26,8 +26,8 @@ from handvae.data.open import open_data
 from handvae.data.sample import Sample
 from handvae.data.subset import Subset
 from handvae.errors import UserError
+from handvae.evaluation.detection import CommandDetector, HandDetector, ModelDetector
 from handvae.evaluation.features import HandFeatures
-from handvae.evaluation.finding import CommandFinder, Finder, ModelFinder
 from handvae.evaluation.measure import Measure
 from handvae.files import file_digest, write_text_atomically
 from handvae.inference.inputs import read_appearance
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> None:
     data, split = _opened(options.dataset, options.split)
     test = open_data(options.dataset, "test") if options.downstream else None
     rows = whole_rows(data, model.generator)
-    finder, detector = _finder(options, model)
+    detector, digest = _detector(options, model)
     appearances = _appearances(options.appearance, model, data)
     count = min(options.times * len(rows), options.limit or options.times * len(rows))
     plan = UpsamplePlan(
@@ -140,11 +140,11 @@ def main(arguments: Sequence[str]) -> None:
         options.poses,
         appearances.name,
         _digest(model),
-        detector,
+        digest,
         options.max_error,
         options.seed,
     )
-    maker = Upsampler.of(plan, model.generator, finder, appearances, data)
+    maker = Upsampler.of(plan, model.generator, detector, appearances, data)
     spec = _spec(options, maker.spec, data)
     check_spec(options.format, spec, options.dataset)
     delivered = {
@@ -209,10 +209,10 @@ def _opened(root: Path, split: str | None) -> tuple[HandData, str]:
     return data, splits[0] or split or ""
 
 
-def _finder(options: Options, model: Model) -> tuple[Finder, str]:
+def _detector(options: Options, model: Model) -> tuple[HandDetector, str]:
     """What reads the pictures again, and its name."""
     if options.detector_command is not None:
-        command = CommandFinder(options.detector_command)
+        command = CommandDetector(options.detector_command)
         return command, command.name
     if find_model(options.detector) == model.path:
         raise UserError(
@@ -221,7 +221,7 @@ def _finder(options: Options, model: Model) -> tuple[Finder, str]:
             "give another model: it would check its own work",
         )
     detector = load_model(options.detector)
-    return ModelFinder.of(detector), _digest(detector)
+    return ModelDetector.of(detector), _digest(detector)
 
 
 def _digest(model: Model) -> str:

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from handvae.evaluation.finding import Finder
+from handvae.evaluation.detection import HandDetector
+from handvae.evaluation.generation_inputs import GenerationInputs
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.pose import hand_size, joint_errors
-from handvae.evaluation.reading import Asked
 from handvae.evaluation.resampling import PerHand
 from handvae.noise import Noise, Stream
 
@@ -93,37 +93,37 @@ class Consistency:
 
 
 def pose_consistency(
-    asked: Asked, real: Iterable[Tensor], finder: Finder, appearances: str, seed: int = 0
+    inputs: GenerationInputs, real: Iterable[Tensor], detector: HandDetector, appearances: str, seed: int = 0
 ) -> Consistency:
     """Compare what is found in pictures of hands with the joints asked for.
 
     Args:
-        asked: the hands.
+        inputs: the hands.
         real: their real crops, batch by batch; gone through for `real` only.
-        finder: reads the pictures.
+        detector: reads the pictures.
         looks: one of `APPEARANCE_SOURCES`.
         seed: of the appearances.
     """
-    system = asked.system
+    system = inputs.system
     match appearances:
         case "real":
             made = real
         case "own":
-            made = asked.pictures(asked.appearance)
+            made = inputs.synthesize(inputs.appearance)
         case "random":
-            made = asked.pictures(
-                system.random_appearance(len(asked), Noise(seed, stream=Stream.CONSISTENCY), "aggregate")
+            made = inputs.synthesize(
+                system.random_appearance(len(inputs), Noise(seed, stream=Stream.CONSISTENCY), "aggregate")
             )
         case "other":
-            made = asked.pictures(asked.other_appearance(seed))
+            made = inputs.synthesize(inputs.other_appearance(seed))
         case _:
             raise ValueError(f"looks is one of {APPEARANCE_SOURCES}, not {appearances!r}")
-    found, truth = finder.find(made, system.crop), asked.joints_px
+    found, truth = detector.detect(made, system.crop), inputs.joints_px
     everything = torch.ones(truth.shape[:2], dtype=torch.bool)
     errors = (
         joint_errors(found.joints_px.nan_to_num(), truth, everything) / hand_size(truth, everything)[:, None]
     )
     protocol = Stated(
-        f"{finder.relation(system)}; {WORDS[appearances]}; {system.crop.size_px} px crop, 2D, no alignment, all 21 joints"
+        f"{detector.relation(system)}; {WORDS[appearances]}; {system.crop.size_px} px crop, 2D, no alignment, all 21 joints"
     )
     return Consistency(appearances, (100 * errors).masked_fill(~found.found[:, None], float("nan")), protocol)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from handvae.data.readers.coco import Number
 from handvae.errors import UserError
 from handvae.evaluation.plots import Curve
-from handvae.evaluation.study import Report
+from handvae.evaluation.study_report import Report
 
 
 @dataclass(frozen=True)

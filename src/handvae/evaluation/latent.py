@@ -15,7 +15,7 @@ from handvae.data.crop import PixelField, cut
 from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
 from handvae.evaluation.measure import Measure, Stated
-from handvae.evaluation.reading import BATCH
+from handvae.evaluation.model_predictions import BATCH
 from handvae.hand import scale_bone
 from handvae.noise import Noise, Stream, derangement
 from handvae.systems.cm_vae import FIELDS, CmVae, Modality

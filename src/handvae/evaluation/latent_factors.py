@@ -14,7 +14,7 @@ from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
 from handvae.evaluation.disentangle import linear_probe
 from handvae.evaluation.measure import Measure, Stated
-from handvae.evaluation.reading import BATCH
+from handvae.evaluation.model_predictions import BATCH
 from handvae.hand import RIGHT, scale_bone
 from handvae.losses import chamfer
 from handvae.noise import Noise, Stream

@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from handvae.evaluation.finding import Finder
+from handvae.evaluation.detection import HandDetector
+from handvae.evaluation.generation_inputs import GenerationInputs
 from handvae.evaluation.measure import Measure, Stated
-from handvae.evaluation.reading import BATCH, Asked
+from handvae.evaluation.model_predictions import BATCH
 from handvae.hand import BONES
 from handvae.noise import Noise, Stream
 
@@ -36,23 +37,23 @@ class Leakage:
 
 
 @torch.no_grad()
-def leakage(asked: Asked, finder: Finder, seed: int = 0) -> Leakage:
+def leakage(inputs: GenerationInputs, detector: HandDetector, seed: int = 0) -> Leakage:
     """Three pictures a hand: a pose with some appearance, the same pose with another, another pose with the
     same.
 
     Args:
-        asked: hands that give poses and appearances, at least three.
-        finder: reads poses.
+        inputs: hands that give poses and appearances, at least three.
+        detector: reads poses.
         seed: which pose meets which appearance.
     """
-    system, crop, noise = asked.system, asked.system.crop, Noise(seed, stream=Stream.LEAKAGE)
-    order, appearances = noise.permutation(len(asked)), asked.appearance[noise.permutation(len(asked))]
-    poses, joints = asked.joints[order], asked.joints_px[order] * (2 / crop.size_px) - 1
-    first = torch.cat(list(asked.pictures(appearances, poses)))
-    other_appearance = torch.cat(list(asked.pictures(appearances.roll(1, 0), poses)))
-    other_pose = torch.cat(list(asked.pictures(appearances, poses.roll(1, 0))))
+    system, crop, noise = inputs.system, inputs.system.crop, Noise(seed, stream=Stream.LEAKAGE)
+    order, appearances = noise.permutation(len(inputs)), inputs.appearance[noise.permutation(len(inputs))]
+    poses, joints = inputs.joints[order], inputs.joints_px[order] * (2 / crop.size_px) - 1
+    first = torch.cat(list(inputs.synthesize(appearances, poses)))
+    other_appearance = torch.cat(list(inputs.synthesize(appearances.roll(1, 0), poses)))
+    other_pose = torch.cat(list(inputs.synthesize(appearances, poses.roll(1, 0))))
 
-    found = [finder.find(made.split(BATCH), crop) for made in (first, other_appearance)]
+    found = [detector.detect(made.split(BATCH), crop) for made in (first, other_appearance)]
     both = found[0].found & found[1].found
     read = [one.joints_px[both].flatten(1) for one in found]
     codes = [
@@ -63,10 +64,10 @@ def leakage(asked: Asked, finder: Finder, seed: int = 0) -> Leakage:
     natural = _masked_square(first - first.roll(1, 0), outside)  # pose and appearance both another's
 
     n, shared = (
-        len(asked),
+        len(inputs),
         "0: no leak, 1: complete; total Sobol index, poses and appearances of the data set paired at random",
     )
-    of_pose = Stated(f"{shared}; {finder.relation(system)}; {crop.size_px} px crop")
+    of_pose = Stated(f"{shared}; {detector.relation(system)}; {crop.size_px} px crop")
     of_appearance = Stated(f"{shared}; {crop.size_px} px crop")
     colours = f"mean squared difference of pixels at least {CLEAR:g} crop units from both hands' bones and forearms, over that of swapping both"
     measures = (
@@ -88,15 +89,17 @@ def leakage(asked: Asked, finder: Finder, seed: int = 0) -> Leakage:
         ),
         Measure("leak_pose_to_background", float(moved.sum() / natural.sum()), "", n, of_appearance, colours),
     )
-    return Leakage(measures, swap_sheet(asked, poses, appearances))
+    return Leakage(measures, swap_sheet(inputs, poses, appearances))
 
 
 def swap_sheet(
-    asked: Asked, poses: Float[Tensor, "batch joint axis"], appearances: Float[Tensor, "batch appearance"]
+    inputs: GenerationInputs,
+    poses: Float[Tensor, "batch joint axis"],
+    appearances: Float[Tensor, "batch appearance"],
 ) -> Float[Tensor, "3 h w"]:
     """Every one of some appearances on every one of some poses."""
     rows = [
-        torch.cat(list(asked.pictures(appearance.expand(len(poses[:SHOWN]), -1), poses[:SHOWN])))
+        torch.cat(list(inputs.synthesize(appearance.expand(len(poses[:SHOWN]), -1), poses[:SHOWN])))
         for appearance in appearances[:SHOWN]
     ]
     return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)

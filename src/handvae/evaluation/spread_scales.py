@@ -12,7 +12,7 @@ from torch import Tensor
 from handvae.data.crop import PixelField, cut
 from handvae.data.dataset import HandData
 from handvae.errors import UserError
-from handvae.evaluation.reading import BATCH
+from handvae.evaluation.model_predictions import BATCH
 from handvae.evaluation.spread import ONE_SIGMA, coverage, cross_fitted, fit_spread_scale
 from handvae.systems.spread import SpreadScale
 from handvae.systems.system import Input, PoseEstimator

@@ -17,7 +17,7 @@ from handvae.choices import PoseKind
 from handvae.data.crop import Crop, move_labels, place
 from handvae.data.dataset import HandData
 from handvae.data.subset import Subset
-from handvae.evaluation.finding import ModelFinder
+from handvae.evaluation.detection import ModelDetector
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.pose import hand_size
 from handvae.evaluation.resampling import Draws, PerHand, bootstrap, difference, interval
@@ -80,7 +80,7 @@ class DetectorTable(Reproduction):
     """What real pictures are drawn from."""
     test: HandData
     augmentation: Augmentation
-    checker: ModelFinder
+    checker: ModelDetector
     """Says how well new pictures show their poses; drops none."""
 
     # ---------------------------------------------------------------- what is shown
@@ -198,7 +198,7 @@ class DetectorTable(Reproduction):
         if isinstance(maker, Recipe):
             folder = job.folder(f"generator {self.count} {plan.generator_steps or 'whole'}", seed)
             maker = trained(maker, real, folder, seed, plan.generator_steps, job.ranks)
-        system, finder = maker.generator, self.checker
+        system, detector = maker.generator, self.checker
         appearances = (
             AppearancesOfOthers(system, real) if plan.appearances == "dataset" else RandomAppearances(system)
         )
@@ -213,7 +213,7 @@ class DetectorTable(Reproduction):
             plan.poses,
             appearances.name,
             digest,
-            finder.name,
+            detector.name,
             KEEP_ALL,
             seed,
         )
@@ -221,7 +221,9 @@ class DetectorTable(Reproduction):
         folder = job.folder(f"new pictures {tag}", seed)
         with alone_in(folder):
             begin(folder, parts)
-            write_shards(folder, Upsampler.of(parts, system, finder, appearances, real), 0, 1, lambda _: None)
+            write_shards(
+                folder, Upsampler.of(parts, system, detector, appearances, real), 0, 1, lambda _: None
+            )
         return tag, GeneratedSet.of(folder).data
 
     # ---------------------------------------------------------------- what is measured

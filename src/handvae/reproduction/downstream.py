@@ -12,7 +12,7 @@ from torch import Tensor
 from handvae.data.dataset import HandData
 from handvae.data.mixture import Mixture
 from handvae.evaluation.measure import Measure, Stated
-from handvae.evaluation.reading import read
+from handvae.evaluation.model_predictions import predict_hands
 from handvae.reproduction.experiment import trained
 from handvae.reproduction.table import Recipe
 from handvae.systems.system import PoseEstimator
@@ -93,7 +93,7 @@ def downstream(
 def hand_errors(system: PoseEstimator, test: HandData) -> Float[Tensor, " hand"]:
     """Mean error of each hand's labelled joints, in % of hand size (2D) or mm (3D); NaN for a hand without
     any."""
-    return read(system, test).errors.nanmean(1)
+    return predict_hands(system, test).errors.nanmean(1)
 
 
 def trained_on_both(

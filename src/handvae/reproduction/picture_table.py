@@ -10,11 +10,12 @@ from handvae.data.dataset import HandData
 from handvae.data.subset import by_gesture
 from handvae.errors import UserError
 from handvae.evaluation.consistency import pose_consistency
+from handvae.evaluation.detection import ModelDetector
 from handvae.evaluation.features import Extractor
-from handvae.evaluation.finding import ModelFinder
-from handvae.evaluation.generated import FEWEST, MOST, Poses, picture_measures, whole
+from handvae.evaluation.generation_inputs import GenerationInputs
 from handvae.evaluation.measure import Measure
-from handvae.evaluation.reading import Asked, read
+from handvae.evaluation.model_predictions import predict_hands
+from handvae.evaluation.picture_distances import FEWEST, MOST, Poses, fully_labelled_rows, picture_measures
 from handvae.reproduction.experiment import Reproduction, trained
 from handvae.reproduction.table import Recipe, TableColumn, TableRow
 from handvae.training.checkpoint import Model
@@ -49,7 +50,7 @@ class PictureTable(Reproduction):
 
     poses: PoseSplit
     extractors: tuple[Extractor, ...]
-    finder: ModelFinder
+    detector: ModelDetector
     """Reads generated pictures again."""
 
     @property
@@ -85,7 +86,7 @@ class PictureTable(Reproduction):
         Raises:
             UserError: there are too few to compare.
         """
-        counts = [len(whole(data)) for data in (self.poses.seen, self.poses.unseen)]
+        counts = [len(fully_labelled_rows(data)) for data in (self.poses.seen, self.poses.unseen)]
         if min(counts) < FEWEST:
             fault = f"{counts[0]} seen and {counts[1]} unseen hands have all their joints labelled, and distances need {FEWEST} of each"
             raise UserError(self.poses.seen.spec.name, fault, "give a larger set")
@@ -106,7 +107,7 @@ class PictureTable(Reproduction):
             "data": [asdict(data.spec) for data in (self.poses.seen, self.poses.unseen)],
             "unseen": self.poses.about,
             "extractors": [extractor.name for extractor in self.extractors],
-            "detector": self.finder.relation(model.reader),
+            "detector": self.detector.relation(model.reader),
             "compared": self.compared,
         }
 
@@ -122,5 +123,5 @@ class PictureTable(Reproduction):
                 yield from picture_measures(
                     system, data, extractor, poses, most=most, seed=seed, cache=self.job.out / "features"
                 )
-        asked = Asked.of(system, read(system, self.poses.unseen), seed)
-        yield from pose_consistency(asked, (), self.finder, "random", seed).measures()
+        inputs = GenerationInputs.of(system, predict_hands(system, self.poses.unseen), seed)
+        yield from pose_consistency(inputs, (), self.detector, "random", seed).measures()

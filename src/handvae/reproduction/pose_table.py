@@ -9,6 +9,7 @@ import torch
 from handvae.data.dataset import HandData
 from handvae.data.subset import FewLabels, Subset
 from handvae.errors import UserError
+from handvae.evaluation.estimate_metrics import pose_metric
 from handvae.evaluation.latent import (
     canonical_errors,
     content_swap,
@@ -18,9 +19,9 @@ from handvae.evaluation.latent import (
     swaps_said,
 )
 from handvae.evaluation.measure import Measure, Stated
-from handvae.evaluation.metrics import Study, pose
-from handvae.evaluation.reading import read
+from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.resampling import Draws, bootstrap, interval
+from handvae.evaluation.study import Study
 from handvae.hand import PARENTS
 from handvae.reproduction.experiment import Cell, Reproduction, trained
 from handvae.reproduction.table import Recipe, TableColumn, TableRow
@@ -109,13 +110,13 @@ class PoseTable(Reproduction):
         """All errors of 3D poses, the interval of the mean over test hands, and what the latent space
         shows."""
         system, test = model.reader, self.test
-        reading = read(system, test)
-        found = pose(Study(model.name, system, test, reading, seed=seed))
+        predictions = predict_hands(system, test)
+        found = pose_metric(Study(model.name, system, test, predictions, seed=seed))
         yield from found.measures
         (mean,) = [per_hand for per_hand in found.per_hand if per_hand.name == "epe"]
         (epe,) = [measure for measure in found.measures if measure.name == "epe"]
-        subject = None if reading.subject is None else reading.subject.numpy()
-        draws = Draws.of(len(reading.truth), subject, seed)
+        subject = None if predictions.subject is None else predictions.subject.numpy()
+        draws = Draws.of(len(predictions.target), subject, seed)
         likely = interval(bootstrap(mean, draws))
         for end, value in (("low", likely.low), ("high", likely.high)):
             yield replace(

@@ -12,10 +12,10 @@ from handvae.data.crop import cut
 from handvae.evaluation.consistency import Consistency
 from handvae.evaluation.features import Extractor, features_of
 from handvae.evaluation.frechet import frechet_distance, gaussian_of
-from handvae.evaluation.generated import FEWEST, batch_norm, set_measures
 from handvae.evaluation.measure import Measure, PictureProtocol, Stated
+from handvae.evaluation.model_predictions import BATCH
+from handvae.evaluation.picture_distances import FEWEST, batch_norm, set_measures
 from handvae.evaluation.plots import Curve, Plot
-from handvae.evaluation.reading import BATCH
 from handvae.noise import Noise, Stream
 from handvae.upsampling.upsample import GeneratedSet, Upsampler
 
@@ -49,7 +49,7 @@ def outcome(maker: Upsampler, made: GeneratedSet, extractor: Extractor) -> Upsam
             "real pictures of the split against their labels, read by the same detector: the floor of the others",
         ),
     }
-    size, relation = maker.system.crop.size_px, maker.finder.relation(maker.system)
+    size, relation = maker.system.crop.size_px, maker.detector.relation(maker.system)
     protocols = {
         name: Stated(f"{relation}; {words}; {size} px crop, 2D, no alignment, all joints")
         for name, (_, words) in kinds.items()

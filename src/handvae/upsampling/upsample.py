@@ -27,7 +27,7 @@ from handvae.data.hands import DataSpec, Hands
 from handvae.data.readers.shards import ShardHands
 from handvae.data.sample import Sample
 from handvae.errors import UserError
-from handvae.evaluation.finding import Finder
+from handvae.evaluation.detection import HandDetector
 from handvae.evaluation.pose import hand_size, joint_errors
 from handvae.files import write_text_atomically
 from handvae.noise import Noise, Stream
@@ -106,7 +106,7 @@ class Upsampler:
 
     plan: UpsamplePlan
     system: Generator
-    finder: Finder
+    detector: HandDetector
     appearances: Appearances
     data: HandData
     """The split of the plan."""
@@ -117,7 +117,12 @@ class Upsampler:
 
     @classmethod
     def of(
-        cls, plan: UpsamplePlan, system: Generator, finder: Finder, appearances: Appearances, data: HandData
+        cls,
+        plan: UpsamplePlan,
+        system: Generator,
+        detector: HandDetector,
+        appearances: Appearances,
+        data: HandData,
     ) -> "Upsampler":
         """The maker of a plan's pictures; errors as `whole_rows`."""
         rows = whole_rows(data, system)
@@ -129,7 +134,7 @@ class Upsampler:
             if mixes
             else None
         )
-        return cls(plan, system, finder, appearances, data, rows, near)
+        return cls(plan, system, detector, appearances, data, rows, near)
 
     @property
     def spec(self) -> DataSpec:
@@ -201,7 +206,7 @@ class Upsampler:
         """How far what the detector reads lies from the joints: a standard deviation of each joint's
         coordinates in px, 0 where no hand is
         found, and each hand's mean error over its size, NaN where no hand is found."""
-        found = self.finder.find([pictures], self.system.crop)
+        found = self.detector.detect([pictures], self.system.crop)
         everything = torch.ones(joints_px.shape[:2], dtype=torch.bool)
         apart = joint_errors(found.joints_px.nan_to_num(), joints_px, everything)
         errors = (apart.mean(1) / hand_size(joints_px, everything)).masked_fill(~found.found, float("nan"))

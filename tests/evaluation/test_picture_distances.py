@@ -16,8 +16,8 @@ from handvae.evaluation.features import (
     features_of,
     kept_features,
 )
-from handvae.evaluation.generated import batch_norm, picture_measures, renew_statistics, set_measures
 from handvae.evaluation.measure import PictureProtocol
+from handvae.evaluation.picture_distances import batch_norm, picture_measures, renew_statistics, set_measures
 from handvae.systems.srv_vae import SrvVae
 from handvae.training.checkpoint import save_model
 

@@ -3,7 +3,7 @@
 import json
 
 from handvae.data.files.pictures import read_picture, write_picture
-from handvae.evaluation.report import write_run_report
+from handvae.evaluation.run_report import write_run_report
 
 
 def test_the_page_holds_every_curve_the_last_sheet_and_the_options(tmp_path, tiny_set):

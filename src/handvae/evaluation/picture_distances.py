@@ -92,7 +92,7 @@ def picture_measures(
     Raises:
         UserError: fewer than 20 hands have all their joints labelled.
     """
-    rows = whole(data)
+    rows = fully_labelled_rows(data)
     if len(rows) < FEWEST:
         fault = f"{len(rows)} hands of {len(data)} have all their joints labelled, and distances of sets need {FEWEST}"
         raise UserError("data set", fault, "give a larger split")
@@ -206,7 +206,7 @@ def renew_statistics(system: Generator, data: HandData, batches: int, *, seed: i
     Raises:
         UserError: no hand has all its joints labelled.
     """
-    rows = whole(data)
+    rows = fully_labelled_rows(data)
     if not len(rows):
         raise UserError(
             data.spec.name,
@@ -236,7 +236,7 @@ def _batch_norms(system: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     return [module for module in system.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
-def whole(data: HandData) -> Int[Tensor, " rows"]:
+def fully_labelled_rows(data: HandData) -> Int[Tensor, " rows"]:
     """Rows whose joints are all labelled."""
     valid = data.labels(torch.arange(len(data))).require("joint_valid")
     return valid.all(1).nonzero()[:, 0]

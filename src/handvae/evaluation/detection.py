@@ -45,11 +45,11 @@ class Detections:
     found: Bool[Tensor, " batch"]
 
 
-class Finder(ABC):
+class HandDetector(ABC):
     """Finds one hand in each of some pictures."""
 
     @abstractmethod
-    def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:
+    def detect(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:
         """The joints in pictures in [0, 1], given batch by batch, that show hands as `crop` cuts them."""
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Finder(ABC):
 
 
 @dataclass(frozen=True)
-class ModelFinder(Finder):
+class ModelDetector(HandDetector):
     """A 2D model of this package, as a detector: it sees each picture as its own crop shows it, and finds a
     hand in all of them."""
 
@@ -74,7 +74,7 @@ class ModelFinder(Finder):
             )
 
     @classmethod
-    def of(cls, model: Model) -> "ModelFinder":
+    def of(cls, model: Model) -> "ModelDetector":
         """A model read from disk.
 
         Raises:
@@ -83,7 +83,7 @@ class ModelFinder(Finder):
         return cls(model.reader, model.name)
 
     @torch.no_grad()
-    def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:
+    def detect(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:
         """Read poses, the picture's scale and side made the reader's own."""
         own = self.reader.crop
         if crop.box != own.box:
@@ -129,7 +129,7 @@ def _zoomed(
 
 
 @dataclass(frozen=True)
-class CommandFinder(Finder):
+class CommandDetector(HandDetector):
     """Any program: called with a folder of PNG pictures, it prints one JSON object, {"00000.png": 21 pairs
     [x, y] in px, or null, ...}.
 
@@ -151,7 +151,7 @@ class CommandFinder(Finder):
                 "--detector-command", "is empty", "give a program that reads a folder of pictures"
             )
 
-    def find(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:
+    def detect(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:
         """Write the pictures, call the program once, read what it prints.
 
         Raises:

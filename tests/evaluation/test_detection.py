@@ -9,7 +9,7 @@ import torch
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
 from handvae.errors import UserError
-from handvae.evaluation.finding import CommandFinder, ModelFinder
+from handvae.evaluation.detection import CommandDetector, ModelDetector
 from handvae.systems.system import PoseEstimator, Prediction
 
 SPOT = torch.tensor([14.0, 25.0])
@@ -51,7 +51,7 @@ def spot():
     ids=["its own", "larger", "smaller", "wider", "closer", "mirrored"],
 )
 def test_a_model_finds_a_place_whatever_its_own_crop(own, spot):
-    found = ModelFinder(Brightest(own), "spot").find(iter([spot, spot]), Crop(48, 1.35, "right"))
+    found = ModelDetector(Brightest(own), "spot").detect(iter([spot, spot]), Crop(48, 1.35, "right"))
     assert found.found.tolist() == [True, True]
     assert found.joints_px.shape == (2, 21, 2)
     torch.testing.assert_close(found.joints_px[1, 3], SPOT, atol=0.35, rtol=0)
@@ -63,29 +63,29 @@ def test_a_model_that_looks_wider_sees_the_same_hand_smaller(spot):
     reader = Brightest(Crop(48, 2.7))
     original = reader.predict_uncalibrated
     reader.predict_uncalibrated = lambda hands: seen.append(hands.image) or original(hands)
-    ModelFinder(reader, "spot").find(iter([spot]), Crop(48, 1.35))
+    ModelDetector(reader, "spot").detect(iter([spot]), Crop(48, 1.35))
     assert (seen[0] > 0.5).sum() == pytest.approx(int((spot > 0.5).sum()) / 4, rel=0.3)
 
 
 def test_a_detector_says_whether_it_is_the_model_itself():
     one, other = Brightest(Crop(48)), Brightest(Crop(48))
-    assert "NOT independent" in ModelFinder(one, "a").relation(one)
-    assert "NOT independent" not in ModelFinder(one, "a").relation(other)
+    assert "NOT independent" in ModelDetector(one, "a").relation(one)
+    assert "NOT independent" not in ModelDetector(one, "a").relation(other)
 
 
 def test_a_detector_says_that_the_model_was_trained_against_it():
     class Taught(Brightest):
         teachers = ("judge",)
 
-    assert "NOT independent" in ModelFinder(Brightest(Crop(48)), "judge").relation(Taught(Crop(48)))
-    assert "NOT independent" not in ModelFinder(Brightest(Crop(48)), "another").relation(Taught(Crop(48)))
+    assert "NOT independent" in ModelDetector(Brightest(Crop(48)), "judge").relation(Taught(Crop(48)))
+    assert "NOT independent" not in ModelDetector(Brightest(Crop(48)), "another").relation(Taught(Crop(48)))
 
 
 def test_a_model_of_3d_poses_is_no_detector():
     reader = Brightest(Crop(48))
     reader.pose = "3d"
     with pytest.raises(UserError, match="give a 2D model"):
-        ModelFinder(reader, "solid")
+        ModelDetector(reader, "solid")
 
 
 @pytest.fixture
@@ -99,20 +99,20 @@ def program(tmp_path):
             "names = sorted(p.name for p in pathlib.Path(sys.argv[-1]).glob('*.png'))",
         ]
         path.write_text("\n".join([*start, *lines]))
-        return CommandFinder(f"{sys.executable} {path}")
+        return CommandDetector(f"{sys.executable} {path}")
 
     return write
 
 
 def test_a_program_finds_joints_or_none(program, spot):
     pose = json.dumps([[float(j), 2.5] for j in range(21)])
-    finder = program(f"print(json.dumps({{n: None if i == 1 else {pose} for i, n in enumerate(names)}}))")
-    found = finder.find(iter([spot, torch.cat([spot, spot])]), Crop(48))
+    detector = program(f"print(json.dumps({{n: None if i == 1 else {pose} for i, n in enumerate(names)}}))")
+    found = detector.detect(iter([spot, torch.cat([spot, spot])]), Crop(48))
     assert found.found.tolist() == [True, False, True]
     assert found.joints_px[2, 7].tolist() == [7.0, 2.5]
     assert found.joints_px[1].isnan().all()
-    assert finder.name.endswith("finder.py")
-    assert "/" not in finder.name
+    assert detector.name.endswith("finder.py")
+    assert "/" not in detector.name
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_a_program_finds_joints_or_none(program, spot):
 )
 def test_a_program_that_answers_something_else_is_named(lines, words, program, spot):
     with pytest.raises(UserError) as caught:
-        program(*lines).find(iter([spot]), Crop(48))
+        program(*lines).detect(iter([spot]), Crop(48))
     assert words in str(caught.value)
     assert "finder.py" in str(caught.value)
 
 
 def test_a_program_that_is_not_there_is_named(spot):
     with pytest.raises(UserError, match="cannot be started"):
-        CommandFinder("/no/such/program").find(iter([spot]), Crop(48))
+        CommandDetector("/no/such/program").detect(iter([spot]), Crop(48))
     with pytest.raises(UserError, match="is empty"):
-        CommandFinder(" ")
+        CommandDetector(" ")

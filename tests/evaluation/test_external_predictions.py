@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from handvae.errors import UserError
-from handvae.evaluation.predictions import back_projected, read_joints
+from handvae.evaluation.external_predictions import back_projected, read_joints
 from handvae.geometry import project
 
 JOINTS = np.random.default_rng(0).normal(0, 50, (5, 21, 3)) + np.array([0, 0, 500])

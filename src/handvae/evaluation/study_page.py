@@ -11,9 +11,9 @@ from torch import Tensor
 from handvae import __version__
 from handvae.data.crop import PixelField, cut, depth_centre, in_own_crop, normalise_depth, to_crop_px
 from handvae.data.files.pictures import as_pixels
-from handvae.evaluation.metrics import Study
 from handvae.evaluation.page import Section, page, paragraph, picture, plot, table
-from handvae.evaluation.study import Report
+from handvae.evaluation.study import Study
+from handvae.evaluation.study_report import Report
 from handvae.hand import JOINT_NAMES
 from handvae.inference.drawing import draw_joints, draw_skeleton, enlarge, grid
 from handvae.noise import Noise, Stream
@@ -32,7 +32,9 @@ def study_page(title: str, studies: Sequence[Study], found: Report) -> str:
     sections.append(Section("Figures", "".join(plot(figure) for figure in found.figures)))
     for study in studies:
         sections.append(Section(f"Worst and best hands of {study.name}", _extremes(study)))
-        if len(study.reading.whole) and set(_sheet_fields(study)) <= set(study.data.spec.modalities):
+        if len(study.predictions.fully_labelled) and set(_sheet_fields(study)) <= set(
+            study.data.spec.modalities
+        ):
             sections.append(Section(f"Pictures of {study.name}", _sheet(study)))
     for sheet in found.sheets:
         pixels = as_pixels(sheet.pixels.numpy())
@@ -70,25 +72,23 @@ def _differences(found: Report) -> str:
 
 def _extremes(study: Study) -> str:
     """Overlays of the hands read worst and best."""
-    error = study.reading.errors.nanmean(1)
+    error = study.predictions.errors.nanmean(1)
     order = error.argsort()[: int(error.isfinite().sum())]  # NaN comes last
     half = max(1, min(SHOWN, len(order) // 2))
     parts = []
     for name, rows in (("worst", order.flip(0)[:half]), ("best", order[:half])):
         errors = ", ".join(f"{value:.3g}" for value in error[rows].tolist())
-        caption = (
-            f"The {name}: labels above, what was read below; mean error {errors} {study.reading.error_unit}"
-        )
+        caption = f"The {name}: labels above, what was read below; mean error {errors} {study.predictions.error_unit}"
         parts.append(picture(_overlays(study, rows), caption))
     return "".join(parts)
 
 
 def _overlays(study: Study, rows: Int[Tensor, " rows"]) -> np.ndarray:
-    crop, reading = study.system.crop, study.reading
+    crop, predictions = study.system.crop, study.predictions
     joints_px = (
         cut(study.data, rows, crop, fields=()).require("joints_2d")
-        if reading.joints_px is None
-        else reading.joints_px[rows]
+        if predictions.joints_px is None
+        else predictions.joints_px[rows]
     )
     cells = [enlarge(as_pixels(one.numpy()), SIDE) for one in _backgrounds(study, rows)]
     zoom = SIDE / crop.size_px
@@ -117,15 +117,17 @@ def _backgrounds(study: Study, rows: Int[Tensor, " rows"]) -> Float[Tensor, "row
 def _in_crop(study: Study, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows joint 2"]:
     """Joints read, px of the crop; 3D ones without perspective, filling the crop as the joints of every crop
     do."""
-    crop, reading = study.system.crop, study.reading
-    read = reading.predicted[rows]
-    if reading.scale_mm is None:
+    crop, predictions = study.system.crop, study.predictions
+    read = predictions.prediction[rows]
+    if predictions.scale_mm is None:
         return read
     flat = read[..., :2]
     if crop.box != "cube":
         return to_crop_px(in_own_crop(flat, crop.margin), crop.size_px)
     middle = 0.0 if study.system.root == "centre" else flat.mean(1, keepdim=True)
-    return to_crop_px((flat - middle) * (2 * reading.scale_mm[rows, None, None] / crop.cube_mm), crop.size_px)
+    return to_crop_px(
+        (flat - middle) * (2 * predictions.scale_mm[rows, None, None] / crop.cube_mm), crop.size_px
+    )
 
 
 def _sheet_fields(study: Study) -> tuple[PixelField, ...]:
@@ -135,10 +137,10 @@ def _sheet_fields(study: Study) -> tuple[PixelField, ...]:
 
 def _sheet(study: Study) -> str:
     """The system's own sheet for some hands, of as many people as there are where they are known."""
-    rows = study.reading.whole
+    rows = study.predictions.fully_labelled
     order = rows[Noise(study.seed, stream=Stream.PAGE_ROWS).permutation(len(rows))]
-    if study.reading.subject is not None:
-        people = study.reading.subject[order]
+    if study.predictions.subject is not None:
+        people = study.predictions.subject[order]
         first = torch.tensor([not (people[:i] == person).any() for i, person in enumerate(people)])
         order = torch.cat([order[first], order[~first]])
     chosen = order[:SHOWN]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from handvae.apps.estimate import Estimate, estimate, overlay
-from handvae.data.crop import Crop, place
+from handvae.data.crop import Crop, crop_affines
 from handvae.data.files.pictures import write_picture
 from handvae.data.readers.coco import CocoHands
 from handvae.geometry import apply_affine
@@ -83,7 +83,7 @@ def test_the_labels_beside_a_photo_give_its_crop(tiny_set):
     cut = read_photo(tiny_set / "images" / "003.png", None, Crop(32))
     assert "annotations.json" in cut.found_by
     labels = CocoHands(tiny_set).labels(torch.tensor([3]))
-    torch.testing.assert_close(cut.affine[None], place(labels, Crop(32), None, Noise(0)))
+    torch.testing.assert_close(cut.affine[None], crop_affines(labels, Crop(32), None, Noise(0)))
 
 
 def test_labels_beside_a_photo_that_are_of_other_photos_are_passed_over(tiny_set, small_set):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data.crop import Crop, move_labels, place
+from handvae.data.crop import Crop, crop_affines, move_labels
 from handvae.data.readers.coco import CocoHands
 from handvae.geometry import VIEWS, orthographic_view
 from handvae.hand import HandShape, forward_kinematics, named_pose
@@ -62,7 +62,7 @@ def test_a_data_set_gives_each_of_its_poses_once(made, tiny_set):
     source, written = CocoHands(tiny_set, "test"), CocoHands(made("a", "--pose", tiny_set, "--split", "test"))
     assert len(written) == len(source) == 16
     labels = source.labels(torch.arange(16))
-    crops = move_labels(labels, place(labels, Crop(32), None, Noise(0)))
+    crops = move_labels(labels, crop_affines(labels, Crop(32), None, Noise(0)))
     assert crops.joints_2d is not None
     torch.testing.assert_close(written.labels(torch.arange(16)).joints_2d, crops.joints_2d, rtol=0, atol=0.01)
 

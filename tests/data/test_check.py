@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data.check import bend, flat_bone_limits, oddities
+from handvae.data.check import bend, find_oddities, flat_bone_limits
 from handvae.data.export.formats import write_data
 from handvae.data.hands import DataSpec
 from handvae.data.open import open_data
@@ -46,7 +46,7 @@ def found(tmp_path) -> Callable[..., list[str]]:
     ) -> list[str]:
         hands = [(spoilt or {}).get(number, sound(number)) for number in range(COUNT)]
         write_data(tmp_path / "set", format, SPEC, [*hands, *more], "made")
-        problems = list(oddities(open_data(tmp_path / "set")))
+        problems = list(find_oddities(open_data(tmp_path / "set")))
         assert not any(problem.fatal for problem in problems)
         return [f"{problem.where.split()[-1]}: {problem.fault}" for problem in problems]
 
@@ -137,7 +137,7 @@ def test_one_hand_labelled_twice_is_named_and_two_hands_of_a_picture_are_not(sma
             first | {"id": 91, "keypoints": moved, "hand_side": "right"},
         ]
 
-    lines = [problem.fault for problem in oddities(open_data(small_set(spoil)), outside=False)]
+    lines = [problem.fault for problem in find_oddities(open_data(small_set(spoil)), outside=False)]
     assert lines == ["the same hand of the same picture is labelled twice"]
 
 
@@ -157,7 +157,7 @@ def test_hands_of_fourteen_joints_are_looked_at_for_what_they_have(tmp_path):
         joints_2d=np.linspace(1, 120, 28, dtype=np.float32).reshape(14, 2), side=RIGHT, image=sound(0).image
     )
     write_data(tmp_path / "set", "parquet", spec, [hand], "made")
-    assert [problem.fault.split()[2] for problem in oddities(open_data(tmp_path / "set"))] == ["lie"]
+    assert [problem.fault.split()[2] for problem in find_oddities(open_data(tmp_path / "set"))] == ["lie"]
 
 
 def test_the_longest_bones_of_a_picture_are_the_palms():
@@ -165,7 +165,7 @@ def test_the_longest_bones_of_a_picture_are_the_palms():
 
 
 def test_real_photos_have_no_flip_no_twin_and_few_odd_bones(real_photos):
-    faults = [problem.fault for problem in oddities(open_data(real_photos), outside=False)]
+    faults = [problem.fault for problem in find_oddities(open_data(real_photos), outside=False)]
     assert not [
         fault for fault in faults if "called" in fault or "same picture" in fault or "in the picture" in fault
     ]

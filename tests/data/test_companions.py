@@ -8,8 +8,8 @@ import torch
 
 from handvae.data.augment import Augment
 from handvae.data.crop import Crop, cut
-from handvae.data.mixture import open_source
-from handvae.data.open import Source
+from handvae.data.mixture import open_training_data
+from handvae.data.open import DataOptions
 from handvae.data.readers.coco import CocoHands
 from handvae.data.readers.rendered import RenderPlan, write_plan
 from handvae.data.subset import FewLabels, PeopleAsContents, Subset
@@ -91,12 +91,12 @@ def test_data_without_contents_have_no_companions(tiny_set):
 
 
 def test_a_source_can_hold_poses_back(tiny_set):
-    data = open_source(Source(tiny_set, labelled_share=0.25))
+    data = open_training_data(DataOptions(tiny_set, labelled_share=0.25))
     assert isinstance(data, FewLabels)
     assert data.labels(torch.arange(32)).pose_known.tolist() == [True] * 8 + [False] * 24
     assert "pose_known" in data.spec.modalities
     assert data.name(3) == CocoHands(tiny_set, "train").name(3)
-    mixed = open_source(Source(tiny_set, also=(tiny_set,), labelled_share=0.25))
+    mixed = open_training_data(DataOptions(tiny_set, also=(tiny_set,), labelled_share=0.25))
     assert mixed.labels(torch.arange(64)).pose_known.tolist() == [True] * 16 + [False] * 48
 
 
@@ -126,17 +126,17 @@ def test_a_hand_that_comes_again_is_not_its_own_companion(contents):
 @pytest.mark.parametrize("share", [0.0, 1.0, float("nan")])
 def test_a_share_of_the_batch_that_is_none_is_refused(share, tiny_set):
     with pytest.raises(UserError, match="labelled-of-batch"):
-        open_source(Source(tiny_set, labelled_share=0.5, labelled_of_batch=share))
+        open_training_data(DataOptions(tiny_set, labelled_share=0.5, labelled_of_batch=share))
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
 def test_a_share_that_is_none_is_refused(share, tiny_set):
     with pytest.raises(UserError, match="labelled-share"):
-        open_source(Source(tiny_set, labelled_share=share))
+        open_training_data(DataOptions(tiny_set, labelled_share=share))
 
 
 def test_people_can_stand_for_contents(tiny_set):
-    data = open_source(Source(tiny_set, people_as_contents=True))
+    data = open_training_data(DataOptions(tiny_set, people_as_contents=True))
     assert isinstance(data, PeopleAsContents)
     assert "content" in data.spec.modalities
     rows = torch.arange(len(data))
@@ -151,14 +151,14 @@ def test_people_can_stand_for_contents(tiny_set):
 
 def test_contents_that_the_data_tell_stay_in_a_mixture_with_people(tiny_set, tmp_path):
     write_plan(tmp_path / "drawn", RenderPlan(16, seed=0, size_px=32))
-    both = open_source(Source(tmp_path / "drawn", also=(tiny_set,), people_as_contents=True))
+    both = open_training_data(DataOptions(tmp_path / "drawn", also=(tiny_set,), people_as_contents=True))
     content = both.labels(torch.arange(len(both))).content
     drawn, photos = content[:16], content[16:]
-    own = open_source(Source(tmp_path / "drawn")).labels(torch.arange(16)).content
+    own = open_training_data(DataOptions(tmp_path / "drawn")).labels(torch.arange(16)).content
     assert torch.equal(drawn[:, None] == drawn, own[:, None] == own)
     assert not torch.isin(photos, drawn).any()
     assert len(photos.unique()) == len(
-        open_source(Source(tiny_set)).labels(torch.arange(32)).subject.unique()
+        open_training_data(DataOptions(tiny_set)).labels(torch.arange(32)).subject.unique()
     )
 
 
@@ -170,4 +170,4 @@ def test_people_whom_nobody_names_are_no_contents(tiny_set, tmp_path):
         image.pop("person")
     (folder / "annotations.json").write_text(json.dumps(told))
     with pytest.raises(UserError, match=r"whose hands it shows; leave out --data\.people-as-contents"):
-        open_source(Source(folder, people_as_contents=True))
+        open_training_data(DataOptions(folder, people_as_contents=True))

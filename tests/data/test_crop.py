@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from handvae.data.augment import Augment
-from handvae.data.crop import Crop, check_crop, cut, move_labels, place, to_crop_px, to_crop_units, warp
+from handvae.data.crop import (
+    Crop,
+    check_crop,
+    crop_affines,
+    cut,
+    move_labels,
+    to_crop_px,
+    to_crop_units,
+    warp,
+)
 from handvae.data.dataset import HandData
 from handvae.data.hands import DataSpec, Hands
 from handvae.errors import UserError
@@ -95,13 +104,13 @@ def test_without_augmentation_the_box_of_the_joints_fills_its_share_of_the_crop(
 @pytest.mark.parametrize("augment", [WILD, STRETCHED], ids=["similar", "stretched"])
 def test_moved_joints_in_space_project_through_the_moved_camera_to_the_moved_pixels(augment):
     labels = camera_hands(30)
-    moved = move_labels(labels, place(labels, Crop(64), augment, Noise(2)))
+    moved = move_labels(labels, crop_affines(labels, Crop(64), augment, Noise(2)))
     close(project(moved.joints_3d, moved.intrinsics), moved.joints_2d, atol=1e-3, rtol=0)
 
 
 def test_a_hand_in_space_keeps_its_size_and_distance_in_every_crop():
     labels = camera_hands(30)
-    moved = move_labels(labels, place(labels, Crop(64), STRETCHED, Noise(2)))
+    moved = move_labels(labels, crop_affines(labels, Crop(64), STRETCHED, Noise(2)))
     close(moved.joints_3d.norm(dim=-1), labels.joints_3d.norm(dim=-1))
     close(moved.joints_3d[..., 2], labels.joints_3d[..., 2])
 
@@ -117,7 +126,7 @@ def test_the_hand_in_space_turns_with_the_picture():
         joint_valid=torch.ones(20, 21, dtype=torch.bool),
         side=torch.full((20,), RIGHT),
     )
-    moved = move_labels(labels, place(labels, Crop(64), WILD, Noise(4)))
+    moved = move_labels(labels, crop_affines(labels, Crop(64), WILD, Noise(4)))
     seen = moved.joints_2d[:, 1] - moved.joints_2d[:, 0]
     solid = moved.joints_3d[:, 1, :2] - moved.joints_3d[:, 0, :2]
     close(torch.cosine_similarity(seen, solid), torch.ones(20))
@@ -126,7 +135,7 @@ def test_the_hand_in_space_turns_with_the_picture():
 
 def test_mirroring_swaps_the_side_and_nothing_else_does():
     labels = camera_hands(40)
-    affine = place(labels, Crop(64), WILD, Noise(5))
+    affine = crop_affines(labels, Crop(64), WILD, Noise(5))
     mirrored = torch.linalg.det(affine[:, :, :2]) < 0
     assert 5 < mirrored.sum() < 35
     moved = move_labels(labels, affine)
@@ -141,7 +150,7 @@ def test_a_view_of_one_side_shows_every_hand_as_that_side(asked, side):
 
 def test_labels_that_a_crop_does_not_touch_stay():
     labels = camera_hands(4)
-    moved = move_labels(labels, place(labels, Crop(64), WILD, Noise(6)))
+    moved = move_labels(labels, crop_affines(labels, Crop(64), WILD, Noise(6)))
     assert torch.equal(moved.joint_valid, labels.joint_valid)
     assert {name for name, _ in moved.items()} == {name for name, _ in labels.items()}
 
@@ -154,7 +163,7 @@ def test_joints_without_a_label_do_not_widen_the_crop():
     valid[:, 4] = False
     near = Hands(joints_2d=labels.joints_2d, joint_valid=valid, side=labels.side)
     spoilt = Hands(joints_2d=far, joint_valid=valid, side=labels.side)
-    close(place(spoilt, Crop(64), None, Noise(0)), place(near, Crop(64), None, Noise(0)))
+    close(crop_affines(spoilt, Crop(64), None, Noise(0)), crop_affines(near, Crop(64), None, Noise(0)))
 
 
 def test_an_augment_without_ranges_leaves_the_crop_as_it_is():
@@ -239,13 +248,14 @@ def test_shift_and_scale_reach_their_ranges_and_stay_in_them():
     joints = labels.joints_2d
     box_centre = (joints.amin(1) + joints.amax(1)) / 2
     shifted = move_labels(
-        Hands(joints_2d=box_centre[:, None]), place(labels, Crop(64), replace(still, shift=0.25), Noise(8))
+        Hands(joints_2d=box_centre[:, None]),
+        crop_affines(labels, Crop(64), replace(still, shift=0.25), Noise(8)),
     ).joints_2d
     away = (shifted[:, 0] - 32).abs() / 32
     assert 0.24 < away.max() <= 0.25 + 1e-4
     scaled = (
-        place(labels, Crop(64), replace(still, scale=0.2), Noise(8))[:, 0, 0]
-        / place(labels, Crop(64), still, Noise(8))[:, 0, 0]
+        crop_affines(labels, Crop(64), replace(still, scale=0.2), Noise(8))[:, 0, 0]
+        / crop_affines(labels, Crop(64), still, Noise(8))[:, 0, 0]
     )
     assert 1 / 1.2 - 1e-4 <= scaled.min() < 1 / 1.18
     assert 1 / 0.82 < scaled.max() <= 1 / 0.8 + 1e-4
@@ -254,8 +264,8 @@ def test_shift_and_scale_reach_their_ranges_and_stay_in_them():
 def test_a_stretch_keeps_the_area_and_stays_within_its_share():
     labels = camera_hands(200)
     still = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)
-    before = place(labels, Crop(64), still, Noise(8))[:, :, :2]
-    after = place(labels, Crop(64), replace(still, stretch=0.2), Noise(8))[:, :, :2]
+    before = crop_affines(labels, Crop(64), still, Noise(8))[:, :, :2]
+    after = crop_affines(labels, Crop(64), replace(still, stretch=0.2), Noise(8))[:, :, :2]
     close(torch.linalg.det(after), torch.linalg.det(before))
     most = torch.linalg.svdvals(after @ torch.linalg.inv(before))[:, 0]
     assert 1.18 < most.max() <= 1.2 + 1e-5
@@ -264,7 +274,7 @@ def test_a_stretch_keeps_the_area_and_stays_within_its_share():
 
 def test_rotation_turns_the_crop_by_at_most_the_asked_angle():
     labels = camera_hands(200)
-    affine = place(labels, Crop(64), Augment(rotation_deg=20.0, scale=0.0, shift=0.0), Noise(8))
+    affine = crop_affines(labels, Crop(64), Augment(rotation_deg=20.0, scale=0.0, shift=0.0), Noise(8))
     angle = torch.atan2(affine[:, 1, 0], affine[:, 0, 0]).abs()
     assert math.radians(18) < angle.max() <= math.radians(20) + 1e-5
 

@@ -15,7 +15,7 @@ from scipy.io import savemat
 
 from handvae.data import dataset as reader
 from handvae.data.crop import Crop, cut
-from handvae.data.dataset import need_numbers
+from handvae.data.dataset import require_numbers
 from handvae.data.files import json as jsonfiles
 from handvae.data.files import mat as matfiles
 from handvae.data.files.mat import read_mat
@@ -71,7 +71,7 @@ def test_what_is_no_matlab_file_is_refused_in_one_line(content, tmp_path):
 )
 def test_what_is_no_array_of_numbers_is_named(value, fault, tmp_path):
     with pytest.raises(UserError, match=fault):
-        need_numbers(tmp_path, "xyz", value, (None, 2))
+        require_numbers(tmp_path, "xyz", value, (None, 2))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
-from handvae.data.files.frames import Frame, frames
+from handvae.data.files.frames import Frame, read_frames
 from handvae.data.files.pictures import write_picture
-from handvae.data.labelling.label import TURNED, VIEWS, LabelledHand, Labeller, Review, View, labelled, vote
+from handvae.data.labelling.label import (
+    TURNED,
+    VIEWS,
+    LabelledHand,
+    Labeller,
+    Review,
+    View,
+    label_pictures,
+    vote,
+)
 from handvae.data.labelling.mediapipe import MediapipeLabeller
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
@@ -35,7 +44,7 @@ class Dots(Labeller):
     name = "dots"
 
     def __init__(self, noise_px: float = 0.0, solid: bool = False) -> None:
-        self.noise_px, self.in_space, self.rng = noise_px, solid, np.random.default_rng(0)
+        self.noise_px, self.has_3d, self.rng = noise_px, solid, np.random.default_rng(0)
 
     def hands(self, pixels: np.ndarray) -> Sequence[LabelledHand]:
         centres = []
@@ -48,7 +57,7 @@ class Dots(Labeller):
         a, b, c = np.array(centres)
         share = np.linspace(0, 1, 18)[:, None]
         joints = np.concatenate([[a, b, c], a + share * (b - a)]) + self.rng.normal(0, self.noise_px, (21, 2))
-        solid = np.column_stack([joints - joints[0], np.arange(21.0)]) if self.in_space else None
+        solid = np.column_stack([joints - joints[0], np.arange(21.0)]) if self.has_3d else None
         return [LabelledHand(joints, LEFT if b[0] < a[0] else RIGHT, solid)]
 
 
@@ -106,7 +115,7 @@ def test_what_is_left_out_is_named_with_its_reason():
         Frame("empty", np.zeros((9, 9, 3), np.uint8)),
         Frame("bad", None, "is damaged"),
     ]
-    kept = list(labelled(Dots(), pictures, review))
+    kept = list(label_pictures(Dots(), pictures, review))
     assert [sample.provenance for sample, _ in kept] == [
         '{"file": "good", "labeller": "dots", "views": "6 of 6"}'
     ]
@@ -116,7 +125,7 @@ def test_what_is_left_out_is_named_with_its_reason():
 
 def test_a_label_that_spreads_too_far_is_left_out():
     review = Review()
-    assert list(labelled(Dots(noise_px=6.0), [Frame("a", dotted())], review, most_spread=0.05)) == []
+    assert list(label_pictures(Dots(noise_px=6.0), [Frame("a", dotted())], review, most_spread=0.05)) == []
     assert review.left_out[0][1].startswith("unsure: labels differ by")
 
 
@@ -199,7 +208,7 @@ def video(tmp_path):
 
 
 def test_each_fifth_frame_of_a_video_is_taken(video):
-    found = list(frames(video, every=5))
+    found = list(read_frames(video, every=5))
     assert [frame.name for frame in found] == ["film.avi frame 0", "film.avi frame 5", "film.avi frame 10"]
     assert [frame.pixels.mean() for frame in found] == pytest.approx([0, 100, 200], abs=3)
 
@@ -207,14 +216,14 @@ def test_each_fifth_frame_of_a_video_is_taken(video):
 def test_a_file_that_only_claims_to_be_a_video_is_refused(tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"no film" * 100)
     with pytest.raises(UserError, match="cannot be read as a video"):
-        list(frames(tmp_path / "film.mp4"))
+        list(read_frames(tmp_path / "film.mp4"))
 
 
 def test_a_bad_picture_is_named_and_the_others_are_read(tmp_path):
     write_picture(tmp_path / "b.png", dotted())
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("not looked at")
-    assert [(frame.name, frame.pixels is None) for frame in frames(tmp_path)] == [
+    assert [(frame.name, frame.pixels is None) for frame in read_frames(tmp_path)] == [
         ("a.jpg", True),
         ("b.png", False),
     ]
@@ -222,7 +231,7 @@ def test_a_bad_picture_is_named_and_the_others_are_read(tmp_path):
 
 def test_large_pictures_are_shrunk_and_small_ones_kept(tmp_path):
     write_picture(tmp_path / "a.png", dotted())
-    assert [next(frames(tmp_path, larger_side=side)).pixels.shape[:2] for side in (60, 0, 500)] == [
+    assert [next(read_frames(tmp_path, larger_side=side)).pixels.shape[:2] for side in (60, 0, 500)] == [
         (45, 60),
         (90, 120),
         (90, 120),
@@ -231,7 +240,7 @@ def test_large_pictures_are_shrunk_and_small_ones_kept(tmp_path):
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no picture"):
-        list(frames(tmp_path))
+        list(read_frames(tmp_path))
 
 
 def test_views_are_named_once():

@@ -79,7 +79,7 @@ def test_the_shares_of_all_ranks_make_the_whole_batch(loader, ranks):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_batches_prepared_ahead_are_those_of_their_steps_in_order(loader, workers):
-    reader = loader(workers=workers, ahead=2)
+    reader = loader(workers=workers, prefetched=2)
     batches = list(reader.batches(3, 9))
     assert len(batches) == 6
     assert all(same(batch, reader.batch_at(step)) for step, batch in zip(range(3, 9), batches, strict=True))

@@ -15,8 +15,8 @@ from handvae.data.crop import Crop
 from handvae.data.dataset import HandData
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.loader import Loader
-from handvae.data.mixture import Mixture, open_source
-from handvae.data.open import Source
+from handvae.data.mixture import Mixture, open_training_data
+from handvae.data.open import DataOptions
 from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
@@ -255,23 +255,23 @@ def test_batches_hold_the_shares_on_average():
 
 
 def test_a_source_of_one_set_is_that_set(tiny_set):
-    assert isinstance(open_source(Source(tiny_set)), CocoHands)
+    assert isinstance(open_training_data(DataOptions(tiny_set)), CocoHands)
 
 
 def test_the_protocol_is_that_of_the_root(tiny_set):
     with pytest.raises(UserError, match="no protocol 'B1'"):
-        open_source(Source(tiny_set, protocol="B1"))
+        open_training_data(DataOptions(tiny_set, protocol="B1"))
 
 
 def test_each_further_set_has_its_own_split(tiny_set):
-    mixed = open_source(Source(tiny_set, "train", (tiny_set,), "test"))
+    mixed = open_training_data(DataOptions(tiny_set, "train", (tiny_set,), "test"))
     assert len(mixed) == 48
     assert len(mixed.labels(torch.arange(48)).subject.unique()) == 6
 
 
 def test_left_and_right_hands_mix(tiny_set, small_set):
     other = small_set(lambda content: [row.update(hand_side="left") for row in content["annotations"]])
-    mixed = open_source(Source(tiny_set, "train", (other,)))
+    mixed = open_training_data(DataOptions(tiny_set, "train", (other,)))
     assert mixed.spec.sides == "both"
     side = mixed.labels(torch.arange(len(mixed))).side
     assert [(side == RIGHT).sum().item(), (side == LEFT).sum().item()] == [32, 3]

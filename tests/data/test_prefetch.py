@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from handvae.data.prefetch import ahead
+from handvae.data.prefetch import prefetch
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -17,12 +17,12 @@ def test_results_come_in_the_order_of_the_items():
             first_is_slow.set()
         return item * item
 
-    assert list(ahead(work, range(10))) == [n * n for n in range(10)]
+    assert list(prefetch(work, range(10))) == [n * n for n in range(10)]
 
 
 def test_items_are_taken_no_further_than_the_results_that_may_wait():
     taken = []
-    results = ahead(str, (taken.append(n) or n for n in range(100)), most=3)
+    results = prefetch(str, (taken.append(n) or n for n in range(100)), most=3)
     assert next(results) == "0"
     assert len(taken) == 4
     results.close()
@@ -43,5 +43,5 @@ def test_a_fault_is_raised_in_its_turn(in_work):
 
     seen = []
     with pytest.raises(ValueError, match="five"):
-        seen.extend(ahead(work, items(), most=1))
+        seen.extend(prefetch(work, items(), most=1))
     assert seen[:3] == [0, 1, 2]

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from handvae.data.mixture import open_source
-from handvae.data.open import Source
+from handvae.data.mixture import open_training_data
+from handvae.data.open import DataOptions
 from handvae.data.readers.coco import CocoHands
-from handvae.data.subset import by_gesture
+from handvae.data.subset import split_by_gesture
 from handvae.errors import UserError
 
 
@@ -27,13 +27,13 @@ def gestures_of(data):
 
 def test_a_set_is_divided_by_gesture(small_set):
     """Hands of no gesture are among the others."""
-    others, those = by_gesture(CocoHands(small_set(named("open", "fist"))), ["open"], "--data.hold-out")
+    others, those = split_by_gesture(CocoHands(small_set(named("open", "fist"))), ["open"], "--data.hold-out")
     assert gestures_of(those) == ["open"]
     assert gestures_of(others) == ["fist", ""]
 
 
 def test_training_leaves_held_out_gestures_out(small_set):
-    data = open_source(Source(small_set(named("open", "fist", "open")), hold_out=("open",)))
+    data = open_training_data(DataOptions(small_set(named("open", "fist", "open")), hold_out=("open",)))
     assert gestures_of(data) == ["fist"]
     assert data.spec.count == 1
 
@@ -48,7 +48,7 @@ def test_training_leaves_held_out_gestures_out(small_set):
 )
 def test_gestures_that_leave_one_side_empty_are_refused(gestures, complaint, small_set):
     with pytest.raises(UserError, match=complaint):
-        by_gesture(CocoHands(small_set(named("open", "fist", "open"))), gestures, "--data.hold-out")
+        split_by_gesture(CocoHands(small_set(named("open", "fist", "open"))), gestures, "--data.hold-out")
 
 
 def test_a_set_without_gestures_says_what_to_add(refused, small_set, tmp_path):

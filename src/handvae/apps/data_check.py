@@ -9,7 +9,7 @@ import tyro
 
 from handvae.apps.options import parse
 from handvae.apps.progress import EVERY, progress
-from handvae.data.check import oddities
+from handvae.data.check import find_oddities
 from handvae.data.open import open_data, recognise
 from handvae.data.readers.coco import Problem, check_coco
 from handvae.errors import UserError
@@ -54,4 +54,4 @@ def find(options: Check) -> list[Problem]:
         return problems  # it cannot be opened
     data = open_data(options.root, options.split, options.protocol)
     with progress("pictures", len(data), EVERY) as report:
-        return [*problems, *oddities(data, outside=not own, report=report)]
+        return [*problems, *find_oddities(data, outside=not own, report=report)]

@@ -17,10 +17,10 @@ from handvae.apps.options import parse
 from handvae.apps.progress import counted
 from handvae.data.crop import in_own_crop, to_crop_px, warp
 from handvae.data.export.formats import write_data
-from handvae.data.files.frames import frames
+from handvae.data.files.frames import read_frames
 from handvae.data.files.pictures import write_picture
 from handvae.data.hands import DataSpec, Hands
-from handvae.data.labelling.label import TURNED, VIEWS, LabelledHand, Labeller, Review, Vote, labelled
+from handvae.data.labelling.label import TURNED, VIEWS, LabelledHand, Labeller, Review, Vote, label_pictures
 from handvae.data.labelling.mediapipe import MediapipeLabeller
 from handvae.data.sample import Sample
 from handvae.errors import UserError
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
     with ExitStack() as stack:
         labeller = open_labeller(options, stack)
         review, sheet = Review(), Sheet()
-        solid = ("joints_3d",) if labeller.in_space else ()
+        solid = ("joints_3d",) if labeller.has_3d else ()
         spec = DataSpec(
             options.out.resolve().name,
             0,
@@ -87,8 +87,8 @@ def main(arguments: Sequence[str]) -> None:
             "both",
             licence="yours",
         )
-        pictures = counted(frames(options.source, options.every, options.larger_side), "pictures", None)
-        hands = seen_by(sheet, labelled(labeller, pictures, review, options.split, options.most_spread))
+        pictures = counted(read_frames(options.source, options.every, options.larger_side), "pictures", None)
+        hands = seen_by(sheet, label_pictures(labeller, pictures, review, options.split, options.most_spread))
         try:
             written = write_data(
                 options.out, "coco", spec, hands, f"labelled by {labeller.name}", options.overwrite

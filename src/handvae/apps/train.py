@@ -13,8 +13,8 @@ from handvae.apps.options import parse
 from handvae.data.augment import Augment
 from handvae.data.crop import Crop, check_crop, cut
 from handvae.data.dataset import HandData
-from handvae.data.mixture import open_source
-from handvae.data.open import Source
+from handvae.data.mixture import open_training_data
+from handvae.data.open import DataOptions
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.run_report import write_run_report
@@ -38,7 +38,7 @@ CALIBRATED = 32
 class Options:
     """What the command line asks for, on top of a preset."""
 
-    data: Source
+    data: DataOptions
     out: Path
     init: str | None
     resume: bool
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     preset = find_preset(name)
 
     def ask(
-        data: Source,
+        data: DataOptions,
         out: Path,
         init: str | None = None,
         resume: bool = False,
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.augment.mirror and options.crop.sides != "keep":
         fault = f"would mirror hands that --crop.sides has just made {options.crop.sides}"
         raise UserError("--augment.mirror", fault, "set it to 0, or --crop.sides to keep")
-    data = open_source(options.data)
+    data = open_training_data(options.data)
     check_crop(data, options.crop, options.data.root)
     spec = replace(
         data.spec,

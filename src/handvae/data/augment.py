@@ -1,4 +1,4 @@
-"""Random changes of crops in training; the geometric ones act in `view.place`, where joints, camera and side
+"""Random changes of crops in training; the geometric ones act in `crop.crop_affines`, where joints, camera and side
 move along."""
 
 from dataclasses import dataclass, fields

@@ -50,7 +50,7 @@ share of the hand's size."""
 _THUMB, _DIMS = 16, 16
 
 
-def oddities(
+def find_oddities(
     data: HandData, outside: bool = True, report: Callable[[int], object] = lambda pictures: None
 ) -> Iterator[Problem]:
     """Everything odd about a data set's labels and pictures, hand by hand; reads every picture once, and

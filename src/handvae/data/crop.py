@@ -107,7 +107,9 @@ def in_own_crop(joints: Float[Tensor, "batch joint 2"], margin: float) -> Float[
     return (joints - (low + high) / 2) / (half_side * margin)
 
 
-def place(labels: Hands, crop: Crop, augment: Augment | None, noise: Noise) -> Float[Tensor, "batch 2 3"]:
+def crop_affines(
+    labels: Hands, crop: Crop, augment: Augment | None, noise: Noise
+) -> Float[Tensor, "batch 2 3"]:
     """The affine map, source pixels to crop pixels, of each hand: its box, turned, scaled, shifted and
     mirrored."""
     centre, side_px = _box(labels, crop)
@@ -154,18 +156,18 @@ def cube_centre(
     return (joints_3d * weight).sum(1) / weight.sum(1).clamp_min(1)
 
 
-def depth_centre(hands: Hands, before_camera: bool) -> Float[Tensor, "batch 3"]:
+def depth_centre(hands: Hands, in_camera_frame: bool) -> Float[Tensor, "batch 3"]:
     """The middle of a hand's cube: the labelled joints' mean, as depth data sets give it, else the median of
     the depths seen, mm.
 
     Args:
         hands: crops with depth.
-        before_camera: whether joints in space are in the camera's frame, so that their mean is a place.
+        in_camera_frame: whether joints in space are in the camera's frame, so that their mean is a place.
     """
     depth = hands.require("depth")
     median = depth.masked_fill(depth <= 0, float("nan")).flatten(1).nanmedian(1).values.nan_to_num()
     centre = F.pad(median[:, None], (2, 0))
-    if hands.joints_3d is None or not before_camera:
+    if hands.joints_3d is None or not in_camera_frame:
         return centre
     valid = (
         torch.ones_like(hands.joints_3d[..., 0], dtype=torch.bool)
@@ -299,7 +301,7 @@ def cut(
     """
     noise = noise or Noise(0)
     labels = data.labels(rows)
-    affine = place(labels, crop, augment, noise)
+    affine = crop_affines(labels, crop, augment, noise)
     pairs = list(zip(rows.tolist(), affine.numpy(), strict=True))
     cuts = {
         field: _cut_field(data, field, pairs, crop.size_px)

@@ -107,7 +107,7 @@ class HandData(ABC):
         raise ValueError(f"{self.spec.name} has no {modality}; it has {', '.join(self.spec.modalities)}")
 
 
-class KeptData(HandData):
+class InMemoryData(HandData):
     """A data set whose labels lie in memory as they are given out.
 
     Args:
@@ -131,7 +131,7 @@ class KeptData(HandData):
         return self.names[row]
 
 
-def before_camera(
+def camera_labels(
     joints_3d: Float[Tensor, "row joint 3"],
     intrinsics: Float[Tensor, "row 3 3"],
     side: int,
@@ -159,7 +159,7 @@ def pinhole(focal_x: float, focal_y: float, centre_x: float, centre_y: float) ->
     return torch.tensor([[focal_x, 0.0, centre_x], [0.0, focal_y, centre_y], [0.0, 0.0, 1.0]])
 
 
-def need_file(path: Path, authors: str) -> Path:
+def require_file(path: Path, authors: str) -> Path:
     """The path, if there is a file or folder.
 
     Args:
@@ -174,7 +174,7 @@ def need_file(path: Path, authors: str) -> Path:
     return path
 
 
-def need_size(path: Path, most: int) -> None:
+def require_size(path: Path, most: int) -> None:
     """Refuse a file of more than so many bytes before it is read.
 
     Raises:
@@ -190,7 +190,7 @@ def need_size(path: Path, most: int) -> None:
         )
 
 
-def need_few(path: Path, what: str, count: int) -> None:
+def require_few(path: Path, what: str, count: int) -> None:
     """Refuse an annotation that names so many pictures or hands that their labels would fill the memory.
 
     Raises:
@@ -204,7 +204,7 @@ def need_few(path: Path, what: str, count: int) -> None:
         )
 
 
-def need_numbers(
+def require_numbers(
     path: Path, name: str, value: Any, shape: tuple[int | None, ...] | None
 ) -> Float[np.ndarray, "..."]:
     """`value` as a float32 array of a shape, where None is any length, or of any shape.
@@ -234,7 +234,7 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     )
 
 
-def need_choice(root: Path, kind: str, given: str | None, known: tuple[str, ...]) -> str:
+def require_choice(root: Path, kind: str, given: str | None, known: tuple[str, ...]) -> str:
     """`given` if it is known, the first known one if nothing is given.
 
     Raises:

@@ -11,7 +11,7 @@ from handvae.data.augment import Augment
 from handvae.data.crop import Crop, PixelField, cut
 from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
-from handvae.data.prefetch import ahead
+from handvae.data.prefetch import prefetch
 from handvae.noise import Noise, Stream
 
 
@@ -34,7 +34,7 @@ class Loader:
     ranks: int = 1
     workers: int = 2
     """Threads that decode and warp; OpenCV lets go of the interpreter meanwhile."""
-    ahead: int = 4
+    prefetched: int = 4
     """Batches prepared in advance."""
     fields: tuple[PixelField, ...] = ("image",)
     """Which pictures to read; see `view.cut`."""
@@ -65,4 +65,4 @@ class Loader:
 
     def batches(self, start: int, stop: int) -> Iterator[Hands]:
         """Batches `start` up to `stop`, prepared ahead of their use."""
-        return ahead(self.batch_at, range(start, stop), self.workers, self.ahead)
+        return prefetch(self.batch_at, range(start, stop), self.workers, self.prefetched)

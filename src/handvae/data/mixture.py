@@ -14,8 +14,8 @@ from torch import Tensor
 
 from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
-from handvae.data.open import Source, open_data
-from handvae.data.subset import FewLabels, PeopleAsContents, by_gesture
+from handvae.data.open import DataOptions, open_data
+from handvae.data.subset import FewLabels, PeopleAsContents, split_by_gesture
 from handvae.errors import UserError
 from handvae.hand import root
 
@@ -144,7 +144,7 @@ class Mixture(HandData):
         return Hands(**values)
 
 
-def open_source(source: Source) -> HandData:
+def open_training_data(source: DataOptions) -> HandData:
     """What a user names to train on: one data set as it is, or several as a mixture.
 
     Raises:
@@ -166,7 +166,7 @@ def open_source(source: Source) -> HandData:
         sets = [_with_contents(one) for one in sets]
     data = Mixture(sets, source.shares or None) if len(sets) > 1 else sets[0]
     if source.hold_out:
-        data, _ = by_gesture(data, source.hold_out, "--data.hold-out")
+        data, _ = split_by_gesture(data, source.hold_out, "--data.hold-out")
     return (
         data
         if source.labelled_share == 1

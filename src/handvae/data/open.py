@@ -19,7 +19,7 @@ from handvae.errors import UserError
 
 
 @dataclass(frozen=True)
-class Source:
+class DataOptions:
     """A data set on disk."""
 
     root: Path

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(
+def prefetch(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int = 2, most: int = 2
 ) -> Iterator[Result]:
     """`work(item)` for each item, in order.

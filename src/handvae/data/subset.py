@@ -119,7 +119,7 @@ class PeopleAsContents(Subset):
         return replace(labels, content=people)
 
 
-def by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Subset, Subset]:
+def split_by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Subset, Subset]:
     """A data set in two: the hands that show none of these gestures, and those that show one of them.
 
     Args:

@@ -12,7 +12,16 @@ from jaxtyping import Float, Int
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from handvae.data.crop import Crop, check_crop, cut, in_own_crop, move_labels, place, to_crop_units, warp
+from handvae.data.crop import (
+    Crop,
+    check_crop,
+    crop_affines,
+    cut,
+    in_own_crop,
+    move_labels,
+    to_crop_units,
+    warp,
+)
 from handvae.data.dataset import HandData
 from handvae.data.files.frames import PICTURE_SUFFIXES
 from handvae.data.files.pictures import read_picture
@@ -111,7 +120,7 @@ def _from_data(path: Path, split: str | None, model: PoseEstimator, most: int | 
     if not names:
         raise UserError(path, "no hand has all 21 keypoints labelled", "give poses with all joints")
     labels = Hands.cat(whole)
-    moved = move_labels(labels, place(labels, model.crop, None, Noise(0)))
+    moved = move_labels(labels, crop_affines(labels, model.crop, None, Noise(0)))
     joints_2d = moved.require("joints_2d")
     poses = _choose(
         model, to_crop_units(joints_2d, model.crop.size_px), moved.joints_3d, tuple(names), str(path)
@@ -228,7 +237,7 @@ def read_photo(path: Path, box: Box | None, crop: Crop, mirror: bool = False) ->
         )
     labelled = _label_of(path)
     if labelled is not None:
-        affine = place(
+        affine = crop_affines(
             _sufficient(labelled),
             replace(crop, box="joints" if crop.box == "cube" else crop.box),
             None,

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handvae.choices import PoseKind
-from handvae.data.crop import Crop, move_labels, place
+from handvae.data.crop import Crop, crop_affines, move_labels
 from handvae.data.dataset import HandData
 from handvae.data.subset import Subset
 from handvae.evaluation.detection import ModelDetector
@@ -273,6 +273,6 @@ class DetectorTable(Reproduction):
 def _sizes_and_scales(data: HandData, crop: Crop) -> tuple[Float[Tensor, " hand"], Float[Tensor, " hand"]]:
     """Sizes of hands in pixels of their crops, and pixels of the crop over pixels of the picture."""
     labels = data.labels(torch.arange(len(data)))
-    affine = place(labels, crop, None, Noise(0))
+    affine = crop_affines(labels, crop, None, Noise(0))
     joints, valid = move_labels(labels, affine).require_all("joints_2d", "joint_valid")
     return hand_size(joints, valid), torch.linalg.det(affine[:, :, :2]).abs().sqrt()

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from handvae.data.dataset import HandData
-from handvae.data.subset import by_gesture
+from handvae.data.subset import split_by_gesture
 from handvae.errors import UserError
 from handvae.evaluation.consistency import pose_consistency
 from handvae.evaluation.detection import ModelDetector
@@ -38,7 +38,7 @@ def hold_out(train: HandData, gestures: Sequence[str]) -> PoseSplit:
         UserError: the data set names no gestures, or not these, or too few hands would be left on either
             side.
     """
-    seen, unseen = by_gesture(train, gestures, "--hold-out")
+    seen, unseen = split_by_gesture(train, gestures, "--hold-out")
     return PoseSplit(
         seen, unseen, f"gestures {', '.join(gestures)} of the training split, held out of training"
     )

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from handvae import rv
-from handvae.data.crop import cut, move_labels, place
+from handvae.data.crop import crop_affines, cut, move_labels
 from handvae.data.files.pictures import as_pixels, write_picture
 from handvae.data.hands import Hands
 from handvae.data.loader import Loader
@@ -263,7 +263,7 @@ def _on_device(batch: Hands, ranks: Ranks, train: Train) -> Hands:
 def _labels(run: Run) -> Hands:
     """All labels as the crops show them."""
     labels = run.data.labels(torch.arange(len(run.data)))
-    return move_labels(labels, place(labels, run.system.crop, None, Noise(0)))
+    return move_labels(labels, crop_affines(labels, run.system.crop, None, Noise(0)))
 
 
 def print_progress(step: int, total: int, speed: float, scalars: dict[str, float]) -> None:

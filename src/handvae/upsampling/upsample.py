@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from handvae.choices import PoseKind
-from handvae.data.crop import move_labels, place
+from handvae.data.crop import crop_affines, move_labels
 from handvae.data.dataset import HandData
 from handvae.data.files.pictures import as_pixels
 from handvae.data.files.shards import write_shard
@@ -165,10 +165,10 @@ class Upsampler:
         rows = self._rows_of(numbers)
         hands, stories = self._poses(numbers, rows, number)
         drawn = self.appearances.draw(rows, Noise(self.plan.seed, number, Stream.APPEARANCES))
-        affine = place(hands, self.system.crop, None, Noise(0))
+        affine = crop_affines(hands, self.system.crop, None, Noise(0))
         asked = move_labels(hands, affine)
         written = move_labels(
-            hands, place(hands, replace(self.system.crop, sides="keep"), None, Noise(0))
+            hands, crop_affines(hands, replace(self.system.crop, sides="keep"), None, Noise(0))
         )  # a left hand stays one
         mirrored = torch.linalg.det(affine[:, :, :2]) < 0
         made = self.system.synthesize(self.system.joints_of(asked), drawn.appearance)

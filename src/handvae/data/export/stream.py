@@ -10,7 +10,7 @@ import torch
 from handvae.data.dataset import HandData
 from handvae.data.files.shards import PICTURES
 from handvae.data.hands import Hands
-from handvae.data.prefetch import ahead
+from handvae.data.prefetch import prefetch
 from handvae.data.sample import Sample
 from handvae.errors import UserError
 
@@ -32,7 +32,7 @@ def samples_of(
     Raises:
         UserError: the data set does not tell which hand it shows, and `side` is not given.
     """
-    yield from ahead(partial(_with_pictures, data), _labelled(data, rows, side, split))
+    yield from prefetch(partial(_with_pictures, data), _labelled(data, rows, side, split))
 
 
 def _labelled(

@@ -27,7 +27,7 @@ class Frame:
     fault: str = ""
 
 
-def frames(source: Path, every: int = 1, larger_side: int = 0) -> Iterator[Frame]:
+def read_frames(source: Path, every: int = 1, larger_side: int = 0) -> Iterator[Frame]:
     """Read a picture, a folder of pictures in order of name, or a video; memory holds one picture.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from handvae.data.dataset import need_size
+from handvae.data.dataset import require_size
 from handvae.errors import UserError
 
 MAX_WHOLE_BYTES = 2**29
@@ -34,7 +34,7 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: it cannot be read, is too large, or is no JSON.
     """
-    need_size(path, MAX_WHOLE_BYTES)
+    require_size(path, MAX_WHOLE_BYTES)
     try:
         return _DECODER.decode(path.read_text("utf-8"))
     except OSError as error:
@@ -52,7 +52,7 @@ def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
     Raises:
         UserError: it cannot be read, is too large, or is no JSON object.
     """
-    need_size(path, MAX_BYTES)
+    require_size(path, MAX_BYTES)
     try:
         with path.open(encoding="utf-8") as handle:
             yield from _Scanner(handle).members()

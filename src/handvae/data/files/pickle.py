@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from handvae.data.dataset import GIVE_ORIGINAL, need_size
+from handvae.data.dataset import GIVE_ORIGINAL, require_size
 from handvae.errors import UserError
 
 MAX_BYTES = 2**30
@@ -102,7 +102,7 @@ def read_pickle(path: Path) -> Any:
     Raises:
         UserError: it cannot be read, is too large, is damaged, or asks for anything but those.
     """
-    need_size(path, MAX_BYTES)
+    require_size(path, MAX_BYTES)
     try:
         content = _Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load()
         return _plain(content)

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from handvae.data.hands import DataSpec
-from handvae.data.prefetch import ahead
+from handvae.data.prefetch import prefetch
 from handvae.data.sample import Sample
 from handvae.files import write_atomically
 
@@ -129,7 +129,7 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
         rows: list[Sample] = []  # without their pictures, which may be large and compress well
         encoded: list[dict[str, bytes]] = []
         size = 0
-        for sample, files in ahead(partial(_encoded, pictures), _with(first, samples)):
+        for sample, files in prefetch(partial(_encoded, pictures), _with(first, samples)):
             rows.append(sample)
             encoded.append(files)
             size += sum(map(len, files.values()))

@@ -87,7 +87,7 @@ class Labeller(ABC):
     """Finds hands and their joints in pictures."""
 
     name: str
-    in_space: bool = False
+    has_3d: bool = False
     """Whether it gives `joints_3d`."""
     views: Sequence[View] = VIEWS
     """What it is shown of each picture, the picture itself first."""
@@ -163,7 +163,7 @@ class Review:
     """Names of pictures, or of hands in them, and why they are not in the set."""
 
 
-def labelled(
+def label_pictures(
     labeller: Labeller,
     pictures: Iterable[Frame],
     review: Review,

@@ -42,7 +42,7 @@ class MediapipeLabeller(Labeller):
         UserError: mediapipe is not there, or its process ended.
     """
 
-    name, in_space = "mediapipe", True
+    name, has_3d = "mediapipe", True
 
     def __init__(self, python: Path | None = None, worker: Path = WORKER) -> None:
         self.python = Path(sys.executable) if python is None else python

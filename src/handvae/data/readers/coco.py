@@ -27,7 +27,7 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from handvae.data.dataset import HandData, need_few
+from handvae.data.dataset import HandData, require_few
 from handvae.data.files.json import members
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands, Sides
@@ -286,7 +286,7 @@ def _annotations(path: Path, content: _Content) -> Iterator[_Annotation | Proble
             case _Picture():
                 if entry.id in content.pictures:
                     yield Problem(where, f"two images have the id {entry.id}", "give each image its own id")
-                need_few(path, "pictures", len(content.pictures) + 1)
+                require_few(path, "pictures", len(content.pictures) + 1)
                 origin = "" if entry.provenance is None else json.dumps(entry.provenance)
                 frame = _Frame(
                     entry.file_name,
@@ -304,7 +304,7 @@ def _annotations(path: Path, content: _Content) -> Iterator[_Annotation | Proble
                         where, f"two annotations have the id {entry.id}", "give each annotation its own id"
                     )
                 seen.add(entry.id)
-                need_few(path, "hands", len(seen))
+                require_few(path, "hands", len(seen))
                 if entry.image_id in content.pictures:
                     yield from _checked(where, entry, content)
                 else:
@@ -414,9 +414,9 @@ def _labels(content: _Content) -> tuple[Hands, Literal["camera", "wrist"]]:
     joints = joints.unflatten(1, (21, 3))
     solid, roots, cameras = (content.column(name) for name in ("keypoints_3d", "root_mm", "camera"))
     solid = None if solid is None else solid.unflatten(1, (21, 3))
-    before_camera = False
+    in_camera_frame = False
     if solid is not None and roots is not None and cameras is not None:
-        solid, before_camera = solid + roots[:, None], True
+        solid, in_camera_frame = solid + roots[:, None], True
     people = [frame.person for frame in content.frames]
     places = {"": -1} | {name: place for place, name in enumerate(content.gestures)}
     hands = Hands(
@@ -432,4 +432,4 @@ def _labels(content: _Content) -> tuple[Hands, Literal["camera", "wrist"]]:
         if len(places) > 1
         else None,
     )
-    return hands, "camera" if before_camera else "wrist"
+    return hands, "camera" if in_camera_frame else "wrist"

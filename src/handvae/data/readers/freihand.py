@@ -18,7 +18,14 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from handvae.data.dataset import GIVE_ORIGINAL, HandData, before_camera, need_choice, need_file, need_numbers
+from handvae.data.dataset import (
+    GIVE_ORIGINAL,
+    HandData,
+    camera_labels,
+    require_choice,
+    require_file,
+    require_numbers,
+)
 from handvae.data.files.json import read_json
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import DataSpec, Hands
@@ -46,9 +53,9 @@ class FreihandHands(HandData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         self.root = root
-        protocol = need_choice(root, "protocol", protocol, PROTOCOLS)
+        protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
         there = tuple(name for name, folder in FOLDERS.items() if (root / folder).is_dir()) or ("train",)
-        splits = there if split is None else (need_choice(root, "split", split, tuple(FOLDERS)),)
+        splits = there if split is None else (require_choice(root, "split", split, tuple(FOLDERS)),)
         cameras, joints, scales, self._names, rows = [], [], [], [], []
         for name in splits:
             folder = FOLDERS[name]
@@ -65,7 +72,7 @@ class FreihandHands(HandData):
             first = sum(len(part) for part in cameras)
             for version in versions:
                 numbers = range(version * len(camera), (version + 1) * len(camera))
-                need_file(root / folder / "rgb" / f"{numbers[0]:08d}.jpg", AUTHORS)
+                require_file(root / folder / "rgb" / f"{numbers[0]:08d}.jpg", AUTHORS)
                 self._names += [f"{folder}/rgb/{number:08d}.jpg" for number in numbers]
                 rows.append(np.arange(first, first + len(camera)))
             cameras.append(camera)
@@ -75,7 +82,7 @@ class FreihandHands(HandData):
         solid = to_internal(torch.from_numpy(np.concatenate(joints)) * 1000, "freihand")
         camera = torch.from_numpy(np.concatenate(cameras))
         self._labels = replace(
-            before_camera(solid, camera, RIGHT), scale_mm=torch.from_numpy(np.concatenate(scales)) * 1000
+            camera_labels(solid, camera, RIGHT), scale_mm=torch.from_numpy(np.concatenate(scales)) * 1000
         )
         has_mask = splits == ("train",) and protocol == "gs" and (root / "training" / "mask").is_dir()
         self.spec = DataSpec(
@@ -129,8 +136,8 @@ class FreihandHands(HandData):
         ]
 
     def _read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        path = need_file(self.root / name, AUTHORS)
-        values = need_numbers(path, name, read_json(path), (None, *shape))
+        path = require_file(self.root / name, AUTHORS)
+        values = require_numbers(path, name, read_json(path), (None, *shape))
         if not len(values):
             raise UserError(path, "holds no entry", GIVE_ORIGINAL)
         return values

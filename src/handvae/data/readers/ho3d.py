@@ -16,7 +16,14 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from handvae.data.dataset import GIVE_ORIGINAL, HandData, need_choice, need_file, need_numbers, need_size
+from handvae.data.dataset import (
+    GIVE_ORIGINAL,
+    HandData,
+    require_choice,
+    require_file,
+    require_numbers,
+    require_size,
+)
 from handvae.data.files.pickle import read_pickle
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands
@@ -41,10 +48,10 @@ class Ho3dHands(HandData):
     """
 
     def __init__(self, root: Path, split: str | None = None) -> None:
-        need_choice(root, "split", split, ("train",))
+        require_choice(root, "split", split, ("train",))
         self.root, self.slow_labels = root, True
-        path = need_file(root / "train.txt", AUTHORS)
-        need_size(path, MOST_BYTES)
+        path = require_file(root / "train.txt", AUTHORS)
+        require_size(path, MOST_BYTES)
         try:
             frames = path.read_text("utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
@@ -57,7 +64,7 @@ class Ho3dHands(HandData):
         self._frames = [tuple(frame.split("/")) for frame in frames]
         first = self._path(0, "rgb", ".jpg")
         self._suffix = ".jpg" if first.is_file() else ".png"
-        need_file(self._path(0, "rgb", self._suffix), AUTHORS)
+        require_file(self._path(0, "rgb", self._suffix), AUTHORS)
         self.spec = DataSpec(
             name="ho3d",
             count=len(frames),
@@ -103,12 +110,12 @@ class Ho3dHands(HandData):
 
     def _read(self, row: int) -> tuple[Float[np.ndarray, "21 3"], Float[np.ndarray, "3 3"]]:
         """Joints in mm, internal order, camera frame; and the camera."""
-        path = need_file(self._path(row, "meta", ".pkl"), AUTHORS)
+        path = require_file(self._path(row, "meta", ".pkl"), AUTHORS)
         content: Any = read_pickle(path)
         if not isinstance(content, dict) or not {"handJoints3D", "camMat"} <= content.keys():
             raise UserError(path, "does not have handJoints3D and camMat", GIVE_ORIGINAL)
-        camera = need_numbers(path, "camMat", content["camMat"], (3, 3))
+        camera = require_numbers(path, "camMat", content["camMat"], (3, 3))
         if content["handJoints3D"] is None:  # a frame without labels
             return np.zeros((21, 3), np.float32), camera
-        joints = need_numbers(path, "handJoints3D", content["handJoints3D"], (21, 3)) * FROM_OPENGL * 1000
+        joints = require_numbers(path, "handJoints3D", content["handJoints3D"], (21, 3)) * FROM_OPENGL * 1000
         return to_internal(torch.from_numpy(joints), "ho3d").numpy(), camera

@@ -20,13 +20,13 @@ from jaxtyping import Float
 
 from handvae.data.dataset import (
     GIVE_ORIGINAL,
-    KeptData,
-    before_camera,
-    need_choice,
-    need_few,
-    need_file,
-    need_numbers,
+    InMemoryData,
+    camera_labels,
     pinhole,
+    require_choice,
+    require_few,
+    require_file,
+    require_numbers,
 )
 from handvae.data.files.pictures import inside, read_plane
 from handvae.data.hands import DataSpec
@@ -43,7 +43,7 @@ LABELS = {"train": ("Training/labels.txt",), "test": ("Testing/test_seq_1.txt", 
 MAX_LINE = 4096
 
 
-class IcvlHands(KeptData):
+class IcvlHands(InMemoryData):
     """ICVL in its own layout.
 
     Args:
@@ -56,14 +56,14 @@ class IcvlHands(KeptData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        protocol = need_choice(root, "protocol", protocol, PROTOCOLS)
+        protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
         there = tuple(name for name, files in LABELS.items() if (root / files[0]).is_file()) or ("train",)
-        splits = there if split is None else (need_choice(root, "split", split, tuple(LABELS)),)
+        splits = there if split is None else (require_choice(root, "split", split, tuple(LABELS)),)
         names: list[str] = []
         parts = []
         for name in splits:
             for file in LABELS[name]:
-                path = need_file(root / file, AUTHORS)
+                path = require_file(root / file, AUTHORS)
                 prefix = "2014" if name == "train" and protocol == "original" else ""
                 rows = list(_lines(path, prefix))
                 if not rows:
@@ -76,7 +76,7 @@ class IcvlHands(KeptData):
         super().__init__(
             root,
             names,
-            before_camera(back_project(flat, measured[..., 2], intrinsics), intrinsics, LEFT, flat),
+            camera_labels(back_project(flat, measured[..., 2], intrinsics), intrinsics, LEFT, flat),
         )
         self.spec = DataSpec(
             name="icvl",
@@ -106,7 +106,7 @@ def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16
             number = 0
             while line := handle.readline(MAX_LINE):
                 number += 1
-                need_few(path, "lines", number)
+                require_few(path, "lines", number)
                 name, *values = line.split() or [""]
                 if not name or not name.startswith(prefix):
                     continue
@@ -116,6 +116,6 @@ def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16
                     raise UserError(
                         path, f"line {number} is not a name and 48 numbers", GIVE_ORIGINAL
                     ) from error
-                yield name, need_numbers(path, f"line {number}", joints, (16, 3))
+                yield name, require_numbers(path, f"line {number}", joints, (16, 3))
     except UnicodeDecodeError as error:
         raise UserError(path, "is no text", GIVE_ORIGINAL) from error

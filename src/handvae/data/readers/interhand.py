@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from handvae.data.dataset import GIVE_ORIGINAL, HandData, need_choice, need_file, need_numbers
+from handvae.data.dataset import GIVE_ORIGINAL, HandData, require_choice, require_file, require_numbers
 from handvae.data.files.json import members
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands
@@ -75,7 +75,7 @@ class _Files:
 
     def part(self, name: str) -> Path:
         """The camera's or the joints' file that belongs to the data file."""
-        return need_file(
+        return require_file(
             self.data.with_name(self.data.name.removesuffix("_data.json") + f"_{name}.json"), AUTHORS
         )
 
@@ -144,11 +144,11 @@ class InterhandHands(HandData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        protocol = need_choice(root, "protocol", protocol, PROTOCOLS)
-        found = find_files(root, None if split is None else need_choice(root, "split", split, SPLITS))
+        protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
+        found = find_files(root, None if split is None else require_choice(root, "split", split, SPLITS))
         if not found:
             name = split or "train"
-            need_file(root / "annotations" / name / f"InterHand2.6M_{name}_data.json", AUTHORS)
+            require_file(root / "annotations" / name / f"InterHand2.6M_{name}_data.json", AUTHORS)
         self._splits = [_read_split(files, protocol) for files in found]
         self._starts = torch.tensor([len(part.names) for part in self._splits]).cumsum(0)
         count = int(self._starts[-1])
@@ -244,7 +244,7 @@ def _read_split(files: _Files, protocol: str) -> _Split:
                 if annotation.id in seen:
                     raise UserError(files.data, f"two annotations have the id {annotation.id}", GIVE_ORIGINAL)
                 seen.add(annotation.id)
-                flags = need_numbers(
+                flags = require_numbers(
                     files.data, f"annotations.{key}.joint_valid", np.ravel(annotation.joint_valid), (42,)
                 )
                 if annotation.hand_type in _KEPT[protocol]:
@@ -289,9 +289,9 @@ def _read_frames(path: Path) -> _Frames:
             )
         where = f"{capture}.{frame}"
         numbers[capture, str(frame)] = len(joints)
-        joints.append(need_numbers(path, f"{where}.world_coord", value["world_coord"], (42, 3)))
-        flags = need_numbers(path, f"{where}.joint_valid", value["joint_valid"], None).ravel()
-        valid.append(need_numbers(path, f"{where}.joint_valid", flags, (42,)).reshape(2, 21) > 0)
+        joints.append(require_numbers(path, f"{where}.world_coord", value["world_coord"], (42, 3)))
+        flags = require_numbers(path, f"{where}.joint_valid", value["joint_valid"], None).ravel()
+        valid.append(require_numbers(path, f"{where}.joint_valid", flags, (42,)).reshape(2, 21) > 0)
     if not joints:
         raise UserError(path, "holds no frame", GIVE_ORIGINAL)
     return _Frames(numbers, torch.from_numpy(np.stack(joints)).unflatten(1, (2, 21)), np.stack(valid))
@@ -306,7 +306,7 @@ def _read_cameras(path: Path) -> _Cameras:
             )
         for camera, value in values.items():
             name = f"{capture}.{kind}.{camera}"
-            found.setdefault((capture, camera), {})[kind] = need_numbers(
+            found.setdefault((capture, camera), {})[kind] = require_numbers(
                 path, name, value, _CAMERA_SHAPES[kind]
             )
     for (capture, camera), parts in found.items():

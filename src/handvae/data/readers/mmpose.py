@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from handvae.data.dataset import GIVE_ORIGINAL, KeptData, need_few, pinhole
+from handvae.data.dataset import GIVE_ORIGINAL, InMemoryData, pinhole, require_few
 from handvae.data.files.json import members
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands, Sides
@@ -172,7 +172,7 @@ def _split_named(text: str) -> str:
     return next((split for split, known in SPLIT_WORDS.items() if words & set(known)), "")
 
 
-class MmposeHands(KeptData):
+class MmposeHands(InMemoryData):
     """One file of mmpose's form; read row by row, so that memory holds only the labels.
 
     Args:
@@ -243,7 +243,7 @@ def _read(path: Path) -> _Table:
                 if picture.id in table.pictures:
                     raise UserError(path, f"two images have the id {picture.id}", GIVE_ORIGINAL)
                 camera = picture.cam_param
-                need_few(path, "pictures", len(table.pictures) + 1)
+                require_few(path, "pictures", len(table.pictures) + 1)
                 table.pictures[picture.id] = (
                     picture.file_name,
                     None if camera is None else (*camera.focal, *camera.princpt),
@@ -253,7 +253,7 @@ def _read(path: Path) -> _Table:
                 annotation = (_Person if is_person else _Hand).model_validate(value)
                 table.kind = table.kind or _kind_of(path, described, annotation)
                 table.ids.append(annotation.id)
-                need_few(path, "hands", len(table.ids))
+                require_few(path, "hands", len(table.ids))
                 _add_hands(table, annotation)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]

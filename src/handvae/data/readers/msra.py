@@ -20,13 +20,13 @@ from jaxtyping import Float
 
 from handvae.data.dataset import (
     GIVE_ORIGINAL,
-    KeptData,
-    before_camera,
-    need_choice,
-    need_file,
-    need_numbers,
-    need_size,
+    InMemoryData,
+    camera_labels,
     pinhole,
+    require_choice,
+    require_file,
+    require_numbers,
+    require_size,
 )
 from handvae.data.hands import DataSpec
 from handvae.errors import UserError
@@ -42,7 +42,7 @@ MOST_BYTES = 2**26
 """Of a person's gesture: a hundred thousand frames."""
 
 
-class MsraHands(KeptData):
+class MsraHands(InMemoryData):
     """MSRA in its own layout.
 
     Args:
@@ -55,8 +55,8 @@ class MsraHands(KeptData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        self._left_out = need_choice(root, "protocol", protocol, SUBJECTS)
-        split = None if split is None else need_choice(root, "split", split, ("train", "test"))
+        self._left_out = require_choice(root, "protocol", protocol, SUBJECTS)
+        split = None if split is None else require_choice(root, "split", split, ("train", "test"))
         names: list[str] = []
         joints, subjects, gestures = [], [], []
         empty = 0
@@ -64,11 +64,11 @@ class MsraHands(KeptData):
             if split is not None and (person == self._left_out) != (split == "test"):
                 continue
             for index, gesture in enumerate(GESTURES):
-                path = need_file(root / person / gesture / "joint.txt", AUTHORS)
+                path = require_file(root / person / gesture / "joint.txt", AUTHORS)
                 values = _read_joints(path)
                 files = [path.with_name(f"{frame:06d}_depth.bin") for frame in range(len(values))]
                 there = np.array(
-                    [need_file(file, AUTHORS).stat().st_size > _HEADER_BYTES for file in files], bool
+                    [require_file(file, AUTHORS).stat().st_size > _HEADER_BYTES for file in files], bool
                 )
                 empty += int((~there).sum())
                 names += [
@@ -86,7 +86,7 @@ class MsraHands(KeptData):
         )
         intrinsics = INTRINSICS.expand(len(solid), 3, 3)
         labels = replace(
-            before_camera(solid, intrinsics, RIGHT),
+            camera_labels(solid, intrinsics, RIGHT),
             subject=torch.tensor(subjects),
             gesture=torch.tensor(gestures),
         )
@@ -126,7 +126,7 @@ class MsraHands(KeptData):
 
 
 def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
-    need_size(path, MOST_BYTES)
+    require_size(path, MOST_BYTES)
     try:
         words = path.read_text("ascii").split()
         with np.errstate(over="ignore"):  # 1e99 is infinite, and refused below
@@ -140,4 +140,4 @@ def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
         raise UserError(
             path, f"says {count} frames and holds {len(values)} numbers, not 63 for each", GIVE_ORIGINAL
         )
-    return need_numbers(path, "joint.txt", values.reshape(-1, 21, 3), (None, 21, 3))
+    return require_numbers(path, "joint.txt", values.reshape(-1, 21, 3), (None, 21, 3))

@@ -16,7 +16,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from handvae.data.dataset import KeptData, before_camera, need_choice, need_file, need_numbers, pinhole
+from handvae.data.dataset import (
+    InMemoryData,
+    camera_labels,
+    pinhole,
+    require_choice,
+    require_file,
+    require_numbers,
+)
 from handvae.data.files.depth import from_nyu
 from handvae.data.files.mat import read_mat
 from handvae.data.files.pictures import read_picture
@@ -38,7 +45,7 @@ EVALUATION_JOINTS = (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)
 INTRINSICS = pinhole(588.03, 587.07, 320.0, 240.0)
 
 
-class NyuHands(KeptData):
+class NyuHands(InMemoryData):
     """NYU in its own layout.
 
     Args:
@@ -51,21 +58,21 @@ class NyuHands(KeptData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        whole = need_choice(root, "protocol", protocol, PROTOCOLS) == "36"
+        whole = require_choice(root, "protocol", protocol, PROTOCOLS) == "36"
         joints, self.evaluated_joints = (
             (slice(None), EVALUATION_JOINTS) if whole else (list(EVALUATION_JOINTS), ())
         )
         root = root / "dataset" if (root / "dataset").is_dir() else root
         there = tuple(name for name in ("train", "test") if (root / name).is_dir()) or ("train",)
-        splits = there if split is None else (need_choice(root, "split", split, ("train", "test")),)
+        splits = there if split is None else (require_choice(root, "split", split, ("train", "test")),)
         paths: list[str] = []
         parts = []
         for name in splits:
-            path = need_file(root / name / "joint_data.mat", AUTHORS)
-            values = need_numbers(
+            path = require_file(root / name / "joint_data.mat", AUTHORS)
+            values = require_numbers(
                 path, "joint_uvd", read_mat(path, "joint_uvd")["joint_uvd"], (None, None, 36, 3)
             )
-            need_file(root / name / "depth_1_0000001.png", AUTHORS)
+            require_file(root / name / "depth_1_0000001.png", AUTHORS)
             paths += [f"{name}/depth_1_{number:07d}.png" for number in range(1, values.shape[1] + 1)]
             parts.append(torch.from_numpy(values[0][:, joints]))
         measured = torch.cat(parts)
@@ -74,7 +81,7 @@ class NyuHands(KeptData):
         super().__init__(
             root,
             paths,
-            before_camera(back_project(flat, measured[..., 2], intrinsics), intrinsics, RIGHT, flat),
+            camera_labels(back_project(flat, measured[..., 2], intrinsics), intrinsics, RIGHT, flat),
         )
         self._has_picture = all((self.root / name / "rgb_1_0000001.png").is_file() for name in splits)
         names = tuple(np.array(JOINT_NAMES)[joints].tolist())

@@ -21,7 +21,14 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from handvae.data.dataset import GIVE_ORIGINAL, HandData, KeptData, need_choice, need_file, need_numbers
+from handvae.data.dataset import (
+    GIVE_ORIGINAL,
+    HandData,
+    InMemoryData,
+    require_choice,
+    require_file,
+    require_numbers,
+)
 from handvae.data.files.depth import from_rhd
 from handvae.data.files.mat import read_mat
 from handvae.data.files.pickle import read_pickle
@@ -79,7 +86,7 @@ def read_annotation(folder: Path) -> dict[str, Float[np.ndarray, "frame ..."]]:
             raise UserError(path, f"frame {number} does not have K, xyz and uv_vis", GIVE_ORIGINAL)
     shapes = {"K": (3, 3), "xyz": (42, 3), "uv_vis": (42, 3)}
     return {
-        name: need_numbers(path, name, [frame[name] for frame in frames], (None, *shape))
+        name: require_numbers(path, name, [frame[name] for frame in frames], (None, *shape))
         for name, shape in shapes.items()
     }
 
@@ -105,10 +112,10 @@ class RhdHands(HandData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         self.root = root
-        self.protocol = need_choice(root, "protocol", protocol, PROTOCOLS)
+        self.protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
         splits = tuple(name for name, folder in FOLDERS.items() if (root / folder).is_dir()) or ("train",)
-        chosen = splits if split is None else (need_choice(root, "split", split, tuple(FOLDERS)),)
-        folders = [need_file(root / FOLDERS[name], AUTHORS) for name in chosen]
+        chosen = splits if split is None else (require_choice(root, "split", split, tuple(FOLDERS)),)
+        folders = [require_file(root / FOLDERS[name], AUTHORS) for name in chosen]
         annotations = [read_annotation(folder) for folder in folders]
         pictures = [
             f"{folder.name}/{{}}/{number:05d}.png"
@@ -118,7 +125,7 @@ class RhdHands(HandData):
         have = {
             f"{folder.name}/{{}}/{path.name}"
             for folder in folders
-            for path in need_file(folder / "color", AUTHORS).iterdir()
+            for path in require_file(folder / "color", AUTHORS).iterdir()
         }
         there = np.array([name in have for name in pictures])
         if not there.any():
@@ -199,7 +206,7 @@ class RhdHands(HandData):
         return read_picture(self.root / self._name(row, "mask"))[..., 0]
 
 
-class RhdLifting(KeptData):
+class RhdLifting(InMemoryData):
     """The annotation alone, for 2D to 3D: no pictures are needed.
 
     Args:
@@ -211,7 +218,7 @@ class RhdLifting(KeptData):
     """
 
     def __init__(self, root: Path, split: str | None = None) -> None:
-        wanted = None if split is None else need_choice(root, "split", split, tuple(FOLDERS))
+        wanted = None if split is None else require_choice(root, "split", split, tuple(FOLDERS))
         there = {
             name: root / folder
             for name, folder in FOLDERS.items()

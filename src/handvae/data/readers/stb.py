@@ -19,7 +19,14 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from handvae.data.dataset import KeptData, before_camera, need_choice, need_file, need_numbers, pinhole
+from handvae.data.dataset import (
+    InMemoryData,
+    camera_labels,
+    pinhole,
+    require_choice,
+    require_file,
+    require_numbers,
+)
 from handvae.data.files.depth import from_stb
 from handvae.data.files.mat import read_mat
 from handvae.data.files.pictures import read_picture
@@ -65,7 +72,7 @@ def is_tested(sequence: str, which: str) -> bool:
     return sequence.startswith("B1") if which == "pose" else sequence.endswith("Counting")
 
 
-class StbHands(KeptData):
+class StbHands(InMemoryData):
     """STB in its own layout.
 
     Args:
@@ -78,27 +85,27 @@ class StbHands(KeptData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        self._which, camera = need_choice(root, "protocol", protocol, PROTOCOLS).split("/")
-        split = None if split is None else need_choice(root, "split", split, ("train", "test"))
+        self._which, camera = require_choice(root, "protocol", protocol, PROTOCOLS).split("/")
+        split = None if split is None else require_choice(root, "split", split, ("train", "test"))
         cameras = CAMERAS[camera]
-        need_file(root / "labels", AUTHORS)
+        require_file(root / "labels", AUTHORS)
         base = root / "images" if (root / "images").is_dir() else root
         names: list[str] = []
         solid, intrinsics = [], []
         for sequence in SEQUENCES:
             if split is not None and is_tested(sequence, self._which) != (split == "test"):
                 continue
-            path = need_file(root / "labels" / f"{sequence}_{cameras[0][:2]}.mat", AUTHORS)
-            values = need_numbers(path, "handPara", read_mat(path, "handPara")["handPara"], (3, 21, None))
+            path = require_file(root / "labels" / f"{sequence}_{cameras[0][:2]}.mat", AUTHORS)
+            values = require_numbers(path, "handPara", read_mat(path, "handPara")["handPara"], (3, 21, None))
             joints = to_internal(torch.from_numpy(values).permute(2, 1, 0).contiguous(), "stb")
             for view in cameras:
-                need_file(base / sequence / f"{view}_0.png", AUTHORS)
+                require_file(base / sequence / f"{view}_0.png", AUTHORS)
                 folder = (base / sequence).relative_to(root).as_posix()
                 names += [f"{folder}/{view}_{number}.png" for number in range(len(joints))]
                 seen, matrix = in_camera(joints, view), INTRINSICS[view].expand(len(joints), 3, 3)
                 solid.append(seen)
                 intrinsics.append(matrix)
-        super().__init__(root, names, before_camera(torch.cat(solid), torch.cat(intrinsics), LEFT))
+        super().__init__(root, names, camera_labels(torch.cat(solid), torch.cat(intrinsics), LEFT))
         self.spec = DataSpec(
             name="stb",
             count=len(names),

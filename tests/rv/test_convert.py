@@ -270,4 +270,4 @@ def test_official_preset_puts_relu_for_leaky_relu_and_keeps_upsampling_apart(ran
     variable = random_variable(1, 2, 3, 3)
     official, expected = rv.to_rv(network, compat="official"), rv.to_rv(by_hand, upsample="plain")
     assert torch.equal(official(variable).var, expected(variable).var)
-    assert rv.OFFICIAL.image_weight == 50.0
+    assert rv.Compatibility(activation="relu", upsample="plain") == rv.OFFICIAL

@@ -30,8 +30,8 @@ def test_a_row_is_read_from_the_observations_that_it_has():
         RandomVariable(torch.randn(4, 3, generator=generator), torch.rand(4, 3, generator=generator))
         for _ in range(2)
     )
-    there = [torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])]
-    fused, both = fuse([first, second], there), fuse([first, second])
+    available_masks = [torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])]
+    fused, both = fuse([first, second], available_masks), fuse([first, second])
     close(fused.mean[0], both.mean[0])
     close(fused.mean[1:3], torch.stack([first.mean[1], second.mean[2]]))
     close(fused.var[1:3], torch.stack([first.var[1], second.var[2]]))

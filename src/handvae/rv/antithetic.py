@@ -11,10 +11,10 @@ def antithetic(
 ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
     """Returns the draws μ + σε and μ − σε for the plain decoder; the mean of their two losses is unbiased.
 
-    Two plain passes cost what one pass of moments costs, and no correlation is dropped.
+    Two plain passes cost as much as one pass of moments, and no correlation is dropped.
 
     Args:
-        variable: where to draw; a Dirac returns its value twice.
-        noise: standard normal numbers of the variable's shape.
+        variable: the distribution to draw from; a Dirac returns its value twice.
+        noise: standard normal numbers ε of the variable's shape.
     """
     return variable.sample(noise=noise), variable.sample(noise=-noise)

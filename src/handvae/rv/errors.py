@@ -1,4 +1,4 @@
-"""The one error of the algebra: an operation whose moments nobody has written down."""
+"""The one error of the algebra: an operation that has no rule for random variables."""
 
 import sys
 from collections.abc import Callable
@@ -24,43 +24,53 @@ class UnsupportedRVOp(TypeError):
 
 
 def unsupported_function(function: Callable[..., Any], reason: str = "") -> UnsupportedRVOp:
-    """Returns the error for a torch function, with the module that called it where the call stack shows
-    one."""
+    """Returns the error for a torch function, with the calling module if the call stack shows one."""
     label = function_label(function)
-    hook = f"add one with @rv.register_function({label}) on a function of the same arguments"
-    return UnsupportedRVOp(label, calling_module(), f"{reason}; or {hook}" if reason else hook)
+    remedy = f"add one with @rv.register_function({label}) on a function of the same arguments"
+    if reason:
+        remedy = f"{reason}; or {remedy}"
+    return UnsupportedRVOp(label, calling_module(), remedy)
 
 
 def unsupported_module(module: nn.Module, path: str) -> UnsupportedRVOp:
     """Returns the error for a leaf layer without a rule."""
     kind = type(module).__name__
-    remedy = f"add one with @rv.register_rv({kind}) on a function (module, x), or pass strict=False and let its functions be dispatched"
+    remedy = (
+        f"add one with @rv.register_rv({kind}) on a function (module, x), "
+        "or pass strict=False and let its functions be dispatched"
+    )
     return UnsupportedRVOp(kind, path, remedy)
 
 
 def function_label(function: Callable[..., Any]) -> str:
-    """Names a torch function as a reader would write it, for example "torch.nn.functional.relu" or
-    "Tensor.add"."""
-    public = resolve_name(function)  # None for functions that torch does not list as overridable
-    return (
-        public
-        or f"{getattr(function, '__module__', None) or 'torch'}.{getattr(function, '__name__', repr(function))}"
-    )
+    """Names a torch function as in source code, for example "torch.nn.functional.relu" or "Tensor.add"."""
+    public = resolve_name(function)
+    if public:
+        return public
+
+    # torch knows no public name for functions that it does not list as overridable
+    home = getattr(function, "__module__", None) or "torch"
+    name = getattr(function, "__name__", repr(function))
+    return f"{home}.{name}"
 
 
 def calling_module() -> str:
-    """Names the innermost module on the call stack by its path below the outermost one; a walk that only
-    errors and records pay for."""
+    """Names the innermost module on the call stack by its path below the outermost one.
+
+    The walk over the stack is slow; only errors and recorded calls pay for it.
+    """
     inner: nn.Module | None = None
     outer: nn.Module | None = None
     frame = sys._getframe(1)
     while frame is not None:
         owner = frame.f_locals.get("self")
         if isinstance(owner, nn.Module):
-            inner, outer = inner or owner, owner
+            inner = inner or owner
+            outer = owner
         frame = frame.f_back
     if inner is None or outer is None:
         return ""
+
     path = next((name for name, child in outer.named_modules() if child is inner), "")
     kind = type(inner).__name__
     return f"{path} ({kind})" if path else kind

@@ -11,105 +11,114 @@ from handvae.rv.registry import register_rv
 from handvae.rv.rules import Kind
 from handvae.rv.variable import RandomVariable
 
+# ----------------------------------------------------------------------------------------------------- linear
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
 
 @register_rv(nn.Linear, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
 def _linear(module: nn.Linear, x: RandomVariable) -> RandomVariable:
     return RandomVariable(*functional.linear(*moments(x), module.weight, module.bias))
 
 
-@register_rv(nn.Conv1d, nn.Conv2d, nn.Conv3d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
+@register_rv(*_CONVOLUTIONS, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
 def _convolution(module: Any, x: RandomVariable) -> RandomVariable:
     padding = module.padding
     if module.padding_mode != "zeros":
-        # Reflected and repeated pixels are copies: kind A.
-        x = x.map(
-            lambda moment: F.pad(moment, module._reversed_padding_repeated_twice, mode=module.padding_mode)
-        )
+        # reflected and repeated pixels are copies: the result is of kind A
+        margins = module._reversed_padding_repeated_twice
+        x = x.map(lambda moment: F.pad(moment, margins, mode=module.padding_mode))
         padding = 0
+
     propagated = functional.convolution(
         *moments(x), module.weight, module.bias, module.stride, padding, module.dilation, module.groups
     )
     return RandomVariable(*propagated)
 
 
-@register_rv(
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-    kind=Kind.INDEPENDENCE,
-    assumption=operations.SHARED_INPUTS,
-)
+@register_rv(*_TRANSPOSED, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
 def _transposed_convolution(
     module: Any, x: RandomVariable, output_size: list[int] | None = None
 ) -> RandomVariable:
-    extra = module.output_padding
+    output_padding = module.output_padding
     if output_size is not None:
         axes = module.weight.dim() - 2
-        extra = module._output_padding(
+        output_padding = module._output_padding(
             x.mean, output_size, module.stride, module.padding, module.kernel_size, axes, module.dilation
         )
+
     propagated = functional.transposed_convolution(
         *moments(x),
         module.weight,
         module.bias,
         module.stride,
         module.padding,
-        extra,
+        output_padding,
         module.groups,
         module.dilation,
     )
     return RandomVariable(*propagated)
 
 
-@register_rv(
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    kind=Kind.APPROXIMATE,
-    assumption=f"evaluation: exact; training: {operations.FIXED_STATISTICS}",
-)
+# ---------------------------------------------------------------------------------------------- normalisation
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BATCH_NORM_ASSUMPTION = f"evaluation: exact; training: {operations.FIXED_STATISTICS}"
+_INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+
+
+@register_rv(*_BATCH_NORMS, kind=Kind.APPROXIMATE, assumption=_BATCH_NORM_ASSUMPTION)
 def _batch_norm(module: Any, x: RandomVariable) -> RandomVariable:
     tracks = module.training and module.track_running_stats
+
+    # without a momentum torch keeps the cumulative average; its weight stays on the device
     momentum = module.momentum
     if tracks and module.num_batches_tracked is not None:
         module.num_batches_tracked.add_(1)
-        if momentum is None:  # cumulative average, kept on the device
+        if momentum is None:
             momentum = 1.0 / module.num_batches_tracked.to(module.running_mean.dtype)
-    use_running = tracks or not module.training
-    running = (module.running_mean, module.running_var) if use_running else (None, None)
     momentum = 0.0 if momentum is None else momentum
+
+    uses_running = tracks or not module.training
+    running_mean = module.running_mean if uses_running else None
+    running_var = module.running_var if uses_running else None
     propagated = functional.batch_norm(
-        *moments(x), *running, module.weight, module.bias, module.training, momentum, module.eps
+        *moments(x),
+        running_mean,
+        running_var,
+        module.weight,
+        module.bias,
+        module.training,
+        momentum,
+        module.eps,
     )
     return RandomVariable(*propagated)
 
 
 @register_rv(nn.GroupNorm, kind=Kind.APPROXIMATE, assumption=operations.FIXED_STATISTICS)
 def _group_norm(module: nn.GroupNorm, x: RandomVariable) -> RandomVariable:
-    return RandomVariable(
-        *functional.group_norm(*moments(x), module.num_groups, module.weight, module.bias, module.eps)
-    )
+    propagated = functional.group_norm(*moments(x), module.num_groups, module.weight, module.bias, module.eps)
+    return RandomVariable(*propagated)
 
 
 @register_rv(nn.LayerNorm, kind=Kind.APPROXIMATE, assumption=operations.FIXED_STATISTICS)
 def _layer_norm(module: nn.LayerNorm, x: RandomVariable) -> RandomVariable:
-    return RandomVariable(
-        *functional.layer_norm(*moments(x), module.normalized_shape, module.weight, module.bias, module.eps)
+    propagated = functional.layer_norm(
+        *moments(x), module.normalized_shape, module.weight, module.bias, module.eps
     )
+    return RandomVariable(*propagated)
 
 
-@register_rv(
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-    kind=Kind.APPROXIMATE,
-    assumption=operations.FIXED_STATISTICS,
-)
+@register_rv(*_INSTANCE_NORMS, kind=Kind.APPROXIMATE, assumption=operations.FIXED_STATISTICS)
 def _instance_norm(module: Any, x: RandomVariable) -> RandomVariable:
     by_input = module.training or not module.track_running_stats
     return operations.instance_norm(
         x, module.running_mean, module.running_var, module.weight, module.bias, by_input, eps=module.eps
     )
+
+
+# ------------------------------------------------------------------------------------------------ activations
 
 
 @register_rv(nn.ReLU, kind=Kind.GAUSSIAN, assumption=operations.GAUSSIAN)
@@ -157,6 +166,19 @@ def _tanh(module: nn.Tanh, x: RandomVariable) -> RandomVariable:
     return RandomVariable(*functional.tanh(*moments(x)))
 
 
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+
+
+@register_rv(*_DROPOUTS, kind=Kind.EXACT, assumption="training: makes known numbers random", takes_dirac=True)
+def _dropout(module: Any, x: RandomVariable) -> RandomVariable:
+    return operations.dropout(x, module.p, module.training)
+
+
+# --------------------------------------------------------------------------------------- pooling and resizing
+
+_UPSAMPLINGS = (nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d)
+
+
 @register_rv(nn.AvgPool1d, kind=Kind.INDEPENDENCE, assumption=operations.SHARED_INPUTS)
 def _average_pool1d(module: nn.AvgPool1d, x: RandomVariable) -> RandomVariable:
     return operations.average_pool1d(
@@ -192,62 +214,29 @@ def _max_pool2d(module: nn.MaxPool2d, x: RandomVariable) -> RandomVariable:
     return operations.max_pool2d(x, *sizes, module.ceil_mode, module.return_indices)
 
 
-@register_rv(
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    kind=Kind.EXACT,
-    assumption="training: makes known numbers random",
-    takes_dirac=True,
-)
-def _dropout(module: Any, x: RandomVariable) -> RandomVariable:
-    return operations.dropout(x, module.p, module.training)
-
-
-@register_rv(
-    nn.Upsample,
-    nn.UpsamplingNearest2d,
-    nn.UpsamplingBilinear2d,
-    kind=Kind.INDEPENDENCE,
-    assumption=operations.RESIZED,
-)
+@register_rv(*_UPSAMPLINGS, kind=Kind.INDEPENDENCE, assumption=operations.RESIZED)
 def _upsample(module: nn.Upsample, x: RandomVariable) -> RandomVariable:
     return operations.interpolate(
         x, module.size, module.scale_factor, module.mode, module.align_corners, module.recompute_scale_factor
     )
 
 
-@register_rv(
-    nn.ZeroPad1d,
-    nn.ZeroPad2d,
-    nn.ConstantPad1d,
-    nn.ConstantPad2d,
-    kind=Kind.EXACT,
-    assumption="pads with known numbers",
-)
+# -------------------------------------------------------------------------------------------------- movements
+
+_CONSTANT_PADS = (nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d)
+_COPYING_PADS = (nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d)
+_MOVEMENTS = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle)
+
+
+@register_rv(*_CONSTANT_PADS, kind=Kind.EXACT, assumption="pads with known numbers")
 def _constant_pad(module: Any, x: RandomVariable) -> RandomVariable:
     return operations.pad(x, module.padding, "constant", module.value)
 
 
-@register_rv(
-    nn.ReflectionPad1d,
-    nn.ReflectionPad2d,
-    nn.ReplicationPad1d,
-    nn.ReplicationPad2d,
-    kind=Kind.APPROXIMATE,
-    assumption=operations.COPIES,
-)
-@register_rv(
-    nn.Flatten,
-    nn.Unflatten,
-    nn.PixelShuffle,
-    nn.PixelUnshuffle,
-    nn.ChannelShuffle,
-    kind=Kind.EXACT,
-    assumption="moves elements",
-)
+@register_rv(*_COPYING_PADS, kind=Kind.APPROXIMATE, assumption=operations.COPIES)
+@register_rv(*_MOVEMENTS, kind=Kind.EXACT, assumption=operations.MOVES)
 def _move(module: Any, x: RandomVariable) -> RandomVariable:
+    # the plain layer itself moves mean and variance, one after the other
     return x.map(lambda moment: type(module).plain_type.forward(module, moment))
 
 

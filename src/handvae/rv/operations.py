@@ -1,7 +1,11 @@
-"""The rules of torch functions, registered for `__torch_function__`: unmodified modules run on variables
-through these."""
+"""The rules of torch functions, registered for `__torch_function__`: unmodified modules run on these.
+
+Each rule takes the arguments of its torch function and calls a pure function of `handvae.rv.functional`,
+which holds the formula.
+"""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,9 +25,13 @@ COPIES = "copies, fully correlated for what follows"
 PROBIT = "probit; error of mean and variance 0.005 and 0.006 up to v = 1, 0.010 and 0.011 up to v = 4"
 TANH = "as sigmoid; error of mean and variance 0.02 and 0.04 up to v = 1, 0.03 and 0.06 up to v = 4"
 QUADRATURE = "Gaussian input; 9-point quadrature, error 5e-4 up to v = 1"
-CLARK = "Gaussian input, exact for two values; a tree of pairs above: of four, mean within 3 % of the std, variance within 20 %"
+CLARK = (
+    "Gaussian input, exact for two values; a tree of pairs above: "
+    "of four, mean within 3 % of the std, variance within 20 %"
+)
 RESIZED = f"nearest: {COPIES}; bilinear, bicubic: {SHARED_INPUTS}"
-INDEPENDENT_PARTS = "independent operands; x + x and x * x of one variable are known to be correlated"
+INDEPENDENT_OPERANDS = "independent operands; x + x and x * x of one variable are known to be correlated"
+MOVES = "moves elements"
 
 
 def moments(x: RandomVariable) -> tuple[Tensor, Tensor]:
@@ -31,8 +39,11 @@ def moments(x: RandomVariable) -> tuple[Tensor, Tensor]:
     return x.mean, x.var_or_zeros()
 
 
-# ---- linear
-# -----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------- linear
+
+_CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
+_TRANSPOSED = (torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d)
+_MATRIX_PRODUCTS = (torch.matmul, torch.mm, torch.bmm, Tensor.matmul, Tensor.mm, Tensor.bmm)
 
 
 @register_function(F.linear, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
@@ -40,34 +51,19 @@ def _linear(x: RandomVariable, weight: Tensor, bias: Tensor | None = None) -> Ra
     return RandomVariable(*functional.linear(*moments(x), weight, bias))
 
 
-@register_function(torch.conv1d, torch.conv2d, torch.conv3d, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
+@register_function(*_CONVOLUTIONS, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
 def _convolution(x: RandomVariable, *settings: Any, **named: Any) -> RandomVariable:
     return RandomVariable(*functional.convolution(*moments(x), *settings, **named))
 
 
-@register_function(
-    torch.conv_transpose1d,
-    torch.conv_transpose2d,
-    torch.conv_transpose3d,
-    kind=Kind.INDEPENDENCE,
-    assumption=SHARED_INPUTS,
-)
+@register_function(*_TRANSPOSED, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
 def _transposed_convolution(x: RandomVariable, *settings: Any, **named: Any) -> RandomVariable:
     return RandomVariable(*functional.transposed_convolution(*moments(x), *settings, **named))
 
 
-@register_function(
-    torch.matmul,
-    torch.mm,
-    torch.bmm,
-    Tensor.matmul,
-    Tensor.mm,
-    Tensor.bmm,
-    kind=Kind.INDEPENDENCE,
-    assumption=SHARED_INPUTS,
-    anywhere=True,
-)
+@register_function(*_MATRIX_PRODUCTS, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS, anywhere=True)
 def _matmul(first: Any, second: Any) -> RandomVariable:
+    # Var[Σ_k x_k a_k] = Σ_k v_k a_k², and the same with the known matrix on the left
     if isinstance(first, RandomVariable) and isinstance(second, RandomVariable):
         raise UnsupportedRVOp("matmul of two random variables", calling_module(), "one side must be known")
     if isinstance(first, RandomVariable):
@@ -75,36 +71,29 @@ def _matmul(first: Any, second: Any) -> RandomVariable:
     return RandomVariable(first @ second.mean, first.square() @ second.var_or_zeros())
 
 
-# ---- arithmetic
-# -------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------- arithmetic
 
-
-@register_function(
-    torch.add,
-    Tensor.add,
-    Tensor.__radd__,
+# The operators of RandomVariable do the arithmetic; they notice where both operands are one variable.
+_register_two_operands = partial(
+    register_function,
     kind=Kind.INDEPENDENCE,
-    assumption=INDEPENDENT_PARTS,
+    assumption=INDEPENDENT_OPERANDS,
     anywhere=True,
     takes_dirac=True,
 )
+_DIVISIONS = (torch.div, torch.true_divide, Tensor.div, Tensor.__rtruediv__)
+
+
+@_register_two_operands(torch.add, Tensor.add, Tensor.__radd__)
 def _add(first: Any, second: Any, *, alpha: float = 1.0) -> RandomVariable:
     if alpha != 1.0:
         if second is first:
-            return first * (1.0 + alpha)
+            return first * (1.0 + alpha)  # x + αx is one variable, fully correlated
         second = second * alpha
     return first + second if isinstance(first, RandomVariable) else second + first
 
 
-@register_function(
-    torch.sub,
-    torch.subtract,
-    Tensor.sub,
-    kind=Kind.INDEPENDENCE,
-    assumption=INDEPENDENT_PARTS,
-    anywhere=True,
-    takes_dirac=True,
-)
+@_register_two_operands(torch.sub, torch.subtract, Tensor.sub)
 def _subtract(first: Any, second: Any, *, alpha: float = 1.0) -> RandomVariable:
     if alpha != 1.0:
         if second is first:
@@ -113,41 +102,17 @@ def _subtract(first: Any, second: Any, *, alpha: float = 1.0) -> RandomVariable:
     return first - second if isinstance(first, RandomVariable) else second.__rsub__(first)
 
 
-@register_function(
-    torch.rsub,
-    Tensor.__rsub__,
-    kind=Kind.INDEPENDENCE,
-    assumption=INDEPENDENT_PARTS,
-    anywhere=True,
-    takes_dirac=True,
-)
+@_register_two_operands(torch.rsub, Tensor.__rsub__)
 def _reverse_subtract(first: Any, second: Any) -> RandomVariable:
     return _subtract(second, first)
 
 
-@register_function(
-    torch.mul,
-    torch.multiply,
-    Tensor.mul,
-    Tensor.__rmul__,
-    kind=Kind.INDEPENDENCE,
-    assumption=INDEPENDENT_PARTS,
-    anywhere=True,
-    takes_dirac=True,
-)
+@_register_two_operands(torch.mul, torch.multiply, Tensor.mul, Tensor.__rmul__)
 def _multiply(first: Any, second: Any) -> RandomVariable:
     return first * second if isinstance(first, RandomVariable) else second * first
 
 
-@register_function(
-    torch.div,
-    torch.true_divide,
-    Tensor.div,
-    Tensor.__rtruediv__,
-    kind=Kind.EXACT,
-    assumption="division by a known number",
-    takes_dirac=True,
-)
+@register_function(*_DIVISIONS, kind=Kind.EXACT, assumption="division by a known number", takes_dirac=True)
 def _divide(first: RandomVariable, second: Any) -> RandomVariable:
     return first / second
 
@@ -167,29 +132,31 @@ def _power(x: RandomVariable, exponent: Any) -> RandomVariable:
     return x**exponent
 
 
-def _reduction(mean_of: Callable[..., Tensor], divides: bool) -> Callable[..., RandomVariable]:
-    def reduce(x: RandomVariable, dim: Any = None, keepdim: bool = False) -> RandomVariable:
-        axes = list(range(x.dim())) if dim is None else dim
-        mean = mean_of(x.mean, axes, keepdim=keepdim)
-        total = x.var_or_zeros().sum(axes, keepdim=keepdim)
-        return RandomVariable(mean, total / (x.numel() // mean.numel()) ** 2 if divides else total)
-
-    return reduce
+_register_reduction = partial(
+    register_function,
+    kind=Kind.INDEPENDENCE,
+    assumption="independent elements: the mean of n has variance mean(v)/n",
+)
 
 
-for _reduce, _functions in (
-    (_reduction(torch.sum, False), (torch.sum, Tensor.sum)),
-    (_reduction(torch.mean, True), (torch.mean, Tensor.mean)),
-):
-    register_function(
-        *_functions,
-        kind=Kind.INDEPENDENCE,
-        assumption="independent elements: the mean of n has variance mean(v)/n",
-    )(_reduce)
+@_register_reduction(torch.sum, Tensor.sum)
+def _sum(x: RandomVariable, dim: Any = None, keepdim: bool = False) -> RandomVariable:
+    axes = list(range(x.dim())) if dim is None else dim
+    return RandomVariable(
+        torch.sum(x.mean, axes, keepdim=keepdim), x.var_or_zeros().sum(axes, keepdim=keepdim)
+    )
 
 
-# ---- normalisation
-# ----------------------------------------------------------------------------------------------
+@_register_reduction(torch.mean, Tensor.mean)
+def _mean(x: RandomVariable, dim: Any = None, keepdim: bool = False) -> RandomVariable:
+    # Var[Σx/n] = Σv/n²
+    axes = list(range(x.dim())) if dim is None else dim
+    mean = torch.mean(x.mean, axes, keepdim=keepdim)
+    count = x.numel() // mean.numel()
+    return RandomVariable(mean, x.var_or_zeros().sum(axes, keepdim=keepdim) / count**2)
+
+
+# ---------------------------------------------------------------------------------------------- normalisation
 
 
 @register_function(
@@ -205,9 +172,10 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> RandomVariable:
-    return RandomVariable(
-        *functional.batch_norm(*moments(x), running_mean, running_var, weight, bias, training, momentum, eps)
+    normalised = functional.batch_norm(
+        *moments(x), running_mean, running_var, weight, bias, training, momentum, eps
     )
+    return RandomVariable(*normalised)
 
 
 @register_function(F.group_norm, kind=Kind.APPROXIMATE, assumption=FIXED_STATISTICS)
@@ -236,22 +204,25 @@ def instance_norm(
     """Instance normalisation."""
     if running_mean is None or running_var is None:
         return RandomVariable(*functional.instance_norm(*moments(x), weight, bias, eps))
+
     if use_input_stats:
         raise UnsupportedRVOp(
             "instance_norm that tracks statistics, in training",
             calling_module(),
             "use evaluation mode or track_running_stats=False",
         )
-    return RandomVariable(
-        *functional.batch_norm(*moments(x), running_mean, running_var, weight, bias, False, momentum, eps)
+
+    # with fixed statistics it is batch normalisation in evaluation mode
+    normalised = functional.batch_norm(
+        *moments(x), running_mean, running_var, weight, bias, False, momentum, eps
     )
+    return RandomVariable(*normalised)
 
 
-# ---- activations
-# ------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------ activations
 
 
-def _elementwise(
+def _register_elementwise(
     pure: Callable[..., functional.Moments], *functions: Callable[..., Any], kind: Kind, assumption: str
 ) -> None:
     def apply(x: RandomVariable, *settings: Any, inplace: bool = False, **named: Any) -> RandomVariable:
@@ -260,20 +231,21 @@ def _elementwise(
     register_function(*functions, kind=kind, assumption=assumption)(apply)
 
 
-_elementwise(functional.relu, F.relu, torch.relu, Tensor.relu, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
-_elementwise(
-    functional.absolute, torch.abs, torch.absolute, Tensor.abs, kind=Kind.GAUSSIAN, assumption=GAUSSIAN
-)
-_elementwise(functional.prelu, torch.prelu, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
-_elementwise(functional.elu, F.elu, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
-_elementwise(functional.exponential, torch.exp, Tensor.exp, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
-_elementwise(
-    functional.sigmoid, torch.sigmoid, Tensor.sigmoid, F.sigmoid, kind=Kind.APPROXIMATE, assumption=PROBIT
-)
-_elementwise(functional.tanh, torch.tanh, Tensor.tanh, F.tanh, kind=Kind.APPROXIMATE, assumption=TANH)
-_elementwise(functional.silu, F.silu, kind=Kind.GAUSSIAN, assumption=QUADRATURE)
-_elementwise(functional.gelu, F.gelu, kind=Kind.GAUSSIAN, assumption=QUADRATURE)
-_elementwise(functional.softplus, F.softplus, kind=Kind.GAUSSIAN, assumption=QUADRATURE)
+_register_gaussian = partial(_register_elementwise, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
+_register_gaussian(functional.relu, F.relu, torch.relu, Tensor.relu)
+_register_gaussian(functional.absolute, torch.abs, torch.absolute, Tensor.abs)
+_register_gaussian(functional.prelu, torch.prelu)
+_register_gaussian(functional.elu, F.elu)
+_register_gaussian(functional.exponential, torch.exp, Tensor.exp)
+
+_register_quadrature = partial(_register_elementwise, kind=Kind.GAUSSIAN, assumption=QUADRATURE)
+_register_quadrature(functional.silu, F.silu)
+_register_quadrature(functional.gelu, F.gelu)
+_register_quadrature(functional.softplus, F.softplus)
+
+_register_approximate = partial(_register_elementwise, kind=Kind.APPROXIMATE)
+_register_approximate(functional.sigmoid, torch.sigmoid, Tensor.sigmoid, F.sigmoid, assumption=PROBIT)
+_register_approximate(functional.tanh, torch.tanh, Tensor.tanh, F.tanh, assumption=TANH)
 
 
 @register_function(F.leaky_relu, kind=Kind.GAUSSIAN, assumption=GAUSSIAN)
@@ -285,7 +257,9 @@ def dropout(
     x: RandomVariable, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> RandomVariable:
     """Dropout of elements or channels."""
-    return RandomVariable(*arithmetic.dropout(x.mean, x.var, p)) if training and p > 0.0 else x
+    if not training or p <= 0.0:
+        return x
+    return RandomVariable(*arithmetic.dropout(x.mean, x.var, p))
 
 
 register_function(
@@ -305,8 +279,7 @@ register_function(
 )(dropout)
 
 
-# ---- pooling and resizing
-# ---------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------- pooling and resizing
 
 
 @register_function(F.avg_pool2d, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
@@ -320,11 +293,10 @@ def average_pool2d(
     divisor_override: int | None = None,
 ) -> RandomVariable:
     """Average pooling over two axes."""
-    return RandomVariable(
-        *functional.average_pool(
-            *moments(x), kernel_size, stride or None, padding, ceil_mode, count_include_pad, divisor_override
-        )
+    pooled = functional.average_pool(
+        *moments(x), kernel_size, stride or None, padding, ceil_mode, count_include_pad, divisor_override
     )
+    return RandomVariable(*pooled)
 
 
 @register_function(F.avg_pool1d, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
@@ -337,10 +309,15 @@ def average_pool1d(
     count_include_pad: bool = True,
 ) -> RandomVariable:
     """Average pooling over one axis."""
-    kernel, step, margin = _along(kernel_size, 1), _along(stride or kernel_size, 1), _along(padding, 0)
-    flat = x.map(lambda moment: moment.unsqueeze(-2))
-    pooled = functional.average_pool(*moments(flat), kernel, step, margin, ceil_mode, count_include_pad)
-    return RandomVariable(*pooled).map(lambda moment: moment.squeeze(-2))
+    pooled = functional.average_pool(
+        *moments(_with_row_axis(x)),
+        _with_row_size(kernel_size, 1),
+        _with_row_size(stride or kernel_size, 1),
+        _with_row_size(padding, 0),
+        ceil_mode,
+        count_include_pad,
+    )
+    return _without_row_axis(RandomVariable(*pooled))
 
 
 @register_function(F.adaptive_avg_pool2d, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
@@ -352,10 +329,9 @@ def adaptive_average_pool2d(x: RandomVariable, output_size: Any) -> RandomVariab
 @register_function(F.adaptive_avg_pool1d, kind=Kind.INDEPENDENCE, assumption=SHARED_INPUTS)
 def adaptive_average_pool1d(x: RandomVariable, output_size: Any) -> RandomVariable:
     """Adaptive average pooling over one axis."""
-    flat = x.map(lambda moment: moment.unsqueeze(-2))
-    return RandomVariable(*functional.adaptive_average_pool(*moments(flat), _along(output_size, 1))).map(
-        lambda moment: moment.squeeze(-2)
-    )
+    size = _with_row_size(output_size, 1)
+    pooled = functional.adaptive_average_pool(*moments(_with_row_axis(x)), size)
+    return _without_row_axis(RandomVariable(*pooled))
 
 
 @register_function(F.max_pool2d, torch.max_pool2d, kind=Kind.APPROXIMATE, assumption=CLARK)
@@ -375,9 +351,8 @@ def max_pool2d(
             calling_module(),
             "the largest element of random numbers has no one index",
         )
-    return RandomVariable(
-        *functional.max_pool(*moments(x), kernel_size, stride or None, padding, dilation, ceil_mode)
-    )
+    pooled = functional.max_pool(*moments(x), kernel_size, stride or None, padding, dilation, ceil_mode)
+    return RandomVariable(*pooled)
 
 
 @register_function(F.max_pool1d, torch.max_pool1d, kind=Kind.APPROXIMATE, assumption=CLARK)
@@ -391,19 +366,32 @@ def max_pool1d(
     return_indices: bool = False,
 ) -> RandomVariable:
     """Max pooling over one axis."""
-    sizes = (
-        _along(kernel_size, 1),
-        _along(stride or kernel_size, 1),
-        _along(padding, 0),
-        _along(dilation, 1),
+    pooled = max_pool2d(
+        _with_row_axis(x),
+        _with_row_size(kernel_size, 1),
+        _with_row_size(stride or kernel_size, 1),
+        _with_row_size(padding, 0),
+        _with_row_size(dilation, 1),
+        ceil_mode,
+        return_indices,
     )
-    flat = x.map(lambda moment: moment.unsqueeze(-2))
-    return max_pool2d(flat, *sizes, ceil_mode, return_indices).map(lambda moment: moment.squeeze(-2))
+    return _without_row_axis(pooled)
 
 
-def _along(value: Any, other: int) -> tuple[int, int]:
-    """Extends a size along the last axis by the one of a dummy axis before it."""
-    return other, value if isinstance(value, int) else value[0]
+# One axis is pooled as a picture of one row.
+
+
+def _with_row_axis(x: RandomVariable) -> RandomVariable:
+    return x.map(lambda moment: moment.unsqueeze(-2))
+
+
+def _without_row_axis(x: RandomVariable) -> RandomVariable:
+    return x.map(lambda moment: moment.squeeze(-2))
+
+
+def _with_row_size(size: Any, rows: int) -> tuple[int, int]:
+    """Puts the size along the row axis before the one along the last axis."""
+    return rows, size if isinstance(size, int) else size[0]
 
 
 @register_function(F.interpolate, kind=Kind.INDEPENDENCE, assumption=RESIZED)
@@ -423,29 +411,28 @@ def interpolate(
                 moment, size, scale_factor, mode, recompute_scale_factor=recompute_scale_factor
             )
         )
+
     if mode not in ("bilinear", "bicubic") or antialias:
         raise UnsupportedRVOp(
             f"interpolate with mode {mode}, antialias {antialias}",
             calling_module(),
             "nearest, bilinear and bicubic have rules",
         )
-    return RandomVariable(
-        *functional.interpolate_linear(
-            *moments(x), size, scale_factor, mode, align_corners, recompute_scale_factor
-        )
+    resized = functional.interpolate_linear(
+        *moments(x), size, scale_factor, mode, align_corners, recompute_scale_factor
     )
+    return RandomVariable(*resized)
 
 
-# ---- movements
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------- movements
 
 
 def _moving(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The rule of a function that only moves or copies elements: mean and variance move alike."""
+
     def apply(x: RandomVariable, *settings: Any, **named: Any) -> Any:
-        means, variances = (
-            function(x.mean, *settings, **named),
-            function(x.var_or_zeros(), *settings, **named),
-        )
+        means = function(x.mean, *settings, **named)
+        variances = function(x.var_or_zeros(), *settings, **named)
         if isinstance(means, Tensor):
             return RandomVariable(means, variances)
         return tuple(RandomVariable(mean, var) for mean, var in zip(means, variances, strict=True))
@@ -453,26 +440,25 @@ def _moving(function: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
-_MOVEMENTS = (
-    "reshape flatten unflatten permute transpose swapaxes movedim squeeze unsqueeze chunk split unbind narrow select index_select "
-    "gather flip roll t clone detach tril triu diagonal"
+_FUNCTIONS_AND_METHODS = (
+    "reshape flatten unflatten permute transpose swapaxes movedim squeeze unsqueeze chunk split unbind "
+    "narrow select index_select gather flip roll t clone detach tril triu diagonal"
 )
 _METHODS = "view view_as reshape_as contiguous to float double half bfloat16 cpu cuda __getitem__"
-_COPIES = "expand expand_as repeat repeat_interleave tile broadcast_to"
-for _name in _MOVEMENTS.split():
+_COPYING_METHODS = "expand expand_as repeat repeat_interleave tile broadcast_to"
+
+for _name in _FUNCTIONS_AND_METHODS.split():
     for _home in (torch, Tensor):
         _function = getattr(_home, _name)
-        register_function(_function, kind=Kind.EXACT, assumption="moves elements")(_moving(_function))
+        register_function(_function, kind=Kind.EXACT, assumption=MOVES)(_moving(_function))
 for _name in _METHODS.split():
-    register_function(getattr(Tensor, _name), kind=Kind.EXACT, assumption="moves elements")(
-        _moving(getattr(Tensor, _name))
-    )
-for _name in _COPIES.split():
-    register_function(getattr(Tensor, _name), kind=Kind.EXACT, assumption=COPIES)(
-        _moving(getattr(Tensor, _name))
-    )
+    _function = getattr(Tensor, _name)
+    register_function(_function, kind=Kind.EXACT, assumption=MOVES)(_moving(_function))
+for _name in _COPYING_METHODS.split():
+    _function = getattr(Tensor, _name)
+    register_function(_function, kind=Kind.EXACT, assumption=COPIES)(_moving(_function))
 for _function in (F.pixel_shuffle, F.pixel_unshuffle, F.channel_shuffle):
-    register_function(_function, kind=Kind.EXACT, assumption="moves elements")(_moving(_function))
+    register_function(_function, kind=Kind.EXACT, assumption=MOVES)(_moving(_function))
 
 
 @register_function(
@@ -481,30 +467,25 @@ for _function in (F.pixel_shuffle, F.pixel_unshuffle, F.channel_shuffle):
 def pad(
     x: RandomVariable, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> RandomVariable:
-    """Padding."""
+    """Padding; a constant border is known, so its variance is zero."""
     return RandomVariable(F.pad(x.mean, list(pad), mode, value), F.pad(x.var_or_zeros(), list(pad), mode))
 
 
-@register_function(
-    torch.cat,
-    torch.concat,
-    torch.concatenate,
-    kind=Kind.EXACT,
-    assumption="moves elements",
-    anywhere=True,
-    takes_dirac=True,
+_register_join = partial(
+    register_function, kind=Kind.EXACT, assumption=MOVES, anywhere=True, takes_dirac=True
 )
+
+
+@_register_join(torch.cat, torch.concat, torch.concatenate)
 def _cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> Any:
     return cat(parts, dim)
 
 
-@register_function(torch.stack, kind=Kind.EXACT, assumption="moves elements", anywhere=True, takes_dirac=True)
+@_register_join(torch.stack)
 def _stack(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> Any:
-    def raised(part: RandomVariable | Tensor) -> RandomVariable | Tensor:
-        return (
-            part.map(lambda moment: moment.unsqueeze(dim))
-            if isinstance(part, RandomVariable)
-            else part.unsqueeze(dim)
-        )
+    def with_new_axis(part: RandomVariable | Tensor) -> RandomVariable | Tensor:
+        if isinstance(part, RandomVariable):
+            return part.map(lambda moment: moment.unsqueeze(dim))
+        return part.unsqueeze(dim)
 
-    return cat([raised(part) for part in parts], dim)
+    return cat([with_new_axis(part) for part in parts], dim)

@@ -1,4 +1,4 @@
-"""Which rule a layer has, and how to add one."""
+"""The table of layer types that have a rule, and how to add one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class LayerRule:
     kind: Kind
     """How far to trust it."""
     assumption: str
-    """What must hold for the moments to be exact, or the size of the error."""
+    """Condition under which the moments are exact, or the size of the error."""
     takes_dirac: bool
-    """Whether `moments` also wants known inputs, because the layer makes them random."""
+    """Whether `moments` also gets known inputs, because the layer makes them random."""
 
 
 class RVLeaf(nn.Module):
@@ -36,13 +36,16 @@ class RVLeaf(nn.Module):
         """Runs the plain layer on tensors and on known variables, its moments on random ones."""
         if not isinstance(x, RandomVariable):
             return super().forward(x, *args, **kwargs)
+
         if x.var is None and not self.rule.takes_dirac:
-            value = x.mean.clone() if getattr(self, "inplace", False) else x.mean  # variables are immutable
+            # variables are immutable, so a layer that overwrites its input gets a copy
+            value = x.mean.clone() if getattr(self, "inplace", False) else x.mean
             return RandomVariable(super().forward(value, *args, **kwargs))
+
         return self.rule.moments(self, x, *args, **kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # The class was made at registration, so pickle and deepcopy find it through the plain type.
+        # The class is made at registration, so pickle and deepcopy find it through the plain type.
         return _empty_twin, (self.plain_type,), self.__dict__
 
 

@@ -33,9 +33,9 @@ class FunctionRule:
     kind: Kind
     """How far to trust it."""
     assumption: str
-    """What must hold for the moments to be exact, or the size of the error."""
+    """Condition under which the moments are exact, or the size of the error."""
     takes_dirac: bool
-    """Whether `apply` also wants known variables, because the function makes them random."""
+    """Whether `apply` also gets known variables, because the function makes them random."""
     anywhere: bool
     """Whether a variable may stand elsewhere than in the first argument."""
 
@@ -60,12 +60,12 @@ def register_function(
     takes_dirac: bool = False,
     anywhere: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Registers a function as what these torch functions do to random variables; it takes the same arguments.
+    """Registers a function as the rule of these torch functions; it takes the same arguments.
 
     Args:
-        functions: torch functions or Tensor methods, as `F.relu` and `torch.Tensor.relu`.
+        functions: torch functions or Tensor methods, such as `F.relu` and `torch.Tensor.relu`.
         kind: how far to trust the moments.
-        assumption: what must hold for them to be exact.
+        assumption: condition under which they are exact.
         takes_dirac: pass known variables as well; otherwise the torch function itself runs on their values.
         anywhere: accept variables in other arguments than the first.
     """
@@ -84,7 +84,7 @@ def dispatch(
     """Runs the rule of `function`.
 
     Raises:
-        UnsupportedRVOp: there is none, or a variable stands where the rule wants a known tensor.
+        UnsupportedRVOp: it has no rule, or a variable stands where the rule needs a known tensor.
     """
     rule = _FUNCTIONS.get(function)
     if rule is None:
@@ -93,24 +93,30 @@ def dispatch(
     def is_variable(value: Any) -> bool:
         return isinstance(value, variable_type)
 
+    # Most rules know one variable, the first argument; one in any other place would be read as a tensor.
     values = pytree.tree_leaves((args, kwargs), is_leaf=is_variable)
     variables = [value for value in values if is_variable(value)]
-    if not rule.anywhere and (len(variables) > 1 or not (args and is_variable(args[0]))):
+    stands_first = bool(args) and is_variable(args[0])
+    if not rule.anywhere and (len(variables) > 1 or not stands_first):
         raise unsupported_function(function, "it takes one random variable, as its first argument")
+
     record(function)
-    if kwargs.get("inplace"):  # variables are immutable
-        kwargs = {**kwargs, "inplace": False}
-    if not rule.takes_dirac and all(variable.var is None for variable in variables):
+    if kwargs.get("inplace"):
+        kwargs = {**kwargs, "inplace": False}  # variables are immutable
+
+    # Known numbers run through torch itself, bit for bit.
+    all_known = all(variable.var is None for variable in variables)
+    if all_known and not rule.takes_dirac:
         args, kwargs = pytree.tree_map(
             lambda value: value.mean if is_variable(value) else value, (args, kwargs), is_leaf=is_variable
         )
         return pytree.tree_map(variable_type, function(*args, **kwargs))
+
     return rule.apply(*args, **kwargs)
 
 
 def record(function: Callable[..., Any]) -> None:
-    """Notes a call of `function` on a variable if anybody listens; operators, which need no dispatch, say so
-    themselves."""
+    """Adds a call of `function` to the open recording, if any; operators, which skip dispatch, do too."""
     if _recorder is not None:
         _recorder.append(Call(function_label(function), calling_module(), _FUNCTIONS[function]))
 

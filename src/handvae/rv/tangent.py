@@ -1,12 +1,11 @@
-"""Variance that keeps correlations: what the output does along random directions of the input's uncertainty.
+"""Variance that keeps correlations: how the output moves along random directions of the input's uncertainty.
 
-Moment propagation drops the correlations between the outputs of a layer, and a trained decoder lives on them.
-To first order the output of
-a plain network moves by J(sigma * e) when its input moves by sigma * e, so for independent signs e
-    Var[output] = sum_i (J_i sigma_i)^2 = E_e[(J (sigma * e))^2]
-and one product with the Jacobian estimates it, without bias and without any assumption on the layers between.
-Nothing can be gamed: the
-average of n equal copies has the variance of one.
+Moment propagation drops the correlations between a layer's outputs, and a trained decoder relies on them.
+To first order the output of a plain network moves by J(σ∘e) when its input moves by σ∘e, J its Jacobian.
+For independent random signs e
+    Var[output] = Σ_i (J_i σ_i)² = E_e[(J(σ∘e))²]
+so one product with the Jacobian estimates it, without bias and without any assumption on the layers between.
+Training cannot game this variance: the average of n equal copies has the variance of one.
 """
 
 from collections.abc import Callable
@@ -27,20 +26,22 @@ def tangent_moments(
     extra: tuple[Any, ...] = (),
     generator: torch.Generator | None = None,
 ) -> RandomVariable:
-    """First-order moments of a plain network's output: its value at the mean, and the variance along random
-    sign vectors.
+    """First-order moments of a plain network's output: its value at the mean, variance along random signs.
 
-    One tangent costs about three plain passes (`benchmarks/rv.py` measures it), a mirrored pair two. The
-    total over many outputs
-    is good with one; a map per pixel has the noise of a chi-square with `tangents` degrees of freedom.
+    One tangent costs about three plain passes (`benchmarks/rv.py` measures it), a mirrored pair two. One is
+    enough for the total over many outputs; a map per pixel has the noise of a chi-square with `tangents`
+    degrees of freedom.
 
     Args:
-        network: takes a tensor of the variable's shape, and `extra`; evaluation mode, since batch
+        network: takes a tensor of the variable's shape, and `extra`; in evaluation mode, since batch
             statistics would mix samples.
-        variable: mean and variance of the input; known exactly, the network runs once, plainly.
+        variable: mean and variance of the input; a Dirac costs one plain run.
         tangents: number of sign vectors.
         extra: further arguments of the network, held fixed.
         generator: source of the signs.
+
+    Raises:
+        ValueError: `tangents` is below 1.
     """
     if variable.var is None:
         return RandomVariable(network(variable.mean, *extra))
@@ -67,13 +68,12 @@ def mirrored_moments(
     extra: tuple[Any, ...] = (),
     generator: torch.Generator | None = None,
 ) -> RandomVariable:
-    """Moments from mirrored draws: the mean of f(mean + d) and f(mean - d), and the square of half their
-    difference.
+    """Moments from mirrored draws: mean of f(m + d) and f(m − d), and the square of half their difference.
 
-    Two plain passes a pair. The expected loss of these moments, |x - m|^2 + v, is exactly the mean of the two
-    draws' losses: training on
-    `antithetic` draws is training on this variance. It reaches beyond first order (odd terms), and misses
-    even ones.
+    Two plain passes a pair. With M = (f₊ + f₋)/2 and D = (f₊ − f₋)/2
+        (|x − f₊|² + |x − f₋|²)/2 = |x − M|² + D²
+    so the expected loss of these moments is exactly the mean loss of the two draws: training on `antithetic`
+    draws is training on this variance. It covers odd terms beyond the first order, and misses even ones.
 
     Args:
         network: takes a tensor of the variable's shape, and `extra`.
@@ -84,15 +84,18 @@ def mirrored_moments(
     """
     if variable.var is None:
         return RandomVariable(network(variable.mean, *extra))
-    std, means, squares = variable.var.sqrt(), [], []
+    std = variable.var.sqrt()
+
+    means, squares = [], []
     for _ in range(pairs):
         step = std * torch.randn(std.shape, generator=generator, device=std.device, dtype=std.dtype)
-        above, below = network(variable.mean + step, *extra), network(variable.mean - step, *extra)
+        above = network(variable.mean + step, *extra)
+        below = network(variable.mean - step, *extra)
         means.append((above + below) / 2)
         squares.append(((above - below) / 2).square())
     return RandomVariable(torch.stack(means).mean(0), torch.stack(squares).mean(0))
 
 
 def _signs(like: Float[Tensor, "..."], generator: torch.Generator | None) -> Float[Tensor, "..."]:
-    """Independent +1 and -1: of all directions with unit variance those whose squares vary least."""
+    """Independent +1 and −1: of all directions with unit variance, their squares vary least."""
     return torch.randint(0, 2, like.shape, generator=generator, device=like.device).to(like.dtype) * 2 - 1

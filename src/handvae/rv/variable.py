@@ -13,6 +13,8 @@ from handvae.rv.errors import UnsupportedRVOp, calling_module
 from handvae.rv.functional import arithmetic
 from handvae.rv.rules import dispatch, record
 
+_LOGVAR_RANGE = (-15.0, 5.0)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RandomVariable:
@@ -31,12 +33,10 @@ class RandomVariable:
 
     def __post_init__(self) -> None:
         if self.var is not None and self.var.shape != self.mean.shape:
-            raise ValueError(
-                f"mean has shape {tuple(self.mean.shape)} and variance {tuple(self.var.shape)}; they must be equal"
-            )
+            shapes = f"mean has shape {tuple(self.mean.shape)} and variance {tuple(self.var.shape)}"
+            raise ValueError(f"{shapes}; they must be equal")
 
-    # ---- constructors
-    # -------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------- constructors
 
     @classmethod
     def dirac(cls, value: Float[Tensor, "..."]) -> "RandomVariable":
@@ -45,9 +45,8 @@ class RandomVariable:
 
     @classmethod
     def from_logvar(cls, mean: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) -> "RandomVariable":
-        """Builds the variable that an encoder describes by mean and log-variance, the latter clamped to [-15,
-        5]."""
-        return cls(mean, logvar.clamp(-15.0, 5.0).exp())
+        """Builds an encoder's variable from mean and log-variance, the latter clamped to [-15, 5]."""
+        return cls(mean, logvar.clamp(*_LOGVAR_RANGE).exp())
 
     @classmethod
     def from_stacked(cls, moments: Float[Tensor, "batch 2 *rest"]) -> "RandomVariable":
@@ -59,8 +58,7 @@ class RandomVariable:
         """Returns mean and variance along a new axis 1; a Dirac gets zero variance."""
         return torch.stack([self.mean, self.var_or_zeros()], dim=1)
 
-    # ---- probability
-    # --------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------- probability
 
     @property
     def is_dirac(self) -> bool:
@@ -95,9 +93,10 @@ class RandomVariable:
             noise = torch.randn(
                 self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype
             )
-        return (
-            self.mean + (self.var + 1e-10).sqrt() * noise
-        )  # the floor keeps the gradient of the root finite at v = 0
+
+        # x = m + √v ε; the floor keeps the gradient of the root finite at v = 0
+        std = (self.var + 1e-10).sqrt()
+        return self.mean + std * noise
 
     def kl(self) -> Float[Tensor, "batch"]:
         """Returns KL(N(mean, var) || N(0, I)) of each sample in nats, summed over all axes but the first.
@@ -107,13 +106,13 @@ class RandomVariable:
         """
         if self.var is None:
             raise ValueError("a Dirac has no finite KL to a Gaussian; give the variable a variance")
-        # Where no float can hold log(0), the floor keeps the loss finite; 1e-30 is below any clamped log-
-        # variance.
+
+        # KL = ½ Σ (m² + v − 1 − log v). The floor keeps the loss finite at v = 0, where log v is not; any
+        # clamped log-variance lies far above it.
         terms = self.mean.square() + self.var - 1.0 - self.var.clamp_min(1e-30).log()
         return 0.5 * terms.flatten(1).sum(1)
 
-    # ---- what a tensor can also do
-    # ------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------- shapes, as of tensors
 
     @property
     def shape(self) -> torch.Size:
@@ -132,7 +131,7 @@ class RandomVariable:
 
     @property
     def device(self) -> torch.device:
-        """Where the mean lies."""
+        """Device of the mean."""
         return self.mean.device
 
     @property
@@ -184,13 +183,13 @@ class RandomVariable:
         """Reorders the axes."""
         return self.map(lambda moment: moment.permute(*dims))
 
-    # ---- operators
-    # ----------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------ operators
+    # Two different variables are taken as independent; one variable with itself is fully correlated.
 
     def __add__(self, other: Any) -> "RandomVariable":
         record(torch.add)
         if other is self:
-            return self * 2.0  # fully correlated: variance 4v
+            return self * 2.0  # Var[2x] = 4v
         if isinstance(other, RandomVariable):
             return _broadcast(self.mean + other.mean, arithmetic.sum_variance(self.var, other.var))
         return _broadcast(self.mean + other, self.var)
@@ -219,6 +218,7 @@ class RandomVariable:
         if isinstance(other, RandomVariable):
             var = arithmetic.product_variance(self.mean, self.var, other.mean, other.var)
             return _broadcast(self.mean * other.mean, var)
+        # Var[cx] = c²v
         return _broadcast(self.mean * other, None if self.var is None else self.var * (other * other))
 
     __rmul__ = __mul__
@@ -249,8 +249,7 @@ class RandomVariable:
             return RandomVariable(self.mean.square())
         return RandomVariable(*arithmetic.square(self.mean, self.var))
 
-    # ---- torch functions on variables
-    # ---------------------------------------------------------------------------
+    # ----------------------------------------------------------------------- torch functions on variables
 
     @classmethod
     def __torch_function__(
@@ -259,8 +258,8 @@ class RandomVariable:
         return dispatch(cls, function, args, kwargs or {})
 
     def __getattr__(self, name: str) -> Any:
-        # Only names that are not defined above arrive here: the other methods of a tensor go through its
-        # function.
+        # Only names that are not defined above arrive here: the other methods of a tensor, which have a rule
+        # or raise UnsupportedRVOp.
         method = None if name.startswith("_") else getattr(Tensor, name, None)
         if not callable(method):
             raise AttributeError(f"RandomVariable has no attribute {name}")
@@ -284,6 +283,7 @@ def cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> RandomVariabl
     """
     if not any(isinstance(part, RandomVariable) for part in parts):
         return torch.cat([part for part in parts if isinstance(part, Tensor)], dim)
+
     variables = [part if isinstance(part, RandomVariable) else RandomVariable(part) for part in parts]
     mean = torch.cat([variable.mean for variable in variables], dim)
     if all(variable.var is None for variable in variables):
@@ -292,9 +292,11 @@ def cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> RandomVariabl
 
 
 def _broadcast(mean: Tensor, var: Tensor | None) -> RandomVariable:
-    # An operand may have broadcast the mean: the copies then have one variance each, and are treated as
-    # independent.
-    return RandomVariable(mean, var if var is None or var.shape == mean.shape else var.expand_as(mean))
+    # An operand may have broadcast the mean: each copy then has the variance of its source, and the copies
+    # are treated as independent.
+    if var is not None and var.shape != mean.shape:
+        var = var.expand_as(mean)
+    return RandomVariable(mean, var)
 
 
 def _no_division() -> UnsupportedRVOp:
@@ -305,9 +307,11 @@ def _no_division() -> UnsupportedRVOp:
     )
 
 
+# --------------------------------------------------------------------------------------- a pytree of moments
+
+
 def _flatten(variable: RandomVariable) -> tuple[list[Any], bool]:
-    moments = [variable.mean] if variable.var is None else [variable.mean, variable.var]
-    return moments, variable.var is None
+    return list(variable.known_moments()), variable.is_dirac
 
 
 def _unflatten(moments: Any, is_dirac: bool) -> RandomVariable:

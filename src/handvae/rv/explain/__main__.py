@@ -23,11 +23,11 @@ def main(arguments: Sequence[str] | None = None, load_checkpoint: Loader | None 
 
     Args:
         arguments: command line, without the program's name.
-        load_checkpoint: how to make a network from a file, for callers who know the format; `--loader`
-            overrides it.
+        load_checkpoint: makes a network from a file, for callers that know the format; `--loader` overrides
+            it.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m handvae.rv.explain", description="Which operations a network consists of."
+        prog="python -m handvae.rv.explain", description="Lists the operations of a network."
     )
     parser.add_argument(
         "network", help="package.module:callable that returns a torch module, or a checkpoint file"
@@ -36,22 +36,28 @@ def main(arguments: Sequence[str] | None = None, load_checkpoint: Loader | None 
         "--loader", help="package.module:callable that makes a torch module from the checkpoint's path"
     )
     options = parser.parse_args(arguments)
+
     if options.loader:
         load_checkpoint = _attribute(options.loader, parser)
+
     if not Path(options.network).exists() and ":" in options.network:
         network = _attribute(options.network, parser)
-        network = network if isinstance(network, nn.Module) else network()
-    elif load_checkpoint is None:
-        parser.error(
-            f"{options.network} is not package.module:callable; for a checkpoint give --loader package.module:callable as well"
-        )
-    else:
+        if not isinstance(network, nn.Module):
+            network = network()
+    elif load_checkpoint is not None:
         network = load_checkpoint(Path(options.network))
+    else:
+        parser.error(
+            f"{options.network} is not package.module:callable; "
+            "for a checkpoint give --loader package.module:callable as well"
+        )
+
     print(explain(network))
     return 0
 
 
 def _attribute(reference: str, parser: argparse.ArgumentParser) -> Any:
+    """The object that package.module:name refers to."""
     home, _, name = reference.partition(":")
     try:
         return getattr(import_module(home), name)

@@ -1,7 +1,8 @@
 """Moments of linear layers: the mean goes through W, the variance through W squared elementwise.
 
+    y = Σ_k W_k x_k + b        E[y] = Σ_k W_k m_k + b        Var[y] = Σ_k W_k² v_k
 Exact for independent inputs (kind I); the outputs share inputs, and their correlation is dropped.
-Two products, two convolutions: one grouped convolution over both was slower on CPU.
+Each layer runs two products or convolutions: one grouped convolution over both was slower on CPU.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,10 @@ from torch import Tensor
 from handvae.rv.functional.moments import Moments, variance_product
 
 Sizes = int | Sequence[int]
+
+_CONVOLUTIONS = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
+_TRANSPOSED = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}
+"""By the number of axes of the weight."""
 
 
 def linear(
@@ -38,10 +43,12 @@ def convolution(
 ) -> Moments:
     """Convolution over one, two or three axes, kind I: mean conv(m, W) + b, variance conv(v, W²)."""
     convolve = _CONVOLUTIONS[weight.dim()]
-    spread = variance_product(
-        lambda v, w: convolve(v, w, None, stride, padding, dilation, groups), var, weight
-    )
-    return convolve(mean, weight, bias, stride, padding, dilation, groups), non_negative(spread)
+
+    def of_variance(v: Tensor, squared: Tensor) -> Tensor:
+        return convolve(v, squared, None, stride, padding, dilation, groups)
+
+    spread = non_negative(variance_product(of_variance, var, weight))
+    return convolve(mean, weight, bias, stride, padding, dilation, groups), spread
 
 
 def transposed_convolution(
@@ -55,24 +62,21 @@ def transposed_convolution(
     groups: int = 1,
     dilation: Sizes = 1,
 ) -> Moments:
-    """Transposed convolution over one, two or three axes, kind I: mean convT(m, W) + b, variance convT(v,
-    W²)."""
+    """Transposed convolution over 1 to 3 axes, kind I: mean convT(m, W) + b, variance convT(v, W²)."""
     convolve = _TRANSPOSED[weight.dim()]
-    spread = variance_product(
-        lambda v, w: convolve(v, w, None, stride, padding, output_padding, groups, dilation), var, weight
-    )
-    return convolve(mean, weight, bias, stride, padding, output_padding, groups, dilation), non_negative(
-        spread
-    )
+
+    def of_variance(v: Tensor, squared: Tensor) -> Tensor:
+        return convolve(v, squared, None, stride, padding, output_padding, groups, dilation)
+
+    spread = non_negative(variance_product(of_variance, var, weight))
+    return convolve(mean, weight, bias, stride, padding, output_padding, groups, dilation), spread
 
 
 def non_negative(var: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Cuts off the slightly negative sums that fast convolutions return; they are rounding, so the gradient
-    passes."""
-    with torch.no_grad():  # nothing is saved, and the backward pass has no kernel for it
+    """Clamps at zero the slightly negative sums of fast convolutions; they are rounding: the gradient passes.
+
+    In place, without a graph: nothing is saved, and the backward pass runs no kernel for it.
+    """
+    with torch.no_grad():
         var.clamp_min_(0.0)
     return var
-
-
-_CONVOLUTIONS = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
-_TRANSPOSED = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from handvae import rv
 from handvae.data.hands import DataSpec, Hands
-from handvae.hand import PARENTS, scale_bone, to_bone_units
+from handvae.hand import PARENTS, scale_bone
 from handvae.nets.blocks import Norm
 from handvae.nets.encoder import GaussianHead
 from handvae.nets.mlp import hidden_layers, mlp
@@ -118,11 +118,6 @@ def sum_of_squares(
     return error if unit is None else error * unit.square()
 
 
-def mean_over(values: Float[Tensor, " batch"], counted: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """Mean over the hands that count; 0 where none does."""
-    return torch.where(counted, values, 0.0).sum() / counted.sum().clamp_min(1)
-
-
 # ----------------------------------------------------------------------------------------- stages and labels
 
 
@@ -142,8 +137,7 @@ class Dvae(PoseEstimator):
 
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint 3"]:
         """Joints relative to the root in bone units; 0 where there is no label."""
-        joints = hands.require("joints_3d")
-        return to_bone_units(joints, self.config.root).masked_fill(~self.labelled(hands)[..., None], 0.0)
+        return self.bone_unit_joints(hands)
 
     def bones_mm(self, hands: Hands, labelled: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Length of a bone unit in mm; 1 for hands that do not count."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec, Hands
+from handvae.losses import masked_mean
 from handvae.nets.dcgan import DcganDecoder
 from handvae.noise import Noise, derangement
 from handvae.rv import RandomVariable
@@ -28,7 +29,6 @@ from handvae.systems.dvae import (
     image_encoder,
     joint_decoder,
     joint_posterior,
-    mean_over,
     sum_of_squares,
     vector_encoder,
 )
@@ -104,14 +104,14 @@ class DvaeImage(DvaeGenerator):
         bone = self.bones_mm(hands, labelled)
         image, joints = hands.require("image") - 0.5, self.joints_of(hands)
 
-        x = mean_over(sum_of_squares(self.decode_image(z), image), labelled)
-        y1 = mean_over(sum_of_squares(self.decode_pose(z), joints, bone), labelled)
+        x = masked_mean(sum_of_squares(self.decode_image(z), image), labelled)
+        y1 = masked_mean(sum_of_squares(self.decode_pose(z), joints, bone), labelled)
         y2 = torch.zeros_like(x)
         if self.content_decoder is not None:
             tag = hands.require("tag") - 0.5
             z_y2 = z[:, config.factor_dims :]
-            y2 = mean_over(sum_of_squares(centred_image(self.content_decoder(z_y2)), tag), labelled)
-        rate = mean_over(posterior.kl(), labelled)
+            y2 = masked_mean(sum_of_squares(centred_image(self.content_decoder(z_y2)), tag), labelled)
+        rate = masked_mean(posterior.kl(), labelled)
 
         total = (
             config.x_weight * x  # eq. (2), (4), (6), first term
@@ -139,7 +139,7 @@ class DvaeImage(DvaeGenerator):
 
         prediction = self.pose_decoder(torch.cat([z_y1, z_noise], 1))
         bone = self.bones_mm(hands, labelled)
-        y1 = mean_over(sum_of_squares(prediction, joints, bone), labelled)
+        y1 = masked_mean(sum_of_squares(prediction, joints, bone), labelled)
         zero = torch.zeros_like(y1)
         return DvaeLosses(total=self.config.factor_weight * y1, x=zero, y1=y1, y2=zero, rate=zero)
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec, Hands
 from handvae.hand import SEGMENTATION_CLASSES
+from handvae.losses import masked_mean
 from handvae.nets.dcgan import DcganDecoder
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
@@ -31,7 +32,6 @@ from handvae.systems.dvae import (
     image_encoder,
     joint_decoder,
     joint_posterior,
-    mean_over,
     sum_of_squares,
     vector_encoder,
 )
@@ -167,21 +167,21 @@ class DvaeLayers(DvaeGenerator):
         # The composed image, and where its hand is.
         z_image = torch.cat([z_pose, z_hand.detach(), z_ground.detach()], 1) if detach_content else z
         composed = self.compose(z_image)
-        x = mean_over(sum_of_squares(composed.image, hands.require("image") - 0.5), labelled)
+        x = masked_mean(sum_of_squares(composed.image, hands.require("image") - 0.5), labelled)
         hand_mask = (hands.require("segmentation") != BACKGROUND).to(composed.cover_logits)
         entropy = F.binary_cross_entropy_with_logits(composed.cover_logits, hand_mask, reduction="none")
-        cover = mean_over(entropy.flatten(1).sum(1), labelled)
+        cover = masked_mean(entropy.flatten(1).sum(1), labelled)
 
         # The factors, each from its own code.
-        y1 = mean_over(sum_of_squares(self.pose_decoder(z_pose), self.joints_of(hands), bone), labelled)
+        y1 = masked_mean(sum_of_squares(self.pose_decoder(z_pose), self.joints_of(hands), bone), labelled)
         hand, ground = self.layer_views(hands)
         decoded_hand = centred_image(self.hand_decoder(z_hand)) * hand.inside
         decoded_ground = centred_image(self.ground_decoder(z_ground)) * ground.inside
-        y_hand = mean_over(sum_of_squares(decoded_hand, hand.image), labelled)
-        y_ground = mean_over(sum_of_squares(decoded_ground, ground.image), labelled)
+        y_hand = masked_mean(sum_of_squares(decoded_hand, hand.image), labelled)
+        y_ground = masked_mean(sum_of_squares(decoded_ground, ground.image), labelled)
         y2 = y_hand + y_ground
 
-        rate = mean_over(posterior.kl(), labelled)
+        rate = masked_mean(posterior.kl(), labelled)
         total = (
             config.x_weight * x
             + config.factor_weight * (y1 + y2)

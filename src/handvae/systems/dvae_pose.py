@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from handvae.data.crop import Crop, in_own_crop
 from handvae.data.hands import DataSpec, Hands
 from handvae.geometry import CanonicalPose, canonical_pose, nearest_rotation
+from handvae.losses import masked_mean
 from handvae.nets.limb_maps import drawn
 from handvae.nets.mlp import mlp
 from handvae.noise import Noise
@@ -28,7 +29,6 @@ from handvae.systems.dvae import (
     image_encoder,
     joint_decoder,
     joint_posterior,
-    mean_over,
     require_labels,
     sum_of_squares,
     vector_encoder,
@@ -114,10 +114,10 @@ class DvaePose(Dvae):
         z_pose, z_view = z.split(config.factor_dims, 1)
         bone = self.bones_mm(batch, labelled)
         joints = self.joints_of(replace(batch, pose_known=None))
-        x = mean_over(sum_of_squares(self.pose_decoder(z), joints, bone), pose_counts)
-        y1 = mean_over(sum_of_squares(self.canonical_decoder(z_pose), target.pose, bone), pose_counts)
-        y2 = mean_over(sum_of_squares(self.view_decoder(z_view), target.viewpoint, bone), view_counts)
-        rate = mean_over(posterior.kl(), view_counts)
+        x = masked_mean(sum_of_squares(self.pose_decoder(z), joints, bone), pose_counts)
+        y1 = masked_mean(sum_of_squares(self.canonical_decoder(z_pose), target.pose, bone), pose_counts)
+        y2 = masked_mean(sum_of_squares(self.view_decoder(z_view), target.viewpoint, bone), view_counts)
+        rate = masked_mean(posterior.kl(), view_counts)
 
         # Lines 6 and 12.
         total = (

@@ -4,16 +4,16 @@ import sys
 import pytest
 
 from handvae import __version__
-from handvae.apps.cli import COMMANDS
+from handvae.apps.commands import COMMANDS
 from handvae.apps.data import SUBCOMMANDS
 
 
-@pytest.mark.parametrize("word", [(), ("--help",), ("-h",), ("help",)])
+@pytest.mark.parametrize("word", [(), ("--help",), ("-h",), ("help",), ("--help-all",)])
 def test_the_help_lists_every_command(word, handvae):
-    code, said, error = handvae(*word)
+    code, out, error = handvae(*word)
     assert code == 0
     assert error == ""
-    assert all(f"  {name} " in said for name in COMMANDS)
+    assert all(f"  {name} " in out for name in COMMANDS)
 
 
 def test_the_version_is_the_packages(handvae):
@@ -31,16 +31,16 @@ def test_every_command_explains_its_options(command, capsys):
         code = main([*words, "--help"])
     except SystemExit as stop:
         code = stop.code
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert code in (0, None)
-    assert f"usage: handvae {' '.join(words)}" in said.out
-    assert said.err == ""
+    assert f"usage: handvae {' '.join(words)}" in printed.out
+    assert printed.err == ""
 
 
 def test_training_shows_its_presets_when_asked(handvae):
-    code, said, _ = handvae("train", "--help")
+    code, out, _ = handvae("train", "--help")
     assert code == 0
-    assert "photos-64" in said
+    assert "photos-64" in out
 
 
 def test_a_listing_whose_reader_has_gone_ends_quietly(tiny_set):
@@ -65,9 +65,9 @@ def test_a_stopped_command_says_so_and_ends_with_130(handvae, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("command", "way"), [("train", "--resume"), ("render", "same command"), ("upsample", "same command")]
+    ("command", "remedy"), [("train", "--resume"), ("render", "same command"), ("upsample", "same command")]
 )
-def test_a_stopped_command_that_can_go_on_says_how(command, way, handvae, monkeypatch):
+def test_a_stopped_command_that_can_continue_says_how(command, remedy, handvae, monkeypatch):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
@@ -75,7 +75,7 @@ def test_a_stopped_command_that_can_go_on_says_how(command, way, handvae, monkey
     code, _, error = handvae(command)
     assert code == 130
     assert error.startswith(f"handvae {command}: stopped; ")
-    assert way in error
+    assert remedy in error
 
 
 def test_a_full_disk_is_one_line(refused, monkeypatch):
@@ -96,12 +96,19 @@ def test_a_fault_of_ours_is_not_dressed_up_as_the_users(handvae, monkeypatch):
 
 
 def test_the_help_of_data_lists_every_subcommand(handvae):
-    code, said, _ = handvae("data", "--help")
+    code, out, _ = handvae("data", "--help")
     assert code == 0
-    assert all(f"  {name} " in said for name in SUBCOMMANDS)
+    assert all(f"  {name} " in out for name in SUBCOMMANDS)
 
 
 def test_a_misspelt_subcommand_is_named_with_the_nearest(refused):
     line = refused("data", "chekc", "x")
     assert "'chekc'" in line
     assert "handvae data check?" in line
+
+
+def test_the_listed_presets_are_the_presets():
+    from handvae.training.preset_list import PRESET_LIST
+    from handvae.training.presets import PRESETS
+
+    assert list(PRESET_LIST) == list(PRESETS)

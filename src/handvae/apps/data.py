@@ -1,8 +1,6 @@
-"""`handvae data info|check|...`: finds the subcommand; each lives in a module `data_NAME` with
-`main(arguments)`."""
+"""`handvae data info|check|...`: finds the subcommand; each is a module `data_NAME` with `main(arguments)`."""
 
 import difflib
-import importlib
 from collections.abc import Sequence
 
 from handvae.errors import UserError
@@ -33,16 +31,26 @@ def main(arguments: Sequence[str]) -> None:
     """Run one subcommand.
 
     Raises:
-        UserError: there is no such subcommand.
+        UserError: there is no such subcommand, or it fails because of what the user gave.
     """
     if not arguments:
         raise UserError("command line", f"give one of {', '.join(SUBCOMMANDS)}", "see handvae data --help")
+
     name, *rest = arguments
-    if name in {"-h", "--help"}:
-        print(usage())
-        return
-    if name not in SUBCOMMANDS:
-        near = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
-        hint = f"did you mean handvae data {near[0]}? " if near else ""
-        raise UserError("command line", f"no subcommand {name!r}", f"{hint}see handvae data --help")
-    importlib.import_module(f"handvae.apps.data_{name}").main(rest)
+    match name:
+        case "-h" | "--help" | "--help-all":
+            print(usage())
+            return
+        case "info":
+            from handvae.apps import data_info as command
+        case "convert":
+            from handvae.apps import data_convert as command
+        case "label":
+            from handvae.apps import data_label as command
+        case "check":
+            from handvae.apps import data_check as command
+        case _:
+            near = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
+            hint = f"did you mean handvae data {near[0]}? " if near else ""
+            raise UserError("command line", f"no subcommand {name!r}", f"{hint}see handvae data --help")
+    command.main(rest)

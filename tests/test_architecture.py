@@ -38,6 +38,8 @@ SYSTEMS_SHARED = {
     "pose_appearance",
     "keypoint_regression",
     "dvae",
+    "dvae_generator",
+    "sheet",
     "soft_intro_objective",
 }
 """What the loop asks of a system, its spread's scale, networks that several share, how keypoints are taught, what

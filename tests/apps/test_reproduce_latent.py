@@ -21,7 +21,9 @@ from handvae.data.files.pictures import read_picture
 from handvae.data.readers.coco import CocoHands
 from handvae.reproduction.papers import TABLES
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
-from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae_generator import DvaeImageConfig
+from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_layers import DvaeLayers
 from handvae.training.checkpoint import load_model, save_model
 
 CROSSED = CmVaeConfig(
@@ -57,7 +59,7 @@ def models(tiny_set, tmp_path):
         ("cm", CmVae, replace(CROSSED, more_pairs=("rgb-2d",)), Crop(32)),
         ("alone", CmVae, replace(CROSSED, variant=1), Crop(32)),
         ("dvae", DvaeImage, CONTENTS, Crop(32, sides="left")),
-        ("parts", DvaeImage, replace(CONTENTS, content="layers"), Crop(32, sides="left")),
+        ("parts", DvaeLayers, replace(CONTENTS, content="layers"), Crop(32, sides="left")),
     ):
         torch.manual_seed(0)
         sides = "left" if crop.sides == "left" else spec.sides

@@ -13,7 +13,8 @@ from handvae.data.hands import Hands
 from handvae.data.readers.coco import CocoHands
 from handvae.inference.drawing import enlarge
 from handvae.inference.inputs import read_photo
-from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
+from handvae.systems.build import build_system
+from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.training.checkpoint import load_model, save_model
 
 SMALL = DvaeImageConfig(
@@ -33,7 +34,7 @@ def saved(config, tiny_set, path):
     torch.manual_seed(0)
     spec = CocoHands(tiny_set).spec
     spec = replace(spec, size_px=32, sides="left", modalities=(*spec.modalities, "content", "segmentation"))
-    system = DvaeImage(config, spec, Crop(32, sides="left")).eval().requires_grad_(False)
+    system = build_system(config, spec, Crop(32, sides="left")).eval().requires_grad_(False)
     for layer in system.modules():
         if isinstance(layer, torch.nn.Linear):
             layer.weight.mul_(2.5)

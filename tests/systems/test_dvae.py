@@ -14,8 +14,10 @@ from handvae.hand import root, scale_bone
 from handvae.noise import Noise, derangement
 from handvae.rv import RandomVariable
 from handvae.systems.build import build_system
-from handvae.systems.dvae import joined
-from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae import joint_posterior
+from handvae.systems.dvae_generator import DvaeImageConfig
+from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_layers import DvaeLayers
 from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig
 from handvae.training.checkpoint import load_model
 from handvae.training.config import Train
@@ -110,7 +112,7 @@ def test_a_model_comes_back_from_a_run_of_both_stages(config, drawn, tmp_path):
     ],
     ids=["tag", "residual", "layers"],
 )
-def test_models_of_each_way_keep_the_names_of_their_weights(config, of_content, build):
+def test_models_of_each_content_keep_the_names_of_their_weights(config, of_content, build):
     """A model that was written earlier is read by these."""
     common = {
         "pose_encoder",
@@ -151,7 +153,7 @@ def test_another_content_leaves_the_decoded_pose_in_algorithm_1_and_not_in_2(bui
     swapped = torch.cat([z[:, :6], z[:, 6:].flip(0)], 1)
     for config, same in ((TAG, True), (RESIDUAL, False)):
         system = build(config).eval()
-        first, second = (system.pose_decoder(system.split(code)[0]) for code in (z, swapped))
+        first, second = (system.decode_pose(code) for code in (z, swapped))
         assert torch.equal(first, second) == same
 
 
@@ -180,14 +182,14 @@ def test_the_noise_pass_decodes_each_pose_beside_another_hands_content(build, se
     system, met = build(RESIDUAL).eval(), []
     system.pose_decoder.register_forward_pre_hook(lambda module, given: met.append(given[0]))
     means = 5 * torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
-    found = system.with_foreign_noise(seen, RandomVariable(means, torch.zeros(16, 6)), Noise(4))
+    found = system.noise_objective(seen, RandomVariable(means, torch.zeros(16, 6)), Noise(4))
     away = torch.cdist(met[0][:, 6:], means)
     assert (away.argmin(1) != torch.arange(16)).all()
     assert away.amin(1).max() < 1e-3
     error = (system.pose_decoder(met[0]) - system.joints_of(seen)) * scale_bone(seen.joints_3d)[:, None, None]
     close(found.total, 0.01 * error.square().sum((1, 2)).mean())
     wide = RandomVariable(means, torch.full((16, 6), 4.0))
-    system.with_foreign_noise(seen, wide, Noise(4))
+    system.noise_objective(seen, wide, Noise(4))
     assert (met[-1] - met[0])[:, 6:].std().item() == pytest.approx(2.0, rel=0.3), "a sample of that posterior"
 
 
@@ -242,7 +244,7 @@ def test_the_objective_of_poses_by_hand(stage, build, seen):
     (phase,) = system.step(seen, stage, Noise(2))
     _, target = system.targets(seen)
     parts = (system.canonical_encoder(target.pose), system.view_encoder(target.viewpoint))
-    posterior = system.image_encoder(seen.image - 0.5) if stage == "embed" else joined(parts)
+    posterior = system.image_encoder(seen.image - 0.5) if stage == "embed" else joint_posterior(parts)
     z = posterior.mean + posterior.std * Noise(2).normal(16, 12)
     bone = scale_bone(seen.joints_3d)[:, None, None]
 
@@ -299,20 +301,21 @@ def test_a_hand_with_a_missing_joint_teaches_nothing_and_spoils_nothing(config, 
 
 
 @pytest.mark.parametrize(
-    ("config", "lacks", "says"),
+    ("kind", "config", "missing", "message"),
     [
-        (TAG, "content", "must have content; .*content='residual'"),
-        (RESIDUAL, "joints_3d", "joints_3d"),
-        (LAYERS, "segmentation", "must have segmentation; .*rendered hands"),
-        (POSE, "side", "side"),
+        (DvaeImage, TAG, "content", "must have content; .*content='residual'"),
+        (DvaeImage, RESIDUAL, "joints_3d", "joints_3d"),
+        (DvaeLayers, LAYERS, "segmentation", "must have segmentation; .*rendered hands"),
+        (DvaePose, POSE, "side", "side"),
     ],
 )
-def test_data_without_a_factor_are_refused(config, lacks, says, drawn):
+def test_data_without_a_factor_are_refused(kind, config, missing, message, drawn):
     spec = drawn(16).spec
-    kind = DvaePose if isinstance(config, DvaePoseConfig) else DvaeImage
-    with pytest.raises(ValueError, match=says):
-        kind(
-            config,
-            replace(spec, modalities=tuple(name for name in spec.modalities if name != lacks)),
-            Crop(32),
-        )
+    rest = tuple(name for name in spec.modalities if name != missing)
+    with pytest.raises(ValueError, match=message):
+        kind(config, replace(spec, modalities=rest), Crop(32))
+
+
+def test_the_papers_system_does_not_take_the_layered_content(drawn):
+    with pytest.raises(ValueError, match="DvaeLayers"):
+        DvaeImage(LAYERS, drawn(16).spec, Crop(32))

@@ -9,7 +9,9 @@ import torch
 from handvae.data.crop import Crop
 from handvae.hand import SEGMENTATION_CLASSES
 from handvae.noise import Noise
-from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae_generator import DvaeImageConfig
+from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_layers import DvaeLayers
 
 SIZE = 6
 CONFIG = DvaeImageConfig(
@@ -29,7 +31,7 @@ close = torch.testing.assert_close
 @pytest.fixture
 def system(drawn):
     torch.manual_seed(0)
-    return DvaeImage(CONFIG, drawn(16).spec, Crop(32)).eval()
+    return DvaeLayers(CONFIG, drawn(16).spec, Crop(32)).eval()
 
 
 @pytest.fixture
@@ -42,36 +44,32 @@ def repainted(seen, where):
     return replace(seen, tag=torch.where(where, 1 - seen.tag, seen.tag))
 
 
-# ------------------------------------------------------------------------------------------------- what
-# reaches which part
+# ---------------------------------------------------------------------------------- what reaches which part
 
 
 @pytest.mark.parametrize(("changed", "moves"), [("hand", [True, False]), ("ground", [False, True])])
 def test_the_encoder_of_a_part_sees_no_pixel_of_the_other(changed, moves, system, seen):
     hand = seen.tag_segmentation > 0
     other = repainted(seen, hand if changed == "hand" else ~hand)
-    codes = [
-        [
-            encode(view.picture).mean
-            for encode, view in zip(system.content_encoders, system.views(h), strict=True)
-        ]
-        for h in (seen, other)
-    ]
-    assert [not torch.equal(a, b) for a, b in zip(*codes, strict=True)] == moves
+    moved = []
+    for number, encode in enumerate((system.hand_encoder, system.ground_encoder)):
+        first, second = (encode(system.layer_views(hands)[number].image).mean for hands in (seen, other))
+        moved.append(not torch.equal(first, second))
+    assert moved == moves
 
 
 def test_the_forearm_goes_with_the_hand(system, seen):
     arm = torch.full_like(seen.tag_segmentation, SEGMENTATION_CLASSES.index("forearm"))
-    hand, ground = system.views(replace(seen, tag_segmentation=arm))
-    close(hand.picture, seen.tag - 0.5)
-    assert ground.picture.abs().max() == 0
+    hand, ground = system.layer_views(replace(seen, tag_segmentation=arm))
+    close(hand.image, seen.tag - 0.5)
+    assert ground.image.abs().max() == 0
 
 
 @pytest.mark.parametrize("part", [HAND, GROUND], ids=["hand", "ground"])
 def test_neither_part_reaches_the_decoded_pose(part, system, z):
     other = z.clone()
     other[:, part] = z[:, part].flip(0)
-    first, second = (system.pose_decoder(system.split(code)[0]) for code in (z, other))
+    first, second = (system.decode_pose(code) for code in (z, other))
     assert torch.equal(first, second)
     assert not torch.equal(system.image_of(z), system.image_of(other))
 
@@ -91,18 +89,18 @@ def test_each_layer_hides_the_other_part(level, unseen, system, z):
     assert (system.image_of(z) - system.image_of(other)).abs().max() > 1e-3
 
 
-def test_the_trunk_of_looks_does_not_see_the_poses_error(system, seen):
+def test_the_trunk_of_the_content_does_not_see_the_poses_error(system, seen):
     posterior = system.image_encoder(seen.image - 0.5)
-    system.pose_decoder(system.split(posterior.mean)[0]).square().sum().backward()
+    system.decode_pose(posterior.mean).square().sum().backward()
     of_pose, of_appearance = system.image_encoder.encoders
     assert all(p.grad is None or p.grad.abs().max() == 0 for p in of_appearance.parameters())
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in of_pose.parameters())
 
 
 @pytest.mark.parametrize(
-    ("weight", "looks_learn"), [(0.0, False), (0.5, True)], ids=["picture", "own decoders"]
+    ("weight", "content_learns"), [(0.0, False), (0.5, True)], ids=["picture", "own decoders"]
 )
-def test_embedded_looks_learn_from_their_own_decoders_alone(weight, looks_learn, system, seen):
+def test_embedded_content_learns_from_its_decoders_alone(weight, content_learns, system, seen):
     system.config = replace(CONFIG, factor_weight=weight, beta=0.0)
     (phase,) = system.step(seen, "embed", Noise(0))
     phase.losses.total.backward()
@@ -110,14 +108,15 @@ def test_embedded_looks_learn_from_their_own_decoders_alone(weight, looks_learn,
         any(p.grad is not None and p.grad.abs().max() > 0 for p in trunk.parameters())
         for trunk in system.image_encoder.encoders
     ]
-    assert learn == [True, looks_learn]
+    assert learn == [True, content_learns]
 
 
 @pytest.mark.parametrize(("part", "own"), [(0, HAND), (1, GROUND)], ids=["hand", "ground"])
 def test_the_error_of_a_part_reaches_its_own_nets_and_its_own_code(part, own, system, seen, z):
     z.requires_grad_()
-    view, code = system.views(seen)[part], system.split(z)[1 + part]
-    ((system.content_decoders[part](code) * view.shown).square().sum()).backward()
+    decoder = (system.hand_decoder, system.ground_decoder)[part]
+    inside = system.layer_views(seen)[part].inside
+    ((decoder(z[:, own]) * inside).square().sum()).backward()
     elsewhere = z.grad.clone()
     elsewhere[:, own] = 0
     assert z.grad[:, own].abs().min() > 0
@@ -132,7 +131,8 @@ def test_disentangling_reaches_both_parts_and_embedding_neither(system, seen):
         (phase,) = system.step(seen, stage, Noise(0))
         weights = [p for module in system.groups[phase.group] for p in module.parameters()]
         torch.autograd.backward(phase.losses.total, inputs=weights)
-        for module in (*system.content_encoders, *system.content_decoders):
+        layers = (system.hand_encoder, system.ground_encoder, system.hand_decoder, system.ground_decoder)
+        for module in layers:
             grads = [p.grad for p in module.parameters()]
             assert all(
                 (grad is not None and grad.abs().max() > 0) if reached else grad is None for grad in grads
@@ -167,7 +167,7 @@ def test_the_objective_by_hand(system, seen, z):
 
 
 def test_a_parts_picture_is_asked_for_nothing_where_it_is_blanked(system, seen, z):
-    """Else z would have to tell the outline of the tag's hand, which says nothing of looks."""
+    """Else z would have to hold the outline of the tag's hand, which is no part of its appearance."""
     nobody = replace(seen, tag_segmentation=torch.zeros_like(seen.tag_segmentation))
     other = z.clone()
     other[:, HAND] = z[:, HAND].flip(0)
@@ -178,7 +178,7 @@ def test_a_parts_picture_is_asked_for_nothing_where_it_is_blanked(system, seen, 
     assert first > 0
 
 
-# ------------------------------------------------------------------------------------------------ ------- use
+# ------------------------------------------------------------------------------------------------------- use
 
 
 def test_a_photos_hand_and_ground_are_the_embeddings(system, seen):

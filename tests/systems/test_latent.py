@@ -20,7 +20,9 @@ from handvae.evaluation.latent import (
 from handvae.hand import scale_bone
 from handvae.rv import RandomVariable
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
-from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae_generator import DvaeImageConfig
+from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_layers import DvaeLayers
 from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig, HandFactors
 from handvae.systems.system import Prediction
 
@@ -120,7 +122,7 @@ def test_another_content_moves_the_decoded_pose_in_algorithm_2_alone(content, da
 def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
     """A model that paints both parts in the true mean colours, but lets a quarter of the ground's shine
     through the hand."""
-    system = built(DvaeImage, DvaeImageConfig(content="layers", decoder_width=16, **SIZES), data, "left")
+    system = built(DvaeLayers, DvaeImageConfig(content="layers", decoder_width=16, **SIZES), data, "left")
     hands = cut(data, torch.arange(16), system.crop, fields=("image", "segmentation"))
     hand = (hands.segmentation > 0).float()
 
@@ -132,8 +134,8 @@ def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
         skin, ground = appearance[:, :3, None, None], appearance[:, 4:7, None, None]
         return hand * (skin + ground / 4) + (1 - hand) * ground
 
-    monkeypatch.setattr(DvaeImage, "appearance_of", appearances)
-    monkeypatch.setattr(DvaeImage, "synthesize", made)
+    monkeypatch.setattr(DvaeLayers, "appearance_of", appearances)
+    monkeypatch.setattr(DvaeLayers, "synthesize", made)
     measures = layers_swap(system, data)
     assert value(measures, "ground_moved_by_ground") > 5
     assert value(measures, "hand_moved_by_hand") > 5
@@ -156,7 +158,7 @@ def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
 
 
 def test_hands_of_one_content_are_no_partners(data):
-    system = built(DvaeImage, DvaeImageConfig(content="layers", decoder_width=16, **SIZES), data, "left")
+    system = built(DvaeLayers, DvaeImageConfig(content="layers", decoder_width=16, **SIZES), data, "left")
     assert all(measure.n == 0 for measure in layers_swap(system, Subset(data, range(4))))
 
 

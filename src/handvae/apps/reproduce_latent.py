@@ -25,7 +25,7 @@ from handvae.evaluation.picture_distances import fully_labelled_rows
 from handvae.inference.drawing import FINGER_COLOURS, enlarge, grid
 from handvae.noise import Noise, Stream
 from handvae.systems.cm_vae import FIELDS, CmVae
-from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_generator import DvaeGenerator
 from handvae.training.checkpoint import Model, load_model
 
 CELL, PLANE = 128, 512
@@ -195,7 +195,7 @@ def _cm_vae(model: Model) -> CmVae:
     return model.system
 
 
-def _hands(system: CmVae | DvaeImage, data: HandData, count: int, seed: int) -> Hands:
+def _hands(system: CmVae | DvaeGenerator, data: HandData, count: int, seed: int) -> Hands:
     """Hands with all labels, drawn at random."""
     rows = fully_labelled_rows(data)
     if len(rows) < count:
@@ -205,7 +205,7 @@ def _hands(system: CmVae | DvaeImage, data: HandData, count: int, seed: int) -> 
     chosen = rows[
         torch.randperm(len(rows), generator=Noise(seed, stream=Stream.LATENT_ROWS).generator)[:count]
     ]
-    if isinstance(system, DvaeImage):
+    if isinstance(system, DvaeGenerator):
         return cut(data, chosen, system.crop)
     return cut(
         data,
@@ -256,7 +256,7 @@ def exchanges(model: Model, data: HandData, options: Options) -> tuple[Sheet, st
     """Hands in their true poses with the own looks, and with the hand's, the ground's or both looks of
     another one."""
     system = _dvae(model)
-    if len(system.mode.layers) < 2:
+    if len(system.content_layers) < 2:
         raise UserError(
             model.path,
             "holds its content in one piece",
@@ -268,19 +268,19 @@ def exchanges(model: Model, data: HandData, options: Options) -> tuple[Sheet, st
         system.joints_of(hands)[: options.hands],
         system.appearance_of(image).split(options.hands),
     )
-    appearances = [own, *(system.exchanged(own, part, other) for part in system.mode.layers), other]
+    appearances = [own, *(system.exchanged(own, part, other) for part in system.content_layers), other]
     columns = [
         *image.split(options.hands),
         *(system.synthesize(joints, appearance) for appearance in appearances),
     ]
-    parts = ", ".join(f"the other's {part}" for part in system.mode.layers)
+    parts = ", ".join(f"the other's {part}" for part in system.content_layers)
     return grid([[_cell(column[row]) for column in columns] for row in range(options.hands)]), (
         f"columns: a picture, another one, made of the first's true pose and looks, with {parts}, with both"
     )
 
 
-def _dvae(model: Model) -> DvaeImage:
-    if not isinstance(model.system, DvaeImage):
+def _dvae(model: Model) -> DvaeGenerator:
+    if not isinstance(model.system, DvaeGenerator):
         raise UserError(
             model.path,
             f"is a {model.header.system}, and the figure is of dVAE's pictures",

@@ -19,7 +19,7 @@ from handvae.errors import UserError
 from handvae.hand import POSE_NAMES
 from handvae.inference.drawing import draw_skeleton, enlarge, grid
 from handvae.inference.inputs import Seen, pictures_in, read_appearance, read_photo, read_poses
-from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_generator import DvaeGenerator
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
 
@@ -101,7 +101,7 @@ class Ground:
     """A photo whose ground takes the place of others', and the model that holds it apart from the hand."""
 
     photo: Seen
-    system: DvaeImage
+    system: DvaeGenerator
 
     def behind(self, appearance: torch.Tensor) -> torch.Tensor:
         """Appearances with this ground."""
@@ -118,7 +118,7 @@ def _ground(options: Options, system: Generator) -> Ground | None:
         if options.ground_box is not None:
             raise UserError("--ground-box", "there is no photo for it", "name one with --ground")
         return None
-    if not isinstance(system, DvaeImage) or "ground" not in system.mode.layers:
+    if not isinstance(system, DvaeGenerator) or "ground" not in system.content_layers:
         fault = f"{options.model} does not hold hand and ground apart"
         raise UserError(
             "--ground", fault, "give a model of `handvae train rendered-dvae-layers-64`, or leave it out"

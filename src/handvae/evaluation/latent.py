@@ -19,7 +19,8 @@ from handvae.evaluation.model_predictions import BATCH
 from handvae.hand import scale_bone
 from handvae.noise import Noise, Stream, derangement
 from handvae.systems.cm_vae import FIELDS, CmVae, Modality
-from handvae.systems.dvae_image import BACKGROUND, DvaeImage
+from handvae.systems.dvae_generator import DvaeGenerator
+from handvae.systems.dvae_layers import BACKGROUND, DvaeLayers
 from handvae.systems.dvae_pose import DvaePose
 from handvae.systems.system import Input, PoseEstimator
 
@@ -182,7 +183,7 @@ def content_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[
     another's. `content_swap_decoded`:
     poses decoded from the latent itself, where algorithm 1 cannot leak.
     """
-    if not isinstance(system, DvaeImage):
+    if not isinstance(system, DvaeGenerator):
         return ()
     moved, decoded = [], []
     for number, hands in enumerate(batches(data, system, ("image",))):
@@ -198,9 +199,7 @@ def content_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[
             for content in (own, other)
         )
         pose = system.pose_encoder(joints).mean
-        latents = (
-            system.pose_decoder(system.split(torch.cat([pose, content], 1))[0]) for content in (own, other)
-        )
+        latents = (system.decode_pose(torch.cat([pose, content], 1)) for content in (own, other))
         for kept, (first, second) in ((moved, pictures), (decoded, latents)):
             kept.append(((first - second).norm(dim=2) * bone)[known])
     count = len(torch.cat(moved)) if moved else 0
@@ -236,7 +235,7 @@ def layers_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[M
     as it is in the real picture that it came from; beside `..._apart`, what an exchange to the right colour
     leaves.
     """
-    if not isinstance(system, DvaeImage) or system.config.content != "layers":
+    if not isinstance(system, DvaeLayers):
         return ()
     found: dict[str, list[Tensor]] = {}
     for number, hands in enumerate(batches(data, system, ("image", "segmentation"))):

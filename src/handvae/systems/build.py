@@ -5,7 +5,9 @@ from handvae.data.hands import DataSpec
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.systems.dvae_image import DvaeImage, DvaeImageConfig
+from handvae.systems.dvae_generator import DvaeImageConfig
+from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_layers import DvaeLayers
 from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig
 from handvae.systems.keypoint_vit import KeypointVit, KeypointVitConfig
 from handvae.systems.mask import MaskConfig, MaskSystem
@@ -62,6 +64,8 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
             return KeypointVit(config, spec, crop)
         case CmVaeConfig():
             return CmVae(config, spec, crop)
+        case DvaeImageConfig(content="layers"):
+            return DvaeLayers(config, spec, crop)
         case DvaeImageConfig():
             return DvaeImage(config, spec, crop)
         case DvaePoseConfig():

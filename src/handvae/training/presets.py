@@ -10,7 +10,7 @@ from handvae.systems.build import SystemConfig
 from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.da_vae import DaVaeConfig
 from handvae.systems.detector import DetectorConfig
-from handvae.systems.dvae_image import DvaeImageConfig
+from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.systems.dvae_pose import DvaePoseConfig
 from handvae.systems.keypoint_vit import KeypointVitConfig
 from handvae.systems.mask import MaskConfig

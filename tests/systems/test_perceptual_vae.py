@@ -1,4 +1,4 @@
-"""The judged S-VAE: what the judge says, whom it teaches, and that it is no part of the model."""
+"""Perceptual S-VAE: what the critic measures, whom it teaches, and that it is no part of the model."""
 
 from dataclasses import fields, replace
 
@@ -13,14 +13,14 @@ from handvae.systems.perceptual_vae import PerceptualVae, PerceptualVaeConfig, f
 from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.training.checkpoint import load_model, save_model
 
-JUDGE = DetectorConfig(widths=(8, 16, 16, 16), norm="group")
+CRITIC = DetectorConfig(widths=(8, 16, 16, 16), norm="group")
 
 
 @pytest.fixture
 def critic(tiny_spec):
-    """Builds a judge that sees pictures of some size."""
+    """Builds a critic for images of some size."""
 
-    def make(size_px: int = 32, config: DetectorConfig = JUDGE) -> Detector:
+    def make(size_px: int = 32, config: DetectorConfig = CRITIC) -> Detector:
         torch.manual_seed(5)
         return Detector(config, tiny_spec, Crop(size_px))
 
@@ -28,8 +28,8 @@ def critic(tiny_spec):
 
 
 @pytest.fixture
-def judged(tiny_config, tiny_spec, crops, critic):
-    """Builds a judged system with seeded weights, prepared on the drawn hands."""
+def build_vae(tiny_config, tiny_spec, crops, critic):
+    """Builds a perceptual S-VAE with seeded weights, prepared on the drawn hands."""
 
     def make(size_px: int | None = 32, **changes) -> PerceptualVae:
         torch.manual_seed(0)
@@ -60,8 +60,8 @@ def taught(system, loss):
     }
 
 
-def test_the_total_is_the_weighted_sum_of_its_parts(judged, crops):
-    system = judged(feature_weight=3.0, consistency_weight=5.0, kl_weight=7.0, pose_weight=11.0)
+def test_the_total_is_the_weighted_sum_of_its_parts(build_vae, crops):
+    system = build_vae(feature_weight=3.0, consistency_weight=5.0, kl_weight=7.0, pose_weight=11.0)
     found = losses_of(system, crops)
     expected = found.image + 7 * found.rate + 11 * found.pose + 3 * found.feature + 5 * found.consistency
     assert found.total.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -80,21 +80,21 @@ def test_features_differ_in_deviations_of_the_real_ones():
     assert feature_distance([real], [real]) == 0
 
 
-def test_the_reading_teaches_the_decoder_and_neither_the_judge_nor_the_pose_head(judged, crops):
-    system = judged(prior_share=1.0)
+def test_the_reading_teaches_the_decoder_and_neither_the_critic_nor_the_pose_head(build_vae, crops):
+    system = build_vae(prior_share=1.0)
     reached = taught(system, losses_of(system, crops).consistency)
     assert reached == {"decoder"}
     assert all(p.grad is None for p in system.critic[0].parameters())
 
 
-def test_another_persons_appearance_teaches_the_encoder_how_to_say_it(judged, crops):
-    system = judged(prior_share=0.0)
+def test_another_persons_appearance_teaches_the_encoder_how_to_say_it(build_vae, crops):
+    system = build_vae(prior_share=0.0)
     assert taught(system, losses_of(system, crops).consistency) == {"decoder", "trunk", "appearance_head"}
 
 
-def test_the_reading_is_that_of_the_pose_asked_for(judged, crops):
-    """A judge that always finds the same joints: the consistency is their mean distance from the labels."""
-    system = judged()
+def test_the_reading_is_that_of_the_pose_asked_for(build_vae, crops):
+    """A critic that always finds the same joints: the consistency is their mean distance from the labels."""
+    system = build_vae()
 
     class Stubborn:
         crop = Crop(32)
@@ -116,15 +116,15 @@ def test_the_reading_is_that_of_the_pose_asked_for(judged, crops):
 
 
 @pytest.mark.parametrize("size_px", [16, 64])
-def test_a_judge_of_another_size_sees_resized_pictures(size_px, judged, crops):
-    found = losses_of(judged(size_px), crops)
+def test_a_critic_of_another_size_sees_resized_pictures(size_px, build_vae, crops):
+    found = losses_of(build_vae(size_px), crops)
     assert torch.isfinite(found.total)
     assert found.consistency > 0
 
 
-def test_a_large_picture_is_judged_whole_and_through_a_window(judged, crops):
+def test_a_large_picture_is_judged_whole_and_through_a_window(build_vae, crops):
     """A change that making the picture small averages away is felt through the window alone."""
-    system = judged(16)
+    system = build_vae(16)
     image = crops.require("image")
     (critic,) = system.critic
     chequers = 0.2 * (-1.0) ** torch.arange(32)
@@ -136,7 +136,7 @@ def test_a_large_picture_is_judged_whole_and_through_a_window(judged, crops):
         for view in (lambda picture: window(picture, corner, 16), lambda picture: resized(picture, 16))
     )
     assert seen > 10 * missed
-    small, large = losses_of(judged(32), crops), losses_of(system, crops)
+    small, large = losses_of(build_vae(32), crops), losses_of(system, crops)
     assert small.feature > 0
     system.critic = (Still(critic),)
     assert losses_of(system, crops).feature == 0
@@ -145,7 +145,7 @@ def test_a_large_picture_is_judged_whole_and_through_a_window(judged, crops):
 
 
 class Still:
-    """A judge for whom all pictures are alike; remembers the sizes whose features it was asked for."""
+    """A critic for whom all pictures are alike; remembers the sizes whose features it was asked for."""
 
     def __init__(self, critic: Detector) -> None:
         self.crop, self.read, self.seen = critic.crop, critic.read, []
@@ -158,35 +158,35 @@ class Still:
         return [torch.zeros_like(image)]
 
 
-def test_a_model_file_holds_no_judge_and_needs_none(judged, crops, tmp_path):
-    system = judged().eval()
-    assert not any("judge" in name for name in system.state_dict())
+def test_a_model_file_holds_no_critic_and_needs_none(build_vae, crops, tmp_path):
+    system = build_vae().eval()
+    assert not any("critic" in name for name in system.state_dict())
     save_model(tmp_path / "m.safetensors", system, steps=1, preset="photos-64")
     loaded = load_model(tmp_path / "m.safetensors").generator
     joints, appearance = system.joints_of(crops), torch.zeros(len(crops), system.config.appearance_dims)
     torch.testing.assert_close(loaded.synthesize(joints, appearance), system.synthesize(joints, appearance))
 
 
-def test_training_without_a_judge_says_so(judged, crops):
+def test_training_without_a_critic_says_so(build_vae, crops):
     with pytest.raises(ValueError, match="critic that is named"):
-        losses_of(judged(None), crops)
+        losses_of(build_vae(None), crops)
 
 
-def test_what_is_no_judge_is_refused(judged, build, critic, tiny_spec):
-    system = judged(None)
+def test_what_is_no_critic_is_refused(build_vae, build, critic, tiny_spec):
+    system = build_vae(None)
     with pytest.raises(ValueError, match="detector"):
         system.attach("critic", build())
     with pytest.raises(ValueError, match="joints"):
-        system.attach("critic", Detector(JUDGE, replace(tiny_spec, joints=14), Crop(32)))
+        system.attach("critic", Detector(CRITIC, replace(tiny_spec, joints=14), Crop(32)))
 
 
 @pytest.mark.parametrize("changes", [{"latent": "rv"}, {"likelihood_sigma": 0.0}, {"prior_share": 1.5}])
-def test_impossible_choices_are_refused(changes, judged):
+def test_impossible_choices_are_refused(changes, build_vae):
     with pytest.raises(ValueError):
-        judged(**changes)
+        build_vae(**changes)
 
 
-def test_a_judge_that_makes_pictures_is_refused_by_the_command(
+def test_a_critic_that_makes_pictures_is_refused_by_the_command(
     refused, tiny_set, tiny_model, tiny_flags, tmp_path
 ):
     words = [
@@ -205,7 +205,7 @@ def test_a_judge_that_makes_pictures_is_refused_by_the_command(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_takes_its_judge_by_name_and_a_fine_tuning_starts_from_a_plain_model(
+def test_a_run_takes_its_critic_by_name_and_a_fine_tuning_starts_from_a_plain_model(
     handvae, tiny_set, tiny_flags, tmp_path
 ):
     words = ["--data.root", tiny_set, *tiny_flags, "--train.steps", "2"]

@@ -255,7 +255,7 @@ def test_with_the_posteriors_variance_generated_appearances_are_n01_in_total(sof
     system = soft(replace(PAPER, generation_variance="posterior"))
     system.posterior_variance.copy_(torch.tensor([0.0, 0.2, 0.5, 0.9]))
     drawn = system.random_appearance(40_000, Noise(0))
-    given = system.textured(drawn)
+    given = system.with_generation_variance(drawn)
     assert isinstance(given, RandomVariable)
     torch.testing.assert_close(drawn.var(0) + given.var[0], torch.ones(4), rtol=0, atol=0.03)
 

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 Norm = Literal["batch", "group"]
 
+MAX_WIDTH = 8192
+"""Of any layer; a damaged model file may ask for more than there is memory."""
+
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
     """Normalisation of `channels` feature maps; group: eight channels a group, the same in training and at

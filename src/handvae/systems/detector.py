@@ -15,14 +15,11 @@ from torch import Tensor, nn
 
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
-from handvae.nets.blocks import Norm, halved
+from handvae.nets.blocks import MAX_WIDTH, Norm, halved
 from handvae.nets.encoder import GaussianHead, HeatmapHead, Trunk
 from handvae.rv import RandomVariable
 from handvae.systems.keypoint_regression import KeypointRegressionConfig, KeypointRegressor
 from handvae.systems.system import PerceptualCritic
-
-MAX_WIDTH = 8192
-"""Of any layer; what a damaged model file may ask for."""
 
 
 @dataclass(frozen=True)

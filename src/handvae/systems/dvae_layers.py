@@ -48,7 +48,7 @@ class LayerView:
     image: Float[Tensor, "batch 3 height width"]
     """Centred on 0, and 0 where the other layer is."""
     inside: Float[Tensor, "batch 1 height width"]
-    """1 where this layer is: only there does the decoded image count, so z need not hold the tag's outline."""
+    """1 where this layer is: only there the decoded image counts, so z need not hold the tag's outline."""
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,18 @@
-"""Judged S-VAE: pictures that a hand detector reads as it reads photographs. Ours, on the networks of
-SRV-VAE.
+"""Perceptual S-VAE: images that a hand detector reads as it reads photographs. Ours, on SRV-VAE's networks.
 
-S-VAE's objective leaves pictures soft, and where the pose of one picture meets the appearance of another
-nothing says what should come out.
-A trained detector says both. With its features f_l, channels divided by their deviation, its reading d(.),
-the reconstruction X of the
-picture x with pose p, and a picture Y of the same pose with another appearance, training minimises per
-picture
-    |x - X|^2 / 2 sigma^2 + w KL(q(z_t | x) || N(0, I)) + lambda_p l_p + lambda_f sum_l |f_l(x) - f_l(X)| +
-    lambda_c |p - d(Y)|
-The other appearance is that of another picture of the batch, or a draw of N(0, I). Of pictures larger than
-the judge's, features are
-compared twice: of the whole made as small as the judge knows it, and of a window of the judge's size, at a
-random place.
+The objective of S-VAE leaves images soft, and has no term for images that combine the pose of one image with
+the appearance of another. A trained detector, the critic, gives both. With its features f_l (each channel in
+standard deviations), its prediction d(.), the reconstruction X of an image x with pose p, and an image Y of
+the same pose with another appearance, training minimises
+    |x - X|^2 / 2 sigma^2 + w KL(q(z_t | x) || N(0, I)) + lambda_p l_p
+    + lambda_f sum_l |f_l(x) - f_l(X)| + lambda_c |p - d(Y)|
+The other appearance is that of another image of the batch, or a draw from N(0, I). Of images larger than the
+critic's, features are compared twice: of the whole image, reduced to the critic's size, and of a window of
+that size at a random place.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -34,14 +29,13 @@ from handvae.systems.system import Losses, PerceptualCritic, Phase, Stage, Syste
 
 @dataclass(frozen=True)
 class PerceptualVaeConfig(PoseAppearanceConfig):
-    """Every choice of the judged S-VAE; the networks' defaults are SRV-VAE's, `latent` is always one
-    sample."""
+    """Every choice of the perceptual S-VAE; network defaults are SRV-VAE's, `latent` is always one sample."""
 
     critic: str = "critic-64"
-    """The judge: a shipped detector, a .safetensors file or a run folder; it reads 2D joints, and sees
-    pictures in its own size."""
+    """The critic: a shipped detector of 2D joints, a .safetensors file or a run folder. It gets images in its
+    own size."""
     likelihood_sigma: float = 0.08
-    """Standard deviation of the pixels, of a [0, 1] picture."""
+    """Standard deviation of the pixels, of a [0, 1] image."""
     kl_weight: float = 2.0
     """w, per nat."""
     pose_weight: float = 250.0
@@ -58,37 +52,36 @@ class PerceptualVaeConfig(PoseAppearanceConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.latent != "sample" or self.pose != "2d":
-            raise ValueError(
-                "a judged S-VAE samples its latent and has 2D poses: use latent='sample' and pose='2d'"
-            )
+            fault = "a perceptual S-VAE samples its latent and has 2D poses"
+            raise ValueError(f"{fault}: use latent='sample' and pose='2d'")
         if self.likelihood_sigma <= 0 or not 0 <= self.prior_share <= 1:
             raise ValueError("likelihood_sigma is positive, prior_share between 0 and 1")
 
 
 @dataclass(frozen=True)
 class PerceptualVaeLosses(Losses):
-    """Parts of the objective."""
+    """Terms of the objective, before their weights."""
 
     image: Float[Tensor, ""]
     rate: Float[Tensor, ""]
     """KL of z_t in nats."""
     pose: Float[Tensor, ""]
     feature: Float[Tensor, ""]
-    """Mean difference of the detector's features, in deviations, summed over its stages."""
+    """Mean difference of the critic's features, in deviations, summed over its stages."""
     consistency: Float[Tensor, ""]
-    """Mean distance per axis of joints asked for and joints read, crop units."""
+    """Mean distance per axis between the target joints and the critic's prediction, crop units."""
 
 
 class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
-    """S-VAE with a judge; who builds it for training hands it one (`attach`), in use it needs none.
+    """S-VAE with a critic, which training needs (`attach`) and use does not.
 
-    Neighbours and deviations of features are those of a rank's own rows, so two ranks do not see quite what
-    one would.
+    Another image's appearance and the deviations of features are those of a rank's own rows, so two ranks do
+    not see quite what one would.
     """
 
     objectives = ("objective",)
     critic: tuple[PerceptualCritic, ...] = ()
-    """The judge; in a tuple, so that it is no part of the model, its weights and its files."""
+    """In a tuple, so that it is no part of the model, its weights and its files."""
 
     # ---------------------------------------------------------------- training
 
@@ -99,7 +92,7 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """The judge."""
+        """The critic."""
         return (self.config.critic,)
 
     @property
@@ -127,18 +120,22 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
-        image = batch.require("image")
-        count, dims = len(batch), self.config.appearance_dims
-        draw, prior = noise.normal(count, dims).to(image.device), noise.normal(count, dims).to(image.device)
-        is_prior = noise.uniform(count, 1).to(image.device) < self.config.prior_share
-        exact = noise.uniform(count, 1).to(image.device) < self.config.teacher_forcing
         if not self.critic:
             raise ValueError("training needs the critic that is named: attach it first")
         (critic,) = self.critic
-        critic.to(image.device)
-        room = max(0, self.crop.size_px - critic.crop.size_px)
-        corner = (noise.uniform(1, 2)[0].to(image.device) * (room + 1)).long()
+        image = batch.require("image")
         joints, valid = self.joints_of(batch), self.labelled(batch)
+        device, count, dims = image.device, len(batch), self.config.appearance_dims
+        critic.to(device)
+
+        # All random numbers of the step, in an order that runs depend on.
+        draw = noise.normal(count, dims).to(device)
+        prior = noise.normal(count, dims).to(device)
+        is_prior = noise.uniform(count, 1).to(device) < self.config.prior_share
+        exact = noise.uniform(count, 1).to(device) < self.config.teacher_forcing
+        places = max(0, self.crop.size_px - critic.crop.size_px) + 1
+        corner = (noise.uniform(1, 2)[0].to(device) * places).long()
+
         yield Phase(self.objective(image, joints, valid, exact, draw, prior, is_prior, corner), group="all")
 
     def objective(
@@ -152,53 +149,94 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
         is_prior: Bool[Tensor, "batch 1"],
         corner: Int[Tensor, "2"],
     ) -> PerceptualVaeLosses:
-        """The loss of one batch; pure in its arguments, so it can be compiled."""
-        config = self.config
+        """The loss of one batch; pure in its arguments, so it can be compiled.
+
+        Args:
+            image: crops in [0, 1].
+            joints: their joints, crop units.
+            valid: joints that have a label.
+            exact: samples whose decoder gets the exact pose.
+            draw: standard normal numbers for the sample of q(z_t | x).
+            prior: appearances from N(0, I).
+            is_prior: samples whose other appearance is that from the prior.
+            corner: upper left corner of the window (row, column), px.
+        """
+        config, (critic,) = self.config, self.critic
         latent, target = self.encode(image), self.standardise(joints)
-        met = self._decoder_pose(latent.pose, target.flatten(1), valid, exact).mean
-        asked = self._decoder_pose(latent.pose, target.flatten(1), valid, torch.ones_like(exact)).mean
+
+        # The reconstruction X of the image's own code.
+        decoder_pose = self.decoder_pose(latent.pose, target.flatten(1), valid, exact)
         own = latent.appearance.mean + latent.appearance.std * draw
-        other = torch.where(is_prior, prior, own.roll(1, 0))  # the loader shuffles: the neighbour is anybody
-        rebuilt, posed = (
-            self._from_range(cast(Tensor, self.decode(p, z))) for p, z in ((met, own), (asked, other))
-        )
-        squared = (rebuilt - image).square().flatten(1).sum(1).mean() / (2 * config.likelihood_sigma**2)
+        reconstruction = self._image(decoder_pose, own)
+
+        # The image Y of the exact pose with another appearance, that of a neighbour: batches are shuffled.
+        always = torch.ones_like(exact)
+        exact_pose = self.decoder_pose(latent.pose, target.flatten(1), valid, always)
+        other = torch.where(is_prior, prior, own.roll(1, 0))
+        transferred = self._image(exact_pose, other)
+
+        # S-VAE.
+        squares = (reconstruction - image).square().flatten(1).sum(1)
+        image_term = squares.mean() / (2 * config.likelihood_sigma**2)
         rate = latent.appearance.kl().mean()
-        read = RandomVariable(latent.pose.mean.view_as(target), latent.pose.var_or_zeros().view_as(target))
-        pose_term = point_error(target, read, config.pose_variance, valid=valid).mean()
-        (critic,) = self.critic
+        predicted_pose = latent.pose.view(*target.shape)
+        pose_term = point_error(target, predicted_pose, config.pose_variance, valid=valid).mean()
+
+        # The critic on X: features of the whole image, and of a window where the image is larger.
         size = critic.crop.size_px
-        seen, seen_rebuilt, seen_posed = (resized(picture, size) for picture in (image, rebuilt, posed))
-        feature = feature_distance(critic.maps(seen), critic.maps(seen_rebuilt))
+        feature = feature_distance(
+            critic.maps(resized(image, size)), critic.maps(resized(reconstruction, size))
+        )
         if image.shape[-1] > size:
             feature = feature + feature_distance(
-                *(critic.maps(window(picture, corner, size)) for picture in (image, rebuilt))
+                critic.maps(window(image, corner, size)), critic.maps(window(reconstruction, corner, size))
             )
-        apart = (critic.read(seen_posed).mean - joints).abs() * valid[..., None]
-        consistency = apart.sum() / (2 * valid.sum().clamp_min(1))
-        total = squared + config.kl_weight * rate + config.pose_weight * pose_term
-        total = total + config.feature_weight * feature + config.consistency_weight * consistency
-        return PerceptualVaeLosses(
-            total=total, image=squared, rate=rate, pose=pose_term, feature=feature, consistency=consistency
+
+        # The critic on Y: |p - d(Y)| over labelled joints and both axes.
+        prediction = critic.read(resized(transferred, size)).mean
+        distance = (prediction - joints).abs() * valid[..., None]
+        consistency = distance.sum() / (2 * valid.sum().clamp_min(1))
+
+        total = (
+            image_term
+            + config.kl_weight * rate
+            + config.pose_weight * pose_term
+            + config.feature_weight * feature
+            + config.consistency_weight * consistency
         )
+        return PerceptualVaeLosses(
+            total=total,
+            image=image_term,
+            rate=rate,
+            pose=pose_term,
+            feature=feature,
+            consistency=consistency,
+        )
+
+    def _image(self, pose: RandomVariable, appearance: Tensor) -> Tensor:
+        """The image in [0, 1], or a little outside it, of a pose's mean and an appearance."""
+        decoded = self.decode(pose.mean, appearance)
+        assert isinstance(decoded, Tensor)
+        return self.from_range(decoded)
 
 
 def window(
-    picture: Float[Tensor, "batch 3 height width"], corner: Int[Tensor, "2"], size_px: int
+    image: Float[Tensor, "batch 3 height width"], corner: Int[Tensor, "2"], size_px: int
 ) -> Float[Tensor, "batch 3 size size"]:
-    """A square cut out of the pictures, its upper left corner at (row, column)."""
+    """A square cut out of the images, its upper left corner at (row, column)."""
     rows, columns = corner[:, None] + torch.arange(size_px, device=corner.device)
-    return picture.index_select(2, rows).index_select(3, columns)
+    return image.index_select(2, rows).index_select(3, columns)
 
 
-def feature_distance(real: list[Tensor], made: list[Tensor]) -> Float[Tensor, ""]:
-    """Mean absolute difference of feature maps, each channel in deviations over the real pictures, summed
-    over the stages."""
-    distance = torch.zeros((), device=made[0].device)
-    for wanted, found in zip(real, made, strict=True):
-        wanted = wanted.detach().float()
-        distance = (
-            distance
-            + ((wanted - found.float()).abs().mean((0, 2, 3)) / (wanted.std((0, 2, 3)) + 1e-3)).mean()
-        )
+def feature_distance(real: list[Tensor], generated: list[Tensor]) -> Float[Tensor, ""]:
+    """Mean absolute difference of feature maps, summed over the critic's stages.
+
+    Each channel is divided by its standard deviation over the real images.
+    """
+    distance = torch.zeros((), device=generated[0].device)
+    for real_maps, generated_maps in zip(real, generated, strict=True):
+        target = real_maps.detach().float()
+        difference = (target - generated_maps.float()).abs().mean((0, 2, 3))
+        deviation = target.std((0, 2, 3)) + 1e-3
+        distance = distance + (difference / deviation).mean()
     return distance

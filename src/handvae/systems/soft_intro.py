@@ -223,7 +223,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         reconstructions and fakes."""
         image = batch.require("image")
         device, count = image.device, len(batch)
-        image = self._to_range(image)
+        image = self.to_range(image)
         labels = Labels(self.standardise(self.joints_of(batch)), self.labelled(batch))
         exact = noise.uniform(count, 1).to(device) < self.config.teacher_forcing
         draws = noise.normal(count, len(ROLES), self.pose_mean.numel() + self.config.appearance_dims).to(
@@ -297,7 +297,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
     def _weights(self, beta_neg: Tensor) -> SoftIntroWeights:
         config = self.config
         nats = (
-            1.0 if config.likelihood_sigma is None else self._nats_per_squared_error(config.likelihood_sigma)
+            1.0 if config.likelihood_sigma is None else self.nats_per_squared_error(config.likelihood_sigma)
         )
         return SoftIntroWeights(
             rec=config.beta_rec * nats,
@@ -328,7 +328,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         def code(encoding: Encoding, role: Role) -> RandomVariable:
             points, valid = known[role].points, known[role].valid
             assert valid is not None
-            pose = self._decoder_pose(encoding.label.flatten(1), points.flatten(1), valid, exact)
+            pose = self.decoder_pose(encoding.label.flatten(1), points.flatten(1), valid, exact)
             latent = Encoding(pose.map(lambda moment: moment.view_as(points)), encoding.latent).code()
             return (
                 RandomVariable(latent.sample(noise=noise[role])) if self.config.latent == "sample" else latent
@@ -346,7 +346,9 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         jitter = self.config.pose_jitter * noise.normal(count, *points.shape[1:]).to(points.device)
         points = points.masked_fill(~valid[..., None], 0.0) + jitter
         draw = noise.normal(count, points[0].numel() + self.config.appearance_dims).to(points.device)
-        code = rv.cat([points.flatten(1), self.textured(self.random_appearance(count, noise))], 1)
+        code = rv.cat(
+            [points.flatten(1), self.with_generation_variance(self.random_appearance(count, noise))], 1
+        )
         code = code if isinstance(code, RandomVariable) else RandomVariable(code)
         return Fakes(
             RandomVariable(code.sample(noise=draw)) if self.config.latent == "sample" else code,

@@ -1,14 +1,13 @@
 """Supervised random-variable VAE for hand images (Nicodemou et al., "Conditional Hand Image Generation ...").
 
-The latent is a pose and an appearance, z = [z_p, z_t]; the encoder gives mean and variance of both, and the
-decoder passes the whole
-distribution through random-variable layers, without sampling. Per picture x with pose p it minimises
-    E|x - X|^2 + w KL(q(z_t | x) || N(0, I)) + lambda_p l_p,    l_p = 1/K sum_i |p_i - p^_i|^2 + 1/K sum_i var(z_p,i)^2      eq. (3)
-`latent="sample"` is the paper's baseline S-VAE: the same networks, a plain decoder, one sample of z_p and
-z_t.
-Ours beside it: the pose drawn as limb maps for the decoder, the exact pose in training, a heat-map pose head,
-a likelihood in nats.
-Open details and what we chose: docs/papers/srv_vae.md.
+The latent is a pose and an appearance, z = [z_p, z_t]. The encoder gives mean and variance of both; the
+decoder passes the whole distribution through random-variable layers, without sampling. For an image x with
+pose p training minimises
+    E|x - X|^2 + w KL(q(z_t | x) || N(0, I)) + lambda_p l_p                             eq. (3)
+    l_p = 1/K sum_i |p_i - p^_i|^2 + 1/K sum_i var(z_p,i)^2                             section 3.2
+`latent="sample"` is the paper's baseline S-VAE: the same networks, a plain decoder, one sample of z.
+Ours: the pose also as limb maps for the decoder, the exact pose in training, a heat-map pose head, a
+likelihood in nats. Open details and what we chose: docs/papers/srv_vae.md.
 """
 
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ class SrvVaeConfig(PoseAppearanceConfig):
 
     likelihood_sigma: float | None = None
     """None: the paper's mean squared error. A number: a Gaussian likelihood with this standard deviation (of
-    a [0, 1] picture), in nats."""
+    a [0, 1] image), in nats."""
     kl_weight: float | None = None
     """w; None is batch / N_train (base code)."""
     image_variance: ImageVariance = "squared"
@@ -54,8 +53,7 @@ class SrvVaeConfig(PoseAppearanceConfig):
 
 @dataclass(frozen=True)
 class SrvLosses(Losses):
-    """Parts of the objective; `expected_image` and `linear_pose` are logged only, comparable across all
-    options."""
+    """Terms of the objective; `expected_image` and `linear_pose` are logged only, to compare options."""
 
     image: Float[Tensor, ""]
     rate: Float[Tensor, ""]
@@ -87,16 +85,16 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
         image = batch.require("image")
-        joints = self.joints_of(batch)
+        joints, valid = self.joints_of(batch), self.labelled(batch)
         device, count = image.device, len(batch)
-        valid = self.labelled(batch)
+
         exact = noise.uniform(count, 1).to(device) < self.config.teacher_forcing
-        draw = noise.normal(count, self.pose_mean.numel() + self.config.appearance_dims).to(device)
-        kl_weight = (
-            self.config.kl_weight
-            if self.config.kl_weight is not None
-            else count * noise.ranks / self.spec.count
-        )
+        latent_dims = self.pose_mean.numel() + self.config.appearance_dims
+        draw = noise.normal(count, latent_dims).to(device)
+
+        kl_weight = self.config.kl_weight
+        if kl_weight is None:  # w = batch / N_train, the batch of all ranks together
+            kl_weight = count * noise.ranks / self.spec.count
         yield Phase(self.objective(image, joints, valid, exact, draw, kl_weight), group="all")
 
     def objective(
@@ -110,43 +108,57 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
     ) -> SrvLosses:
         """Eq. (3) on one batch; pure in its arguments, so it can be compiled."""
         config = self.config
+        target_image, target_pose = self.to_range(image), self.standardise(joints)
+
+        # Encode, and decode the whole distribution (or samples of it).
         latent = self.encode(image)
-        target = self.standardise(joints)
-        pose = self._decoder_pose(latent.pose, target.flatten(1), valid, exact)
-        pictures = self._decode_latent(pose, latent.appearance, draw)
-        wanted = self._to_range(image)
-        per_value = torch.stack(
-            [image_loss(wanted, p, config.image_variance, config.image_variance_weight) for p in pictures]
-        ).mean()
+        pose = self.decoder_pose(latent.pose, target_pose.flatten(1), valid, exact)
+        decoded = self._decode_latent(pose, latent.appearance, draw)
+
+        # Terms. The mean squared error is that of a value of the image; in nats it is a sum over values.
+        weight = config.image_variance_weight
+        errors = [image_loss(target_image, output, config.image_variance, weight) for output in decoded]
         sigma = config.likelihood_sigma
-        nats = 1.0 if sigma is None else image[0].numel() * self._nats_per_squared_error(sigma)
-        image_term = per_value * nats  # eq. (3), second term: E[log p(x|z)]
-        rate = latent.appearance.kl().mean()  # eq. (3), first term: KL of z_t only
-        read = RandomVariable(latent.pose.mean.view_as(target), latent.pose.var_or_zeros().view_as(target))
-        pose_term = point_error(
-            target, read, config.pose_variance, valid=valid
-        ).mean()  # eq. (3), third term: l_p
+        nats = 1.0 if sigma is None else image[0].numel() * self.nats_per_squared_error(sigma)
+        image_term = torch.stack(errors).mean() * nats
+        rate = latent.appearance.kl().mean()
+        predicted_pose = latent.pose.view(*target_pose.shape)
+        pose_term = point_error(target_pose, predicted_pose, config.pose_variance, valid=valid).mean()
+        total = (
+            image_term  # eq. (3), second term: E[log p(x | z)]
+            + kl_weight * rate  # first term: KL of z_t alone
+            + config.pose_weight * pose_term  # third term: l_p
+        )
+
+        # What is only logged.
         with torch.no_grad():
-            expected = torch.stack([image_loss(wanted, p, "expected") for p in pictures]).mean()
-            linear = point_error(target, read, "linear", valid=valid).mean()
-            spread = pictures[0].var if isinstance(pictures[0], RandomVariable) else None
+            expected = torch.stack([image_loss(target_image, output, "expected") for output in decoded])
+            linear = point_error(target_pose, predicted_pose, "linear", valid=valid)
+            first = decoded[0]
+            image_variance = torch.zeros((), device=image.device)
+            if isinstance(first, RandomVariable) and first.var is not None:
+                image_variance = first.var.mean()
         return SrvLosses(
-            total=image_term + kl_weight * rate + config.pose_weight * pose_term,
+            total=total,
             image=image_term,
             rate=rate,
             pose=pose_term,
-            expected_image=expected,
-            linear_pose=linear,
-            pose_variance=latent.pose.var.mean() if latent.pose.var is not None else torch.zeros(()),
-            image_variance=spread.mean() if spread is not None else torch.zeros((), device=image.device),
+            expected_image=expected.mean(),
+            linear_pose=linear.mean(),
+            pose_variance=latent.pose.var_or_zeros().mean(),
+            image_variance=image_variance,
         )
 
     def _decode_latent(
         self, pose: RandomVariable, appearance: RandomVariable, draw: Float[Tensor, "batch latent"]
     ) -> list[Tensor | RandomVariable]:
-        """Pictures whose losses are averaged."""
+        """The images whose losses are averaged: of the distribution, one sample, or an antithetic pair."""
         if self.config.latent == "rv":
             return [self.decode(pose, appearance)]
-        noise_p, noise_t = draw.split([pose.mean.shape[1], appearance.mean.shape[1]], dim=1)
-        pairs = list(zip(rv.antithetic(pose, noise_p), rv.antithetic(appearance, noise_t), strict=True))
-        return [self.decode(p, t) for p, t in (pairs[:1] if self.config.latent == "sample" else pairs)]
+
+        pose_draw, appearance_draw = draw.split([pose.mean.shape[1], appearance.mean.shape[1]], dim=1)
+        poses = rv.antithetic(pose, pose_draw)  # mean + std * draw, mean - std * draw
+        appearances = rv.antithetic(appearance, appearance_draw)
+        if self.config.latent == "sample":
+            return [self.decode(poses[0], appearances[0])]
+        return [self.decode(p, t) for p, t in zip(poses, appearances, strict=True)]

@@ -18,7 +18,7 @@ from handvae.evaluation.study import Study
 from handvae.upsampling.naming import named_appearances
 from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.spread_scales import fit_spread_scales
-from handvae.evaluation.study_report import report
+from handvae.evaluation.study_report import report_studies
 from handvae.systems.cm_vae import CmVae
 from handvae.systems.da_vae import DaVae
 from handvae.systems.detector import Detector
@@ -138,7 +138,7 @@ def main() -> None:
     shipped, tables = load_model(target).reader, []
     for folder in options.dataset:
         data = open_data(folder, options.split)
-        measures = report([Study(options.name, shipped, data, predict_hands(shipped, data))], None).columns[0].measures
+        measures = report_studies([Study(options.name, shipped, data, predict_hands(shipped, data))], None).columns[0].measures
         rows = [f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.terms.replace('|', '&#124;')} |" for m in measures]
         tables.append(TABLE.format(split=options.split, dataset=data.spec.name, rows="\n".join(rows)))
     card = CARD.format(

@@ -21,3 +21,15 @@ ExportTarget = Literal["onnx", "pt2"]
 
 PlanName = Literal["rendered-20k"]
 """Rendered data sets that have a name."""
+
+JointFileFormat = Literal["npz", "json", "txt"]
+"""Formats of files of joints."""
+
+CameraName = Literal["icvl", "nyu", "msra", "hands17"]
+"""Depth data sets whose published result files hold u, v (px) and depth (mm)."""
+
+RootOption = Literal["palm", "wrist", "middle_mcp", "given"]
+"""Joint or point that 3D poses are made relative to; `given`: none."""
+
+ScaleOption = Literal["given", "bone-units", "true-bone"]
+"""Length that predicted 3D poses are given before they are compared."""

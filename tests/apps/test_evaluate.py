@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 
@@ -232,3 +233,48 @@ def test_a_detector_is_another_model_or_the_measured_one(evaluate, tiny_model, s
 def test_two_detectors_are_refused(refused, tiny_model, tiny_set):
     line = refused("evaluate", tiny_model, tiny_set, "--detector", tiny_model, "--detector-command", "cat")
     assert "--detector-command" in line
+
+
+# ----------------------------------------------------------------------------------------- summary, JSON, aliases
+
+
+def test_one_line_sums_up_before_the_table(handvae, tiny_model, tiny_set):
+    _, text, _ = handvae("evaluate", tiny_model, tiny_set, "--metrics", "pose,spread")
+    line = text.splitlines()[0]
+    number = r"[\d.]+"
+    tail = rf"\(test, N = 16\): {number} % of hand size in 2D, spread {number} % within one deviation"
+    assert re.fullmatch(rf".* on tiny {tail}", line)
+
+
+def test_several_models_share_the_line_and_their_differences_have_one(
+    evaluate, tiny_model, second_model, tiny_set
+):
+    text, _, _ = evaluate(tiny_model, second_model, tiny_set, "--metrics", "pose")
+    line = text.splitlines()[0]
+    assert line.startswith("2 models on tiny (test, N = 16): ")
+    assert line.count("% of hand size in 2D") == 2
+    assert "differences: 0 with p < 0.05" in text
+
+
+def test_json_prints_the_report_and_nothing_else(evaluate, tiny_model, tiny_set):
+    text, content, _ = evaluate(tiny_model, tiny_set, "--metrics", "pose", "--json")
+    assert json.loads(text) == content
+
+
+def test_quiet_prints_nothing(handvae, tiny_model, tiny_set):
+    assert handvae("evaluate", tiny_model, tiny_set, "--metrics", "pose", "--quiet") == (0, "", "")
+
+
+def test_a_metric_of_the_first_edition_is_known_by_its_old_name(refused, tiny_model, tiny_set):
+    old, new = (
+        refused("evaluate", tiny_model, tiny_set, "--metrics", name) for name in ("parts", "latent_factors")
+    )
+    assert old == new
+    assert "latent_factors" in new
+
+
+@pytest.mark.parametrize("module", ["evaluate", "evaluate_predictions"])
+def test_the_options_load_without_torch(module):
+    script = f"import sys, handvae.apps.{module}; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"

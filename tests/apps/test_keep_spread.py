@@ -275,8 +275,10 @@ def test_a_disk_that_is_full_leaves_the_file(both, tiny_set, refused, monkeypatc
 def test_a_file_that_may_not_be_written_is_refused_before_anything_is_read(
     both, tiny_set, refused, monkeypatch
 ):
-    monkeypatch.setattr("handvae.apps.evaluate.os.access", lambda path, how: False)
-    monkeypatch.setattr("handvae.apps.evaluate.predict_hands", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr("handvae.evaluation.spread_scales.os.access", lambda path, how: False)
+    monkeypatch.setattr(
+        "handvae.evaluation.model_predictions.predict_hands", lambda *_: pytest.fail("was read")
+    )
     assert "may not be written" in refused("evaluate", both, tiny_set, "--split", "None", "--keep-spread")
 
 

@@ -68,7 +68,7 @@ def test_hands_of_no_told_side_are_read_where_crops_stay_as_they_are(handvae, si
 def test_a_set_of_other_joints_is_refused(refused, tiny_set, tiny_model, monkeypatch):
     data = CocoHands(tiny_set)
     data.spec = replace(data.spec, joints=16)
-    monkeypatch.setattr("handvae.apps.evaluate.open_data", lambda *given: data)
+    monkeypatch.setattr("handvae.data.open.open_data", lambda *given: data)
     line = refused("evaluate", tiny_model, tiny_set)
     assert str(tiny_set) in line
     assert "has hands of 16 joints" in line

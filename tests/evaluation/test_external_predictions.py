@@ -172,6 +172,17 @@ def test_the_command_measures_a_file_against_another(handvae, truth, tmp_path):
     assert (values["pck@4_mm"], values["pcf@6_mm"]) == (0, 100)
 
 
+def test_one_line_sums_up_before_the_table(handvae, truth, tmp_path):
+    moved = write_text(tmp_path / "moved.txt", JOINTS + np.array([0, 3, 4]))
+    _, text, _ = handvae("evaluate", "--predictions", moved, "--truth", truth)
+    assert text.splitlines()[0] == "moved.txt against truth.npz (N = 5): 5.0 mm in 3D"
+
+
+def test_the_command_prints_its_report_as_json(handvae, truth, tmp_path):
+    _, text, _ = handvae("evaluate", "--predictions", truth, "--truth", truth, "--json", "--report", tmp_path)
+    assert json.loads(text) == json.loads((tmp_path / "report.json").read_text())
+
+
 def test_the_command_knows_units_roots_and_orders(handvae, truth, tmp_path):
     """The root of STB's order is joint 0 there too, and its middle MCP is joint 9."""
     metres = write_json(tmp_path / "metres.json", ((JOINTS + np.array([30, 0, 0])) / 1000).tolist())

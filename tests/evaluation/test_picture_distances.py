@@ -8,6 +8,7 @@ import torch
 
 from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
+from handvae.evaluation.batch_norm import batch_norm_mode, renew_statistics
 from handvae.evaluation.features import (
     Extractor,
     HandFeatures,
@@ -17,7 +18,7 @@ from handvae.evaluation.features import (
     kept_features,
 )
 from handvae.evaluation.measure import PictureProtocol
-from handvae.evaluation.picture_distances import batch_norm, picture_measures, renew_statistics, set_measures
+from handvae.evaluation.picture_distances import picture_measures, set_measures
 from handvae.systems.srv_vae import SrvVae
 from handvae.training.checkpoint import save_model
 
@@ -205,9 +206,9 @@ def test_a_split_of_a_few_hands_is_refused(build, tiny_set):
 
 def test_the_mode_of_batch_normalisation_is_seen(build, tiny_config):
     system = build(replace(tiny_config, norm="batch"))
-    assert batch_norm(system.train()) == "train"
-    assert batch_norm(system.eval()) == "eval"
-    assert batch_norm(build()) == "none"
+    assert batch_norm_mode(system.train()) == "train"
+    assert batch_norm_mode(system.eval()) == "eval"
+    assert batch_norm_mode(build()) == "none"
 
 
 def test_renewed_statistics_are_those_of_generated_pictures_and_only_of_these(build, tiny_config, tiny_set):
@@ -224,7 +225,7 @@ def test_renewed_statistics_are_those_of_generated_pictures_and_only_of_these(bu
     )
     assert all(torch.equal(value, system.trunk.state_dict()[name]) for name, value in last.items())
     assert not any(module.training for module in system.modules())
-    assert batch_norm(system) == "eval, renewed"
+    assert batch_norm_mode(system) == "eval, renewed"
 
 
 def test_the_command_renews_statistics_and_says_so(

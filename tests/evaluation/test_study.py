@@ -13,7 +13,7 @@ from handvae.evaluation.metrics import METRICS
 from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.pose import pose_measures_2d
 from handvae.evaluation.study import Study
-from handvae.evaluation.study_report import report
+from handvae.evaluation.study_report import report_studies
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.srv_vae import SrvVaeConfig
 
@@ -57,7 +57,7 @@ def test_hands_with_joints_missing_count_for_the_joints_they_have(study):
 
 
 def test_two_models_are_compared_on_every_metric_that_both_have_hand_by_hand(study):
-    found = report([study("a"), study("b", seed=1)], ("pose", "picture"))
+    found = report_studies([study("a"), study("b", seed=1)], ("pose", "picture"))
     assert [column.name for column in found.columns] == ["a", "b"]
     first, second = ({m.name: m.value for m in column.measures} for column in found.columns)
     sized = {"error_over_hand_size_median", "error_over_hand_size_mean", "pckb@0.05", "pckb@0.10"}
@@ -72,7 +72,7 @@ def test_a_model_of_3d_poses_has_its_own_rows_and_shares_only_pictures(study):
     config = SrvVaeConfig(
         pose="3d", appearance_dims=4, encoder_widths=(8, 16, 16, 16), decoder_widths=(16, 16, 8, 8, 8)
     )
-    found = report([study("flat"), study("solid", config=config)], ("pose", "picture"))
+    found = report_studies([study("flat"), study("solid", config=config)], ("pose", "picture"))
     assert [d.name for d in found.differences] == ["psnr"]
     cells = {row.name: row.cells for row in found.rows()}
     assert cells["mpjpe_px"][1] == ""
@@ -82,7 +82,7 @@ def test_a_model_of_3d_poses_has_its_own_rows_and_shares_only_pictures(study):
 
 
 def test_figures_of_several_models_are_drawn_together(study):
-    found = report([study("a"), study("b", seed=1)], ("pose",))
+    found = report_studies([study("a"), study("b", seed=1)], ("pose",))
     assert [[curve.name for curve in figure.curves] for figure in found.figures] == [["a", "b"], ["a", "b"]]
 
 
@@ -117,12 +117,12 @@ def detector_study(tiny_spec, tiny_set):
 
 
 def test_a_system_that_makes_no_pictures_is_measured_by_what_it_reads(detector_study, study):
-    found = report([detector_study, study("painter")], None)
+    found = report_studies([detector_study, study("painter")], None)
     names = [{m.name for m in column.measures} for column in found.columns]
     assert "mpjpe_px" in names[0] & names[1]
     assert "psnr" in names[1] - names[0]
     with pytest.raises(UserError, match="detector makes no pictures"):
-        report([study("painter"), detector_study], ("pose", "picture"))
+        report_studies([study("painter"), detector_study], ("pose", "picture"))
 
 
 def test_a_3d_model_needs_another_detector_for_its_pictures(study):
@@ -131,9 +131,9 @@ def test_a_3d_model_needs_another_detector_for_its_pictures(study):
     )
     solid = study("solid", config=config)
     with pytest.raises(UserError, match="give a 2D model or program as detector"):
-        report([solid], ("consistency",))
+        report_studies([solid], ("consistency",))
     flat = study()
-    found = report([replace(solid, detector=flat.detector)], ("consistency", "leakage"))
+    found = report_studies([replace(solid, detector=flat.detector)], ("consistency", "leakage"))
     assert {"consistency_random_error_median", "leak_appearance_to_pose"} <= {
         m.name for m in found.columns[0].measures
     }

@@ -20,8 +20,8 @@ from handvae.data.files.pictures import as_pixels, write_picture
 from handvae.data.hands import Hands
 from handvae.data.open import open_data
 from handvae.errors import UserError
+from handvae.evaluation.generation_inputs import fully_labelled_rows
 from handvae.evaluation.latent import codes, silhouette
-from handvae.evaluation.picture_distances import fully_labelled_rows
 from handvae.inference.drawing import FINGER_COLOURS, enlarge, grid
 from handvae.noise import Noise, Stream
 from handvae.systems.cm_vae import FIELDS, CmVae

@@ -6,18 +6,17 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from handvae.choices import CameraName, JointFileFormat
 from handvae.errors import UserError
 
-Format = Literal["npz", "json", "txt"]
-Dataset = Literal["icvl", "nyu", "msra", "hands17"]
-INTRINSICS: dict[Dataset, tuple[float, float, float, float]] = {
+INTRINSICS: dict[CameraName, tuple[float, float, float, float]] = {
     "icvl":    (240.99, 240.96, 160.0, 120.0),
     "nyu":     (588.03, -587.07, 320.0, 240.0),
     "msra":    (241.42, 241.42, 160.0, 120.0),
@@ -25,7 +24,7 @@ INTRINSICS: dict[Dataset, tuple[float, float, float, float]] = {
 }  # fmt: skip
 """fx, fy, cx, cy (px) with which published errors of depth data sets were computed; their result files hold
 u, v (px) and depth (mm)."""
-JOINT_COUNTS: dict[Dataset, int] = {"icvl": 16, "nyu": 14, "msra": 21, "hands17": 21}
+JOINT_COUNTS: dict[CameraName, int] = {"icvl": 16, "nyu": 14, "msra": 21, "hands17": 21}
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,9 @@ class JointFile:
     """Joints that can be seen, where the file says so."""
 
 
-def read_joints(path: Path, kind: Format | None = None, *, array: str = "", axes: int = 3) -> JointFile:
+def read_joints(
+    path: Path, kind: JointFileFormat | None = None, *, array: str = "", axes: int = 3
+) -> JointFile:
     """Read joints, frame by frame.
 
     Args:
@@ -118,7 +119,7 @@ def check_pair(prediction_path: Path, prediction: JointFile, truth_path: Path, t
 # ------------------------------------------------------------------------------------------------ --- formats
 
 
-def _format(path: Path) -> Format:
+def _format(path: Path) -> JointFileFormat:
     match path.suffix.lower():
         case ".npz":
             return "npz"

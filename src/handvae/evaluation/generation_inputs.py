@@ -96,3 +96,9 @@ def random_rows(rows: Int[Tensor, " rows"], most: int, noise: Noise) -> Int[Tens
         return rows
     chosen = torch.randperm(len(rows), generator=noise.generator)[:most]
     return rows[chosen].sort().values
+
+
+def fully_labelled_rows(data: HandData) -> Int[Tensor, " rows"]:
+    """Rows of a data set whose joints are all labelled: a generator can be given their poses."""
+    valid = data.labels(torch.arange(len(data))).require("joint_valid")
+    return valid.all(1).nonzero()[:, 0]

@@ -16,7 +16,7 @@ from handvae.evaluation.resampling import (
     difference,
     interval,
 )
-from handvae.evaluation.study import Sheet, Study
+from handvae.evaluation.study import MetricResult, Sheet, Study
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class StudyColumn:
     name: str
     measures: tuple[Measure, ...]
     intervals: dict[str, Interval]
-    """Of the measures that are statistics over hands, by name."""
+    """By the name of a measure, of those that are statistics over hands."""
 
 
 @dataclass(frozen=True)
@@ -42,100 +42,144 @@ class StudyRow:
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found out about some models on one data set."""
+    """All numbers and figures of some models on one data set."""
 
     columns: tuple[StudyColumn, ...]
     differences: tuple[Difference, ...]
-    """Of the first model and each other one, where their protocols agree."""
+    """Between the first model and each other one, where their protocols agree."""
     figures: tuple[Plot, ...]
     sheets: tuple[Sheet, ...]
     interval_protocol: str
 
     def rows(self) -> list[StudyRow]:
-        """The table, a row a measure and protocol."""
-        keys = dict.fromkeys(
-            (m.name, m.definition, str(m.protocol)) for column in self.columns for m in column.measures
-        )
-        found = [
-            {(m.name, m.definition, str(m.protocol)): m for m in column.measures} for column in self.columns
-        ]
+        """The table, a row for each measure and protocol."""
+        by_key = [{_row_key(measure): measure for measure in column.measures} for column in self.columns]
+        keys = dict.fromkeys(key for measures in by_key for key in measures)
+
         rows = []
         for key in keys:
-            name, of_models = key[0], [measures.get(key) for measures in found]
-            cells = tuple(
-                "" if m is None else _cell(m, c.intervals.get(name))
-                for m, c in zip(of_models, self.columns, strict=True)
-            )
-            counts = dict.fromkeys(str(m.n) for m in of_models if m is not None)
-            rows.append(StudyRow(name, cells, ", ".join(counts), *key[1:]))
+            name, definition, protocol = key
+            cells = []
+            counts = []
+            for column, measures in zip(self.columns, by_key, strict=True):
+                measure = measures.get(key)
+                if measure is None:
+                    cells.append("")
+                else:
+                    cells.append(_cell(measure, column.intervals.get(name)))
+                    counts.append(str(measure.n))
+            n = ", ".join(dict.fromkeys(counts))
+            rows.append(StudyRow(name, tuple(cells), n, definition, protocol))
         return rows
 
 
-def report(studies: Sequence[Study], wanted: Sequence[str] | None) -> Report:
+def _row_key(measure: Measure) -> tuple[str, str, str]:
+    """What measures of one row share."""
+    return measure.name, measure.definition, str(measure.protocol)
+
+
+def _cell(measure: Measure, interval: Interval | None) -> str:
+    text = f"{measure.value:.4g} {measure.unit}".strip()
+    return text if interval is None else f"{text} [{interval.low:.4g}, {interval.high:.4g}]"
+
+
+# ---------------------------------------------------------------------------------------------------- measuring
+
+
+@dataclass(frozen=True)
+class _Results:
+    """The results of all metrics of one study, joined."""
+
+    measures: tuple[Measure, ...]
+    per_hand: dict[str, PerHand]
+    figures: tuple[Plot, ...]
+    sheets: tuple[Sheet, ...]
+
+    @classmethod
+    def of(cls, results: Sequence[MetricResult]) -> "_Results":
+        """The results one after the other."""
+        return cls(
+            measures=tuple(measure for result in results for measure in result.measures),
+            per_hand={values.name: values for result in results for values in result.per_hand},
+            figures=tuple(figure for result in results for figure in result.figures),
+            sheets=tuple(sheet for result in results for sheet in result.sheets),
+        )
+
+
+def report_studies(studies: Sequence[Study], metrics: Sequence[str] | None) -> Report:
     """Run metrics on studies of one data set.
 
     Args:
-        studies: a model each, read on the same hands.
-        wanted: names out of `METRICS`; None for all that fit each model and the data.
+        studies: one for each model, predicted on the same hands.
+        metrics: names out of `METRICS`; None for all that fit each model and the data.
 
     Raises:
-        UserError: a wanted metric does not fit.
+        UserError: a metric in `metrics` does not fit.
     """
-    if wanted is not None:
-        for name in wanted:
-            if lacking := next(filter(None, map(METRICS[name].lacking, studies)), ""):
-                raise UserError("--metrics", f"{name}: {lacking}", "leave it out")
-    outcomes = [[METRICS[name].measure(study) for name in wanted or _fitting(study)] for study in studies]
-    first = studies[0].predictions
-    subject = None if first.subject is None else first.subject.numpy()
-    draws = Draws.of(len(first.target), subject, studies[0].seed)
-    measures = [tuple(m for outcome in row for m in outcome.measures) for row in outcomes]
-    per_hand = [{p.name: p for outcome in row for p in outcome.per_hand} for row in outcomes]
-    columns = tuple(
-        StudyColumn(study.name, found, {name: interval(bootstrap(p, draws)) for name, p in hands.items()})
-        for study, found, hands in zip(studies, measures, per_hand, strict=True)
-    )
-    differences = [
-        difference((columns[0].name, per_hand[0][name]), (column.name, hands[name]), draws)
-        for column, hands in zip(columns[1:], per_hand[1:], strict=True)
-        for name in _comparable(columns[0], column, per_hand[0], hands)
+    for name in metrics or ():
+        for study in studies:
+            if fault := METRICS[name].lacking(study):
+                raise UserError("--metrics", f"{name}: {fault}", "leave it out")
+
+    # all models see the same bootstrap draws
+    first = studies[0]
+    subject = first.predictions.subject
+    people = None if subject is None else subject.numpy()
+    draws = Draws.of(len(first.predictions.target), people, first.seed)
+
+    results = [_measure(study, metrics) for study in studies]
+    columns = [
+        StudyColumn(study.name, result.measures, _intervals(result.per_hand, draws))
+        for study, result in zip(studies, results, strict=True)
     ]
-    figures = _merged([figure for row in outcomes for outcome in row for figure in outcome.figures])
-    protocol = (
-        f"95 % percentile bootstrap, {draws.count} draws of {draws.groups} {draws.unit}, seed {draws.seed}"
+    differences: list[Difference] = []
+    for column, result in zip(columns[1:], results[1:], strict=True):
+        differences += _differences(columns[0], results[0], column, result, draws)
+
+    return Report(
+        columns=tuple(columns),
+        differences=tuple(differences),
+        figures=_merged([figure for result in results for figure in result.figures]),
+        sheets=tuple(sheet for result in results for sheet in result.sheets),
+        interval_protocol=(
+            f"95 % percentile bootstrap, {draws.count} draws of {draws.groups} {draws.unit}, seed {draws.seed}"
+        ),
     )
-    sheets = tuple(sheet for row in outcomes for outcome in row for sheet in outcome.sheets)
-    return Report(columns, tuple(differences), figures, sheets, protocol)
 
 
-def _fitting(study: Study) -> list[str]:
-    return [name for name, metric in METRICS.items() if not metric.lacking(study)]
+def _measure(study: Study, metrics: Sequence[str] | None) -> _Results:
+    names = metrics
+    if names is None:
+        names = [name for name, metric in METRICS.items() if not metric.lacking(study)]
+    return _Results.of([METRICS[name].measure(study) for name in names])
 
 
-def _comparable(
-    a: StudyColumn, b: StudyColumn, hands_a: dict[str, PerHand], hands_b: dict[str, PerHand]
-) -> list[str]:
-    """Metrics that both have with equal protocols."""
-    terms = {m.name: m.terms for m in b.measures}
-    return [
-        m.name for m in a.measures if m.name in hands_a and m.name in hands_b and terms.get(m.name) == m.terms
-    ]
+def _intervals(per_hand: dict[str, PerHand], draws: Draws) -> dict[str, Interval]:
+    return {name: interval(bootstrap(values, draws)) for name, values in per_hand.items()}
 
 
-def _cell(measure: Measure, of: Interval | None) -> str:
-    text = f"{measure.value:.4g} {measure.unit}".strip()
-    return text if of is None else f"{text} [{of.low:.4g}, {of.high:.4g}]"
+def _differences(
+    first_column: StudyColumn, first: _Results, other_column: StudyColumn, other: _Results, draws: Draws
+) -> list[Difference]:
+    """The first model minus another one, for each metric that both have by hand with equal protocols."""
+    terms = {measure.name: measure.terms for measure in other.measures}
+    differences = []
+    for measure in first.measures:
+        name = measure.name
+        in_both = name in first.per_hand and name in other.per_hand
+        if in_both and terms.get(name) == measure.terms:
+            pair = (first_column.name, first.per_hand[name]), (other_column.name, other.per_hand[name])
+            differences.append(difference(*pair, draws))
+    return differences
 
 
 def _merged(figures: Sequence[Plot]) -> tuple[Plot, ...]:
-    """Figures of one title and one scale as one."""
-    kept: dict[tuple[str, str, str], Plot] = {}
+    """Figures of one title and one scale as one; a curve that several share is drawn once."""
+    merged: dict[tuple[str, str, str], Plot] = {}
     for figure in figures:
         key = (figure.title, figure.x_label, figure.y_label)
-        before = kept.get(key)
-        if before is not None:
-            figure = replace(
-                before, curves=tuple(dict.fromkeys((*before.curves, *figure.curves)))
-            )  # a reference curve stays one
-        kept[key] = figure
-    return tuple(kept.values())
+        if key in merged:
+            curves = dict.fromkeys((*merged[key].curves, *figure.curves))
+            figure = replace(merged[key], curves=tuple(curves))
+        merged[key] = figure
+    return tuple(merged.values())

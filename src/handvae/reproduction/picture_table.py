@@ -12,10 +12,10 @@ from handvae.errors import UserError
 from handvae.evaluation.consistency import pose_consistency
 from handvae.evaluation.detection import ModelDetector
 from handvae.evaluation.features import Extractor
-from handvae.evaluation.generation_inputs import GenerationInputs
+from handvae.evaluation.generation_inputs import GenerationInputs, fully_labelled_rows
 from handvae.evaluation.measure import Measure
 from handvae.evaluation.model_predictions import predict_hands
-from handvae.evaluation.picture_distances import FEWEST, MOST, Poses, fully_labelled_rows, picture_measures
+from handvae.evaluation.picture_distances import FEWEST, MOST, Poses, picture_measures
 from handvae.reproduction.experiment import Reproduction, trained
 from handvae.reproduction.table import Recipe, TableColumn, TableRow
 from handvae.training.checkpoint import Model

@@ -14,6 +14,9 @@ MODELS = {"judge-64": "critic-64"}
 PRESETS = {"judge-64": "critic-64", "rendered-dvae-parts-64": "rendered-dvae-layers-64"}
 """Presets of `handvae train`."""
 
+METRICS = {"parts": "latent_factors"}
+"""Metrics of `handvae evaluate`."""
+
 MODALITIES = {"parts": "segmentation", "tag_parts": "tag_segmentation"}
 """What a data set offers; columns of parquet shards too."""
 

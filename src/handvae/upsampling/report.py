@@ -9,12 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from handvae.data.crop import cut
+from handvae.evaluation.batch_norm import batch_norm_mode
 from handvae.evaluation.consistency import Consistency
 from handvae.evaluation.features import Extractor, features_of
 from handvae.evaluation.frechet import frechet_distance, gaussian_of
 from handvae.evaluation.measure import Measure, PictureProtocol, Stated
 from handvae.evaluation.model_predictions import BATCH
-from handvae.evaluation.picture_distances import FEWEST, batch_norm, set_measures
+from handvae.evaluation.picture_distances import FEWEST, set_measures
 from handvae.evaluation.plots import Curve, Plot
 from handvae.noise import Noise, Stream
 from handvae.upsampling.upsample import GeneratedSet, Upsampler
@@ -139,7 +140,7 @@ def _distances(maker: Upsampler, made: GeneratedSet, extractor: Extractor) -> tu
     protocol = PictureProtocol(
         extractor.described(maker.system),
         crop.size_px,
-        batch_norm(maker.system),
+        batch_norm_mode(maker.system),
         f"real pictures of {split}",
         generated,
     )

@@ -17,7 +17,7 @@ from handvae.hand import LEFT, RIGHT, HandShape, sample_shape
 from handvae.render.hand.body import Body, pose_body
 from handvae.render.hand.pose import Pose, PoseRanges, make_pose, sample_pose
 from handvae.render.hand.shade import Light, LightRanges, sample_light, studio_light
-from handvae.render.hand.skin import SkinLook, SkinRanges, sample_skin
+from handvae.render.hand.skin import SkinAppearance, SkinRanges, sample_skin
 from handvae.render.surroundings.background import BackgroundRanges
 from handvae.render.surroundings.objects import OccluderRanges
 from handvae.render.surroundings.sensor import SensorRanges
@@ -75,7 +75,7 @@ class Placed:
     """A right hand before the camera."""
 
     body: Body
-    skin: SkinLook
+    skin: SkinAppearance
     rotation: Float[np.ndarray, "3 3"]
     """Hand frame to camera frame."""
     translation: Float[np.ndarray, " 3"]

@@ -1,9 +1,7 @@
-"""The baked surface of the resting hand, posed: each vertex follows its capsules, then steps onto the true
-surface.
+"""The baked surface of the resting hand, posed: a vertex follows its capsules, then steps onto the surface.
 
 `baked()` makes the mesh once a process: surface nets over the distance of `body.rest_body`. `deform` carries
-it into a pose,
-with normals, occlusion and shadow, a vertex at a time and compiled.
+it into a pose, with normals, occlusion and shadow, a vertex at a time and compiled.
 """
 
 import math
@@ -22,13 +20,16 @@ FINE_MM, COARSE_MM = 3.0, 4.5
 _SKIN_BLEND_MM = 2.2
 _FOLLOWED = 8
 """Capsules that a vertex follows and is measured against."""
-CAST = np.array(
-    [
-        i for i, name in enumerate(NAMES)
-        if name.startswith(("proximal", "middle", "distal", "metacarpal", "thumb_metacarpal", "thenar", "hypothenar", "wrist", "forearm"))
-        and "pad" not in name and name != "thenar2"
-    ]
-)  # fmt: skip
+
+
+def _casts_shadow(name: str) -> bool:
+    """Whether a capsule hides sky and light: the thick ones, not the pads and webs between them."""
+    fingers = ("proximal", "middle", "distal")
+    palm = ("metacarpal", "thumb_metacarpal", "thenar", "hypothenar", "wrist", "forearm")
+    return name.startswith(fingers + palm) and "pad" not in name and name != "thenar2"
+
+
+CAST = np.array([i for i, name in enumerate(NAMES) if _casts_shadow(name)])
 """Capsules that hide sky and light."""
 
 
@@ -48,25 +49,30 @@ class Surface(NamedTuple):
     body: np.ndarray
     """[vertex], share of palm and forearm; the rest is the finger's."""
     lift_mm: float
-    """How far vertices lie outside the true surface: what flat triangles lose on a round finger."""
+    """How far vertices lie outside the true surface, to make up for flat triangles on a round finger."""
 
 
 @lru_cache(maxsize=2)
 def baked(spacing_mm: float = FINE_MM) -> Surface:
     """The mesh at a spacing; less than a second, once a process."""
     rest = rest_body()
+
+    # the distance on a grid, coarse along the forearm
     arm = np.arange(-266.0, -24.0, 12.0)
     axes = (
         np.concatenate([arm, np.arange(-24.0, 216.0, spacing_mm)]),
         np.arange(-84.0, 126.0, spacing_mm),
         np.arange(-90.0, 60.0, spacing_mm),
     )
-    field = distances(rest, np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)).reshape(
-        [len(axis) for axis in axes]
-    )
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    field = distances(rest, grid.reshape(-1, 3)).reshape(grid.shape[:3])
+
+    # a mesh of its zero level, moved onto the surface by a few Newton steps
     points, faces = _surface_nets(field, axes)
     for _ in range(4):
         points = points - normals(rest, points) * distances(rest, points)[:, None]
+
+    # which capsules each vertex follows, and how much: the nearest ones, weights that fall as exp(-gap)
     table = rest.packed(np.eye(3), np.zeros(3))
     gaps = np.stack([_from_capsule(table, i, points) for i in range(COUNT)], 1)
     order = np.argsort(gaps, axis=1, kind="stable")[:, :_FOLLOWED]
@@ -75,20 +81,22 @@ def baked(spacing_mm: float = FINE_MM) -> Surface:
     weights = np.where(weights < 1e-3, 0, weights)
     weights = weights / weights.sum(1, keepdims=True)
     shares = np.stack([(weights * (GROUP[order] == group)).sum(1) for group in range(6)], 1)
+
     return Surface(
-        points,
-        faces,
-        order,
-        weights,
-        shares[:, 1:].argmax(1),
-        np.ascontiguousarray(shares[:, 0]),
-        spacing_mm**2 / 60,
+        rest=points,
+        faces=faces,
+        capsules=order,
+        weights=weights,
+        finger=shares[:, 1:].argmax(1),
+        body=np.ascontiguousarray(shares[:, 0]),
+        lift_mm=spacing_mm**2 / 60,
     )
 
 
 @njit(cache=True)
 @no_type_check
 def _from_capsule(table, i, points):
+    """Distance of each point from one capsule."""
     out = np.empty(len(points))
     for row in range(len(points)):
         out[row] = capsule_distance(table, i, points[row, 0], points[row, 1], points[row, 2])
@@ -98,8 +106,10 @@ def _from_capsule(table, i, points):
 def _surface_nets(
     field: Float[np.ndarray, "x y z"], axes: tuple[np.ndarray, ...]
 ) -> tuple[Float[np.ndarray, "vertex 3"], np.ndarray]:
-    """Mesh of the zero level of a field on a rectilinear grid: a vertex in each cell that it crosses, a quad
-    round each crossed edge."""
+    """Mesh of the zero level of a field on a rectilinear grid.
+
+    A vertex in the middle of each cell that the surface crosses, a quad round each crossed edge.
+    """
     inside = field < 0
     corners = np.stack(
         [
@@ -109,20 +119,26 @@ def _surface_nets(
             for k in (0, 1)
         ]
     )
+
+    # a cell is crossed if some of its corners are inside and some are not
     crossed = corners.any(0) & ~corners.all(0)
     number = np.full(crossed.shape, -1)
     number[crossed] = np.arange(crossed.sum())
     cells = np.argwhere(crossed)
     points = np.stack([(axis[:-1] + axis[1:])[cells[:, d]] / 2 for d, axis in enumerate(axes)], 1)
+
+    # the four cells round an edge along axis d; the quad turns with the direction in which the edge leaves
     quads = []
     for d in range(3):
-        low, high = (np.moveaxis(inside, d, 0)[side] for side in (slice(None, -1), slice(1, None)))
+        low = np.moveaxis(inside, d, 0)[:-1]
+        high = np.moveaxis(inside, d, 0)[1:]
         numbers = np.moveaxis(number, d, 0)
         for flipped, edge in ((False, low & ~high), (True, ~low & high)):
             a, b, c = np.argwhere(edge[:, 1:-1, 1:-1]).T
             quad = [numbers[a, b + y, c + z] for y, z in ((0, 0), (1, 0), (1, 1), (0, 1))]
             outward = flipped ^ (d == 1)  # moving axis 1 to the front turns the other two round
             quads.append(np.stack(quad[::-1] if outward else quad, 1))
+
     quad = np.concatenate(quads)
     return points, np.ascontiguousarray(np.concatenate([quad[:, [0, 1, 2]], quad[:, [0, 2, 3]]]))
 
@@ -130,8 +146,7 @@ def _surface_nets(
 def pose_maps(
     body: Body, rotation: Float[np.ndarray, "3 3"], translation: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "capsule 12"]:
-    """For each capsule the affine map from the resting hand to the camera frame: the inverse of
-    `distance.rest_maps`."""
+    """For each capsule the affine map from the resting hand to the camera: inverse of `distance.rest_maps`."""
     rest = rest_body()
     stretch = np.empty((COUNT, 3))
     stretch[:, 0] = body.length / rest.length

@@ -14,10 +14,7 @@ Setting = int | float | Sequence[int | float] | None
 
 
 def upsample_nearest(
-    mean: Float[Tensor, "..."],
-    var: Float[Tensor, "..."],
-    size: Setting = None,
-    scale_factor: Setting = None,
+    mean: Float[Tensor, "..."], var: Float[Tensor, "..."], size: Setting = None, scale_factor: Setting = None
 ) -> Moments:
     """Nearest upsampling, kind E alone: copies both moments.
 

@@ -15,7 +15,6 @@ from handvae.render.hand.pose import (
     WRIST_LIMITS_RAD,
     PoseRanges,
     make_pose,
-    pad_gap_mm,
     penetration_mm,
     resolve,
     sample_pose,
@@ -27,6 +26,16 @@ MEAN = HandShape.mean(torch.float64)
 def a_shape(seed):
     drawn = sample_shape(1, torch.Generator().manual_seed(seed), dtype=torch.float64)
     return HandShape(**{item.name: getattr(drawn, item.name)[0] for item in fields(HandShape)})
+
+
+def pad_gap_mm(angles, shape, finger):
+    """Distance between the thumb's pad and a finger's, mm, by `forward_kinematics`."""
+    posed = forward_kinematics(torch.from_numpy(np.ascontiguousarray(angles)), shape)
+    middles = posed.joints[1:].unflatten(0, (5, 4))[:, 2]
+    along, dorsal = posed.rotations[:, 2, :, 0], posed.rotations[:, 2, :, 2]
+    depths = shape.radii_mm[:, 3] + pose._PAD_DEPTH_MM
+    pads = middles + along * shape.lengths_mm[:, 2:] * pose._PAD_ALONG - dorsal * depths[:, None]
+    return float((pads[0] - pads[finger]).norm())
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,9 +1,8 @@
-"""A scene drawn from (seed, index): what it is made of, and the steps that bring the hand before a camera.
+"""A scene drawn from (seed, index): its parts, and the steps that place the hand before a camera.
 
-Everything that one content id fixes (person, skin, light, background, sensor) comes from one stream of random
-numbers, what the hand does
-and how it is seen from another: so the same content appears under many poses. A stream is a pure function of
-its numbers, whoever draws it.
+A content id fixes person, skin, light, background and sensor, which come from one set of random streams; pose
+and view come from another. So the same content appears under many poses. A stream is a pure function of its
+numbers, in whichever process it is drawn.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -28,12 +27,12 @@ CONTENT, POSE, BACKGROUND, SENSOR, OBJECT, OTHER, CLOUD = range(7)
 
 @dataclass(frozen=True)
 class CameraRanges:
-    """How hands are looked at."""
+    """How cameras are placed."""
 
     upright: int | float = 0.9
     """Share of views with fingers roughly up; the others are uniform over all rotations."""
     tilt_deg: tuple[float, float] = (35.0, 30.0)
-    """How far an upright hand may lean sideways, and to or from the camera."""
+    """Largest lean of an upright hand, sideways and to or from the camera."""
     distance_mm: tuple[float, float] = (350.0, 800.0)
     """From the camera to the middle of the hand."""
     fill: tuple[float, float] = (0.34, 0.47)
@@ -60,10 +59,10 @@ class SceneRanges:
     hidden: int | float = 0.12
     """Share of pictures with an object in front of the hand."""
     other_hand: int | float = 0.06
-    """Share of pictures with somebody else's hand in the background."""
+    """Share of pictures with another person's hand in the background."""
     per_content: int = 4
-    """Pictures that share a content id: the same person, skin, light and background under other poses and
-    views."""
+    """Pictures that share a content id: one person, skin, light and background under several poses and views.
+    """
 
     def __post_init__(self) -> None:
         if self.per_content < 1:
@@ -101,11 +100,12 @@ class Scene:
     other: Placed | None = None
     hidden: bool = False
     studio: bool = False
-    """Plain background, no sensor: for people to look at."""
+    """Plain background and a perfect sensor, for pictures that explain."""
 
     def generator(self, stream: int) -> np.random.Generator:
         """The random numbers of one stream of this scene."""
-        number = self.content if stream in (CONTENT, BACKGROUND, SENSOR) else self.index
+        fixed_by_content = stream in (CONTENT, BACKGROUND, SENSOR)
+        number = self.content if fixed_by_content else self.index
         return stream_of(self.seed, stream, number)
 
 
@@ -117,12 +117,15 @@ def stream_of(seed: int, stream: int, number: int) -> np.random.Generator:
 def sample_scene(seed: int, index: int, ranges: SceneRanges | None = None) -> Scene:
     """The scene of one index: a pure function of its arguments."""
     ranges = ranges or SceneRanges()
+
+    # fixed by the content
     content = index // ranges.per_content
     of_content = stream_of(seed, CONTENT, content)
     shape = _sample_shape(of_content, ranges.shape)
     skin = sample_skin(of_content, ranges.skin)
     light = sample_light(of_content, ranges.light)
 
+    # pose and view
     generator = stream_of(seed, POSE, index)
     pose = sample_pose(generator, shape, ranges.pose)
     body = pose_body(pose, shape)
@@ -132,32 +135,32 @@ def sample_scene(seed: int, index: int, ranges: SceneRanges | None = None) -> Sc
     hidden = generator.random() < ranges.hidden
     other = None
     if generator.random() < ranges.other_hand:
-        other = _somebody_else(stream_of(seed, OTHER, index), translation, focal, ranges)
+        other = _another_person(stream_of(seed, OTHER, index), translation, focal, ranges)
+
     return Scene(
-        Placed(body, skin, rotation, translation),
-        pose,
-        shape,
-        light,
-        focal,
-        side,
-        content,
-        ranges,
-        seed,
-        index,
-        other,
-        hidden,
+        hand=Placed(body, skin, rotation, translation),
+        pose=pose,
+        shape=shape,
+        light=light,
+        focal=focal,
+        side=side,
+        content=content,
+        ranges=ranges,
+        seed=seed,
+        index=index,
+        other=other,
+        hidden=hidden,
     )
 
 
 def posed_scene(name: str, turn_deg: int | float, side: int = RIGHT, seed: int | None = None) -> Scene:
-    """A named pose in even light before a plain background, turned about its upright axis: 0 shows the palm,
-    180 the back.
+    """A named pose in even light before a plain background, turned about its upright axis.
 
     Args:
         name: one of `handvae.hand.POSE_NAMES`.
-        turn_deg: degrees.
+        turn_deg: degrees; 0 shows the palm, 180 the back.
         side: LEFT or RIGHT.
-        seed: draw person and skin by this; None is the mean hand in light skin.
+        seed: draws person and skin; None is the mean hand in light skin.
 
     Raises:
         UserError: there is no such pose.
@@ -171,14 +174,28 @@ def posed_scene(name: str, turn_deg: int | float, side: int = RIGHT, seed: int |
         shape = _sample_shape(generator, 1.0)
     pose = make_pose(name, shape)
     body = pose_body(pose, shape)
-    rotation = (rotation_y(torch.tensor(np.deg2rad(turn_deg), dtype=torch.float64)) @ PALM_TO_CAMERA).numpy()
-    seen = np.concatenate([body.joints, [[-40.0, 0.0, 0.0]]])
-    translation = np.array([0.0, 0.0, 560.0]) - rotation @ ((seen.min(0) + seen.max(0)) / 2)
-    hand = Placed(body, skin, rotation, translation)
-    return Scene(hand, pose, shape, studio_light(), 2.2, side, 0, SceneRanges(), 0, 0, studio=True)
+    turn = torch.tensor(np.deg2rad(turn_deg), dtype=torch.float64)
+    rotation = (rotation_y(turn) @ PALM_TO_CAMERA).numpy()
+
+    # centred on the box of the joints and a piece of the forearm
+    outline = np.concatenate([body.joints, [[-40.0, 0.0, 0.0]]])
+    translation = np.array([0.0, 0.0, 560.0]) - rotation @ ((outline.min(0) + outline.max(0)) / 2)
+    return Scene(
+        hand=Placed(body, skin, rotation, translation),
+        pose=pose,
+        shape=shape,
+        light=studio_light(),
+        focal=2.2,
+        side=side,
+        content=0,
+        ranges=SceneRanges(),
+        seed=0,
+        index=0,
+        studio=True,
+    )
 
 
-# ---------------------------------------------------------------------------------------------- drawing parts
+# --------------------------------------------------------------------------------------- drawing the parts
 
 
 def _torch_generator(generator: np.random.Generator) -> torch.Generator:
@@ -192,10 +209,10 @@ def _sample_shape(generator: np.random.Generator, amount: float) -> HandShape:
 
 def _sample_rotation(generator: np.random.Generator, ranges: CameraRanges) -> Float[np.ndarray, "3 3"]:
     uniform = random_rotation(1, _torch_generator(generator), torch.float64)[0]
-    lean, nod = (
-        torch.tensor(np.deg2rad(generator.uniform(-1, 1) * limit), dtype=torch.float64)
-        for limit in ranges.tilt_deg
-    )
+
+    most_lean, most_nod = ranges.tilt_deg
+    lean = torch.tensor(np.deg2rad(generator.uniform(-1, 1) * most_lean), dtype=torch.float64)
+    nod = torch.tensor(np.deg2rad(generator.uniform(-1, 1) * most_nod), dtype=torch.float64)
     turn = torch.tensor(generator.uniform(-np.pi, np.pi), dtype=torch.float64)
     upright = rotation_z(lean) @ rotation_x(nod) @ rotation_y(turn) @ PALM_TO_CAMERA
     return (upright if generator.random() < ranges.upright else uniform).numpy()
@@ -204,23 +221,26 @@ def _sample_rotation(generator: np.random.Generator, ranges: CameraRanges) -> Fl
 def _frame(
     generator: np.random.Generator, body: Body, rotation: Float[np.ndarray, "3 3"], ranges: CameraRanges
 ) -> tuple[Float[np.ndarray, " 3"], float]:
-    """The wrist's place and the focal length that make the hand fill the picture as asked."""
+    """The wrist's place and the focal length that make the hand fill the picture as drawn from `fill`."""
     turned = body.joints @ rotation.T
     centre = (turned.min(0) + turned.max(0)) / 2
     depth = generator.uniform(*ranges.distance_mm)
+
+    # radius in the picture = focal * radius / depth
     radius = np.linalg.norm((turned - centre)[:, :2], axis=1).max() + 12
     focal = generator.uniform(*ranges.fill) * depth / radius
     offset = generator.uniform(-1, 1, 2) * ranges.shift * depth / focal
     return np.array([*offset, depth]) - centre, float(focal)
 
 
-def _somebody_else(
+def _another_person(
     generator: np.random.Generator, translation: Float[np.ndarray, " 3"], focal: float, ranges: SceneRanges
 ) -> Placed:
     """Another person's hand, deeper in the scene and to a side."""
     shape = _sample_shape(generator, ranges.shape)
     body = pose_body(sample_pose(generator, shape, replace(ranges.pose, contact=0.0)), shape)
     rotation = _sample_rotation(generator, ranges.camera)
+
     turned = body.joints @ rotation.T
     depth = translation[2] + generator.uniform(120, 400)
     angle = generator.uniform(0, 2 * np.pi)

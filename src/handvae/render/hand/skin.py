@@ -243,7 +243,7 @@ def in_finger(marks, finger, x, y, z):
 def relief(marks, x, y, z, finger, body, wobble, footprint, out):
     """Small shapes of the skin into `out`.
 
-    `out`: 0 displacement in mm (grooves negative), 1 crease, 2 nail, 3 its rim, 4 and 5 the place on the nail.
+    `out`: 0 displacement in mm (grooves negative), 1 crease, 2 nail, 3 its rim, 4 and 5 place on the nail.
 
     Args:
         marks: `landmarks()`.

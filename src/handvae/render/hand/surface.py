@@ -146,7 +146,7 @@ def _surface_nets(
 def pose_maps(
     body: Body, rotation: Float[np.ndarray, "3 3"], translation: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "capsule 12"]:
-    """For each capsule the affine map from the resting hand to the camera: inverse of `distance.rest_maps`."""
+    """The affine map of each capsule from the resting hand to the camera; inverts `distance.rest_maps`."""
     rest = rest_body()
     stretch = np.empty((COUNT, 3))
     stretch[:, 0] = body.length / rest.length
@@ -165,39 +165,47 @@ def _hidden_sky(table, cast, x, y, z, nx, ny, nz, use):
         if capsule_distance(table, cast[k], x, y, z) < 29.0:
             use[count] = cast[k]
             count += 1
-    seen = 0.0
+
+    open_sky = 0.0
     for tap in range(4):
         height = (2.5, 7.0, 15.0, 28.0)[tap]
         gap = height
         for k in range(count):
             gap = min(gap, capsule_distance(table, use[k], x + nx * height, y + ny * height, z + nz * height))
-        seen += (0.30, 0.30, 0.25, 0.15)[tap] * max(gap / height, 0.0)
-    return seen**1.1
+        open_sky += (0.30, 0.30, 0.25, 0.15)[tap] * max(gap / height, 0.0)
+    return open_sky**1.1
 
 
 @njit(cache=True, fastmath=True)
 @no_type_check
 def _lit(table, cast, x, y, z, lx, ly, lz, sharpness):
-    """Share of a light that passes all capsules, each at the point where the ray comes closest to it."""
+    """Share of a light that passes all capsules, each at the point where the ray comes closest to it.
+
+    The same soft shadow as `trace.shadow_at`, in closed form instead of by marching.
+    """
     lit = 1.0
     for k in range(len(cast)):
         i = cast[k]
+
+        # the ray q + t w in the capsule's coordinates, whose axis is the segment from 0 to length along x
         qx = table[i, 0] * x + table[i, 1] * y + table[i, 2] * z + table[i, 9]
         qy = table[i, 3] * x + table[i, 4] * y + table[i, 5] * z + table[i, 10]
         qz = table[i, 6] * x + table[i, 7] * y + table[i, 8] * z + table[i, 11]
         wx = table[i, 0] * lx + table[i, 1] * ly + table[i, 2] * lz
         wy = table[i, 3] * lx + table[i, 4] * ly + table[i, 5] * lz
         wz = table[i, 6] * lx + table[i, 7] * ly + table[i, 8] * lz
+
+        # t closest to the axis, then to the segment's end if that point lies beyond it
         length = table[i, 12]
         around = wy * wy + wz * wz
-        t = -(qy * wy + qz * wz) / max(
-            around, 1e-6
-        )  # closest to the axis, then to the segment's end if it lies beyond
+        t = -(qy * wy + qz * wz) / max(around, 1e-6)
         share = qx + t * wx
         if share < 0 or share > length:
             end = 0.0 if share < 0 else length
             t = -((qx - end) * wx + qy * wy + qz * wz) / (wx * wx + around)
         t = max(t, 2.0)
+
+        # the gap there, over t, is the angle that stays open
         share = min(max(qx + t * wx, 0.0), length)
         bx, by, bz = qx + t * wx - share, qy + t * wy, qz + t * wz
         gap = math.sqrt(bx * bx + by * by + bz * bz) - table[i, 13] - share / length * table[i, 14]
@@ -210,11 +218,15 @@ def _lit(table, cast, x, y, z, lx, ly, lz, sharpness):
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check
 def deform(surface, maps, table, cast, light, points, shading):
-    """Pose the mesh: `points` [vertex, 3] in the camera frame, `shading` [vertex, 5]: normal, open sky, key
-    light."""
+    """Pose the mesh.
+
+    `points` [vertex, 3] gets places in the camera frame, `shading` [vertex, 5] the normal, the share of open
+    sky and the share of the key light.
+    """
     scratch, use, normal = np.empty(SCRATCH), np.empty(COUNT, np.int64), np.empty(3)
     lx, ly, lz = light.key_direction[0], light.key_direction[1], light.key_direction[2]
     for row in range(len(surface.rest)):
+        # linear blend skinning with the capsules' maps
         rx, ry, rz = surface.rest[row, 0], surface.rest[row, 1], surface.rest[row, 2]
         x = y = z = 0.0
         for k in range(_FOLLOWED):
@@ -224,21 +236,23 @@ def deform(surface, maps, table, cast, light, points, shading):
                 x += weight * (maps[i, 0] * rx + maps[i, 1] * ry + maps[i, 2] * rz + maps[i, 9])
                 y += weight * (maps[i, 3] * rx + maps[i, 4] * ry + maps[i, 5] * rz + maps[i, 10])
                 z += weight * (maps[i, 6] * rx + maps[i, 7] * ry + maps[i, 8] * rz + maps[i, 11])
+
+        # one step along the normal onto the true surface
         gap = gradient(table, surface.capsules[row], _FOLLOWED, x, y, z, scratch, normal)
         gap = min(max(gap, -4.0), 4.0) - surface.lift_mm
         x, y, z = x - gap * normal[0], y - gap * normal[1], z - gap * normal[2]
         nx, ny, nz = normal[0], normal[1], normal[2]
         points[row, 0], points[row, 1], points[row, 2] = x, y, z
         shading[row, 0], shading[row, 1], shading[row, 2] = nx, ny, nz
-        if nx * x + ny * y + nz * z > 0.2 * math.sqrt(
-            x * x + y * y + z * z
-        ):  # faces away from the camera: never seen
+
+        # a vertex that faces away from the camera is never seen
+        if nx * x + ny * y + nz * z > 0.2 * math.sqrt(x * x + y * y + z * z):
             shading[row, 3], shading[row, 4] = 1.0, 0.0
             continue
+
         shading[row, 3] = _hidden_sky(table, cast, x, y, z, nx, ny, nz, use)
         if nx * lx + ny * ly + nz * lz > -0.1:
-            shading[row, 4] = _lit(
-                table, cast, x + 1.2 * nx, y + 1.2 * ny, z + 1.2 * nz, lx, ly, lz, light.sharpness
-            )
+            sx, sy, sz = x + 1.2 * nx, y + 1.2 * ny, z + 1.2 * nz
+            shading[row, 4] = _lit(table, cast, sx, sy, sz, lx, ly, lz, light.sharpness)
         else:
             shading[row, 4] = 0.0

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from handvae.reproduction import experiment as reproduction
-from handvae.reproduction import picture_table
+from handvae.reproduction import experiment, picture_table
 from handvae.reproduction.papers import TABLES
 from handvae.training.presets import Preset, find_preset
 
@@ -29,7 +28,7 @@ def narrow(name: str) -> Preset:
 @pytest.fixture(autouse=True, scope="module")
 def narrow_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("handvae.reproduction.table.find_preset", narrow)
+        patch.setattr("handvae.reproduction.recipe.find_preset", narrow)
         yield
 
 
@@ -144,7 +143,7 @@ def test_what_other_code_measured_is_measured_anew_and_nothing_trained(
         path.write_text(path.read_text().replace('"value": ', '"value": 7'))
     handvae(*words(halved_set, tmp_path / "out"))
     assert numbers(tmp_path / "out") != numbers(finished), "kept numbers are taken as they are"
-    monkeypatch.setattr(reproduction, "measuring_code", lambda: "another version")
+    monkeypatch.setattr(experiment, "measuring_code", lambda: "another version")
     code, said, error = handvae(*words(halved_set, tmp_path / "out"))
     assert code == 0, error
     assert "step 2/2" not in said

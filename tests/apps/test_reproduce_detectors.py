@@ -16,7 +16,7 @@ from handvae.evaluation.detection import ModelDetector
 from handvae.evaluation.features import SHIPPED
 from handvae.reproduction.detector_table import LAPTOP, Augmentation, DetectorTable
 from handvae.reproduction.downstream import hand_errors
-from handvae.reproduction.experiment import Job
+from handvae.reproduction.experiment import TrainingPlan
 from handvae.reproduction.papers import TABLES
 from handvae.reproduction.report import markdown
 from handvae.reproduction.srv_vae import INTERHAND
@@ -54,14 +54,14 @@ def finished(tiny_set, tmp_path_factory) -> Path:
 
     out = tmp_path_factory.mktemp("table4") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("handvae.reproduction.table.find_preset", SMALL.__getitem__)
+        patch.setattr("handvae.reproduction.recipe.find_preset", SMALL.__getitem__)
         assert main([str(word) for word in words(tiny_set, out)]) == 0
     return out
 
 
 @pytest.fixture
 def small(monkeypatch) -> None:
-    monkeypatch.setattr("handvae.reproduction.table.find_preset", SMALL.__getitem__)
+    monkeypatch.setattr("handvae.reproduction.recipe.find_preset", SMALL.__getitem__)
 
 
 def words(data: Path, out: Path, *more: object) -> list[object]:
@@ -139,10 +139,14 @@ def test_the_own_generator_and_every_row_see_the_same_few_real_pictures(finished
 
 def table(data: Path, out: Path) -> DetectorTable:
     rows = tuple(TABLE.rows_at("laptop"))
-    job = Job(TABLE, "laptop", rows, (0, 1), 5, out / "laptop", Ranks())
-    plan = Augmentation(10, 2, ("same",), "dataset", LAPTOP.generator, 2)
+    plan = TrainingPlan(TABLE, "laptop", rows, (0, 1), 5, out / "laptop", Ranks())
+    augmentation = Augmentation(10, 2, ("same",), "dataset", LAPTOP.generator, 2)
     return DetectorTable(
-        job, CocoHands(data, "train"), CocoHands(data, "test"), plan, ModelDetector.of(load_model(SHIPPED))
+        plan,
+        CocoHands(data, "train"),
+        CocoHands(data, "test"),
+        augmentation,
+        ModelDetector.of(load_model(SHIPPED)),
     )
 
 
@@ -184,17 +188,19 @@ def test_other_new_pictures_are_another_training_of_the_rows_that_see_them(
 
 def test_the_3d_rows_of_full_scale_are_measured_in_mm(tiny_set, tmp_path, small):
     rows = tuple(TABLE.rows_at("full", INTERHAND))
-    work = replace(table(tiny_set, tmp_path), job=Job(TABLE, "full", rows, (0,), 3, tmp_path, Ranks()))
-    cells = list(work.cells())
-    text = markdown(work, cells)
-    for row, cell in zip(
-        ("ViT, original, 3D | 11.51", "ViT, augmented: mix, 3D | 11.73"), cells, strict=True
+    work = replace(
+        table(tiny_set, tmp_path), plan=TrainingPlan(TABLE, "full", rows, (0,), 3, tmp_path, Ranks())
+    )
+    results = list(work.results())
+    text = markdown(work, results)
+    for row, result in zip(
+        ("ViT, original, 3D | 11.51", "ViT, augmented: mix, 3D | 11.73"), results, strict=True
     ):
-        (error,) = [measure for measure in cell.measures if measure.name == "mpjpe_mm"]
+        (error,) = [measure for measure in result.measures if measure.name == "mpjpe_mm"]
         assert f"| {row} | {error.value:.4g} |" in text
         assert 5 < error.value < 200
         low, high = (
-            next(m.value for m in cell.measures if m.name == f"mpjpe_mm_{end}") for end in ("low", "high")
+            next(m.value for m in result.measures if m.name == f"mpjpe_mm_{end}") for end in ("low", "high")
         )
         assert low < error.value < high
     assert "mm, 95 % interval" in text

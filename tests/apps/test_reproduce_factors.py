@@ -16,6 +16,7 @@ from handvae.data.readers.rendered import RenderPlan, write_plan
 from handvae.evaluation.latent_factors import FACTORS, GROUPS, as_shown, group_of, read_factors
 from handvae.hand import LEFT, RIGHT
 from handvae.reproduction.papers import TABLES
+from handvae.reproduction.recipe import resolve
 from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.da_vae import DaVaeConfig
 from handvae.systems.dvae_pose import DvaePoseConfig
@@ -61,7 +62,7 @@ def finished(rendered, tmp_path_factory) -> Path:
     """Tables 1 and 3 of three steps and one seed. Not to be changed."""
     out = tmp_path_factory.mktemp("reproduced")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("handvae.reproduction.table.find_preset", SMALL.__getitem__)
+        patch.setattr("handvae.reproduction.recipe.find_preset", SMALL.__getitem__)
         for table in ("da-vae-table1", "da-vae-table3"):
             assert (
                 main(
@@ -96,7 +97,7 @@ def test_all_tables_and_figures_of_the_issue_are_there():
 @pytest.mark.parametrize("scale", ["laptop", "full"])
 def test_every_row_names_a_preset_whose_options_exist(name, scale):
     for row, recipe in TABLES[name].rows_at(scale):
-        preset = recipe.settled(0, 10 if scale == "laptop" else None)
+        preset = resolve(recipe, 0, 10 if scale == "laptop" else None)
         assert type(preset.system).__name__ in {"DaVaeConfig", "CmVaeConfig", "DvaePoseConfig"}, row.name
 
 
@@ -113,7 +114,7 @@ def test_a_row_of_one_name_is_one_training_in_all_tables():
 def test_the_sweep_of_figure_2_has_the_ratios_of_the_paper():
     ratios = []
     for row, recipe in TABLES["da-vae-figure2"].rows_at("full"):
-        system = recipe.settled(0, None).system
+        system = resolve(recipe, 0, None).system
         ratios.append(system.betas[0] / system.image_weight)
         assert row.name == f"r = {ratios[-1]:g}"
         assert (system.pose_weight, system.cloud_weight, system.betas) == (1000, 100, (10, 10, 10))
@@ -121,7 +122,7 @@ def test_the_sweep_of_figure_2_has_the_ratios_of_the_paper():
 
 
 def test_a_sweep_is_drawn_over_what_changes(rendered, handvae, monkeypatch, tmp_path):
-    monkeypatch.setattr("handvae.reproduction.table.find_preset", SMALL.__getitem__)
+    monkeypatch.setattr("handvae.reproduction.recipe.find_preset", SMALL.__getitem__)
     rows = ("--rows", "a1/a3 = 10, a2/a3 = 100", "a1/a3 = 1000, a2/a3 = 100", "a1/a3 = 1000, a2/a3 = 1")
     code, said, error = handvae(
         "reproduce", "da-vae-figure3", "--data", rendered, "--out", tmp_path, "--steps", 2, *rows

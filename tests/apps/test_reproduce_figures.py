@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from handvae.apps.options import GENERATOR
-from handvae.apps.reproduce_figures import FIGURES, SIDE, TITLE
 from handvae.data.crop import cut
 from handvae.data.files.pictures import as_pixels
 from handvae.data.readers.coco import CocoHands
 from handvae.inference.drawing import enlarge
 from handvae.reproduction.papers import TABLES
+from handvae.reproduction.sheets import CELL, TITLE
+from handvae.reproduction.srv_vae import SRV_VAE_FIGURES
 from handvae.training.checkpoint import load_model
 
 POSES, APPEARANCES = 4, 3
@@ -40,10 +41,10 @@ def drawn(handvae, tiny_set, tiny_model, tmp_path):
         code, said, error = handvae("reproduce", name, *asked, *more)
         assert code == 0, error
         sheet = cv2.imread(str(tmp_path / f"{name}.png"))[TITLE:, :, ::-1]
-        step = SIDE + 2
+        step = CELL + 2
         rows, columns = ((length + 2) // step for length in sheet.shape[:2])
         return [
-            [sheet[r * step : r * step + SIDE, c * step : c * step + SIDE] for c in range(columns)]
+            [sheet[r * step : r * step + CELL, c * step : c * step + CELL] for c in range(columns)]
             for r in range(rows)
         ], said
 
@@ -55,7 +56,7 @@ def real_cells(tiny_set, tiny_model) -> list[np.ndarray]:
     image = cut(CocoHands(tiny_set, "test"), torch.arange(16), load_model(tiny_model).system.crop).require(
         "image"
     )
-    return [enlarge(as_pixels(picture.numpy()), SIDE) for picture in image]
+    return [enlarge(as_pixels(picture.numpy()), CELL) for picture in image]
 
 
 def place(cell: np.ndarray, cells: list[np.ndarray]) -> int:
@@ -91,7 +92,7 @@ def test_in_figure_6_the_first_column_gives_the_looks_of_its_row(drawn, tiny_set
     for row, appearance in zip(cells[1:], system.appearance_of(image), strict=True):
         made = system.synthesize(system.joints_of(hands), appearance.expand(POSES, -1))
         for cell, picture in zip(row[1:], made, strict=True):
-            assert np.abs(cell.astype(int) - enlarge(as_pixels(picture.numpy()), SIDE)).max() <= 1
+            assert np.abs(cell.astype(int) - enlarge(as_pixels(picture.numpy()), CELL)).max() <= 1
 
 
 def test_another_seed_is_another_sheet_and_the_same_seed_the_same(drawn):
@@ -116,7 +117,7 @@ def test_the_tables_models_are_shown_where_they_are_trained(handvae, tiny_set, t
 
 def test_the_figures_rows_are_rows_of_the_tables():
     rows = {row.name for table in TABLES.values() for row in table.rows}
-    assert {name for figure in FIGURES.values() for name in figure.rows} <= rows
+    assert {name for figure in SRV_VAE_FIGURES for name in figure.rows} <= rows
 
 
 def test_more_hands_than_there_are_cannot_be_shown(refused, tiny_set, tiny_model, tmp_path):

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.reproduce_latent import (
-    LATENT_FIGURES,
-    Options,
-    content_walks,
-    exchanges,
-    plane,
-    pose_walks,
-    samples,
-    walks,
-)
 from handvae.data.crop import Crop
 from handvae.data.files.pictures import read_picture
 from handvae.data.readers.coco import CocoHands
-from handvae.reproduction.papers import TABLES
+from handvae.reproduction.figure import LatentFigure
+from handvae.reproduction.latent_figures import (
+    VIEWS,
+    code_plane,
+    content_walks,
+    exchanged_layers,
+    modality_walks,
+    pose_walks,
+    posterior_samples,
+)
+from handvae.reproduction.options import LatentOptions
+from handvae.reproduction.papers import FIGURES, TABLES
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.systems.dvae_image import DvaeImage
@@ -70,7 +71,7 @@ def models(tiny_set, tmp_path):
 
 @pytest.fixture
 def options(tiny_set, tmp_path):
-    return Options(tiny_set, hands=2, columns=3, out=tmp_path / "out")
+    return LatentOptions(tiny_set, hands=2, columns=3, out=tmp_path / "out")
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def cells(sheet, rows, columns):
 
 
 def test_a_walk_is_decoded_in_every_modality_and_begins_with_its_hands(models, data, options):
-    sheet, said = walks(models["cm"], data, options)
+    sheet, said = modality_walks(models["cm"], data, options)
     shown = cells(sheet, 2 * 3, 3)
     assert "rgb, 2d, 3d" in said
     assert np.abs(shown[0][0] - shown[0][2]).max() > 0  # pictures move
@@ -96,14 +97,14 @@ def test_a_walk_is_decoded_in_every_modality_and_begins_with_its_hands(models, d
 
 
 def test_samples_stand_beside_the_truth_and_the_mean(models, data, options):
-    sheet, _ = samples(models["cm"], data, options)
+    sheet, _ = posterior_samples(models["cm"], data, options)
     shown = cells(sheet, 2, 6)
     assert not np.array_equal(shown[0][0], shown[1][0])  # two hands
-    assert np.array_equal(samples(models["cm"], data, options)[0], sheet)
+    assert np.array_equal(posterior_samples(models["cm"], data, options)[0], sheet)
 
 
 def test_codes_of_all_modalities_lie_in_one_plane_a_colour_each(models, data, options):
-    sheet, said = plane(models["cm"], data, options)
+    sheet, said = code_plane(models["cm"], data, options)
     assert sheet.shape == (512, 512, 3)
     colours = {tuple(colour) for colour in sheet.reshape(-1, 3).tolist()}
     assert {(229, 57, 53), (251, 140, 0)} <= colours
@@ -129,14 +130,16 @@ def test_hand_and_ground_are_exchanged_each_by_itself(models, data, options):
         -1
     ]
     last.weight[:, 3], last.bias[3] = 0.0, -60.0  # the hand covers nothing
-    sheet, said = exchanges(models["parts"], data, options)
+    sheet, said = exchanged_layers(models["parts"], data, options)
     assert "the other's hand, the other's ground, with both" in said
     for _, _, own, hand, ground, both in cells(sheet, 2, 6):
         assert np.array_equal(own, hand)
         assert np.array_equal(ground, both)
         assert not np.array_equal(own, ground)
     last.bias[3] = 60.0  # or all of the picture
-    for first, second, own, hand, ground, both in cells(exchanges(models["parts"], data, options)[0], 2, 6):
+    for first, second, own, hand, ground, both in cells(
+        exchanged_layers(models["parts"], data, options)[0], 2, 6
+    ):
         assert not np.array_equal(first, second)
         assert np.array_equal(own, ground)
         assert np.array_equal(hand, both)
@@ -146,7 +149,9 @@ def test_hand_and_ground_are_exchanged_each_by_itself(models, data, options):
 def test_figures_take_what_the_tables_trained(handvae, refused, tiny_set, tmp_path):
     rows = [row for table in TABLES.values() for row in table.rows]
     known = {row.name for row in rows}
-    assert all(set(figure.rows) <= known for figure in LATENT_FIGURES.values())
+    figures = [figure for figure in FIGURES.values() if isinstance(figure, LatentFigure)]
+    assert {figure.view for figure in figures} == VIEWS.keys()
+    assert all(set(figure.rows) <= known for figure in figures)
     words = ("--data", tiny_set, "--out", tmp_path, "--hands", 2, "--columns", 2)
     assert "make the paper's tables first" in refused("reproduce", "cm-vae-figure11", *words)
     name = ("--rows", "Var. 4, 2D to 3D")

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from handvae.reproduction.papers import TABLES
+from handvae.reproduction.recipe import resolve
 
 
 def report(out, table):
@@ -29,7 +30,7 @@ def test_every_papers_row_is_there_and_trains_by_a_preset():
         assert len(table.rows) == rows
         for row in table.rows:
             for recipe in filter(None, (row.laptop, row.full)):
-                recipe.settled(0, 10)
+                resolve(recipe, 0, 10)
     assert len(TABLES["dvae-figure9"].rows) == 6
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.reproduce_walks import SIDE, WALKS, between
 from handvae.data.crop import Crop
 from handvae.data.readers.coco import CocoHands
 from handvae.hand import HandShape, forward_kinematics, named_pose, to_bone_units
+from handvae.reproduction.factor_walks import between
+from handvae.reproduction.papers import FIGURES
+from handvae.reproduction.sheets import CELL
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.training.checkpoint import save_model
 
@@ -64,14 +66,14 @@ def test_pictures_hands_and_clouds_follow_the_part_that_walks(
     words = ("--data", tiny_set, "--model", model, "--pairs", 2, "--frames", 3, "--out", tmp_path)
     code, said, error = handvae("reproduce", name, *words)
     assert code == 0, error
-    assert WALKS[name].about in said
+    assert FIGURES[name].about in said
     sheet = cv2.imread(str(tmp_path / f"{name}.png"))
-    step = SIDE + 2
+    step = CELL + 2
     assert sheet.shape == (6 * step - 2, 5 * step - 2, 3), (
         "three rows a pair; the two hands beside three frames"
     )
     cells = [
-        [sheet[r * step : r * step + SIDE, c * step : c * step + SIDE] for c in range(5)] for r in range(6)
+        [sheet[r * step : r * step + CELL, c * step : c * step + CELL] for c in range(5)] for r in range(6)
     ]
     for row, moved in zip(cells[:3], moves, strict=True):
         assert (np.abs(row[1].astype(int) - row[3]).max() > 0) == moved

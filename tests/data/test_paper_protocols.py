@@ -8,6 +8,7 @@ import torch
 
 from handvae.data.open import open_data, recognise
 from handvae.reproduction.papers import TABLES
+from handvae.reproduction.recipe import resolve
 from handvae.systems.build import build_system
 from handvae.systems.da_vae import DaVaeConfig
 
@@ -28,7 +29,7 @@ def test_the_papers_data_set_opens_by_its_protocol_and_has_what_each_row_needs(n
     data, test = (open_data(root, split, need.protocol) for split in ("train", "test"))
     assert len(test) > 0
     for recipe in RECIPES[need].values():
-        preset = recipe.settled(0, None)
+        preset = resolve(recipe, 0, None)
         config = preset.system
         if isinstance(config, DaVaeConfig) and "mask" not in data.spec.modalities:
             config = replace(config, mask="named by --mask")

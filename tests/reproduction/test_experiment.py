@@ -12,6 +12,7 @@ from handvae.errors import UserError
 from handvae.reproduction.experiment import NOT_MEASURING, measuring_code
 from handvae.reproduction.papers import TABLES
 from handvae.reproduction.picture_table import hold_out
+from handvae.reproduction.recipe import resolve
 from handvae.reproduction.table import Recipe
 from handvae.systems.srv_vae import SrvVaeConfig
 
@@ -47,7 +48,7 @@ def test_an_unknown_gesture_is_refused_with_the_known_ones():
 
 def test_a_recipe_changes_its_preset_and_a_short_run_is_not_compiled():
     recipe = Recipe("photos-base-64", system={"latent": "rv"}, crop={"margin": 1.5}, train={"batch": 8})
-    preset = recipe.settled(seed=4, steps=100)
+    preset = resolve(recipe, seed=4, steps=100)
     assert isinstance(preset.system, SrvVaeConfig)
     assert (preset.system.latent, preset.crop.margin, preset.train.batch, preset.train.seed) == (
         "rv",
@@ -61,8 +62,8 @@ def test_a_recipe_changes_its_preset_and_a_short_run_is_not_compiled():
         20,
         False,
     )
-    assert recipe.settled(4, None).train.stop_at == 12000
-    assert recipe.settled(4, 4000).train.compile
+    assert resolve(recipe, 4, None).train.stop_at == 12000
+    assert resolve(recipe, 4, 4000).train.compile
     assert recipe.words == "preset photos-base-64 with system.latent = rv, crop.margin = 1.5, train.batch = 8"
 
 
@@ -72,7 +73,7 @@ def test_every_row_of_every_table_has_a_preset_that_takes_its_changes(table):
         rows = table.rows_at(scale)
         assert rows
         for number, (row, recipe) in enumerate(rows):
-            assert recipe.settled(0, None).system is not None
+            assert resolve(recipe, 0, None).system is not None
             assert row.after in {"", *(earlier.name for earlier, _ in rows[:number])}  # trained before it
     assert all(row.need for row in table.rows if row.full is not None)
     if any(row.published for row in table.rows):  # a curve of a paper may give no numbers

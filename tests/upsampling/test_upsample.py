@@ -323,7 +323,7 @@ def test_the_downstream_gain_is_of_equal_steps_and_all_seeds(
     small = replace(
         preset, system=DetectorConfig(widths=(4, 8), heatmap_levels=1, norm="group"), crop=Crop(16)
     )
-    for module in ("downstream", "table"):
+    for module in ("downstream", "recipe"):
         monkeypatch.setattr(
             f"handvae.reproduction.{module}.find_preset",
             lambda name: replace(small, train=replace(small.train, batch=8)),

@@ -1,103 +1,135 @@
-"""`handvae reproduce TABLE`: a paper's table, trained and measured again, beside what was published; or one
-of its figures."""
+"""`handvae reproduce NAME`: a paper's table, trained and measured again, or one of its figures."""
 
-import json
-import multiprocessing
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-
-from handvae.apps.reproduce_figures import FIGURES, draw
-from handvae.apps.reproduce_kinds import Options, options_of, reproduction
-from handvae.apps.reproduce_latent import LATENT_FIGURES, draw_latent
-from handvae.apps.reproduce_walks import WALKS, draw_walk
+from handvae.apps.options import GENERATOR, parse
+from handvae.apps.output import output
 from handvae.errors import UserError
-from handvae.evaluation.page import Section, page, plot
-from handvae.files import write_text_atomically
-from handvae.reproduction.experiment import Cell, Reproduction
-from handvae.reproduction.papers import TABLES, find_table
-from handvae.reproduction.report import as_json, markdown
+from handvae.reproduction.figure import AppearanceFigure, LatentFigure, PaperFigure, WalkFigure
+from handvae.reproduction.options import (
+    TABLE_OPTIONS,
+    AppearanceOptions,
+    LatentOptions,
+    PoseOptions,
+    WalkOptions,
+)
+from handvae.reproduction.papers import FIGURES, TABLES, find_table
 from handvae.reproduction.table import Table
-from handvae.training.distributed import ranks
+
+if TYPE_CHECKING:
+    from handvae.reproduction.experiment import Reproduction, RowResult
+    from handvae.reproduction.sheets import DrawnFigure
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Find the table or figure, parse what its kind asks for, train and measure what is missing, print,
-    write."""
+    """List the names, or make the table or figure of that name."""
     if not arguments or arguments[0].startswith("-"):
-        listing = "\n".join(
-            f"  {name:<17}{known.about}"
-            for name, known in (TABLES | FIGURES | WALKS | LATENT_FIGURES).items()
-        )
-        print(f"usage: handvae reproduce TABLE --data DIR [options]\n\ntables and figures:\n{listing}")
-        if not set(arguments) & {"-h", "--help"}:
+        print(_listing())
+        if not set(arguments) & {"-h", "--help", "--help-all"}:
             raise UserError("reproduce", "no table given", "name one of the above first")
         return
+
     name, *words = arguments
-    for known, make_sheet in ((FIGURES, draw), (WALKS, draw_walk), (LATENT_FIGURES, draw_latent)):
-        if name in known:
-            make_sheet(name, words)
-            return
-    table = find_table(name)
-    with ranks() as here:
-        if here.ranks > 1:
-            raise UserError(
-                "torchrun", f"started {here.ranks} processes, and a reproduction is one", "start it without"
-            )
-        options = options_of(table, words)
-        work = reproduction(table, options, here)
-        jobs = min(options.jobs, len(work.job.cells))
-        make(work, beside(work, options, jobs) if jobs > 1 else work.cells())
+    if name in FIGURES:
+        make_figure(FIGURES[name], words)
+    else:
+        make_table(find_table(name), words)
 
 
-def beside(work: Reproduction, options: Options, jobs: int) -> Iterator[Cell]:
-    """Fill the cells in so many processes; yields each when it is done.
-
-    Raises:
-        UserError: as `Reproduction.cells`; trainings that have begun are ended first.
-    """
-    work.check()
-    spawn = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, spawn, _begin, (threads, work.job.table, options)) as pool:
-        try:
-            for done in as_completed([pool.submit(_cell, number) for number in range(len(work.job.cells))]):
-                yield done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _listing() -> str:
+    """Every table and figure with its one-line description."""
+    lines = [f"  {name:<17}{entry.about}" for name, entry in (TABLES | FIGURES).items()]
+    return "\n".join(
+        ["usage: handvae reproduce NAME --data DIR [options]", "", "tables and figures:", *lines]
+    )
 
 
-_work: Reproduction
-"""Of a process that fills cells."""
+# ----------------------------------------------------------------------------------------------------- tables
 
 
-def _begin(threads: int, table: Table, options: Options) -> None:
-    global _work
-    torch.set_num_threads(threads)
-    with ranks() as here:
-        _work = reproduction(table, options, here)
+def make_table(table: Table, words: Sequence[str]) -> None:
+    """Parse what the table's kind asks for; train and measure what is missing; print and write the table."""
+    options = parse(TABLE_OPTIONS[table.kind], words, f"handvae reproduce {table.name}")
+
+    from handvae.reproduction.build import build_reproduction, check_counts, draw_hands
+    from handvae.reproduction.processes import results_of_processes
+    from handvae.reproduction.report import as_json, write_table
+    from handvae.training.distributed import ranks
+
+    check_counts(options)
+    with output(options.quiet, options.json) as give, ranks() as processes:
+        if processes.ranks > 1:
+            fault = f"started {processes.ranks} processes, and a reproduction is one"
+            raise UserError("torchrun", fault, "start it without")
+        if isinstance(options, PoseOptions) and options.render:
+            draw_hands(options)
+
+        work = build_reproduction(table, options, processes)
+        jobs = min(options.jobs, len(work.plan.trainings))
+        if jobs > 1:
+            results = _counted(work, results_of_processes(work, options, jobs))
+        else:
+            results = _counted(work, work.results())
+
+        written = write_table(work, results)
+        if written.figure is not None:
+            print(f"figure: {written.figure}")
+        print(f"\n{written.text}\ntable: {written.path}")
+        give({**as_json(work, results), "path": written.path})
 
 
-def _cell(number: int) -> Cell:
-    return _work.cell(*_work.job.cells[number])
+def _counted(work: "Reproduction", results: Iterable["RowResult"]) -> list["RowResult"]:
+    """All results; prints a line when one arrives."""
+    finished = []
+    for result in results:
+        finished.append(result)
+        count = f"{len(finished)} of {len(work.plan.trainings)} done"
+        print(f"{result.row.name}, seed {result.seed}: {count}", flush=True)
+    return finished
 
 
-def make(work: Reproduction, done: Iterable[Cell]) -> None:
-    """Say which cells are done; print the table and write it."""
-    job, cells = work.job, []
-    for cell in done:
-        cells.append(cell)
-        print(f"{cell.row.name}, seed {cell.seed}: {len(cells)} of {len(job.cells)} done", flush=True)
-    order = [(row.name, seed) for row, _, seed in job.cells]
-    cells.sort(key=lambda cell: order.index((cell.row.name, cell.seed)))
-    text = markdown(work, cells)
-    folder = job.out / job.table.name
-    write_text_atomically(folder / "report.json", json.dumps(as_json(work, cells), indent=1) + "\n")
-    write_text_atomically(folder / "table.md", text)
-    if figures := work.figures(cells):
-        shown = [Section("", "".join(plot(figure) for figure in figures))]
-        write_text_atomically(folder / "figure.html", page(job.table.name, shown))
-        print(f"figure: {folder / 'figure.html'}")
-    print(f"\n{text}\ntable: {folder / 'table.md'}")
+# ---------------------------------------------------------------------------------------------------- figures
+
+
+def make_figure(figure: PaperFigure, words: Sequence[str]) -> None:
+    """Parse what the kind of figure asks for; draw its sheet, write it, and describe it."""
+    prog = f"handvae reproduce {figure.name}"
+    match figure:
+        case AppearanceFigure():
+            options = parse(AppearanceOptions, words, prog)
+        case LatentFigure():
+            options = parse(LatentOptions, words, prog)
+        case WalkFigure():
+            options = parse(WalkOptions, words, prog)
+
+    from handvae.data.files.pictures import write_picture
+
+    with output(options.quiet, options.json) as give:
+        drawn = _draw(figure, options)
+        path = options.out / f"{figure.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(path, drawn.pixels)
+
+        for note in drawn.notes:
+            print(note)
+        print(f"sheet: {path}")
+        give({"figure": figure.name, "notes": drawn.notes, "sheet": path})
+
+
+def _draw(figure: PaperFigure, options: AppearanceOptions | LatentOptions | WalkOptions) -> "DrawnFigure":
+    """The drawing of a kind of figure; each loads its own systems."""
+    match figure, options:
+        case AppearanceFigure(), AppearanceOptions():
+            from handvae.reproduction.appearance_figures import draw_appearance_figure
+
+            return draw_appearance_figure(figure, options, GENERATOR)
+        case LatentFigure(), LatentOptions():
+            from handvae.reproduction.latent_figures import draw_latent_figure
+
+            return draw_latent_figure(figure, options)
+        case WalkFigure(), WalkOptions():
+            from handvae.reproduction.factor_walks import draw_walk_figure
+
+            return draw_walk_figure(figure, options)
+    raise TypeError(f"options of another kind of figure: {options}")

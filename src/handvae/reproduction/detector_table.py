@@ -1,5 +1,7 @@
-"""Table 4 of SRV-VAE's paper: a keypoint detector trained on few real pictures, and on the same and generated
-ones, in as many steps."""
+"""Table 4 of SRV-VAE's paper: a keypoint detector trained on few real pictures, with and without new ones.
+
+All rows of a table take equally many steps.
+"""
 
 import hashlib
 import json
@@ -23,23 +25,24 @@ from handvae.evaluation.pose import hand_size
 from handvae.evaluation.resampling import Draws, PerHand, bootstrap, difference, interval
 from handvae.files import alone_in, file_digest
 from handvae.noise import Noise, Stream
-from handvae.reproduction.downstream import WORDS, Schedule, hand_errors, trained_on_both
-from handvae.reproduction.experiment import Cell, Reproduction, trained
-from handvae.reproduction.table import Recipe, TableColumn, TableRow
+from handvae.reproduction.downstream import hand_errors, trained_on_both
+from handvae.reproduction.experiment import Reproduction, RowResult, trained
+from handvae.reproduction.recipe import resolve
+from handvae.reproduction.report import by_row
+from handvae.reproduction.table import MIX, REAL_ALONE, Recipe, Schedule, TableColumn, TableRow
+from handvae.systems.keypoint_regression import KeypointRegressionConfig
 from handvae.training.checkpoint import Model, load_model
-from handvae.upsampling.appearances import AppearancesOfOthers, RandomAppearances
+from handvae.upsampling.appearances import Appearances, AppearancesOfOthers, RandomAppearances
 from handvae.upsampling.upsample import GeneratedSet, UpsamplePlan, Upsampler, begin, whole_rows, write_shards
 
-REAL, MIX, MIX_THEN_REAL = "real pictures", WORDS["mix"], WORDS["mix-then-real"]
-"""What a row is trained on: `TableRow.pictures`."""
 KEEP_ALL = 10.0
-"""Error, over hand size, up to which new pictures are kept: all. A check by a detector that has seen more
-people would tell of them."""
+"""Error over hand size up to which new pictures are kept: all. A check by a detector that has seen more
+people would leak what it knows of them."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything, and which generator is trained, unless the user says otherwise."""
+    """Numbers of pictures, and the trained generator, where options do not set them."""
 
     real: int
     test: int | None
@@ -52,22 +55,22 @@ PAPER = {
     "stb": Sizes(1800, 1800, Recipe("soft-intro-2d-128")),
     "interhand": Sizes(4000, 4100, Recipe("soft-intro-3d-128")),
 }
-"""By layout of the data set; which of its generators the paper took is not said."""
+"""By layout of the data set; the paper does not say which of its generators it used."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The real pictures that the rows begin with, and how new ones come from them."""
+    """The real pictures that all rows share, and how new ones come from them."""
 
     real: int
-    """Real pictures, drawn anew for each seed; all rows of a seed have the same."""
+    """Real pictures, another choice for each seed; all rows of a seed have the same."""
     times: int
-    """New pictures a real one."""
+    """New pictures for each real one."""
     poses: tuple[PoseKind, ...]
     appearances: Literal["dataset", "random"]
-    """Of another hand of the real pictures, of another person where people are known; or drawn at random."""
+    """Of another hand of the real pictures, of another person where people are known; or random."""
     generator: Model | Recipe
-    """Makes the new pictures: a model that is there, or one trained on the very same real pictures."""
+    """Makes the new pictures: a finished model, or one trained on the same real pictures."""
     generator_steps: int | None
     """Of that training; None for the preset's own length."""
 
@@ -77,23 +80,24 @@ class DetectorTable(Reproduction):
     """Trains the detectors of a table and compares their errors on real pictures of the test split."""
 
     train: HandData
-    """What real pictures are drawn from."""
+    """The real pictures are chosen from these."""
     test: HandData
     augmentation: Augmentation
     checker: ModelDetector
-    """Says how well new pictures show their poses; drops none."""
+    """Measures how well new pictures show their poses; drops none."""
 
-    # ---------------------------------------------------------------- what is shown
+    # ------------------------------------------------------------------------------------------ what is shown
 
     @property
-    def flat(self) -> bool:
+    def is_2d(self) -> bool:
         """Whether the detectors read 2D joints."""
-        return getattr(self.job.rows[0][1].settled(0, None).system, "pose", "2d") == "2d"
+        system = resolve(self.plan.rows[0][1], 0, None).system
+        return not (isinstance(system, KeypointRegressionConfig) and system.pose == "3d")
 
     @property
     def columns(self) -> Sequence[TableColumn]:
-        """Error in % of hand size and in pixels, or in mm; beside it the paper's."""
-        if not self.flat:
+        """Error in % of hand size and in pixels, or in mm; next to it the paper's."""
+        if not self.is_2d:
             return [TableColumn("error, mm", "mpjpe_mm", "MPJPE")]
         return [
             TableColumn("error, px", "mpjpe_px", "MPJPE"),
@@ -103,69 +107,87 @@ class DetectorTable(Reproduction):
 
     @property
     def data(self) -> Sequence[str]:
-        """Real pictures, new ones and who made them, test pictures."""
-        plan, name = self.augmentation, self.train.spec.name
-        if isinstance(plan.generator, Model):
-            maker = f"{plan.generator.name}, which may have seen other people than the detectors have"
+        """Real pictures, new ones and their generator, test pictures."""
+        augmentation = self.augmentation
+
+        if isinstance(augmentation.generator, Model):
+            name = augmentation.generator.name
+            maker = f"{name}, which may have seen other people than the detectors have"
         else:
-            length = "its own length" if plan.generator_steps is None else f"{plan.generator_steps} steps"
-            maker = f"a generator trained on these real pictures alone ({plan.generator.words}, {length})"
-        appearances = (
-            "another real picture's (another person's where people are known)"
-            if plan.appearances == "dataset"
-            else "drawn at random"
-        )
+            steps = augmentation.generator_steps
+            length = "its own length" if steps is None else f"{steps} steps"
+            recipe = augmentation.generator.words
+            maker = f"a generator trained on these real pictures alone ({recipe}, {length})"
+
+        if augmentation.appearances == "dataset":
+            appearances = "another real picture's (another person's where people are known)"
+        else:
+            appearances = "random"
+
+        poses = " and ".join(augmentation.poses)
         return [
-            f"real: {self.count} of the {len(self.train)} training hands of {name}, drawn anew for each seed, the same for all rows",
-            f"new: {plan.times} a real one, poses {' and '.join(plan.poses)}, appearance {appearances}, by {maker}; none dropped",
-            f"test: {len(self.test)} hands; all rows of a table take equally many steps, and a batch of a mixture is drawn from all of it",
+            f"real: {self.count} of the {len(self.train)} training hands of {self.train.spec.name}, another "
+            "choice for each seed, the same for all rows",
+            f"new: {augmentation.times} for each real one, poses {poses}, appearance {appearances}, "
+            f"by {maker}; none dropped",
+            f"test: {len(self.test)} hands; all rows of a table take equally many steps, and a batch of a "
+            "mixture is drawn from all of it",
         ]
 
     @property
     def count(self) -> int:
-        """Real pictures a seed."""
+        """Real pictures of each seed."""
         return min(self.augmentation.real, len(self.train))
 
     def check(self) -> None:
-        """Refuse data that no picture can be asked of before anything is trained."""
-        if isinstance(self.augmentation.generator, Model):
-            whole_rows(self.real(self.job.seeds[0]), self.augmentation.generator.generator)
+        """Refuse data that the generator cannot work with before anything is trained."""
+        generator = self.augmentation.generator
+        if isinstance(generator, Model):
+            whole_rows(self.real(self.plan.seeds[0]), generator.generator)
 
-    def findings(self, cells: Sequence[Cell]) -> Sequence[str]:
-        """What new pictures gain over real ones alone: seed by seed, and over other test people."""
-        errors = {
-            name: np.stack([self._errors(cell) for cell in cells if cell.row.name == name])
-            for name in self._names(cells)
-        }
+    def findings(self, results: Sequence[RowResult]) -> Sequence[str]:
+        """The gain of new pictures over real ones alone: by seed, and its interval over other test people."""
+        errors: dict[str, Float[np.ndarray, "seed hand"]] = {}
+        for name, mine in self._real_row_first(results).items():
+            errors[name] = np.stack([self._errors(result) for result in mine])
         (first, alone), *others = errors.items()
-        unit = "% of hand size" if self.flat else "mm"
-        subject = self.test.labels(torch.arange(len(self.test))).subject
-        draws = Draws.of(len(self.test), None if subject is None else subject.numpy())
+
+        hands = torch.arange(len(self.test))
+        subject = self.test.labels(hands).subject
+        draws = Draws.of(len(hands), None if subject is None else subject.numpy())
+        unit = "% of hand size" if self.is_2d else "mm"
+
+        def per_hand(error: Float[np.ndarray, "seed hand"]) -> PerHand:
+            return PerHand("error", unit, "mean", error.mean(0), np.ones(len(hands)))
+
         lines = []
         for name, mixed in others:
+            # seed by seed: both trainings of a seed have the same real pictures
             gains = [100 * (1 - np.nanmean(b) / np.nanmean(a)) for a, b in zip(alone, mixed, strict=True)]
-            per_hand = [
-                PerHand("error", unit, "mean", error.mean(0), np.ones(len(self.test)))
-                for error in (mixed, alone)
-            ]
-            apart = difference((name, per_hand[0]), (first, per_hand[1]), draws)
-            mean, each = statistics.fmean(gains), ", ".join(f"{gain:.1f}" for gain in gains)
-            said = f"{abs(mean):.1f} % {'less' if mean >= 0 else 'more'} error (gain by seed {each})"
+            gain = statistics.fmean(gains)
+            by_seed = ", ".join(f"{gain:.1f}" for gain in gains)
+            direction = "less" if gain >= 0 else "more"
+
+            # over test people: errors averaged over seeds first
+            gap = difference((name, per_hand(mixed)), (first, per_hand(alone)), draws)
+            low, high = gap.interval.low, gap.interval.high
             lines.append(
-                f"{name} against {first}: {said}; errors differ by {apart.value:.2f} {unit}, 95 % interval {apart.interval.low:.2f} to "
-                f"{apart.interval.high:.2f}, p = {apart.p_value:.2g} (mean over seeds; test {draws.unit} drawn again)"
+                f"{name} against {first}: {abs(gain):.1f} % {direction} error (gain by seed {by_seed}); "
+                f"errors differ by {gap.value:.2f} {unit}, 95 % interval {low:.2f} to {high:.2f}, "
+                f"p = {gap.p_value:.2g} (mean over seeds; test {draws.unit} resampled)"
             )
         return lines
 
-    def _names(self, cells: Sequence[Cell]) -> list[str]:
+    def _real_row_first(self, results: Sequence[RowResult]) -> dict[str, list[RowResult]]:
         """Rows in the order of the table, that of real pictures first."""
-        rows = dict.fromkeys((cell.row.pictures != REAL, cell.row.name) for cell in cells)
-        return [name for _, name in sorted(rows, key=lambda row: row[0])]
+        rows = by_row(results)
+        order = sorted(rows, key=lambda name: rows[name][0].row.pictures != REAL_ALONE)
+        return {name: rows[name] for name in order}
 
-    def _errors(self, cell: Cell) -> Float[np.ndarray, " hand"]:
-        return hand_errors(load_model(cell.model).reader, self.test).double().numpy()
+    def _errors(self, result: RowResult) -> Float[np.ndarray, " hand"]:
+        return hand_errors(load_model(result.model).reader, self.test).double().numpy()
 
-    # ---------------------------------------------------------------- what is trained
+    # ---------------------------------------------------------------------------------------- what is trained
 
     def real(self, seed: int) -> Subset:
         """The real pictures of a seed."""
@@ -173,106 +195,109 @@ class DetectorTable(Reproduction):
         return Subset(self.train, order[: self.count].sort().values.tolist())
 
     def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
-        """A detector trained on real pictures, on real and new ones, or on these and then on real ones
-        alone."""
-        job, real = self.job, self.real(seed)
-        if row.pictures == REAL:
-            return trained(recipe, real, job.folder(row.name, seed), seed, job.steps, job.ranks)
-        tag, new = self._new(real, seed)
-        folder = job.folder(f"{row.name} {tag}", seed)
+        """A detector trained on real pictures, or also on new ones throughout or in the first half."""
+        plan, real = self.plan, self.real(seed)
+        if row.pictures == REAL_ALONE:
+            return trained(recipe, real, plan.folder(row.name, seed), seed, plan.steps, plan.ranks)
+
+        tag, new = self._new_pictures(real, seed)
+        folder = plan.folder(f"{row.name} {tag}", seed)
         schedule: Schedule = "mix" if row.pictures == MIX else "mix-then-real"
-        return trained_on_both(recipe, real, new, folder, seed, job.steps, job.ranks, schedule)
+        return trained_on_both(recipe, real, new, folder, seed, plan.steps, plan.ranks, schedule)
 
     def steps_of(self, recipe: Recipe, model: Model) -> int:
         """Of both halves, where there are two."""
-        return self._total(recipe, 0)
+        return resolve(recipe, 0, self.plan.steps).train.total_steps(self.count)
 
-    def _total(self, recipe: Recipe, seed: int) -> int:
-        return recipe.settled(seed, self.job.steps).train.total_steps(self.count)
+    def _new_pictures(self, real: Subset, seed: int) -> tuple[str, HandData]:
+        """The new pictures of a seed, made unless they exist, and a digest of all that they depend on."""
+        augmentation, plan = self.augmentation, self.plan
 
-    def _new(self, real: Subset, seed: int) -> tuple[str, HandData]:
-        """The new pictures of a seed, made as far as they are not made yet, and a short name of all that they
-        depend on."""
-        plan, job = self.augmentation, self.job
-        maker = plan.generator
-        if isinstance(maker, Recipe):
-            folder = job.folder(f"generator {self.count} {plan.generator_steps or 'whole'}", seed)
-            maker = trained(maker, real, folder, seed, plan.generator_steps, job.ranks)
-        system, detector = maker.generator, self.checker
-        appearances = (
-            AppearancesOfOthers(system, real) if plan.appearances == "dataset" else RandomAppearances(system)
+        # the generator, trained on the same real pictures unless it is given
+        generator = augmentation.generator
+        if isinstance(generator, Recipe):
+            steps = augmentation.generator_steps
+            folder = plan.folder(f"generator {self.count} {steps or 'whole'}", seed)
+            generator = trained(generator, real, folder, seed, steps, plan.ranks)
+        system = generator.generator
+
+        appearances: Appearances
+        if augmentation.appearances == "dataset":
+            appearances = AppearancesOfOthers(system, real)
+        else:
+            appearances = RandomAppearances(system)
+
+        hands = len(whole_rows(real, system))
+        pictures = UpsamplePlan(
+            dataset=real.spec.name,
+            split="train",
+            hands=hands,
+            count=augmentation.times * hands,
+            poses=augmentation.poses,
+            appearances=appearances.name,
+            model=file_digest(generator.path)[:8],
+            detector=self.checker.name,
+            max_error=KEEP_ALL,
+            seed=seed,
         )
-        rows = whole_rows(real, system)
-        digest = file_digest(maker.path)[:8]
-        count = plan.times * len(rows)
-        parts = UpsamplePlan(
-            real.spec.name,
-            "train",
-            len(rows),
-            count,
-            plan.poses,
-            appearances.name,
-            digest,
-            detector.name,
-            KEEP_ALL,
-            seed,
-        )
-        tag = hashlib.sha256(json.dumps(parts.to_json()).encode()).hexdigest()[:8]
-        folder = job.folder(f"new pictures {tag}", seed)
+
+        # another plan gets another folder
+        tag = hashlib.sha256(json.dumps(pictures.to_json()).encode()).hexdigest()[:8]
+        folder = plan.folder(f"new pictures {tag}", seed)
         with alone_in(folder):
-            begin(folder, parts)
-            write_shards(
-                folder, Upsampler.of(parts, system, detector, appearances, real), 0, 1, lambda _: None
-            )
+            begin(folder, pictures)
+            maker = Upsampler.of(pictures, system, self.checker, appearances, real)
+            write_shards(folder, maker, 0, 1, lambda _: None)
         return tag, GeneratedSet.of(folder).data
 
-    # ---------------------------------------------------------------- what is measured
+    # --------------------------------------------------------------------------------------- what is measured
 
     def depends_on(self, model: Model) -> dict[str, Any]:
         """The test pictures."""
         return {"test": [self.test.spec.name, len(self.test)]}
 
     def measure(self, model: Model, seed: int) -> Iterator[Measure]:
-        """Mean error of the joints over test hands, and where it would lie with other people."""
-        reader, hands = model.reader, torch.arange(len(self.test))
-        errors = hand_errors(reader, self.test)
-        labels = self.test.labels(hands)
-        draws = Draws.of(len(hands), None if labels.subject is None else labels.subject.numpy())
-        name, unit = ("mpjpe_percent", "%") if self.flat else ("mpjpe_mm", "mm")
-        units = {name: (errors, unit, "of hand size" if self.flat else "root-relative, true scale")}
-        if self.flat:
-            size, scale = _sizes_and_scales(self.test, reader.crop)
-            crop_px = errors / 100 * size
-            picture_px = crop_px / scale
-            units["mpjpe_crop_px"] = (crop_px, "px", f"pixels of the {reader.crop.size_px} px crop")
-            units["mpjpe_px"] = (picture_px, "px", "pixels of the whole picture")
-        for name, (values, unit, words) in units.items():
-            metric = PerHand(name, unit, "mean", values.double().numpy(), np.ones(len(hands)))
-            likely = interval(bootstrap(metric, draws))
-            protocol = Stated(f"{len(hands)} real test hands, no alignment, all labelled joints, {words}")
-            counted = int(values.isfinite().sum())
-            yield Measure(
-                name,
-                metric.value(),
-                unit,
-                counted,
-                protocol,
-                "mean over hands of the mean error of their joints",
-            )
-            for end, value in (("low", likely.low), ("high", likely.high)):
-                yield Measure(
-                    f"{name}_{end}",
-                    value,
-                    unit,
-                    counted,
-                    protocol,
-                    f"95 % bootstrap interval over test {draws.unit}, {end} end",
-                )
+        """Mean error of the joints over test hands, and its interval over other people."""
+        errors = hand_errors(model.reader, self.test)
+        if not self.is_2d:
+            yield from self._error_measures("mpjpe_mm", "mm", errors, "root-relative, true scale")
+            return
+
+        yield from self._error_measures("mpjpe_percent", "%", errors, "of hand size")
+
+        # the same errors in pixels, as the paper has them
+        crop = model.reader.crop
+        size, scale = _sizes_and_scales(self.test, crop)
+        crop_px = errors / 100 * size
+        words = f"pixels of the {crop.size_px} px crop"
+        yield from self._error_measures("mpjpe_crop_px", "px", crop_px, words)
+        yield from self._error_measures("mpjpe_px", "px", crop_px / scale, "pixels of the whole picture")
+
+    def _error_measures(
+        self, name: str, unit: str, errors: Float[Tensor, " hand"], words: str
+    ) -> Iterator[Measure]:
+        """The mean error over hands, and both ends of its interval."""
+        count = len(self.test)
+        subject = self.test.labels(torch.arange(count)).subject
+        draws = Draws.of(count, None if subject is None else subject.numpy())
+        per_hand = PerHand(name, unit, "mean", errors.double().numpy(), np.ones(count))
+        likely = interval(bootstrap(per_hand, draws))
+
+        protocol = Stated(f"{count} real test hands, no alignment, all labelled joints, {words}")
+        measured = int(errors.isfinite().sum())
+        mean = "mean over hands of the mean error of their joints"
+        yield Measure(name, per_hand.value(), unit, measured, protocol, mean)
+        for end, value in (("low", likely.low), ("high", likely.high)):
+            definition = f"95 % bootstrap interval over test {draws.unit}, {end} end"
+            yield Measure(f"{name}_{end}", value, unit, measured, protocol, definition)
 
 
 def _sizes_and_scales(data: HandData, crop: Crop) -> tuple[Float[Tensor, " hand"], Float[Tensor, " hand"]]:
     """Sizes of hands in pixels of their crops, and pixels of the crop over pixels of the picture."""
     labels = data.labels(torch.arange(len(data)))
-    affine = crop_affines(labels, crop, None, Noise(0))
-    joints, valid = move_labels(labels, affine).require_all("joints_2d", "joint_valid")
-    return hand_size(joints, valid), torch.linalg.det(affine[:, :, :2]).abs().sqrt()
+    affines = crop_affines(labels, crop, None, Noise(0))
+    joints, valid = move_labels(labels, affines).require_all("joints_2d", "joint_valid")
+
+    # the determinant of the affine map is the ratio of areas
+    scales = torch.linalg.det(affines[:, :, :2]).abs().sqrt()
+    return hand_size(joints, valid), scales

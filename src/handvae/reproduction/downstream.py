@@ -1,10 +1,11 @@
-"""Do new pictures help? The small detector trained on real pictures alone, and on real and new ones, in as
-many steps."""
+"""Do new pictures help? The small detector trained on real pictures alone, and on real and new ones.
+
+Both take equally many steps.
+"""
 
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,20 +15,14 @@ from handvae.data.mixture import Mixture
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.model_predictions import predict_hands
 from handvae.reproduction.experiment import trained
-from handvae.reproduction.table import Recipe
+from handvae.reproduction.recipe import resolve
+from handvae.reproduction.table import SCHEDULES, Recipe, Schedule
 from handvae.systems.system import PoseEstimator
 from handvae.training.checkpoint import Model
 from handvae.training.distributed import Ranks
 from handvae.training.presets import find_preset
 
 PRESET = "detector-64"
-Schedule = Literal["mix", "mix-then-real"]
-"""What a training on real and new pictures sees: batches of all of them, or these for the first half and then
-real ones alone."""
-WORDS: dict[Schedule, str] = {
-    "mix": "real and new pictures",
-    "mix-then-real": "real and new pictures, then real ones alone for the second half",
-}
 
 
 def downstream(
@@ -45,54 +40,66 @@ def downstream(
         real: the real training pictures.
         new: pictures to add.
         test: real pictures of the test split.
-        folder: of the runs; a run that is there whole or in part is gone on with.
+        folder: of the runs; finished runs are kept, unfinished ones resume.
         seeds: of weights, order and augmentation; the two runs of a seed share it.
         steps: of each run.
         schedule: of the run on both.
     """
-    recipe, both = Recipe(PRESET), "real_and_new" if schedule == "mix" else "real_and_new_then_real"
-    errors: dict[str, list[float]] = {"real": [], both: []}
+    recipe = Recipe(PRESET)
+    both = "real_and_new" if schedule == "mix" else "real_and_new_then_real"
+
+    real_errors, both_errors = [], []
     for seed in seeds:
         alone = trained(recipe, real, folder / f"real-{seed}", seed, steps, Ranks())
+        real_errors.append(_mean_error(alone, test))
         mixed = trained_on_both(recipe, real, new, folder / f"{both}-{seed}", seed, steps, Ranks(), schedule)
-        for name, model in (("real", alone), (both, mixed)):
-            found = hand_errors(model.reader, test)
-            errors[name].append(float(found[found.isfinite()].mean()))
+        both_errors.append(_mean_error(mixed, test))
+
+    # the error of each kind of training
     batch = find_preset(PRESET).train.batch
-    counts = {"real": f"{len(real)} real pictures", both: f"{len(real)} and {len(new)} {WORDS[schedule]}"}
-    for name, found in errors.items():
-        words = f"detector {PRESET} trained {steps} steps of {batch} on {counts[name]}"
-        protocol = Stated(
-            f"{words}; seeds {', '.join(map(str, seeds))}; tested on {len(test)} real pictures, 2D, all labelled joints"
-        )
-        each = ", ".join(f"{value:.3f}" for value in found)
+    seed_list = ", ".join(map(str, seeds))
+    tested = f"seeds {seed_list}; tested on {len(test)} real pictures, 2D, all labelled joints"
+    for name, pictures, errors in (
+        ("real", f"{len(real)} real pictures", real_errors),
+        (both, f"{len(real)} and {len(new)} {SCHEDULES[schedule]}", both_errors),
+    ):
+        protocol = f"detector {PRESET} trained {steps} steps of {batch} on {pictures}; {tested}"
+        each = ", ".join(f"{error:.3f}" for error in errors)
         yield Measure(
-            f"downstream_error_{name}",
-            statistics.fmean(found),
-            "%",
-            len(test),
-            protocol,
-            f"mean error over hand size; {each}",
+            name=f"downstream_error_{name}",
+            value=statistics.fmean(errors),
+            unit="%",
+            n=len(test),
+            protocol=Stated(protocol),
+            definition=f"mean error over hand size; {each}",
         )
-    gains = [100 * (1 - b / a) for a, b in zip(errors["real"], errors[both], strict=True)]
-    spread = f"; standard deviation over seeds {statistics.stdev(gains):.2f}" if len(gains) > 1 else ""
-    each = ", ".join(f"{gain:.2f}" for gain in gains)
-    stated = Stated(
-        f"detector {PRESET}, {steps} steps of {batch} each, {len(real)} real and {len(new)} new pictures ({schedule}), {len(seeds)} seeds"
-    )
+
+    # the gain, paired by seed
+    gains = [100 * (1 - b / a) for a, b in zip(real_errors, both_errors, strict=True)]
+    definition = f"error taken away by the new pictures; {', '.join(f'{gain:.2f}' for gain in gains)}"
+    if len(gains) > 1:
+        definition += f"; standard deviation over seeds {statistics.stdev(gains):.2f}"
     yield Measure(
-        "downstream_gain",
-        statistics.fmean(gains),
-        "%",
-        len(test),
-        stated,
-        f"error taken away by the new pictures; {each}{spread}",
+        name="downstream_gain",
+        value=statistics.fmean(gains),
+        unit="%",
+        n=len(test),
+        protocol=Stated(
+            f"detector {PRESET}, {steps} steps of {batch} each, {len(real)} real and {len(new)} new pictures "
+            f"({schedule}), {len(seeds)} seeds"
+        ),
+        definition=definition,
     )
+
+
+def _mean_error(model: Model, test: HandData) -> float:
+    """Mean over the test hands that have labelled joints, in % of hand size."""
+    errors = hand_errors(model.reader, test)
+    return float(errors[errors.isfinite()].mean())
 
 
 def hand_errors(system: PoseEstimator, test: HandData) -> Float[Tensor, " hand"]:
-    """Mean error of each hand's labelled joints, in % of hand size (2D) or mm (3D); NaN for a hand without
-    any."""
+    """Mean error of each hand's labelled joints, in % of hand size (2D) or mm (3D); NaN without any."""
     return predict_hands(system, test).errors.nanmean(1)
 
 
@@ -110,6 +117,8 @@ def trained_on_both(
     both = Mixture([real, new])
     if schedule == "mix":
         return trained(recipe, both, folder, seed, steps, ranks)
-    total = recipe.settled(seed, steps).train.total_steps(len(real))
+
+    # half of the steps each; the first half takes the odd one
+    total = resolve(recipe, seed, steps).train.total_steps(len(real))
     first = trained(recipe, both, folder / "mix", seed, total - total // 2, ranks)
     return trained(recipe, real, folder / "then-real", seed, max(1, total // 2), ranks, init=first)

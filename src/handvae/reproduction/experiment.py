@@ -1,15 +1,12 @@
-"""A paper's table made again: each row trained with each seed, measured, set beside what was published.
+"""A paper's table, trained and measured again: each row with each seed.
 
-Every training is an ordinary run folder that is gone on with where it stopped; what was measured is kept in
-it. So a killed
-reproduction goes on where it was, and a finished one only prints.
+Every training is an ordinary run folder that resumes where it stopped, and keeps the measures of its model.
+So a killed reproduction continues, and a finished one only prints.
 
-To add a table of a kind that is there: rows in a `*_tables.py`, its name in `paper_tables.py`. To add a kind
-(other measures, or other
-ways to come by a model): a subclass of `Reproduction` in a file of its own (`picture_table.py` is the
-shortest example), its name in
-`table.Kind`, and its command-line options, with the function that builds it from them, in
-`apps/reproduce_kinds.py`.
+To add a table of an existing kind: rows in the paper's file, such as `cm_vae.py`.
+To add a kind (other measures, or other ways to get a model): a subclass of `Reproduction` in a file of its
+own (`picture_table.py` is the shortest example), its name in `table.Kind`, its options in `options.py`, and
+the function that builds it from them in `build.py`.
 """
 
 import hashlib
@@ -28,6 +25,7 @@ from handvae.errors import UserError
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.plots import Plot
 from handvae.files import alone_in, file_digest, write_text_atomically
+from handvae.reproduction.recipe import resolve
 from handvae.reproduction.table import Recipe, Scale, Table, TableColumn, TableRow
 from handvae.systems.build import build_system
 from handvae.training.attach import attach_pretrained
@@ -37,34 +35,35 @@ from handvae.training.loop import fit
 from handvae.training.run_folder import Run
 
 KEPT = "measures.json"
-"""In a run folder: what was measured of its model."""
+"""In a run folder: the measures of its model."""
 
 
 def run_folder(out: Path, name: str, seed: int) -> Path:
-    """Where the training of that name is kept below a reproduction's folder."""
-    plain = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
-    return out / "runs" / f"{'-'.join(filter(None, plain.split('-')))}-{seed}"
+    """The folder of the training of that name, below a reproduction's folder."""
+    letters = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+    words = [word for word in letters.split("-") if word]
+    return out / "runs" / f"{'-'.join(words)}-{seed}"
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is to be trained, whatever kind of table it is for."""
+class TrainingPlan:
+    """What is trained, for any kind of table."""
 
     table: Table
     scale: Scale
     rows: tuple[tuple[TableRow, Recipe], ...]
-    """Those that are trained, in the table's order."""
+    """The rows that are trained, in the table's order."""
     seeds: tuple[int, ...]
     steps: int | None
     """Of each training; None for the preset's own length."""
     out: Path
-    """Runs are below `runs/`, whichever table they belong to."""
+    """All tables keep their runs below `runs/`."""
     ranks: Ranks
-    """Where trainings run; measuring is done on the processor."""
+    """Where trainings run; measuring uses the CPU."""
 
     @property
-    def cells(self) -> list[tuple[TableRow, Recipe, int]]:
-        """Each row with each seed; rows that others begin with come first, as in the table."""
+    def trainings(self) -> list[tuple[TableRow, Recipe, int]]:
+        """Each row with each seed; a row comes after the row that initialises it, as in the table."""
         return [(row, recipe, seed) for row, recipe in self.rows for seed in self.seeds]
 
     def folder(self, name: str, seed: int) -> Path:
@@ -73,8 +72,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A row with one seed."""
+class RowResult:
+    """A row with one seed, trained and measured."""
 
     row: TableRow
     recipe: Recipe
@@ -84,14 +83,18 @@ class Cell:
     model: Path
     measures: tuple[Measure, ...]
 
+    def value(self, name: str) -> float:
+        """The measure of that name."""
+        return next(measure.value for measure in self.measures if measure.name == name)
+
 
 @dataclass(frozen=True)
 class Reproduction(ABC):
-    """A table to be made."""
+    """A table to train and measure."""
 
-    job: Job
+    plan: TrainingPlan
 
-    # ---------------------------------------------------------------- what a kind of table says
+    # ------------------------------------------------------------------------ what each kind of table defines
 
     @property
     @abstractmethod
@@ -101,20 +104,19 @@ class Reproduction(ABC):
     @property
     @abstractmethod
     def data(self) -> Sequence[str]:
-        """What was trained on and what was measured on, in words."""
+        """The training and test data in words."""
 
     @abstractmethod
     def check(self) -> None:
-        """Find out before anything is trained whether the data will do.
+        """Check the data before anything is trained.
 
         Raises:
-            UserError: they will not.
+            UserError: the table cannot be made from them.
         """
 
     @abstractmethod
     def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
-        """The model behind a row with one seed, trained as far as it is not trained yet: `trained`, or
-        several of it.
+        """The model behind a row with one seed, trained unless it is finished: by `trained`, once or more.
 
         Raises:
             UserError: a run folder holds a run of other options, or the data lack what the row needs.
@@ -122,59 +124,72 @@ class Reproduction(ABC):
 
     @abstractmethod
     def depends_on(self, model: Model) -> dict[str, Any]:
-        """What the measures depend on beside the model's weights and the code, for JSON: kept measures of
-        anything else are not taken."""
+        """What the measures depend on besides the model's weights and the code, for JSON.
+
+        Kept measures of anything else are discarded.
+        """
 
     @abstractmethod
     def measure(self, model: Model, seed: int) -> Iterable[Measure]:
-        """The numbers of a cell: those of `columns`, and any others worth keeping."""
+        """The numbers of a row with one seed: those of `columns`, and any others worth keeping."""
 
     def steps_of(self, recipe: Recipe, model: Model) -> int:
-        """Optimiser steps behind a cell's model."""
+        """Optimiser steps behind a model."""
         return model.header.steps
 
-    def findings(self, cells: Sequence[Cell]) -> Sequence[str]:
-        """What the finished cells say together, a line each; by default the table speaks for itself."""
+    def findings(self, results: Sequence[RowResult]) -> Sequence[str]:
+        """Conclusions from all finished rows, one line each; none by default."""
         return ()
 
-    def figures(self, cells: Sequence[Cell]) -> Sequence[Plot]:
-        """What the finished cells show as curves; by default nothing."""
+    def figures(self, results: Sequence[RowResult]) -> Sequence[Plot]:
+        """Curves over the finished rows; none by default."""
         return ()
 
-    # ---------------------------------------------------------------- what all do
+    # ----------------------------------------------------------------------------------- what all kinds share
 
-    def cells(self) -> Iterator[Cell]:
-        """Train and measure what is not there yet, row by row; yields each row with each seed when it is
-        done.
+    def results(self) -> Iterator[RowResult]:
+        """Train and measure what is missing; yields each row with each seed when it is done.
 
         Raises:
             UserError: as `check` and `model`.
         """
         self.check()
-        for row, recipe, seed in self.job.cells:
-            yield self.cell(row, recipe, seed)
+        for row, recipe, seed in self.plan.trainings:
+            yield self.result(row, recipe, seed)
 
-    def cell(self, row: TableRow, recipe: Recipe, seed: int) -> Cell:
-        """One row with one seed. Processes may each make another one: a training that two need is done once.
+    def result(self, row: TableRow, recipe: Recipe, seed: int) -> RowResult:
+        """Train and measure one row with one seed.
+
+        Several processes may do so at once: a training that two of them need is done once.
 
         Raises:
             UserError: as `model`.
         """
         model = self.model(row, recipe, seed)
-        return Cell(row, recipe, seed, self.steps_of(recipe, model), model.path, self._measured(model, seed))
+        steps = self.steps_of(recipe, model)
+        return RowResult(row, recipe, seed, steps, model.path, self._measures(model, seed))
 
-    def _measured(self, model: Model, seed: int) -> tuple[Measure, ...]:
-        """What is kept beside the model, if it was measured just so, else measured and kept."""
+    def _measures(self, model: Model, seed: int) -> tuple[Measure, ...]:
+        """The measures kept with the model if their key is the same; otherwise measured, and kept."""
         path = model.path.with_name(KEPT)
-        weights = file_digest(model.path)
-        asked = {"model": weights, "measured_by": measuring_code(), **self.depends_on(model)}
-        asked = json.loads(json.dumps(asked))
-        if path.is_file() and (kept := json.loads(path.read_text()))["asked"] == asked:
-            return tuple(_from_json(values) for values in kept["measures"])
-        found = [_from_json(measure.to_json()) for measure in self.measure(model, seed)]
-        text = json.dumps({"asked": asked, "measures": [measure.to_json() for measure in found]}, indent=1)
-        write_text_atomically(path, text + "\n")
-        return tuple(found)
+        key = {
+            "model": file_digest(model.path),
+            "measured_by": measuring_code(),
+            **self.depends_on(model),
+        }
+        # through JSON and back, so that tuples compare equal to lists
+        key = json.loads(json.dumps(key))
+
+        if path.is_file():
+            kept = json.loads(path.read_text())
+            if kept["asked"] == key:
+                return tuple(_from_json(values) for values in kept["measures"])
+
+        # through JSON and back, so that a fresh number prints like a kept one
+        measures = tuple(_from_json(measure.to_json()) for measure in self.measure(model, seed))
+        content = {"asked": key, "measures": [measure.to_json() for measure in measures]}
+        write_text_atomically(path, json.dumps(content, indent=1) + "\n")
+        return measures
 
 
 def trained(
@@ -186,38 +201,40 @@ def trained(
     ranks: Ranks,
     init: Model | None = None,
 ) -> Model:
-    """The model of a run folder, trained as far as it is not trained yet; where another process is at it,
-    that is waited for.
+    """The model of a run folder, trained unless it is finished; waits while another process trains it.
 
     Args:
         recipe: preset and changes.
         data: to train on.
-        folder: of the run; what is there is gone on with.
+        folder: of the run; an unfinished run in it is resumed.
         seed: of everything drawn.
         steps: of the run; None for the preset's own length.
         ranks: the device.
-        init: a model whose weights the run begins with.
+        init: a model whose weights initialise the run.
 
     Raises:
         UserError: the folder holds a run of other options, or the data lack what the preset needs.
     """
-    preset = recipe.settled(seed, steps)
-    sides = preset.crop.sides if preset.crop.sides != "keep" else data.spec.sides
+    preset = resolve(recipe, seed, steps)
+    sides = data.spec.sides if preset.crop.sides == "keep" else preset.crop.sides
     spec = replace(data.spec, size_px=preset.crop.size_px, sides=sides)
-    torch.manual_seed(seed)  # only the weights' initial values draw from it
+
+    # only the initial weights draw from torch's global generator
+    torch.manual_seed(seed)
     try:
         system = build_system(preset.system, spec, preset.crop)
         attach_pretrained(system)
     except ValueError as error:
-        raise UserError(
-            data.spec.name, f"does not do for {recipe.words}: {error}", "give a data set that has it"
-        ) from error
+        fault = f"does not do for {recipe.words}: {error}"
+        raise UserError(data.spec.name, fault, "give a data set that has it") from error
+
     with alone_in(folder):
         resume = (folder / "state.pt").is_file()
-        return load_model(
-            fit(Run(system, data, preset.augment, preset.train, folder, recipe.preset, resume, init), ranks)
-        )
+        run = Run(system, data, preset.augment, preset.train, folder, recipe.preset, resume, init)
+        return load_model(fit(run, ranks))
 
+
+# ----------------------------------------------------------------------------------- the key of kept measures
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -231,8 +248,9 @@ def measuring_code(package: Path = PACKAGE) -> str:
 
     Measures that were kept under another digest are measured again.
     """
+    paths = sorted([*package.rglob("*.py"), *package.rglob("*.safetensors")])
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in ("*.py", "*.safetensors") for path in package.rglob(pattern)):
+    for path in paths:
         name = path.relative_to(package)
         if name.parts[0] in NOT_MEASURING:
             continue
@@ -245,12 +263,12 @@ def measuring_code(package: Path = PACKAGE) -> str:
 
 def _from_json(values: dict[str, Any]) -> Measure:
     """A kept number; its protocol in words."""
-    value = float("nan") if values["value"] is None else values["value"]
+    value = values["value"]
     return Measure(
-        values["name"],
-        value,
-        values["unit"],
-        values["n"],
-        Stated(values["protocol_text"]),
-        values["definition"],
+        name=values["name"],
+        value=float("nan") if value is None else value,
+        unit=values["unit"],
+        n=values["n"],
+        protocol=Stated(values["protocol_text"]),
+        definition=values["definition"],
     )

@@ -1,5 +1,4 @@
-"""Tables of generators: how near their pictures of seen and of unseen poses are to real ones, and whether
-they show the pose."""
+"""Tables of generators: distances from real pictures for seen and unseen poses, and pose errors."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from handvae.training.checkpoint import Model
 
 @dataclass(frozen=True)
 class PoseSplit:
-    """The hands that are trained on, and those whose poses training does not see."""
+    """The training hands, and hands whose poses training does not see."""
 
     seen: HandData
     unseen: HandData
@@ -35,13 +34,11 @@ def hold_out(train: HandData, gestures: Sequence[str]) -> PoseSplit:
     """Training hands without some gestures, and those of these gestures.
 
     Raises:
-        UserError: the data set names no gestures, or not these, or too few hands would be left on either
-            side.
+        UserError: the data set names no gestures, or not these, or too few hands would remain on either side.
     """
     seen, unseen = split_by_gesture(train, gestures, "--hold-out")
-    return PoseSplit(
-        seen, unseen, f"gestures {', '.join(gestures)} of the training split, held out of training"
-    )
+    about = f"gestures {', '.join(gestures)} of the training split, held out of training"
+    return PoseSplit(seen, unseen, about)
 
 
 @dataclass(frozen=True)
@@ -51,28 +48,31 @@ class PictureTable(Reproduction):
     poses: PoseSplit
     extractors: tuple[Extractor, ...]
     detector: ModelDetector
-    """Reads generated pictures again."""
+    """Reads the generated pictures."""
 
     @property
     def columns(self) -> Sequence[TableColumn]:
-        """Distances of seen and unseen poses in each feature space, then how pictures of unseen poses are
-        read again."""
-        found = []
+        """Distances in each feature space for seen and unseen poses, then the pose error of unseen poses."""
         spaces = [extractor.distances[0] for extractor in self.extractors]
-        beside = "fid" if "fid" in spaces else spaces[0]
+
+        # the paper's numbers are FID; without its network they are printed next to the first distance
+        comparable = "fid" if "fid" in spaces else spaces[0]
+
+        columns = []
         for space in spaces:
             for poses in ("seen", "unseen"):
-                published = poses if space == beside and poses in self.job.table.columns else ""
-                found.append(TableColumn(f"{space}, {poses}", f"{space}_{poses}", published))
-        return [*found, TableColumn("pose error, % of hand", "consistency_random_error_median")]
+                has_published = space == comparable and poses in self.plan.table.columns
+                published = poses if has_published else ""
+                columns.append(TableColumn(f"{space}, {poses}", f"{space}_{poses}", published))
+        columns.append(TableColumn("pose error, % of hand", "consistency_random_error_median"))
+        return columns
 
     @property
     def data(self) -> Sequence[str]:
         """Hands of both sides of the split."""
         seen, unseen = self.poses.seen, self.poses.unseen
-        return [
-            f"trained on {len(seen)} hands of {seen.spec.name}; unseen poses: {len(unseen)} hands, {self.poses.about}"
-        ]
+        trained_on = f"trained on {len(seen)} hands of {seen.spec.name}"
+        return [f"{trained_on}; unseen poses: {len(unseen)} hands, {self.poses.about}"]
 
     def check(self) -> None:
         """Refuse sets that are too small to compare."""
@@ -80,29 +80,34 @@ class PictureTable(Reproduction):
 
     @cached_property
     def compared(self) -> int:
-        """Pictures of each set that are compared: as many of seen as of unseen poses, for a Frechet distance
-        depends on N.
+        """Pictures of each compared set: equal for seen and unseen poses, as a Frechet distance depends on N.
 
         Raises:
             UserError: there are too few to compare.
         """
-        counts = [len(fully_labelled_rows(data)) for data in (self.poses.seen, self.poses.unseen)]
-        if min(counts) < FEWEST:
-            fault = f"{counts[0]} seen and {counts[1]} unseen hands have all their joints labelled, and distances need {FEWEST} of each"
+        seen, unseen = len(fully_labelled_rows(self.poses.seen)), len(fully_labelled_rows(self.poses.unseen))
+        if min(seen, unseen) < FEWEST:
+            fault = (
+                f"{seen} seen and {unseen} unseen hands have all their joints labelled, "
+                f"and distances need {FEWEST} of each"
+            )
             raise UserError(self.poses.seen.spec.name, fault, "give a larger set")
-        return min(MOST, *counts)
+        return min(MOST, seen, unseen)
 
     def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
-        """One training on the seen hands, after that of another row where the row says so."""
-        job = self.job
+        """One training on the seen hands, initialised by that of another row if the row says so."""
+        plan = self.plan
+
         init = None
         if row.after:
-            (before,) = [(base, its) for base, its in job.rows if base.name == row.after]
-            init = self.model(*before, seed)
-        return trained(recipe, self.poses.seen, job.folder(row.name, seed), seed, job.steps, job.ranks, init)
+            (first,) = [pair for pair in plan.rows if pair[0].name == row.after]
+            init = self.model(*first, seed)
+
+        folder = plan.folder(row.name, seed)
+        return trained(recipe, self.poses.seen, folder, seed, plan.steps, plan.ranks, init)
 
     def depends_on(self, model: Model) -> dict[str, Any]:
-        """Data, feature spaces, the reading detector."""
+        """Data, feature spaces, and the detector."""
         return {
             "data": [asdict(data.spec) for data in (self.poses.seen, self.poses.unseen)],
             "unseen": self.poses.about,
@@ -113,15 +118,19 @@ class PictureTable(Reproduction):
 
     def measure(self, model: Model, seed: int) -> Iterator[Measure]:
         """Distances in each feature space, then pose consistency of random appearances."""
-        system, most = model.generator, self.compared
+        system = model.generator
+        sets: tuple[tuple[Poses, HandData], ...] = (("seen", self.poses.seen), ("unseen", self.poses.unseen))
         for extractor in self.extractors:
-            sets: tuple[tuple[Poses, HandData], ...] = (
-                ("seen", self.poses.seen),
-                ("unseen", self.poses.unseen),
-            )
             for poses, data in sets:
                 yield from picture_measures(
-                    system, data, extractor, poses, most=most, seed=seed, cache=self.job.out / "features"
+                    system,
+                    data,
+                    extractor,
+                    poses,
+                    most=self.compared,
+                    seed=seed,
+                    cache=self.plan.out / "features",
                 )
+
         inputs = GenerationInputs.of(system, predict_hands(system, self.poses.unseen), seed)
         yield from pose_consistency(inputs, (), self.detector, "random", seed).measures()

@@ -1,21 +1,35 @@
-"""What a paper's table is, as data: rows with the trainings behind them, and what the paper published for
-each."""
+"""A paper's table as data: its rows, the trainings behind them, and the numbers that the paper published.
+
+Nothing here imports torch, so that the command line lists tables at once. `recipe.py` resolves a `Recipe`.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from handvae.training.presets import Preset, find_preset
-
 Scale = Literal["laptop", "full"]
-Kind = Literal["pictures", "detectors", "poses", "factors"]
-"""Which `Reproduction` makes a table; how a new kind is added is told there."""
 
-COMPILES_FROM = 4000
-"""Steps from which compiling pays: it takes a sixth off a step here, and a minute (Soft-Intro: several)
-once."""
-SAVED_EVERY = 500
-"""Steps between saves, at most: what a killed reproduction loses."""
+Kind = Literal["pictures", "detectors", "poses", "factors"]
+"""Which `Reproduction` makes a table; `experiment.py` describes how to add a kind."""
+
+# ----------------------------------------------------------------------------------- what a row is trained on
+
+Schedule = Literal["mix", "mix-then-real"]
+"""Training on real and new pictures: mixed batches throughout, or for the first half only, then real ones."""
+
+SCHEDULES: dict[Schedule, str] = {
+    "mix": "real and new pictures",
+    "mix-then-real": "real and new pictures, then real ones alone for the second half",
+}
+"""Each schedule in words, as reports print it."""
+
+REAL_ALONE = "real pictures"
+MIX = SCHEDULES["mix"]
+MIX_THEN_REAL = SCHEDULES["mix-then-real"]
+LABELLED_ALONE = "labelled hands alone"
+"""Values of `TableRow.pictures`."""
+
+# ----------------------------------------------------------------------------------------------------- tables
 
 
 @dataclass(frozen=True)
@@ -27,34 +41,16 @@ class Recipe:
     crop: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
 
-    def settled(self, seed: int, steps: int | None) -> Preset:
-        """All options of one run.
-
-        Args:
-            seed: of weights, order, augmentation and sampling.
-            steps: of the run; None for the preset's own length.
-        """
-        preset = find_preset(self.preset)
-        train = replace(preset.train, **self.train, seed=seed)
-        if steps is not None:
-            warm, compiled = min(train.warmup_steps, steps // 5), train.compile and steps >= COMPILES_FROM
-            train = replace(
-                train, steps=steps, epochs=None, stop_at=None, warmup_steps=warm, compile=compiled
-            )
-        train = replace(train, save_every=min(train.save_every, SAVED_EVERY))
-        return replace(
-            preset,
-            system=replace(preset.system, **self.system),
-            crop=replace(preset.crop, **self.crop),
-            train=train,
-        )
-
     @property
     def words(self) -> str:
         """The preset's name and what is changed in it."""
-        parts = (("system", self.system), ("crop", self.crop), ("train", self.train))
-        changed = [f"{part}.{name} = {value}" for part, values in parts for name, value in values.items()]
-        return f"preset {self.preset}" + (f" with {', '.join(changed)}" if changed else "")
+        changes = []
+        for section, values in (("system", self.system), ("crop", self.crop), ("train", self.train)):
+            changes += [f"{section}.{name} = {value}" for name, value in values.items()]
+
+        if not changes:
+            return f"preset {self.preset}"
+        return f"preset {self.preset} with {', '.join(changes)}"
 
 
 @dataclass(frozen=True)
@@ -63,10 +59,10 @@ class DataNeed:
 
     title: str
     layout: str
-    """As `handvae.data.open.recognise` calls it."""
+    """As `handvae.data.open.recognise` names it."""
     protocol: str
     others: tuple[str, ...] = ()
-    """Protocols that the paper has beside it, such as other people left out; asked for by --protocol."""
+    """The paper's further protocols, such as other people left out; chosen with --protocol."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +70,17 @@ class TableRow:
     """A row of a table."""
 
     name: str
-    """Also of its run folders: rows of one name in several tables are one training."""
+    """Also names its run folders: rows of one name in several tables are one training."""
     laptop: Recipe | None = None
-    """None: at laptop scale only the paper's numbers are shown."""
+    """None: at laptop scale the table only prints the paper's numbers."""
     full: Recipe | None = None
-    """None: the paper has no such row, and it is not trained at full scale."""
+    """None: the paper has no such row, and full scale does not train it."""
     need: DataNeed | None = None
-    """For full scale."""
+    """The data set of full scale."""
     published: Mapping[str, float] = field(default_factory=dict)
     """The paper's numbers by column."""
     after: str = ""
-    """Name of the row whose model, of the same seed, the training begins with."""
+    """Name of the row whose model, of the same seed, initialises the training."""
     pictures: str = ""
     """What it is trained on, where rows of a table differ in that."""
     labelled: float = 1.0
@@ -92,7 +88,7 @@ class TableRow:
     places: Mapping[str, float] = field(default_factory=dict)
     """Where it lies on the curves of a figure: x, above 0, by the curve's name."""
     on_request: bool = False
-    """At laptop scale it is trained only where it is named."""
+    """At laptop scale it is trained only if --rows names it."""
 
     def recipe(self, scale: Scale) -> Recipe | None:
         """The training at this scale."""
@@ -112,7 +108,7 @@ class Table:
     """Keys of `TableRow.published` that this table shows."""
     rows: tuple[TableRow, ...]
     laptop_steps: int
-    """Of each training at laptop scale, unless the user says otherwise."""
+    """Steps of each training at laptop scale, unless --steps is given."""
 
     @property
     def needs(self) -> tuple[DataNeed, ...]:
@@ -121,13 +117,17 @@ class Table:
 
     def rows_at(self, scale: Scale, need: DataNeed | None = None) -> list[tuple[TableRow, Recipe]]:
         """The rows that are trained at a scale (at full scale: on that data set), each with its training."""
-        found = [(row, recipe) for row in self.rows if (recipe := row.recipe(scale)) is not None]
-        return [(row, recipe) for row, recipe in found if need is None or row.need == need]
+        pairs = []
+        for row in self.rows:
+            recipe = row.recipe(scale)
+            if recipe is not None and (need is None or row.need == need):
+                pairs.append((row, recipe))
+        return pairs
 
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A number of ours, and the published one that stands beside it."""
+    """A number of ours, and the published number that it is printed next to."""
 
     heading: str
     measure: str

@@ -1,0 +1,108 @@
+"""Figures of generated pictures: test poses with random appearances, or with those of other pictures."""
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from handvae.data.crop import cut
+from handvae.data.dataset import HandData
+from handvae.data.open import open_data
+from handvae.errors import UserError
+from handvae.inference.drawing import grid, picture_cell
+from handvae.noise import Noise, Stream
+from handvae.reproduction.figure import AppearanceFigure
+from handvae.reproduction.options import AppearanceOptions
+from handvae.reproduction.sheets import (
+    CELL,
+    DrawnFigure,
+    Sheet,
+    check_least,
+    stacked,
+    title_of,
+    trained_models,
+)
+from handvae.systems.system import Generator
+from handvae.training.checkpoint import load_model
+from handvae.upsampling.upsample import whole_rows
+
+
+def draw_appearance_figure(
+    figure: AppearanceFigure, options: AppearanceOptions, fallback: str
+) -> DrawnFigure:
+    """A sheet for each model.
+
+    Args:
+        figure: what to draw.
+        options: of the data and the models.
+        fallback: a shipped model, shown where none of the figure's rows is trained.
+
+    Raises:
+        UserError: an option is out of range, a model makes no pictures, or the data have too few hands.
+    """
+    check_least(
+        ("--poses", options.poses, 1),
+        ("--appearances", options.appearances, 1),
+        ("--seed", options.seed, 0),
+    )
+    data = open_data(options.data, options.split)
+
+    notes = []
+    names = list(options.model) or trained_models(figure.rows, options.out, options.seed)
+    if not names:
+        rows = " or ".join(figure.rows)
+        notes.append(f"no {rows} of seed {options.seed} is trained in {options.out}: {fallback} in its place")
+        names = [fallback]
+
+    models = [load_model(name) for name in names]
+    sheets = [(title_of(model), _sheet(figure, model.generator, data, options)) for model in models]
+
+    notes.append(f"the paper's figure: {figure.about}")
+    shown = ", ".join(model.name for model in models)
+    notes.append(f"here: {shown}; {len(data)} hands of {data.spec.name}")
+    return DrawnFigure(stacked(sheets), tuple(notes))
+
+
+@torch.no_grad()
+def _sheet(figure: AppearanceFigure, system: Generator, data: HandData, options: AppearanceOptions) -> Sheet:
+    """First row: the real pictures of the poses. Then a row for each appearance.
+
+    Where appearances are transferred, the picture that gives one stands first in its row.
+    """
+    givers = options.appearances if figure.transfer else 0
+    rows = _chosen_rows(data, whole_rows(data, system), options.poses + givers, options.seed)
+
+    hands = cut(data, rows[: options.poses], system.crop)
+    joints = system.joints_of(hands)
+    cells = [[picture_cell(picture, CELL) for picture in hands.require("image")]]
+
+    if figure.transfer:
+        pictures = cut(data, rows[options.poses :], system.crop).require("image")
+        appearances = system.appearance_of(pictures)
+        cells[0].insert(0, np.full_like(cells[0][0], 255))
+        cells += [[picture_cell(picture, CELL)] for picture in pictures]
+    else:
+        noise = Noise(options.seed, stream=Stream.FIGURE_APPEARANCES)
+        appearances = system.random_appearance(options.appearances, noise)
+        cells += [[] for _ in range(options.appearances)]
+
+    for row, appearance in zip(cells[1:], appearances, strict=True):
+        generated = system.synthesize(joints, appearance.expand(len(joints), -1))
+        row += [picture_cell(picture, CELL) for picture in generated]
+    return grid(cells)
+
+
+def _chosen_rows(data: HandData, rows: Int[Tensor, " row"], count: int, seed: int) -> Int[Tensor, " some"]:
+    """Random rows; where gestures are known, one of each gesture before a second of any."""
+    if len(rows) < count:
+        fault = f"has {len(rows)} hands with all joints labelled, and {count} are asked for"
+        raise UserError(data.spec.name, fault, "lower --poses or --appearances")
+
+    rows = rows[torch.randperm(len(rows), generator=Noise(seed, stream=Stream.FIGURE_POSES).generator)]
+    gestures = data.labels(rows).gesture
+    if gestures is None:
+        return rows[:count]
+
+    # how often each row's gesture occurred before it
+    repeats = [int((gestures[:place] == gesture).sum()) for place, gesture in enumerate(gestures)]
+    return rows[torch.tensor(repeats).argsort(stable=True)[:count]]

@@ -1,11 +1,11 @@
-"""A hand cut out of a user's depth picture: by a box, or as what is nearest to the camera."""
+"""A hand cut out of a depth picture: in a box, or as what is nearest to the camera."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from handvae.choices import Encoding
 from handvae.data.crop import Crop, warp_nearest
@@ -13,21 +13,21 @@ from handvae.data.files.depth import is_plane, read_depth
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import Hands
 from handvae.errors import UserError
-from handvae.inference.inputs import Box, Seen, need_box, square_affine
+from handvae.inference.crops import Box, HandCrop, check_box, square_affine
 
 NEAR_MM, FAR_MM = 80.0, 5000.0
-"""Between these lies the middle of the depths of any picture of a hand; else the unit is another one."""
+"""The median depth of any picture of a hand lies between these; otherwise the unit is another one."""
 FEWEST_PIXELS = 30
-"""Of a hand."""
+"""Pixels that a hand has at least."""
 FRONT = 0.002
 """Share of the pixels that may be nearer than the hand: specks of the sensor."""
 ROUNDS = 8
-"""In which the cube comes to lie about the hand."""
+"""Steps in which the cube settles on the hand."""
 USUAL_FOCAL = 0.85
-"""Focal length over the picture's width where nothing is given; depth cameras have 0.74 to 0.96."""
+"""Focal length over the picture's width where none is given; depth cameras have 0.74 to 0.96."""
 
 
-def see_depth(
+def crop_depth(
     path: Path,
     crop: Crop,
     mirror: bool,
@@ -35,72 +35,86 @@ def see_depth(
     encoding: Encoding = "plane",
     unit_mm: float = 1.0,
     focal_px: float = 0.0,
-) -> Seen:
+) -> HandCrop:
     """Cut a hand out of a depth picture.
 
     Args:
         path: PNG file.
-        crop: of the model; a `cube` is put about the hand's surface, other crops about the pixels that
-            belong to it.
-        mirror: whether the model wants the other side.
-        box: x, y, width, height of the hand, px; else it is looked for as the nearest thing in the whole
-            picture.
+        crop: of the model; a `cube` is put round the hand's surface, other crops round the pixels of the hand.
+        mirror: whether the model knows the other hand only.
+        box: x, y, width, height of the hand, px; without it the nearest thing in the picture is taken.
         encoding: how the depth is packed.
         unit_mm: what one unit of a 16-bit plane stands for.
-        focal_px: of the camera; 0 for the usual one of a picture of this width.
+        focal_px: of the camera; 0 takes the usual one of a picture of this width.
 
     Raises:
-        UserError: the file cannot be read, the box does not lie in it, or no hand's depth is found.
+        UserError: the file cannot be read, the box does not lie in it, or it holds no hand's depth.
     """
     if encoding == "plane" and not is_plane(path):
-        read_picture(path)  # says what is wrong with a file that is missing or damaged
+        read_picture(path)  # has its own error for a file that is missing or damaged
         remedy = "give one, or say with --depth-encoding how its colours pack the depth: nyu, rhd or stb"
         raise UserError(path, "is no picture of one channel of 16 bits", remedy)
+
     depth = read_depth(path, encoding, unit_mm)
+    region = _region(path, depth, box)
+    focal = focal_px or USUAL_FOCAL * depth.shape[1]
+    hand, centre_mm = _nearest(depth, region, focal, crop.cube_mm)
+    centre, side_px = _square(hand, centre_mm, focal, crop)
+    affine = square_affine(centre, side_px, crop, mirror)
+
+    # what lies outside the cube must not move the median depth of the crop
+    inside = np.abs(depth - centre_mm) <= crop.cube_mm / 2
+    warped = warp_nearest(np.where(inside, depth, np.float32(0)), affine.numpy(), crop.size_px)
+
+    located_by = "what is nearest to the camera" if box is None else "the given box"
+    if not focal_px and crop.box == "cube":
+        located_by += f", with a focal length of {focal:.0f} px, which is a guess (--focal)"
+    return HandCrop(
+        source=path,
+        pixels=_as_grey(depth, centre_mm, crop.cube_mm),
+        affine=affine,
+        hands=Hands(depth=torch.from_numpy(warped)[None, None]),
+        located_by=located_by,
+        mirrored=mirror,
+    )
+
+
+def _region(
+    path: Path, depth: Float[np.ndarray, "height width"], box: Box | None
+) -> Bool[np.ndarray, "height width"]:
+    """Where the hand may be: the box, or the whole picture; its depths are believable."""
     height, width = depth.shape
     region = np.ones_like(depth, dtype=bool)
     if box is not None:
-        need_box(path, box, width, height)
+        check_box(str(path), box, width, height)
+        x, y, across, down = box
         rows, columns = np.mgrid[:height, :width] + 0.5
-        region = (
-            (columns >= box[0]) & (columns <= box[0] + box[2]) & (rows >= box[1]) & (rows <= box[1] + box[3])
-        )
-    if np.count_nonzero(region & (depth > 0)) < FEWEST_PIXELS:
-        where = "in --box" if box is not None else "in the picture"
-        raise UserError(
-            path,
-            f"fewer than {FEWEST_PIXELS} pixels {where} have a depth",
-            "give a picture with depth (0 is unknown)",
-        )
-    middle = float(np.median(depth[region & (depth > 0)]))
-    if not NEAR_MM <= middle <= FAR_MM:
-        fault = f"its depths lie about {middle:.4g} mm, where no hand can be read"
-        raise UserError(
-            path, fault, "give the unit with --depth-unit-mm, or how the file is packed with --depth-encoding"
-        )
-    focal = focal_px or USUAL_FOCAL * width
-    hand, centre_mm = _nearest(depth, region, focal, crop.cube_mm)
+        region = (columns >= x) & (columns <= x + across) & (rows >= y) & (rows <= y + down)
+
+    known = region & (depth > 0)
+    if np.count_nonzero(known) < FEWEST_PIXELS:
+        place = "in the picture" if box is None else "in --box"
+        fault = f"fewer than {FEWEST_PIXELS} pixels {place} have a depth"
+        raise UserError(path, fault, "give a picture with depth (0 is unknown)")
+    median = float(np.median(depth[known]))
+    if not NEAR_MM <= median <= FAR_MM:
+        fault = f"its depths lie about {median:.4g} mm, where no hand can be read"
+        remedy = "give the unit with --depth-unit-mm, or how the file is packed with --depth-encoding"
+        raise UserError(path, fault, remedy)
+    return region
+
+
+def _square(
+    hand: Bool[np.ndarray, "height width"], centre_mm: float, focal: float, crop: Crop
+) -> tuple[tuple[float, float], float]:
+    """Centre and side, px, of the square to cut."""
     rows, columns = np.nonzero(hand)
     if crop.box == "cube":
-        centre, side = (
-            (float(columns.mean()) + 0.5, float(rows.mean()) + 0.5),
-            crop.cube_mm * focal / centre_mm,
-        )
-    else:
-        low, high = (columns.min(), rows.min()), (columns.max() + 1, rows.max() + 1)
-        centre, side = (
-            ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2),
-            max(high[0] - low[0], high[1] - low[1]) * crop.margin,
-        )
-    affine = square_affine(centre, float(side), crop, mirror)
-    kept = np.where(
-        np.abs(depth - centre_mm) <= crop.cube_mm / 2, depth, np.float32(0)
-    )  # what is beyond must not move the median
-    cut = torch.from_numpy(warp_nearest(kept, affine.numpy(), crop.size_px))[None, None]
-    found_by = "--box" if box is not None else "what is nearest to the camera"
-    if not focal_px and crop.box == "cube":
-        found_by += f", with a focal length of {focal:.0f} px, which is a guess (--focal)"
-    return Seen(path, _shown(depth, centre_mm, crop.cube_mm), affine, Hands(depth=cut), found_by, mirror)
+        centre = (float(columns.mean()) + 0.5, float(rows.mean()) + 0.5)
+        return centre, crop.cube_mm * focal / centre_mm
+    left, right = float(columns.min()), float(columns.max() + 1)
+    top, bottom = float(rows.min()), float(rows.max() + 1)
+    return ((left + right) / 2, (top + bottom) / 2), max(right - left, bottom - top) * crop.margin
 
 
 def _nearest(
@@ -110,26 +124,21 @@ def _nearest(
     cube_mm: float,
 ) -> tuple[Bool[np.ndarray, "height width"], float]:
     """Pixels of the nearest thing within a cube, and the depth of the cube's middle, mm."""
-    there = region & (depth > 0)
-    front = float(np.quantile(depth[there], FRONT))
-    things = _connected(there & (depth < front + cube_mm / 2))
-    large = [
-        thing
-        for thing in things
-        if np.count_nonzero(thing) >= max(FEWEST_PIXELS, FRONT * np.count_nonzero(there))
-    ]
+    known = region & (depth > 0)
+    front = float(np.quantile(depth[known], FRONT))
+    things = _connected(known & (depth < front + cube_mm / 2))
+    fewest = max(FEWEST_PIXELS, FRONT * np.count_nonzero(known))
+    large = [thing for thing in things if np.count_nonzero(thing) >= fewest]
     hand = min(large or things, key=lambda thing: float(np.quantile(depth[thing], 0.1)))
+
+    # the cube moves to the middle of what it holds, which then changes what it holds
     rows, columns = np.mgrid[: depth.shape[0], : depth.shape[1]]
     middle = float(np.median(depth[hand]))
     for _ in range(ROUNDS):
         u, v = columns[hand].mean(), rows[hand].mean()
         reach = cube_mm / 2 * focal / middle
-        inside = (
-            there
-            & (np.abs(depth - middle) <= cube_mm / 2)
-            & (np.abs(columns - u) <= reach)
-            & (np.abs(rows - v) <= reach)
-        )
+        near = np.abs(depth - middle) <= cube_mm / 2
+        inside = known & near & (np.abs(columns - u) <= reach) & (np.abs(rows - v) <= reach)
         touching = [thing for thing in _connected(inside) if (thing & hand).any()]
         if not touching:
             break
@@ -140,13 +149,16 @@ def _nearest(
 
 def _connected(mask: Bool[np.ndarray, "height width"]) -> list[Bool[np.ndarray, "height width"]]:
     """The connected parts of a mask, the largest first, at most twenty."""
-    _, labels, about, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    order = 1 + np.argsort(-about[1:, cv2.CC_STAT_AREA], kind="stable")[:20]
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    order = 1 + np.argsort(-statistics[1:, cv2.CC_STAT_AREA], kind="stable")[:20]
     return [labels == number for number in order]
 
 
-def _shown(depth: Float[np.ndarray, "height width"], centre_mm: float, cube_mm: float) -> np.ndarray:
-    """Grey picture: the cube from light (near) to dark, white beyond it and where nothing is known."""
+def _as_grey(
+    depth: Float[np.ndarray, "height width"], centre_mm: float, cube_mm: float
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The cube from light (near) to dark; white outside it and where nothing is known."""
     share = np.clip((depth - (centre_mm - cube_mm / 2)) / cube_mm, 0, 1)
-    grey = np.where((depth > 0) & (np.abs(depth - centre_mm) <= cube_mm / 2), 220 - 170 * share, 255)
+    inside = (depth > 0) & (np.abs(depth - centre_mm) <= cube_mm / 2)
+    grey = np.where(inside, 220 - 170 * share, 255)
     return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)

@@ -1,0 +1,44 @@
+"""3D joints of a hand whose 2D joints were read."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from handvae.inference.joints_input import FlatHand, crop_joints
+from handvae.inference.reading import read_hand
+from handvae.inference.result import Hand
+from handvae.noise import Noise
+from handvae.systems.system import PoseEstimator
+
+LIKELY = 16
+"""Draws from the 2D spread whose lifted joints tell how unsure it leaves the 3D joints."""
+
+
+def lift_hand(hand: Hand, lifter: PoseEstimator) -> Hand:
+    """The same hand with 3D joints, read from its 2D joints.
+
+    Their variance is the lifter's, given 2D joints, plus that of the 3D joints lifted from other 2D joints
+    that the first reading holds as likely. The draws are the same for every hand.
+    """
+    best = _lift(hand, hand.joints_2d, lifter)
+    draws = Noise(0).normal(LIKELY, *hand.joints_2d.shape).numpy() * hand.spread_2d[:, None]
+    likely = np.stack([_lift(hand, hand.joints_2d + draw, lifter).joints_3d for draw in draws])
+
+    assert best.spread_3d is not None  # a lifter is a 3D model
+    return replace(
+        hand,
+        joints_3d=best.joints_3d,
+        spread_3d=np.sqrt(np.square(best.spread_3d) + likely.var(0, ddof=1)),
+        root=best.root,
+        unit_mm=hand.unit_mm or best.unit_mm,
+        lifted_on=best.calibrated_on,
+    )
+
+
+def _lift(hand: Hand, joints_px: Float[np.ndarray, "21 2"], lifter: PoseEstimator) -> Hand:
+    mirror = lifter.spec.sides != "both" and hand.side != lifter.spec.sides
+    flat = FlatHand(torch.from_numpy(joints_px), torch.ones(len(joints_px), dtype=torch.bool), hand.side)
+    crop = crop_joints(hand.crop.source, flat, None, lifter.crop, mirror)
+    return read_hand(lifter, replace(crop, side=hand.side))

@@ -1,0 +1,152 @@
+"""Labelled pictures of hands in poses that are asked for."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from handvae.data.crop import to_crop_px
+from handvae.data.files.pictures import as_pixels
+from handvae.inference.appearance import RandomSource, read_appearances
+from handvae.inference.crops import Side
+from handvae.inference.networks import Device, generate, open_model
+from handvae.inference.pictures import PictureSource
+from handvae.inference.poses import Poses, join_poses, poses_of_joints, read_poses
+from handvae.inference.result import LabelledPicture
+from handvae.inference.shipped import GENERATOR
+from handvae.noise import Noise
+from handvae.systems.system import Generator, PoseEstimator
+from handvae.training.checkpoint import Model
+
+BATCH = 64
+PoseSource = str | Path | np.ndarray
+"""A pose's name, a JSON file of joints, a data set, or an array of joints (21, 2) or (21, 3)."""
+
+
+@overload
+def synthesize(
+    pose: PoseSource,
+    appearance: PictureSource = ...,
+    model: str | Path | Model = ...,
+    *,
+    view: str = ...,
+    n: None = None,
+    seed: int = ...,
+    random_source: RandomSource = ...,
+    device: Device = ...,
+) -> LabelledPicture: ...
+
+
+@overload
+def synthesize(
+    pose: PoseSource | list[PoseSource],
+    appearance: PictureSource = ...,
+    model: str | Path | Model = ...,
+    *,
+    view: str = ...,
+    n: int | None = ...,
+    seed: int = ...,
+    random_source: RandomSource = ...,
+    device: Device = ...,
+) -> list[LabelledPicture]: ...
+
+
+def synthesize(
+    pose: PoseSource | list[PoseSource],
+    appearance: PictureSource = "random",
+    model: str | Path | Model = GENERATOR,
+    *,
+    view: str = "palm",
+    n: int | None = None,
+    seed: int = 0,
+    random_source: RandomSource = "aggregate",
+    device: Device = "cpu",
+) -> LabelledPicture | list[LabelledPicture]:
+    """Make a picture of a hand in a pose, with the labels of that pose.
+
+    Args:
+        pose: a name out of `handvae.poses()`; an array of joints, (21, 2) in any unit (y down) or (21, 3) in mm
+            (camera frame); a JSON file of joints or a data set; or a list of these.
+        appearance: `random`; a named appearance of the model; `library`, all the named ones in turn; a photo
+            (path, PIL picture or array) or a folder of photos, whose mean is taken; or a data set, whose hands
+            are drawn at random.
+        model: a shipped model that makes pictures, a `.safetensors` file, a run folder, or what
+            `handvae.load_model` gave.
+        view: what of a named pose faces the camera: `palm`, `back`, `side_thumb` or `side_pinky`.
+        n: number of pictures; poses repeat in turn. None makes one picture a pose.
+        seed: same seed, same random appearances.
+        random_source: draw random appearances from N(0, I) (`prior`), or from the Gaussian fitted to the
+            training pictures' ones (`aggregate`).
+        device: where the network runs, of a model that is given by name.
+
+    Returns:
+        One picture; a list of pictures where `pose` is a list, a file or a data set of several poses, or
+        where `n` is given.
+
+    Raises:
+        UserError: a pose, appearance, model or device cannot be found or used.
+        TypeError: an input is of another type or dtype.
+        ValueError: an array has another shape or range, or `n` is below 1.
+    """
+    if n is not None and n < 1:
+        raise ValueError(f"n is {n}; give 1 or more")
+    opened = open_model(model, device)
+    system = opened.generator
+    sources = pose if isinstance(pose, list) else [pose]
+    if not sources:
+        return []
+
+    poses = join_poses([_read_pose(one, view, system, n) for one in sources])
+    count = n or len(poses.names)
+    turn = torch.arange(count) % len(poses.names)
+    subjects = None if poses.subjects is None else poses.subjects[turn]
+    appearances, notes = read_appearances(
+        appearance, None, count, opened, Noise(seed), random_source, subjects
+    )
+    pictures = list(labelled_pictures(system, poses, turn, appearances, notes, opened.name))
+    single = not isinstance(pose, list) and n is None and len(pictures) == 1
+    return pictures[0] if single else pictures
+
+
+def labelled_pictures(
+    system: Generator,
+    poses: Poses,
+    turn: Int[Tensor, " picture"],
+    appearances: Float[Tensor, "picture appearance"],
+    notes: Sequence[str],
+    model: str = "",
+) -> Iterator[LabelledPicture]:
+    """Decode in batches: picture i has pose `turn[i]` and appearance `appearances[i]`."""
+    for rows in torch.arange(len(turn)).split(BATCH):
+        which = turn[rows]
+        images = generate(system, poses.joints[which], appearances[rows]).numpy()
+        joints = to_crop_px(poses.joints_2d[which], system.crop.size_px).numpy()
+        for i, (row, number) in enumerate(zip(rows.tolist(), which.tolist(), strict=True)):
+            solid = None if poses.joints_mm is None else poses.joints_mm[number].numpy()
+            yield LabelledPicture(
+                image=as_pixels(images[i]),
+                joints_2d=joints[i],
+                side=made_side(system),
+                pose=poses.names[number],
+                appearance=notes[row],
+                joints_3d=solid,
+                model=model,
+            )
+
+
+def made_side(system: Generator) -> Side:
+    """Which hands a model makes."""
+    return "left" if system.spec.sides == "left" else "right"
+
+
+def _read_pose(source: PoseSource, view: str, system: PoseEstimator, most: int | None) -> Poses:
+    if isinstance(source, np.ndarray):
+        return poses_of_joints(source, system)
+    if isinstance(source, str | Path):
+        return read_poses(str(source), None, view, system, most)
+    give = "give a pose's name, a path, or an array of joints (21, 2) or (21, 3)"
+    raise TypeError(f"a {type(source).__name__} is no pose; {give}")

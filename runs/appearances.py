@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from handvae.inference.inputs import read_poses
-from handvae.apps.transfer import appearance_sheet, pose_header
 from handvae.data.files.pictures import write_picture
-from handvae.upsampling.naming import named_appearances
-from handvae.training.checkpoint import find_model, load_model
+from handvae.inference.poses import read_poses
+from handvae.inference.sheets import appearance_sheet, pose_header
 from handvae.training.appearances import read_named_appearances, write_named_appearances
+from handvae.training.checkpoint import find_model, load_model
+from handvae.upsampling.naming import named_appearances
 
 
 def main() -> None:

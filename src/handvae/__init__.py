@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from handvae.inference.named_poses import NamedPose, poses
     from handvae.inference.networks import load_model
     from handvae.inference.result import FittedHand, Hand, LabelledPicture
+    from handvae.inference.samples import sample_photos
     from handvae.inference.synthesize import synthesize
     from handvae.inference.transfer import transfer
 
@@ -30,6 +31,7 @@ __all__ = [
     "load_model",
     "models",
     "poses",
+    "sample_photos",
     "synthesize",
     "transfer",
 ]
@@ -45,6 +47,7 @@ _HOMES = {
     "load_model": "handvae.inference.networks",
     "models": "handvae.inference.model_cards",
     "poses": "handvae.inference.named_poses",
+    "sample_photos": "handvae.inference.samples",
     "synthesize": "handvae.inference.synthesize",
     "transfer": "handvae.inference.transfer",
 }

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handvae.apps import demo
-from handvae.apps.estimate import estimate
 from handvae.data.files.pictures import read_picture, write_picture
-from handvae.inference.inputs import read_photo
+from handvae.inference.crops import crop_photo
+from handvae.inference.reading import read_hand
 
 
 @pytest.fixture
@@ -43,11 +42,11 @@ def test_a_folder_of_photos_is_never_whole_in_memory(run, tiny_model, tiny_set, 
 
     def reading(*arguments):
         nonlocal most
-        kept.append(weakref.ref(seen := read_photo(*arguments)))
+        kept.append(weakref.ref(seen := crop_photo(*arguments)))
         most = max(most, sum(one() is not None for one in kept))
         return seen
 
-    monkeypatch.setattr("handvae.apps.estimate.read_photo", reading)
+    monkeypatch.setattr("handvae.inference.estimate.crop_photo", reading)
     photos = sorted((tiny_set / "images").iterdir())[:6]
     said = run("estimate", *photos, "--model", tiny_model, "--out", tmp_path)
     assert said.count("overlay") == 6
@@ -69,7 +68,7 @@ def test_a_box_outranks_the_labels_and_no_box_takes_the_whole_picture(run, tiny_
         "--out",
         tmp_path / "b",
     )
-    assert "--box" in said
+    assert "crop from the given box" in said
 
 
 def test_what_estimate_writes_is_a_pose_file(run, tiny_model, tiny_set, tmp_path):
@@ -228,9 +227,12 @@ def test_demo_cuts_photos_for_the_detector_as_the_detector_reads_them(
 ):
     """The generator here makes pictures of 32 px, the detector reads 64."""
     sizes = []
-    monkeypatch.setattr(
-        demo, "estimate", lambda system, photo: sizes.append(photo.crop.shape[-1]) or estimate(system, photo)
-    )
+
+    def reading(system, crop, *more):
+        sizes.append(crop.image.shape[-1])
+        return read_hand(system, crop, *more)
+
+    monkeypatch.setattr("handvae.inference.estimate.read_hand", reading)
     photos = ["--photos", tiny_set / "images"] if own else []
     run("demo", "--model", tiny_model, *photos, "--out", tmp_path / "demo")
-    assert sizes == [64] * 4
+    assert sizes == [64] * (4 if own else 5)

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.estimate import Estimate, estimate, overlay
 from handvae.data.crop import Crop, crop_affines
 from handvae.data.files.pictures import write_picture
 from handvae.data.readers.coco import CocoHands
 from handvae.geometry import apply_affine
-from handvae.inference.inputs import read_photo
+from handvae.inference.crops import crop_photo
+from handvae.inference.reading import read_hand
+from handvae.inference.result import Hand
 from handvae.noise import Noise
 from handvae.systems.srv_vae import SrvVae
 from handvae.systems.system import Prediction
@@ -52,27 +53,27 @@ def finder(build, monkeypatch):
     "box", [None, (100.0, 40.0, 60.0, 50.0), (120.0, 20.0, 30.0, 80.0)], ids=["whole", "wide", "tall"]
 )
 def test_a_joint_is_reported_where_it_is_in_the_picture(box, mirror, photo, finder):
-    found = estimate(finder, read_photo(photo, box, Crop(32), mirror))
-    assert np.abs(found.joints_px.mean(0) - DOT).max() < 0.6
+    found = read_hand(finder, crop_photo(photo, box, Crop(32), mirror))
+    assert np.abs(found.joints_2d.mean(0) - DOT).max() < 0.6
 
 
 def test_the_spread_is_scaled_back_with_the_joints(photo, finder):
-    found = estimate(finder, read_photo(photo, (100.0, 40.0, 60.0, 50.0), Crop(32)))
-    radius = np.linalg.norm(found.joints_px - found.joints_px.mean(0), axis=1).mean()
-    assert found.spread_px.mean() == pytest.approx(radius / 2, rel=0.01)  # a tenth to a fifth
+    found = read_hand(finder, crop_photo(photo, (100.0, 40.0, 60.0, 50.0), Crop(32)))
+    radius = np.linalg.norm(found.joints_2d - found.joints_2d.mean(0), axis=1).mean()
+    assert found.spread_2d.mean() == pytest.approx(radius / 2, rel=0.01)  # a tenth to a fifth
 
 
 def test_a_whole_picture_is_read_again_round_what_was_found(photo, finder):
-    once = estimate(finder, read_photo(photo, (0.0, 0.0, 200.0, 200.0), Crop(32)))
-    again = estimate(finder, read_photo(photo, None, Crop(32)))
-    assert "box of the joints found there" in again.photo.found_by
-    assert once.spread_px.mean() == pytest.approx(0.1 * 200 * 1.35 / 2, rel=0.01)
+    once = read_hand(finder, crop_photo(photo, (0.0, 0.0, 200.0, 200.0), Crop(32)))
+    again = read_hand(finder, crop_photo(photo, None, Crop(32)))
+    assert "box of the joints found there" in again.crop.located_by
+    assert once.spread_2d.mean() == pytest.approx(0.1 * 200 * 1.35 / 2, rel=0.01)
     box = 2 * 0.2 * 200 / 2  # of the circle found in the whole picture
-    assert again.spread_px.mean() == pytest.approx(0.1 * box * 1.35 / 2, rel=0.05)  # a closer look
+    assert again.spread_2d.mean() == pytest.approx(0.1 * box * 1.35 / 2, rel=0.05)  # a closer look
 
 
 def test_a_box_is_cut_with_its_middle_in_the_middle(photo):
-    cut = read_photo(photo, (100.0, 40.0, 60.0, 50.0), Crop(32, 1.5))
+    cut = crop_photo(photo, (100.0, 40.0, 60.0, 50.0), Crop(32, 1.5))
     corners = torch.tensor([[[100.0, 65.0], [160.0, 65.0], [130.0, 65.0]]])
     placed = apply_affine(corners, cut.affine[None])[0]
     torch.testing.assert_close(placed[:, 0], torch.tensor([16 - 32 / 3, 16 + 32 / 3, 16.0]))
@@ -80,8 +81,8 @@ def test_a_box_is_cut_with_its_middle_in_the_middle(photo):
 
 
 def test_the_labels_beside_a_photo_give_its_crop(tiny_set):
-    cut = read_photo(tiny_set / "images" / "003.png", None, Crop(32))
-    assert "annotations.json" in cut.found_by
+    cut = crop_photo(tiny_set / "images" / "003.png", None, Crop(32))
+    assert "annotations.json" in cut.located_by
     labels = CocoHands(tiny_set).labels(torch.tensor([3]))
     torch.testing.assert_close(cut.affine[None], crop_affines(labels, Crop(32), None, Noise(0)))
 
@@ -90,14 +91,14 @@ def test_labels_beside_a_photo_that_are_of_other_photos_are_passed_over(tiny_set
     folder = small_set()
     stranger = folder / "images" / "stranger.png"
     stranger.write_bytes((tiny_set / "images" / "020.png").read_bytes())
-    assert read_photo(stranger, None, Crop(32)).found_by == "the whole picture"
+    assert crop_photo(stranger, None, Crop(32)).located_by == "the whole picture"
 
 
 def test_the_overlay_marks_the_joints_on_the_enlarged_photo(photo):
     joints = np.stack(np.meshgrid(np.linspace(20, 180, 7), np.linspace(20, 100, 3)), -1).reshape(21, 2)
-    dark = read_photo(photo, None, Crop(32))
+    dark = crop_photo(photo, None, Crop(32))
     dark.pixels[:] = 0
-    drawn = overlay(Estimate(dark, joints, np.full(21, 1.0), None), side=600)
+    drawn = Hand("right", joints, np.full(21, 1.0), dark).draw(600)
     assert drawn.shape == (360, 600, 3)
     assert all(drawn[round(y * 3), round(x * 3)].max() > 100 for x, y in joints)
     assert not drawn[:40].any()

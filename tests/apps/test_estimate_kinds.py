@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.estimate import DEPTH_PRESET, estimate
 from handvae.data.crop import Crop, cut
 from handvae.data.files.depth import from_nyu, from_rhd, from_stb, read_depth
 from handvae.data.hands import DataSpec
 from handvae.data.readers.coco import CocoHands
 from handvae.geometry import apply_affine
 from handvae.hand import RIGHT, HandShape, forward_kinematics, named_pose, root
-from handvae.inference.depth_input import see_depth
-from handvae.inference.joints_input import read_flat_hands, see_joints
+from handvae.inference.depth_input import crop_depth
+from handvae.inference.estimate import DEPTH_PRESET
+from handvae.inference.joints_input import crop_joints, read_flat_hands
 from handvae.inference.plot_3d import plot_joints
+from handvae.inference.reading import read_hand
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.system import Prediction
 from handvae.training.checkpoint import load_model, save_model
@@ -145,7 +146,7 @@ def test_a_joint_that_is_not_known_has_no_say(unknown, models, joints, written):
 
     def reading(given):
         (hand,) = read_flat_hands(written(given))
-        return estimate(system, see_joints(written(given), hand, None, system.crop, False)).joints_bones
+        return read_hand(system, crop_joints(written(given), hand, None, system.crop, False)).joints_3d
 
     assert np.array_equal(reading(content(5.0)), reading(content(-900.0)))
     assert not np.allclose(reading(content(5.0)), reading(joints.tolist()), atol=1e-2)
@@ -157,11 +158,11 @@ def test_the_unit_of_the_joints_does_not_matter(models, joints, written):
     for factor in (1.0, 0.001, 40.0):
         path = written((joints * factor - 3).tolist())
         (hand,) = read_flat_hands(path)
-        readings.append(estimate(system, see_joints(path, hand, None, system.crop, False)))
+        readings.append(read_hand(system, crop_joints(path, hand, None, system.crop, False)))
     for other in readings[1:]:
-        size = np.abs(readings[0].joints_bones).max()  # of an untrained model: anything
-        assert np.allclose(readings[0].joints_bones, other.joints_bones, rtol=0, atol=1e-4 * size)
-    assert np.allclose((readings[1].joints_px + 3) * 1000, readings[0].joints_px + 3, atol=0.05)
+        size = np.abs(readings[0].joints_3d).max()  # of an untrained model: anything
+        assert np.allclose(readings[0].joints_3d, other.joints_3d, rtol=0, atol=1e-4 * size)
+    assert np.allclose((readings[1].joints_2d + 3) * 1000, readings[0].joints_2d + 3, atol=0.05)
 
 
 def test_a_right_reading_lies_on_the_joints_it_was_read_from(models, written, monkeypatch):
@@ -174,9 +175,9 @@ def test_a_right_reading_lies_on_the_joints_it_was_read_from(models, written, mo
     given = solid[0, :, :2] * 60 + torch.tensor([300.0, 200.0])
     path = written(given.tolist())
     (hand,) = read_flat_hands(path)
-    found = estimate(system, see_joints(path, hand, None, system.crop, False))
-    assert np.abs(found.joints_px - given.numpy()).max() < 0.05
-    assert found.spread_px.mean() == pytest.approx(6.0, rel=1e-3)
+    found = read_hand(system, crop_joints(path, hand, None, system.crop, False))
+    assert np.abs(found.joints_2d - given.numpy()).max() < 0.05
+    assert found.spread_2d.mean() == pytest.approx(6.0, rel=1e-3)
 
 
 def test_the_file_says_which_hand_it_is_and_else_the_option(handvae, models, joints, written, tmp_path):
@@ -279,7 +280,7 @@ def test_a_depth_picture_without_a_model_for_it_names_the_preset_to_train(
 
 def test_the_nearest_thing_is_cut_with_its_cube(scene):
     path, _ = scene()
-    seen = see_depth(path, Crop(32, box="cube"), False, focal_px=FOCAL)
+    seen = crop_depth(path, Crop(32, box="cube"), False, focal_px=FOCAL)
     close(
         apply_affine(torch.tensor([[140.0, 80.0]]), seen.affine)[0],
         torch.tensor([16.0, 16.0]),
@@ -289,7 +290,7 @@ def test_the_nearest_thing_is_cut_with_its_cube(scene):
     assert float(seen.affine[0, 0]) == pytest.approx(32 / (300 * FOCAL / NEAR), rel=1e-3)  # 300 mm across
     depth = seen.hands.require("depth")
     assert set(depth.unique().tolist()) == {0.0, NEAR}  # the wall is beyond the cube
-    mirrored = see_depth(path, Crop(32, box="cube"), True, focal_px=FOCAL)
+    mirrored = crop_depth(path, Crop(32, box="cube"), True, focal_px=FOCAL)
     close(mirrored.hands.depth, depth.flip(3))
 
 
@@ -298,17 +299,17 @@ def test_a_hand_before_a_body_is_the_nearer_one(tmp_path):
     depth[:, :100] = 2000
     depth[40:60, 20:50] = 500
     cv2.imwrite(str(tmp_path / "depth.png"), depth.astype(np.uint16))
-    seen = see_depth(tmp_path / "depth.png", Crop(32, box="cube"), False, focal_px=100.0)
+    seen = crop_depth(tmp_path / "depth.png", Crop(32, box="cube"), False, focal_px=100.0)
     centre = apply_affine(torch.tensor([[35.0, 50.0]]), seen.affine)[0]
     close(centre, torch.tensor([16.0, 16.0]), atol=0.05, rtol=0)
 
 
 def test_a_box_says_where_the_hand_is(scene):
     path, _ = scene()
-    seen = see_depth(path, Crop(32, box="cube"), False, box=(20.0, 100.0, 40.0, 40.0), focal_px=FOCAL)
+    seen = crop_depth(path, Crop(32, box="cube"), False, box=(20.0, 100.0, 40.0, 40.0), focal_px=FOCAL)
     depth = seen.hands.require("depth")
     assert depth.max() == WALL
-    assert seen.found_by == "--box"
+    assert seen.located_by == "the given box"
 
 
 @pytest.mark.parametrize("unit", [1.0, 0.125])
@@ -331,7 +332,7 @@ def test_depth_pictures_are_read_in_their_unit(unit, handvae, models, scene, tmp
     assert "nearest to the camera" in said
     (hand,) = hands_of(tmp_path / "out")
     system = load_model(models["depth"]).reader
-    seen = see_depth(path, system.crop, False, unit_mm=unit, focal_px=FOCAL)
+    seen = crop_depth(path, system.crop, False, unit_mm=unit, focal_px=FOCAL)
     read = system.predict(replace(seen.hands, side=torch.tensor([RIGHT])))
     close(torch.tensor(hand["keypoints_3d_bone_units"]), read.joints[0], atol=1e-3, rtol=0)
     close(torch.tensor(hand["keypoints_3d_mm"]), 40 * read.joints[0], atol=2e-3, rtol=1e-3)

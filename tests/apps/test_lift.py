@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.estimate import estimate, lifted
 from handvae.hand import HandShape, forward_kinematics, named_pose, scale_bone
-from handvae.inference.inputs import read_photo
-from handvae.inference.joints_input import FlatHand, see_joints
+from handvae.inference.crops import crop_photo
+from handvae.inference.joints_input import FlatHand, crop_joints
+from handvae.inference.lift import lift_hand
+from handvae.inference.reading import read_hand
 from handvae.training.checkpoint import load_model
 
 
@@ -60,33 +61,31 @@ def test_a_photo_is_lifted_from_the_joints_read_in_it(handvae, tiny_set, tmp_pat
 def test_what_the_2d_joints_are_unsure_of_widens_the_3d_spread_and_moves_no_joint(tiny_set):
     """A finger read without doubt beside one that may lie anywhere: the second one is the less sure."""
     detector, lifter = (load_model(name).reader for name in ("detector-64", "lifting"))
-    found = estimate(detector, read_photo(tiny_set / "images" / "001.png", None, detector.crop, False))
+    found = read_hand(detector, crop_photo(tiny_set / "images" / "001.png", None, detector.crop, False))
     known, vague = (
-        replace(found, spread_px=np.zeros(21, np.float32)),
-        replace(found, spread_px=np.zeros(21, np.float32)),
+        replace(found, spread_2d=np.zeros(21, np.float32)),
+        replace(found, spread_2d=np.zeros(21, np.float32)),
     )
-    vague.spread_px[17:] = 8.0
-    sure, unsure = (lifted(one, lifter, "right") for one in (known, vague))
-    alone = estimate(
+    vague.spread_2d[17:] = 8.0
+    sure, unsure = (lift_hand(one, lifter) for one in (known, vague))
+    alone = read_hand(
         lifter,
-        see_joints(
-            found.photo.path,
-            FlatHand(torch.from_numpy(found.joints_px), torch.ones(21).bool(), "right"),
+        crop_joints(
+            found.crop.source,
+            FlatHand(torch.from_numpy(found.joints_2d), torch.ones(21).bool(), "right"),
             None,
             lifter.crop,
             False,
         ),
     )
-    assert np.allclose(sure.spread_bones, alone.spread_bones, atol=1e-6)
-    assert np.allclose(sure.joints_bones, unsure.joints_bones)
-    wider = unsure.spread_bones / sure.spread_bones
+    assert np.allclose(sure.spread_3d, alone.spread_3d, atol=1e-6)
+    assert np.allclose(sure.joints_3d, unsure.joints_3d)
+    wider = unsure.spread_3d / sure.spread_3d
     assert wider.min() >= 1
     assert (
         wider[17:, 0].mean() > 1.5 * wider[5:9, 0].mean()
     )  # across; the crop, and so depth, is every joint's
-    assert np.array_equal(
-        lifted(vague, lifter, "right").spread_bones, unsure.spread_bones
-    )  # the same draws each time
+    assert np.array_equal(lift_hand(vague, lifter).spread_3d, unsure.spread_3d)  # the same draws each time
 
 
 def test_a_left_hand_is_lifted_as_the_mirrored_right_one(hand, handvae, tmp_path):

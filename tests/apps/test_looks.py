@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from handvae.data.files.pictures import read_picture
-from handvae.inference.inputs import read_appearance
+from handvae.inference.appearance import read_appearance
 from handvae.training.appearances import NamedAppearance, write_named_appearances
 from handvae.training.checkpoint import load_model
 

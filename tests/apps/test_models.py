@@ -4,7 +4,7 @@ import json
 
 from handvae.data.files.pictures import read_picture
 from handvae.hand import POSE_NAMES
-from handvae.inference.model_table import shipped_models
+from handvae.inference.model_cards import models
 from handvae.training.checkpoint import WEIGHTS
 
 
@@ -19,9 +19,9 @@ def test_every_shipped_model_is_in_the_table_with_its_size_and_licence(handvae):
 
 
 def test_what_no_card_says_is_called_not_measured():
-    assert {row.error_on_foreign_photos for row in shipped_models()} == {"not measured"}
-    assert all(row.error_at_home != "not measured" for row in shipped_models())
-    assert all(row.reads and row.makes and row.licence and row.size_mb > 1 for row in shipped_models())
+    assert {row.error_on_foreign_photos for row in models()} == {"not measured"}
+    assert all(row.error_at_home != "not measured" for row in models())
+    assert all(row.reads and row.makes and row.licence and row.size_mb > 1 for row in models())
 
 
 def test_the_models_as_json_are_one_object_and_nothing_else(handvae):
@@ -36,7 +36,7 @@ def test_the_sheet_of_the_models_has_a_row_a_model(handvae, tmp_path):
     assert code == 0
     assert str(tmp_path / "models.png") in out
     height, width = read_picture(tmp_path / "models.png").shape[:2]
-    assert height // 160 == len(shipped_models())
+    assert height // 160 == len(models())
     assert width // 160 == 6
 
 

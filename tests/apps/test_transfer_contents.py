@@ -11,8 +11,8 @@ from handvae.data.crop import Crop
 from handvae.data.files.pictures import as_pixels, read_picture, write_picture
 from handvae.data.hands import Hands
 from handvae.data.readers.coco import CocoHands
+from handvae.inference.crops import crop_photo
 from handvae.inference.drawing import enlarge
-from handvae.inference.inputs import read_photo
 from handvae.systems.build import build_system
 from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.training.checkpoint import load_model, save_model
@@ -76,7 +76,7 @@ def test_the_pose_is_the_second_photos_and_the_content_the_firsts(side, handvae,
     sheet = read_picture(tmp_path / "sheet.png")
     system = load_model(model).generator
     given, asked = (
-        read_photo(path, None, system.crop, side == "right").crop for path in (appearances, pose)
+        crop_photo(path, None, system.crop, side == "right").image for path in (appearances, pose)
     )  # the model knows left hands
     joints = system.predict_uncalibrated(Hands(image=asked)).joints
     own, other = (
@@ -118,7 +118,7 @@ def test_the_hand_is_the_first_photos_and_the_ground_the_third(
     assert f"ground {ground}: crop from the whole picture" in said
     sheet, system = read_picture(tmp_path / "sheet.png"), load_model(apart).generator
     crops = [
-        read_photo(path, None, system.crop, side == "right").crop for path in (appearances, pose, ground)
+        crop_photo(path, None, system.crop, side == "right").image for path in (appearances, pose, ground)
     ]
     hand, behind = (system.appearance_of(crops[n]) for n in (0, 2))
     joints = system.predict_uncalibrated(Hands(image=crops[1])).joints

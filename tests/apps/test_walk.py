@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from handvae.apps.walk import appearance_walk, pose_walk
-from handvae.inference.inputs import read_poses
+from handvae.inference.poses import read_poses
+from handvae.inference.walk import appearance_walk, pose_walk
 from handvae.noise import Noise
 
 close = torch.testing.assert_close

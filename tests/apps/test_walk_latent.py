@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from handvae.apps.walk_latent import SIDE, code_of, modality_frames
 from handvae.data.crop import Crop, cut
 from handvae.data.readers.coco import CocoHands
+from handvae.inference.latent_walk import SIDE, code_of, modality_frames
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.training.checkpoint import load_model, save_model
 

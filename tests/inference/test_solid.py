@@ -12,7 +12,7 @@ from handvae.data.cloud import write_ply
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
 from handvae.hand import HandShape, forward_kinematics, named_pose, to_bone_units
-from handvae.inference.inputs import read_photo
+from handvae.inference.crops import crop_photo
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.training.checkpoint import load_model, save_model
 
@@ -68,7 +68,7 @@ def test_the_cloud_and_the_fitted_hand_are_written(side, mirror, bone_mm, model,
     (hand,) = json.loads((out / "estimate.json").read_text())["hands"]
     points, header = read_ply(out / hand["cloud"])
     system = load_model(model).system
-    crop = read_photo(photo, None, system.crop, side == "right").hands.image
+    crop = crop_photo(photo, None, system.crop, side == "right").hands.image
     expected = (
         system.decode(system.encode(crop).mean).cloud[0].numpy() * np.array([mirror, 1, 1]) * (bone_mm or 1)
     )

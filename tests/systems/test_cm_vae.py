@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handvae.apps.estimate import estimate
 from handvae.data.augment import Augment
 from handvae.data.crop import Crop, cut, move_labels
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.subset import FewLabels
 from handvae.hand import LEFT, RIGHT, root, scale_bone
-from handvae.inference.inputs import read_photo
+from handvae.inference.crops import crop_photo
+from handvae.inference.reading import read_hand
 from handvae.noise import Noise
 from handvae.rv.fusion import fuse
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
@@ -412,10 +412,10 @@ def test_a_model_without_the_scale_is_measured_in_its_own_unit_and_reads_photos(
 
 def test_a_photo_is_read_as_the_side_that_the_user_names(build, tiny_set):
     system = build().eval()
-    photo = read_photo(tiny_set / "images" / "000.png", (10.0, 10.0, 60.0, 60.0), system.crop)
+    photo = crop_photo(tiny_set / "images" / "000.png", (10.0, 10.0, 60.0, 60.0), system.crop)
     for side, number in (("left", LEFT), ("right", RIGHT)):
-        read = system.predict(Hands(image=photo.crop, side=torch.tensor([number]))).joints[0]
-        close(torch.from_numpy(estimate(system, photo, side).joints_bones), read)
+        read = system.predict(Hands(image=photo.image, side=torch.tensor([number]))).joints[0]
+        close(torch.from_numpy(read_hand(system, replace(photo, side=side)).joints_3d), read)
 
 
 # ---------------------------------------------------------------------------------------------- ---- refusals

@@ -1,35 +1,36 @@
-"""`handvae demo`: what the shipped model does, in pictures, from nothing but the package."""
+"""`handvae demo`: what the shipped models do, in pictures, from nothing but the package."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+from handvae.apps.options import GENERATOR, DeviceOption, QuietOption, parse
+from handvae.apps.output import output
 
-from handvae.apps.estimate import LIFTER, estimate, lifted, overlay
-from handvae.apps.options import GENERATOR, parse
-from handvae.apps.transfer import SIDE, pose_header, transfer_sheet
-from handvae.apps.walk import frames, pose_walk
-from handvae.data.crop import Crop
-from handvae.data.files.pictures import as_pixels, write_picture
-from handvae.hand import POSE_NAMES
-from handvae.inference.drawing import enlarge, grid, write_gif
-from handvae.inference.inputs import Seen, pictures_in, read_photo, read_poses, whole_picture
-from handvae.inference.solid import fitted
-from handvae.noise import Noise
-from handvae.render.picture import draw
-from handvae.training.checkpoint import load_model
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from handvae.inference.estimate import Estimator
+    from handvae.systems.system import Generator
 
 APPEARANCES = 6
 """Random appearances on poses.png."""
-STAND_INS = ("victory", "flat", "point", "open")
-"""Poses of the pictures that stand in for photos."""
+MOST_PHOTOS = 4
+TRANSFERRED = ("open", "victory", "point", "claw", "relaxed")
+"""Poses on transfer.png."""
+WALK = ("open", "victory", "point", "relaxed")
+WALK_FRAMES = 20
+"""Frames between two poses of the walk."""
+GENERATED = ("point", "flat")
+"""Poses of generated pictures on estimate.png."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Pictures from the shipped model: poses, appearance transfer, a walk, an estimate."""
+    """Pictures from the shipped models: poses, appearance transfer, a walk, an estimate."""
 
     out: Path = Path("out/demo")
     """Folder for the pictures."""
@@ -38,82 +39,113 @@ class Options:
     detector: str = "detector-64"
     """The model that reads poses from photos."""
     photos: Path | None = None
-    """Your own photo, or a folder of them, for transfer and estimate; without it the model's own pictures
-    stand in for photos."""
+    """Your own photo, or a folder of them, for transfer and estimate; without it, photos that ship with the
+    package."""
     seed: int = 0
     """Of the random appearances."""
+    device: DeviceOption = "cpu"
+    quiet: QuietOption = False
 
 
 def main(arguments: Sequence[str]) -> None:
     """Make the four pictures and say where they are."""
     options = parse(Options, arguments, "handvae demo")
-    system = load_model(options.model).generator
-    poses = {name: read_poses(name, None, "palm", system) for name in POSE_NAMES}
-    joints = torch.cat([pose.joints for pose in poses.values()])
-    flat = torch.cat([pose.joints_2d for pose in poses.values()])
-    appearances = system.random_appearance(APPEARANCES, Noise(options.seed), "aggregate")
-    chosen = [POSE_NAMES.index(name) for name in STAND_INS]
-    made = [
-        as_pixels(picture.numpy())
-        for picture in system.synthesize(joints[chosen], appearances[: len(chosen)])
-    ]
-    photos = _photos(options, made, system.crop)
-    options.out.mkdir(parents=True, exist_ok=True)
 
-    headers = [pose_header(pose, system.crop.size_px) for pose in flat]
-    cells = [
-        [_cell(picture) for picture in system.synthesize(joints, appearance.expand(len(joints), -1))]
-        for appearance in appearances
-    ]
-    write_picture(options.out / "poses.png", grid([headers, *cells]))
-    print(f"{options.out / 'poses.png'}: {', '.join(POSE_NAMES)}; an appearance a row")
+    from handvae.data.files.pictures import write_picture
+    from handvae.device import find_device
+    from handvae.inference.drawing import write_gif
+    from handvae.inference.estimate import Estimator
+    from handvae.inference.networks import load_model, random_appearance
+    from handvae.inference.pictures import pictures_in
+    from handvae.inference.samples import sample_photos
+    from handvae.noise import Noise
 
-    shown = [POSE_NAMES.index(name) for name in ("open", "victory", "point", "claw", "relaxed")]
-    write_picture(
-        options.out / "transfer.png",
-        transfer_sheet(system, photos, joints[shown], [headers[i] for i in shown]),
-    )
-    print(f"{options.out / 'transfer.png'}: photo, its reconstruction, its looks on other poses")
+    device = find_device(options.device)
+    system = load_model(options.model, device).generator
+    estimator = Estimator.open(options.detector, device=device)
+    photos = sample_photos() if options.photos is None else pictures_in(options.photos)[:MOST_PHOTOS]
+    appearances = random_appearance(system, APPEARANCES, Noise(options.seed), "aggregate")
 
-    share = torch.linspace(0, 1, 20)
-    steps = [
-        pose_walk(system, a, b, share)
-        for a, b in (("open", "victory"), ("victory", "point"), ("point", "relaxed"))
-    ]
-    write_gif(
-        options.out / "walk.gif", frames(system, torch.cat(steps), appearances[:1].expand(3 * len(share), -1))
-    )
-    print(f"{options.out / 'walk.gif'}: open, victory, point, relaxed and back, one appearance")
+    with output(options.quiet):
+        options.out.mkdir(parents=True, exist_ok=True)
 
-    detector = load_model(options.detector).reader
-    found = [estimate(detector, photo) for photo in _photos(options, made, detector.crop)]
-    lifter, side = load_model(LIFTER).reader, "left" if detector.spec.sides == "left" else "right"
-    solid = [hand if hand.joints_bones is not None else lifted(hand, lifter, side) for hand in found]
-    hands = [
-        draw(fitted(hand.joints_bones, side).scene(0), 2 * SIDE).image
-        for hand in solid
-        if hand.joints_bones is not None
-    ]
-    write_picture(
-        options.out / "estimate.png", grid([[enlarge(overlay(hand), 2 * SIDE) for hand in found], hands])
-    )
-    origin = (
-        "your photos"
-        if options.photos
-        else "pictures of random looks that the model made, standing in for photos (--photos FOLDER takes yours)"
-    )
-    print(f"{options.out / 'estimate.png'}: joints read from {origin}; our hand fitted to them in 3D")
+        path = options.out / "poses.png"
+        write_picture(path, _poses_sheet(system, appearances))
+        print(f"{path}: the named poses; an appearance a row")
+
+        path = options.out / "transfer.png"
+        write_picture(path, _transfer_sheet(system, photos))
+        print(f"{path}: photo, its reconstruction, its appearance on other poses")
+
+        path = options.out / "walk.gif"
+        write_gif(path, _walk(system, appearances[:1]))
+        print(f"{path}: {', '.join(WALK)} and back, one appearance")
+
+        path = options.out / "estimate.png"
+        generated = [] if options.photos is not None else _generated(system, appearances)
+        write_picture(path, _estimate_sheet(estimator, [*photos, *generated]))
+        origin = "real photos, then generated pictures" if options.photos is None else "your photos"
+        print(f"{path}: joints read from {origin}; below, our hand fitted to them in 3D")
 
 
-def _photos(options: Options, made: list[np.ndarray], crop: Crop) -> list[Seen]:
-    """The user's first photos, or the pictures that stand in for them, cut as a model reads them."""
-    if options.photos is not None:
-        return [read_photo(path, None, crop) for path in pictures_in(options.photos)[: len(STAND_INS)]]
-    return [
-        whole_picture(Path(name), pixels, crop, "the model's own picture")
-        for name, pixels in zip(STAND_INS, made, strict=True)
-    ]
+def _poses(system: "Generator", names: Sequence[str]) -> tuple["torch.Tensor", "list[np.ndarray]"]:
+    """Named poses, and a skeleton of each as the head of a column."""
+    import torch
+
+    from handvae.inference.poses import read_poses
+    from handvae.inference.sheets import pose_header
+
+    poses = [read_poses(name, None, "palm", system) for name in names]
+    headers = [pose_header(pose.joints_2d[0], system.crop.size_px) for pose in poses]
+    return torch.cat([pose.joints for pose in poses]), headers
 
 
-def _cell(picture: torch.Tensor) -> np.ndarray:
-    return enlarge(as_pixels(picture.numpy()), SIDE)
+def _poses_sheet(system: "Generator", appearances: "torch.Tensor") -> "np.ndarray":
+    from handvae.hand import POSE_NAMES
+    from handvae.inference.sheets import poses_sheet
+
+    joints, headers = _poses(system, POSE_NAMES)
+    return poses_sheet(system, appearances, joints, headers)
+
+
+def _transfer_sheet(system: "Generator", photos: Sequence[Path]) -> "np.ndarray":
+    from handvae.inference.crops import crop_photo
+    from handvae.inference.sheets import transfer_sheet
+
+    joints, headers = _poses(system, TRANSFERRED)
+    crops = [crop_photo(photo, None, system.crop) for photo in photos]
+    return transfer_sheet(system, crops, joints, headers)
+
+
+def _walk(system: "Generator", appearance: "torch.Tensor") -> "list[np.ndarray]":
+    import torch
+
+    from handvae.inference.sheets import animation_frames
+    from handvae.inference.walk import pose_walk
+
+    share = torch.linspace(0, 1, WALK_FRAMES)
+    legs = itertools.pairwise(WALK)
+    joints = torch.cat([pose_walk(system, start, end, share) for start, end in legs])
+    return animation_frames(system, joints, appearance.expand(len(joints), -1))
+
+
+def _generated(system: "Generator", appearances: "torch.Tensor") -> "list[np.ndarray]":
+    """Generated pictures, to be read like photos."""
+    from handvae.data.files.pictures import as_pixels
+    from handvae.inference.networks import generate
+
+    joints, _ = _poses(system, GENERATED)
+    pictures = generate(system, joints, appearances[: len(GENERATED)]).numpy()
+    return [as_pixels(picture) for picture in pictures]
+
+
+def _estimate_sheet(estimator: "Estimator", pictures: "Sequence[Path | np.ndarray]") -> "np.ndarray":
+    """First row: the joints that were read. Second row: the fitted hands."""
+    from handvae.inference.drawing import grid, square_cell
+    from handvae.inference.estimate import Located
+    from handvae.inference.sheets import SIDE
+
+    hands = [estimator.read(crop) for picture in pictures for crop in estimator.crop(picture, Located())]
+    overlays = [square_cell(hand.draw(2 * SIDE)) for hand in hands]
+    fitted = [hand.fitted.draw(2 * SIDE) for hand in hands if hand.fitted is not None]
+    return grid([overlays, fitted])

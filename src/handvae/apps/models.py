@@ -9,7 +9,7 @@ from handvae.apps.options import GENERATOR, JsonOption, QuietOption, SeedOption,
 from handvae.apps.output import output
 
 if TYPE_CHECKING:
-    from handvae.inference.model_table import ModelRow
+    from handvae.inference.model_cards import ModelCard
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ def main(arguments: Sequence[str]) -> None:
 
     from dataclasses import asdict
 
-    from handvae.inference.model_table import shipped_models
+    from handvae.inference import model_cards
 
     with output(options.quiet, options.json) as result:
-        rows = shipped_models()
+        rows = model_cards.models()
         result({"models": [asdict(row) for row in rows]})
         print(table(rows))
         if options.sheet is not None:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
             print(f"sheet: {options.sheet}")
 
 
-def table(rows: Sequence["ModelRow"]) -> str:
+def table(rows: Sequence["ModelCard"]) -> str:
     """The models as text in aligned columns."""
     head = ("model", "reads", "makes", "MB", "px", "licence", "joint error at home", "on foreign photos")
     cells: list[tuple[str, ...]] = [head]

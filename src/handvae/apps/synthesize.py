@@ -2,29 +2,26 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 import tyro
 
-from handvae.apps.options import GENERATOR, parse
+from handvae.apps.options import GENERATOR, DeviceOption, JsonOption, QuietOption, Rare, parse
+from handvae.apps.output import output
 from handvae.apps.progress import counted
-from handvae.data.crop import to_crop_px
-from handvae.data.export.formats import FormatName, check_spec, warning, write_data
-from handvae.data.files.pictures import as_pixels
-from handvae.data.hands import DataSpec
-from handvae.data.sample import Sample
+from handvae.choices import FormatName
 from handvae.errors import UserError
-from handvae.hand import LEFT, RIGHT
-from handvae.inference.inputs import Poses, read_appearances, read_poses
-from handvae.noise import Noise
-from handvae.systems.system import Generator
-from handvae.training.checkpoint import load_model
 
-BATCH = 64
+if TYPE_CHECKING:
+    from handvae.data.hands import DataSpec
+    from handvae.data.sample import Sample
+    from handvae.inference.poses import Poses
+    from handvae.inference.result import LabelledPicture
+    from handvae.systems.system import Generator
+
 MOST = 1_000_000
 """Pictures of one call: their appearances are drawn beforehand."""
 
@@ -39,18 +36,17 @@ class Options:
     out: Path
     """Folder to write."""
     appearance: str = "random"
-    """`random`; a photo, a folder of photos (their mean) or a named appearance of the model, whose looks all
-    get; `library`, all the named
-    ones in turn; or a data set (each picture gets those of another person)."""
+    """`random`; a photo, a folder of photos (their mean) or a named appearance of the model, which all get;
+    `library`, all the named ones in turn; or a data set (each picture gets that of another person)."""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
     """Number of pictures; poses repeat in turn. Default: one a pose."""
     model: str = GENERATOR
     """A shipped model, a .safetensors file or a run folder."""
     split: str | None = None
     """Split of a data set given as pose."""
-    appearance_split: str | None = None
+    appearance_split: Rare[str | None] = None
     """Split of a data set given as appearance."""
-    appearance_from: Literal["prior", "aggregate"] = "aggregate"
+    appearance_from: Rare[Literal["prior", "aggregate"]] = "aggregate"
     """Draw random appearances from N(0, I), or from the Gaussian fitted to the training pictures' ones."""
     view: str = "palm"
     """What of a named pose faces the camera: palm, back, side_thumb, side_pinky."""
@@ -60,6 +56,9 @@ class Options:
     """Same seed, same pictures."""
     overwrite: bool = False
     """Replace the folder if it is there."""
+    device: DeviceOption = "cpu"
+    quiet: QuietOption = False
+    json: JsonOption = False
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -67,54 +66,76 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae synthesize")
     if options.n is not None and not 1 <= options.n <= MOST:
         raise UserError("-n", f"is {options.n}", f"give 1 to {MOST:,}")
-    model = load_model(options.model)
+
+    import torch
+
+    from handvae.data.export.formats import check_spec, warning, write_data
+    from handvae.device import find_device
+    from handvae.inference.appearance import read_appearances
+    from handvae.inference.networks import load_model
+    from handvae.inference.poses import read_poses
+    from handvae.inference.synthesize import labelled_pictures
+    from handvae.noise import Noise
+
+    model = load_model(options.model, find_device(options.device))
     system = model.generator
     poses = read_poses(options.pose, options.split, options.view, system, options.n)
     count = options.n or len(poses.names)
     turn = torch.arange(count) % len(poses.names)
     subjects = None if poses.subjects is None else poses.subjects[turn]
-    noise = Noise(options.seed)
     appearances, notes = read_appearances(
-        options.appearance, options.appearance_split, count, model, noise, options.appearance_from, subjects
+        options.appearance,
+        options.appearance_split,
+        count,
+        model,
+        Noise(options.seed),
+        options.appearance_from,
+        subjects,
     )
-    spec = spec_of(system, poses, count)
+
+    spec = _spec_of(system, poses, count)
     check_spec(options.format, spec, options.pose)
     lost = warning(options.format, spec)
     if lost:
         print(f"warning: {lost}", file=sys.stderr)
-    hands = samples(system, poses, turn, appearances, notes)
-    description = f"synthetic hands: model {options.model}, pose {options.pose}, appearance {options.appearance}, seed {options.seed}"
-    written = write_data(
-        options.out, options.format, spec, counted(hands, "pictures", count), description, options.overwrite
-    )
-    print(f"{written.count} pictures with labels: {options.out}")
+    described = f"model {options.model}, pose {options.pose}, appearance {options.appearance}"
+    description = f"synthetic hands: {described}, seed {options.seed}"
+
+    with output(options.quiet, options.json) as result:
+        pictures = counted(labelled_pictures(system, poses, turn, appearances, notes), "pictures", count)
+        written = write_data(
+            options.out, options.format, spec, _samples(pictures), description, options.overwrite
+        )
+        print(f"{written.count} pictures with labels: {options.out}")
+        result({"pictures": written.count, "folder": str(options.out)})
 
 
-def spec_of(system: Generator, poses: Poses, count: int) -> DataSpec:
+def _spec_of(system: "Generator", poses: "Poses", count: int) -> "DataSpec":
     """What the pictures that the model makes in these poses will be."""
+    from handvae.data.hands import DataSpec
+    from handvae.inference.synthesize import made_side
+
     solid = () if poses.joints_mm is None else ("joints_3d",)
-    labels = ("joints_2d", *solid, "joint_valid", "side")
-    sides = "left" if system.spec.sides == "left" else "right"
     return DataSpec(
-        "synthetic",
-        count,
-        system.crop.size_px,
-        ("image", *labels),
-        sides,
+        name="synthetic",
+        count=count,
+        size_px=system.crop.size_px,
+        modalities=("image", "joints_2d", *solid, "joint_valid", "side"),
+        sides=made_side(system),
         licence="yours: synthetic pictures",
     )
 
 
-def samples(
-    system: Generator, poses: Poses, turn: torch.Tensor, appearances: torch.Tensor, notes: Sequence[str]
-) -> Iterator[Sample]:
-    """Decode in batches: picture i has pose `turn[i]` and appearance `appearances[i]`."""
-    side = LEFT if system.spec.sides == "left" else RIGHT
-    for rows in torch.arange(len(turn)).split(BATCH):
-        which = turn[rows]
-        pictures = system.synthesize(poses.joints[which], appearances[rows]).numpy()
-        joints = to_crop_px(poses.joints_2d[which], system.crop.size_px).numpy()
-        for i, (row, pose) in enumerate(zip(rows.tolist(), which.tolist(), strict=True)):
-            solid = None if poses.joints_mm is None else poses.joints_mm[pose].numpy()
-            origin = json.dumps({"pose": poses.names[pose], "appearance": notes[row]})
-            yield Sample(joints[i], side, image=as_pixels(pictures[i]), joints_3d=solid, provenance=origin)
+def _samples(pictures: Iterable["LabelledPicture"]) -> Iterator["Sample"]:
+    """The pictures as a data set's hands."""
+    from handvae.data.sample import Sample
+    from handvae.hand import LEFT, RIGHT
+
+    for picture in pictures:
+        yield Sample(
+            picture.joints_2d,
+            LEFT if picture.side == "left" else RIGHT,
+            image=picture.image,
+            joints_3d=picture.joints_3d,
+            provenance=json.dumps({"pose": picture.pose, "appearance": picture.appearance}),
+        )

@@ -30,7 +30,7 @@ from handvae.evaluation.detection import CommandDetector, HandDetector, ModelDet
 from handvae.evaluation.features import HandFeatures
 from handvae.evaluation.measure import Measure
 from handvae.files import file_digest, write_text_atomically
-from handvae.inference.inputs import read_appearance
+from handvae.inference.appearance import read_appearance
 from handvae.reproduction.downstream import PRESET, Schedule, downstream
 from handvae.training.checkpoint import Model, find_model, load_model
 from handvae.upsampling.appearances import (

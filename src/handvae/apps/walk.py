@@ -3,24 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import torch
 import tyro
 
-from handvae.apps.options import GENERATOR, parse
-from handvae.apps.walk_latent import modality_frames
-from handvae.data.files.pictures import as_pixels
+from handvae.apps.options import GENERATOR, DeviceOption, QuietOption, parse
+from handvae.apps.output import output
 from handvae.errors import UserError
-from handvae.geometry import VIEWS, orthographic_view
-from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose
-from handvae.inference.drawing import enlarge, write_gif
-from handvae.inference.inputs import read_appearance, read_poses
-from handvae.noise import Noise
-from handvae.systems.cm_vae import CmVae
-from handvae.systems.system import Generator
-from handvae.training.checkpoint import Model, load_model
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from handvae.training.checkpoint import Model
 
 MOST_FRAMES = 1000
 """All are in memory at once."""
@@ -45,12 +39,14 @@ class Options:
     pose: str = "open"
     """The pose that stands still, for factor appearance."""
     appearance: str = "random"
-    """The looks that stand still, for factor pose: `random`, a named appearance, a photo or a folder of
+    """The appearance that stands still, for factor pose: `random`, a named one, a photo or a folder of
     photos."""
     frames: int = 24
     """Pictures from A to B."""
     seed: int = 0
     """Of random appearances."""
+    device: DeviceOption = "cpu"
+    quiet: QuietOption = False
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -60,62 +56,51 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("--frames", f"is {options.frames}", f"give 2 to {MOST_FRAMES}")
     if options.out.suffix.lower() != ".gif":
         raise UserError(options.out, "is no .gif file", "an animation is one: name it something.gif")
-    model = load_model(options.model)
+
+    from handvae.device import find_device
+    from handvae.inference.drawing import write_gif
+    from handvae.inference.networks import load_model
+
+    model = load_model(options.model, find_device(options.device))
+    frames = _frames(options, model)
+    with output(options.quiet):
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_gif(options.out, frames)
+        print(f"animation: {options.out}")
+
+
+def _frames(options: Options, model: "Model") -> "list[np.ndarray]":
+    """Pictures from A to B."""
+    import torch
+
+    from handvae.inference.appearance import read_appearance
+    from handvae.inference.latent_walk import modality_frames
+    from handvae.inference.networks import random_appearance
+    from handvae.inference.poses import read_poses
+    from handvae.inference.sheets import animation_frames
+    from handvae.inference.walk import appearance_walk, pose_walk
+    from handvae.noise import Noise
+    from handvae.systems.cm_vae import CmVae
+
     share = torch.linspace(0, 1, options.frames)
     if isinstance(model.system, CmVae):
         if options.factor != "pose":
             raise UserError("--factor", "is appearance, and cm-VAE has one latent for all", "leave it out")
-        return _write(options, modality_frames(model.system, options.a, options.b, share))
-    system = model.generator
-    noise = Noise(options.seed)
+        return modality_frames(model.system, options.a, options.b, share)
+
+    system, noise = model.generator, Noise(options.seed)
+
+    def appearance(text: str) -> torch.Tensor:
+        if text == "random":
+            return random_appearance(system, 1, noise, "aggregate")
+        return read_appearance(text, model)[0]
+
     if options.factor == "pose":
         joints = pose_walk(system, options.a, options.b, share)
-        appearances = _appearances(options.appearance, model, noise).expand(len(share), -1)
+        appearances = appearance(options.appearance).expand(len(share), -1)
     else:
-        start, end = _appearances(options.a, model, noise), _appearances(options.b, model, noise)
+        start = appearance(options.a)
+        end = appearance(options.b)
         appearances = appearance_walk(start, end, share)
         joints = read_poses(options.pose, None, "palm", system, 1).joints[:1].expand(len(share), -1, -1)
-    _write(options, frames(system, joints, appearances))
-
-
-def _write(options: Options, pictures: Sequence[np.ndarray]) -> None:
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_gif(options.out, pictures)
-    print(f"animation: {options.out}")
-
-
-def frames(
-    system: Generator, joints: torch.Tensor, appearances: torch.Tensor, side: int = 256
-) -> list[np.ndarray]:
-    """A picture per pose and appearance."""
-    return [enlarge(as_pixels(picture), side) for picture in system.synthesize(joints, appearances).numpy()]
-
-
-def pose_walk(system: Generator, a: str, b: str, share: torch.Tensor) -> torch.Tensor:
-    """Poses between two: named ones turn their joint angles (bones keep their length), others move along
-    straight lines."""
-    if a in POSE_NAMES and b in POSE_NAMES and system.pose == "2d":
-        start, end = named_pose(a), named_pose(b)
-        angles = start + share[:, None, None] * (end - start)
-        shape = HandShape.mean()
-        seen = orthographic_view(
-            forward_kinematics(angles, shape).joints, VIEWS["palm"].float()[None], margin=system.crop.margin
-        )
-        mirror = -1.0 if system.spec.sides == "left" else 1.0
-        return seen.joints_2d * torch.tensor([mirror, 1.0])
-    start, end = (read_poses(text, None, "palm", system, 1).joints[:1] for text in (a, b))
-    return start + share[:, None, None] * (end - start)
-
-
-def appearance_walk(start: torch.Tensor, end: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Appearances between two along a great circle, whose length does not dip as a straight line's does."""
-    weight = share[:, None]
-    cosine = torch.nn.functional.cosine_similarity(start, end).clamp(-0.9999, 0.9999)
-    angle = torch.acos(cosine)
-    return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
-
-
-def _appearances(text: str, model: Model, noise: Noise) -> torch.Tensor:
-    if text == "random":
-        return model.generator.random_appearance(1, noise, "aggregate")
-    return read_appearance(text, model)[0]
+    return animation_frames(system, joints, appearances)

@@ -1,15 +1,16 @@
 """Hands cut out of pictures: by a box, by the labels beside a photo, or the whole picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from handvae.data.crop import Crop, place, warp
+from handvae.choices import Side
+from handvae.data.crop import Crop, crop_affines, warp
 from handvae.data.hands import Hands
 from handvae.data.readers.coco import CocoHands
 from handvae.errors import UserError
@@ -19,7 +20,6 @@ from handvae.noise import Noise
 
 Box = tuple[float, float, float, float]
 """x, y, width, height, px: what the hand's joints lie in."""
-Side = Literal["left", "right"]
 LARGEST_BOX = 10
 """Side of a box over the picture's side; a larger one is a slip."""
 SMALLEST_CROP_PX = 8.0
@@ -120,6 +120,19 @@ def crop_again(photo: HandCrop, joints_px: Float[Tensor, "joint 2"], crop: Crop)
     return replace(cut, side=photo.side)
 
 
+def as_box(values: Sequence[int | float]) -> Box:
+    """A caller's box as floats.
+
+    Raises:
+        TypeError: it is not four numbers.
+    """
+    array = np.asarray(values)
+    if array.shape != (4,) or array.dtype.kind not in "iuf":
+        raise TypeError(f"box is {values!r}; give four numbers: x, y, width, height in pixels")
+    x, y, width, height = array.astype(float).tolist()
+    return x, y, width, height
+
+
 def square_affine(
     centre: tuple[float, float], side_px: float, crop: Crop, mirror: bool
 ) -> Float[Tensor, "2 3"]:
@@ -164,7 +177,7 @@ def _cut_by_labels(path: Path | None, pixels: np.ndarray, labels: Hands, crop: C
     if labels.joint_visible is None:  # where labels do not tell, all joints count as visible
         labels = replace(labels, joint_visible=labels.joint_valid)
     flat_crop = replace(crop, box="joints") if crop.box == "cube" else crop
-    affine = place(labels, flat_crop, None, Noise(0))[0]
+    affine = crop_affines(labels, flat_crop, None, Noise(0))[0]
 
     mirrored = bool(torch.linalg.det(affine[:, :2]) < 0)
     located_by = "the keypoints' box in annotations.json"

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
-import numpy as np
-
-from handvae.data.files.depth import Encoding, is_plane
+from handvae.choices import Encoding, Side
+from handvae.data.files.depth import is_plane
 from handvae.errors import UserError
-from handvae.inference.crops import Box, HandCrop, Side, crop_photo
+from handvae.inference.crops import Box, HandCrop, as_box, crop_photo
 from handvae.inference.depth_input import crop_depth
 from handvae.inference.joints_input import crop_joints, read_flat_hands
 from handvae.inference.lift import lift_hand
@@ -110,6 +109,18 @@ class Estimator:
             crop = crop_photo(source, located.box, self.system.crop, mirror)
         return [replace(crop, side=self._side(crop, side))]
 
+    def check_one_hand(self, crops: Sequence[HandCrop]) -> None:
+        """Refuse crops that cannot be inputs of one hand: each must be of another kind.
+
+        Raises:
+            UserError: two are of one kind.
+        """
+        kinds = [name for crop in crops for name, _ in crop.hands.items()]
+        for name, words in WORDS.items():
+            if kinds.count(name) > 1:
+                fault = f"several hands are given, each by {words}"
+                raise UserError("--together", fault, "give one file of each kind, of one hand")
+
     def _kind(self, source: PictureSource, depth: DepthFormat) -> Input:
         """What an input is, if the model reads it."""
         inputs = self.system.inputs
@@ -158,7 +169,7 @@ def estimate(
     model: str | Path | Model | None = ...,
     *,
     side: Side | None = ...,
-    box: Box | None = ...,
+    box: Sequence[int | float] | None = ...,
     lift: bool = ...,
     bone_mm: float | None = ...,
     depth: DepthFormat = ...,
@@ -172,7 +183,7 @@ def estimate(
     model: str | Path | Model | None = ...,
     *,
     side: Side | None = ...,
-    box: Box | None = ...,
+    box: Sequence[int | float] | None = ...,
     lift: bool = ...,
     bone_mm: float | None = ...,
     depth: DepthFormat = ...,
@@ -185,7 +196,7 @@ def estimate(
     model: str | Path | Model | None = None,
     *,
     side: Side | None = None,
-    box: Box | None = None,
+    box: Sequence[int | float] | None = None,
     lift: bool = True,
     bone_mm: float | None = None,
     depth: DepthFormat = DepthFormat(),
@@ -216,7 +227,7 @@ def estimate(
         TypeError: an input is of another type or dtype.
         ValueError: an array has another shape or range, or an option is out of range.
     """
-    located = Located(_checked_side(side), _checked_box(box), depth)
+    located = Located(_checked_side(side), None if box is None else as_box(box), depth)
     if bone_mm is not None and not 0 < bone_mm < float("inf"):
         raise ValueError(f"bone_mm is {bone_mm}; give a positive number of mm")
     sources = source if isinstance(source, list) else [source]
@@ -245,13 +256,3 @@ def _checked_side(side: Side | None) -> Side | None:
     if side not in (None, "left", "right"):
         raise ValueError(f"side is {side!r}; give 'left', 'right' or None")
     return side
-
-
-def _checked_box(box: Box | None) -> Box | None:
-    if box is None:
-        return None
-    values = np.asarray(box)
-    if values.shape != (4,) or values.dtype.kind not in "iuf":
-        raise TypeError(f"box is {box!r}; give four numbers: x, y, width, height in pixels")
-    x, y, width, height = values.astype(float).tolist()
-    return x, y, width, height

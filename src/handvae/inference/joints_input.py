@@ -60,9 +60,7 @@ def read_flat_hands(path: Path) -> list[FlatHand]:
     return hands
 
 
-def crop_joints(
-    source: Path | None, hand: FlatHand, box: Box | None, crop: Crop, mirror: bool
-) -> HandCrop:
+def crop_joints(source: Path | None, hand: FlatHand, box: Box | None, crop: Crop, mirror: bool) -> HandCrop:
     """Place joints in the crop that is cut round them, or round `box`; a drawing of them is the picture.
 
     Args:

@@ -22,23 +22,27 @@ def lift_hand(hand: Hand, lifter: PoseEstimator) -> Hand:
     Their variance is the lifter's, given 2D joints, plus that of the 3D joints lifted from other 2D joints
     that the first reading holds as likely. The draws are the same for every hand.
     """
-    best = _lift(hand, hand.joints_2d, lifter)
+    joints, spread, calibrated_on = _lift(hand, hand.joints_2d, lifter)
     draws = Noise(0).normal(LIKELY, *hand.joints_2d.shape).numpy() * hand.spread_2d[:, None]
-    likely = np.stack([_lift(hand, hand.joints_2d + draw, lifter).joints_3d for draw in draws])
+    likely = np.stack([_lift(hand, hand.joints_2d + draw, lifter)[0] for draw in draws])
 
-    assert best.spread_3d is not None  # a lifter is a 3D model
     return replace(
         hand,
-        joints_3d=best.joints_3d,
-        spread_3d=np.sqrt(np.square(best.spread_3d) + likely.var(0, ddof=1)),
-        root=best.root,
-        unit_mm=hand.unit_mm or best.unit_mm,
-        lifted_on=best.calibrated_on,
+        joints_3d=joints,
+        spread_3d=np.sqrt(np.square(spread) + likely.var(0, ddof=1)),
+        root=lifter.root,
+        unit_mm=hand.unit_mm or lifter.unit_mm,
+        lifted_on=calibrated_on,
     )
 
 
-def _lift(hand: Hand, joints_px: Float[np.ndarray, "21 2"], lifter: PoseEstimator) -> Hand:
+def _lift(
+    hand: Hand, joints_px: Float[np.ndarray, "21 2"], lifter: PoseEstimator
+) -> tuple[Float[np.ndarray, "21 3"], Float[np.ndarray, "21 3"], str]:
+    """3D joints, their spread, and what that was calibrated on."""
     mirror = lifter.spec.sides != "both" and hand.side != lifter.spec.sides
     flat = FlatHand(torch.from_numpy(joints_px), torch.ones(len(joints_px), dtype=torch.bool), hand.side)
     crop = crop_joints(hand.crop.source, flat, None, lifter.crop, mirror)
-    return read_hand(lifter, replace(crop, side=hand.side))
+    lifted = read_hand(lifter, replace(crop, side=hand.side))
+    assert lifted.joints_3d is not None and lifted.spread_3d is not None  # noqa: PT018 (a lifter is a 3D model)
+    return lifted.joints_3d, lifted.spread_3d, lifted.calibrated_on

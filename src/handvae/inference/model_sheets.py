@@ -12,7 +12,7 @@ from handvae.data.crop import in_own_crop, to_crop_px
 from handvae.data.hands import Hands
 from handvae.hand import LEFT, POSE_NAMES, RIGHT
 from handvae.inference.drawing import draw_skeleton, grid, picture_cell
-from handvae.inference.inputs import read_poses
+from handvae.inference.poses import read_poses
 from handvae.noise import Noise
 from handvae.systems.system import Generator, PoseEstimator, System
 from handvae.training.checkpoint import Model

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from handvae.data.hands import Hands
+from handvae.device import find_device
 from handvae.errors import UserError
 from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
@@ -21,22 +22,7 @@ from handvae.training import checkpoint
 from handvae.training.checkpoint import WEIGHTS, Model, find_model
 
 Device = str | torch.device
-
-
-def check_device(device: Device) -> torch.device:
-    """The device, if this machine has it.
-
-    Raises:
-        UserError: PyTorch does not know it, or this machine lacks it.
-    """
-    try:
-        known = torch.device(device)
-        torch.empty(1, device=known).cpu()  # of a GPU that is not there, only its use tells
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        remedy = "give cpu, or cuda where PyTorch sees a GPU"
-        raise UserError(f"device {device}", f"cannot be used ({reason})", remedy) from error
-    return known
+"""cpu, cuda, cuda:0, mps, or auto: the first CUDA device if there is one, else the CPU."""
 
 
 def load_model(name: str | Path, device: Device = "cpu") -> Model:
@@ -44,19 +30,19 @@ def load_model(name: str | Path, device: Device = "cpu") -> Model:
 
     Args:
         name: which; `handvae.models()` lists the shipped ones.
-        device: where its network runs, such as `cpu` or `cuda`.
+        device: where its network runs, `cpu`, `cuda`, `cuda:0`, `mps` or `auto`.
 
     Raises:
         UserError: there is no such model or device, or the file is damaged.
     """
-    return checkpoint.load_model(name, check_device(device))
+    return checkpoint.load_model(name, find_device(str(device), "device"))
 
 
 def open_model(model: str | Path | Model, device: Device = "cpu") -> Model:
     """A model by its name, or one that is open already; shipped ones are read from disk once."""
     if isinstance(model, Model):
         return model
-    known = check_device(device)
+    known = find_device(str(device), "device")
     path = find_model(str(model))
     if path.parent == WEIGHTS:
         return _shipped(path, known)
@@ -77,7 +63,9 @@ def pose_estimator(model: Model) -> PoseEstimator:
     system = model.reader
     if system.spec.joints != len(JOINT_NAMES):
         count = system.spec.joints
-        fault = f"reads {count} joints of its own data; hands of {len(JOINT_NAMES)} are drawn and written here"
+        fault = (
+            f"reads {count} joints of its own data; hands of {len(JOINT_NAMES)} are drawn and written here"
+        )
         raise UserError(model.name, fault, "measure it with handvae evaluate")
     return system
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from handvae.data.crop import check_crop, in_own_crop, move_labels, place, to_crop_units
+from handvae.data.crop import check_crop, crop_affines, in_own_crop, move_labels, to_crop_units
 from handvae.data.hands import Hands
 from handvae.data.open import open_data
 from handvae.data.readers.coco import Number
@@ -90,6 +90,8 @@ def poses_of_joints(joints: np.ndarray, model: PoseEstimator, name: str = "joint
 
 def join_poses(groups: list[Poses]) -> Poses:
     """Poses of several sources as one; joints in mm only where all have them."""
+    if len(groups) == 1:
+        return groups[0]
     solids = [group.joints_mm for group in groups if group.joints_mm is not None]
     return Poses(
         joints=torch.cat([group.joints for group in groups]),
@@ -141,7 +143,7 @@ def _from_data(path: Path, split: str | None, model: PoseEstimator, most: int | 
         raise UserError(path, "no hand has all 21 keypoints labelled", "give poses with all joints")
 
     labels = Hands.cat(whole)
-    moved = move_labels(labels, place(labels, model.crop, None, Noise(0)))
+    moved = move_labels(labels, crop_affines(labels, model.crop, None, Noise(0)))
     flat = to_crop_units(moved.require("joints_2d"), model.crop.size_px)
     poses = _for_model(model, flat, moved.joints_3d, tuple(names), str(path))
     return replace(poses, subjects=moved.subject)

@@ -124,9 +124,7 @@ def _cloud(system: PoseEstimator, crop: HandCrop) -> np.ndarray | None:
     return (cloud * _MIRROR if crop.mirrored else cloud).numpy()
 
 
-def _in_picture(
-    system: PoseEstimator, prediction: Prediction, crop: HandCrop
-) -> Float[Tensor, "joint 2"]:
+def _in_picture(system: PoseEstimator, prediction: Prediction, crop: HandCrop) -> Float[Tensor, "joint 2"]:
     """2D joints in the caller's coordinates."""
     flat = prediction.joints if system.pose == "2d" else _flattened(system, prediction.joints, crop)
     in_crop = to_crop_px(flat, system.crop.size_px)

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from handvae.choices import Side
 from handvae.hand import LEFT, RIGHT, HandShape
-from handvae.inference.crops import Box, HandCrop, Side
+from handvae.inference.crops import Box, HandCrop
 from handvae.inference.drawing import draw_skeleton, enlarge
 from handvae.render.hand.fitting import FittedHands, fit_hands
 from handvae.render.picture import draw

@@ -13,7 +13,7 @@ from handvae.data.crop import to_crop_px
 from handvae.inference.crops import HandCrop
 from handvae.inference.drawing import draw_skeleton, grid, picture_cell
 from handvae.inference.networks import appearance_of, generate, joints_in_crop
-from handvae.systems.dvae_image import DvaeImage
+from handvae.systems.dvae_generator import DvaeGenerator
 from handvae.systems.system import Generator
 
 SIDE = 192
@@ -28,7 +28,7 @@ class Ground:
     """A photo whose ground replaces that of others, and the model that keeps it apart from the hand."""
 
     photo: HandCrop
-    system: DvaeImage
+    system: DvaeGenerator
 
     def behind(self, appearance: Float[Tensor, "batch appearance"]) -> Float[Tensor, "batch appearance"]:
         """Appearances with this ground."""

@@ -1,6 +1,6 @@
 """Labelled pictures of hands in poses that are asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import overload
 
@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from handvae.choices import Side
 from handvae.data.crop import to_crop_px
 from handvae.data.files.pictures import as_pixels
 from handvae.inference.appearance import RandomSource, read_appearances
-from handvae.inference.crops import Side
 from handvae.inference.networks import Device, generate, open_model
 from handvae.inference.pictures import PictureSource
 from handvae.inference.poses import Poses, join_poses, poses_of_joints, read_poses
@@ -29,12 +29,26 @@ PoseSource = str | Path | np.ndarray
 
 @overload
 def synthesize(
+    pose: list[PoseSource],
+    appearance: PictureSource = ...,
+    model: str | Path | Model = ...,
+    *,
+    view: str = ...,
+    n: int | None = ...,
+    seed: int = ...,
+    random_source: RandomSource = ...,
+    device: Device = ...,
+) -> list[LabelledPicture]: ...
+
+
+@overload
+def synthesize(
     pose: PoseSource,
     appearance: PictureSource = ...,
     model: str | Path | Model = ...,
     *,
     view: str = ...,
-    n: None = None,
+    n: None = ...,
     seed: int = ...,
     random_source: RandomSource = ...,
     device: Device = ...,
@@ -43,12 +57,12 @@ def synthesize(
 
 @overload
 def synthesize(
-    pose: PoseSource | list[PoseSource],
+    pose: PoseSource,
     appearance: PictureSource = ...,
     model: str | Path | Model = ...,
     *,
     view: str = ...,
-    n: int | None = ...,
+    n: int,
     seed: int = ...,
     random_source: RandomSource = ...,
     device: Device = ...,
@@ -77,15 +91,14 @@ def synthesize(
         model: a shipped model that makes pictures, a `.safetensors` file, a run folder, or what
             `handvae.load_model` gave.
         view: what of a named pose faces the camera: `palm`, `back`, `side_thumb` or `side_pinky`.
-        n: number of pictures; poses repeat in turn. None makes one picture a pose.
+        n: number of pictures; poses repeat in turn. None makes one picture, of a list one a pose.
         seed: same seed, same random appearances.
         random_source: draw random appearances from N(0, I) (`prior`), or from the Gaussian fitted to the
             training pictures' ones (`aggregate`).
         device: where the network runs, of a model that is given by name.
 
     Returns:
-        One picture; a list of pictures where `pose` is a list, a file or a data set of several poses, or
-        where `n` is given.
+        One picture (of a file or data set, in its first pose); a list where `pose` is a list or `n` is given.
 
     Raises:
         UserError: a pose, appearance, model or device cannot be found or used.
@@ -100,15 +113,15 @@ def synthesize(
     if not sources:
         return []
 
-    poses = join_poses([_read_pose(one, view, system, n) for one in sources])
-    count = n or len(poses.names)
+    single = not isinstance(pose, list) and n is None
+    poses = join_poses([_read_pose(one, view, system, 1 if single else n) for one in sources])
+    count = 1 if single else n or len(poses.names)
     turn = torch.arange(count) % len(poses.names)
     subjects = None if poses.subjects is None else poses.subjects[turn]
     appearances, notes = read_appearances(
         appearance, None, count, opened, Noise(seed), random_source, subjects
     )
     pictures = list(labelled_pictures(system, poses, turn, appearances, notes, opened.name))
-    single = not isinstance(pose, list) and n is None and len(pictures) == 1
     return pictures[0] if single else pictures
 
 
@@ -117,7 +130,7 @@ def labelled_pictures(
     poses: Poses,
     turn: Int[Tensor, " picture"],
     appearances: Float[Tensor, "picture appearance"],
-    notes: Sequence[str],
+    notes: list[str],
     model: str = "",
 ) -> Iterator[LabelledPicture]:
     """Decode in batches: picture i has pose `turn[i]` and appearance `appearances[i]`."""

@@ -1,22 +1,25 @@
 """The appearance of one photo on the pose of another."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from PIL import Image
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from handvae.choices import Side
 from handvae.data.crop import in_own_crop
-from handvae.data.files.frames import PICTURE_SUFFIXES
 from handvae.hand import POSE_NAMES
 from handvae.inference.appearance import read_appearance
-from handvae.inference.crops import Box, HandCrop, Side, crop_photo
+from handvae.inference.crops import Box, HandCrop, as_box, crop_photo
+from handvae.inference.drawing import picture_cell
 from handvae.inference.networks import Device, joints_in_crop, open_model
 from handvae.inference.pictures import PictureSource
 from handvae.inference.poses import Poses, poses_of_joints, read_poses
 from handvae.inference.result import LabelledPicture
+from handvae.inference.sheets import SIDE
 from handvae.inference.shipped import GENERATOR
 from handvae.inference.synthesize import labelled_pictures
 from handvae.systems.system import Generator
@@ -29,8 +32,8 @@ def transfer(
     model: str | Path | Model = GENERATOR,
     *,
     side: Side = "right",
-    box: Box | None = None,
-    pose_box: Box | None = None,
+    box: Sequence[int | float] | None = None,
+    pose_box: Sequence[int | float] | None = None,
     device: Device = "cpu",
 ) -> LabelledPicture:
     """Make a picture of a hand with the appearance of one photo in the pose of another.
@@ -55,9 +58,34 @@ def transfer(
     opened = open_model(model, device)
     system = opened.generator
     mirror = needs_mirror(system, side)
-    poses = _read_pose(pose, pose_box, mirror, system)
-    code, note = read_appearance(appearance, opened, box, mirror)
+    poses = _read_pose(pose, None if pose_box is None else as_box(pose_box), mirror, system)
+    code, note = read_appearance(appearance, opened, None if box is None else as_box(box), mirror)
     return next(labelled_pictures(system, poses, torch.tensor([0]), code, [note], opened.name))
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoPose:
+    """A pose that a generator reads in a photo."""
+
+    crop: HandCrop
+    joints: Float[Tensor, "1 joint axis"]
+    """In the unit that the generator's `synthesize` takes."""
+
+    def header(self) -> UInt8[np.ndarray, "side side 3"]:
+        """The crop as a cell of a sheet."""
+        return picture_cell(self.crop.image[0], SIDE)
+
+
+def pose_in_photo(pose: PictureSource, box: Box | None, system: Generator, mirror: bool) -> PhotoPose | None:
+    """The pose of a photo as the generator reads it; None of what is no photo: a name, joints, a data set."""
+    if isinstance(pose, str | Path):
+        path = Path(pose)
+        if str(pose) in POSE_NAMES or not path.is_file() or path.suffix.lower() in (".json", ".parquet"):
+            return None
+    elif isinstance(pose, np.ndarray) and pose.ndim == 2:
+        return None
+    crop = crop_photo(pose, box, system.crop, mirror)
+    return PhotoPose(crop, joints_in_crop(system, crop.image))
 
 
 def needs_mirror(system: Generator, side: Side) -> bool:
@@ -65,26 +93,13 @@ def needs_mirror(system: Generator, side: Side) -> bool:
     return system.spec.sides != "both" and side != system.spec.sides
 
 
-def is_photo(pose: PictureSource) -> bool:
-    """Whether a pose is given by a photo, not by its joints."""
-    if isinstance(pose, str | Path):
-        return str(pose) not in POSE_NAMES and Path(pose).suffix.lower() in PICTURE_SUFFIXES
-    is_joints = isinstance(pose, np.ndarray) and pose.ndim == 2
-    return isinstance(pose, Image.Image) or not is_joints
-
-
-def pose_of_photo(photo: HandCrop, system: Generator) -> Float[Tensor, "1 joint axis"]:
-    """The pose of a crop as the model reads it, in the unit that its `synthesize` takes."""
-    return joints_in_crop(system, photo.image)
-
-
 def _read_pose(pose: PictureSource, box: Box | None, mirror: bool, system: Generator) -> Poses:
-    if not is_photo(pose):
-        if isinstance(pose, np.ndarray):
-            return poses_of_joints(pose, system)
-        return read_poses(str(pose), None, "palm", system, 1)
-
-    photo = crop_photo(pose, box, system.crop, mirror)
-    joints = pose_of_photo(photo, system)
-    flat = joints if system.pose == "2d" else in_own_crop(joints[..., :2], system.crop.margin)
-    return Poses(joints, flat, None, (f"{photo.name} ({photo.located_by})",))
+    photo = pose_in_photo(pose, box, system, mirror)
+    if photo is not None:
+        joints = photo.joints
+        flat = joints if system.pose == "2d" else in_own_crop(joints[..., :2], system.crop.margin)
+        name = f"{photo.crop.name} ({photo.crop.located_by})"
+        return Poses(joints, flat, None, (name,))
+    if isinstance(pose, np.ndarray):
+        return poses_of_joints(pose, system)
+    return read_poses(str(pose), None, "palm", system, 1)

@@ -1,18 +1,20 @@
-"""What the shipped models' cards and files say, as rows of a table."""
+"""The shipped models, as their files and their cards in `weights/*.md` describe them."""
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 
 from handvae.training.checkpoint import KEY, WEIGHTS
+from handvae.training.first_edition import modernise_header
 
 NOT_MEASURED = "not measured"
 
 ERRORS = ("error_over_hand_size_median", "epe")
-"""Rows of a card that say how well a model reads joints, the first that there is: 2D, 3D."""
+"""Rows of a card with the error of the joints that a model reads, 2D or 3D; the first that the card has counts."""
 
 READS = {"RGB crop": "pictures", "depth": "depth", "2D joints": "2D joints"}
 MAKES = {
@@ -27,12 +29,17 @@ MAKES = {
 
 
 @dataclass(frozen=True)
-class ModelRow:
-    """A shipped model in a line."""
+class ModelCard:
+    """A shipped model in a few words."""
 
     name: str
+    """What `handvae.load_model` and `--model` call it."""
+    system: str
+    """The kind of model, such as `cm_vae`."""
     reads: str
+    """`pictures`, `2D joints`, or both."""
     makes: str
+    """`2D joints`, `3D joints`, `pictures` and others, separated by commas."""
     size_mb: float
     """Size of its file, 10^6 bytes."""
     pixels: int
@@ -42,19 +49,32 @@ class ModelRow:
     """Of the joints it reads, on people or scenes like those it was trained on that it never saw."""
     error_on_foreign_photos: str
     """The same on photos of another source, where a card has it."""
+    trained_on: str
+    not_for: str
+    """What it must not be used for."""
+
+    @property
+    def makes_pictures(self) -> bool:
+        """Whether `handvae.synthesize` and `handvae.transfer` take it."""
+        return "pictures" in self.makes.split(", ")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Texts and numbers that JSON takes."""
+        return asdict(self)
 
 
-def shipped_models() -> list[ModelRow]:
+def models() -> list[ModelCard]:
     """The models that come with the package, by name."""
-    return [_row(path) for path in sorted(WEIGHTS.glob("*.safetensors"))]
+    return [_read(path) for path in sorted(WEIGHTS.glob("*.safetensors"))]
 
 
-def _row(path: Path) -> ModelRow:
-    card = path.with_suffix(".md").read_text()
+def _read(path: Path) -> ModelCard:
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
     with safe_open(path, "pt") as file:
-        header = json.loads(file.metadata()[KEY])
-    return ModelRow(
+        header = modernise_header(json.loads(file.metadata()[KEY]))
+    return ModelCard(
         name=path.stem,
+        system=header["system"],
         reads=_short(_line(card, "Reads"), READS),
         makes=_short(_line(card, "Gives"), MAKES),
         size_mb=round(path.stat().st_size / 1e6, 1),
@@ -62,11 +82,13 @@ def _row(path: Path) -> ModelRow:
         licence=_line(card, "Licence"),
         error_at_home=_error(card, r"split test"),
         error_on_foreign_photos=_error(card, r"foreign photos"),
+        trained_on=_line(card, "Trained on"),
+        not_for=_line(card, "Not for"),
     )
 
 
 def _line(card: str, name: str) -> str:
-    """What a card's list says under a name; a line may continue on the next."""
+    """What a card's list has under a name; a line may continue on the next."""
     match = re.search(rf"^- \*\*{name}\*\*: (.*(?:\n  .*)*)", card, re.MULTILINE)
     return " ".join(match[1].split()).rstrip(".") if match else ""
 

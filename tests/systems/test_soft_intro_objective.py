@@ -14,8 +14,8 @@ from handvae.systems.soft_intro_objective import (
     SoftIntroWeights,
     decoder_half,
     encoder_half,
-    make,
     real_term,
+    reconstruct,
 )
 
 POINTS, AXES, LATENT, BATCH = 3, 2, 4, 5
@@ -65,8 +65,8 @@ def gradients(module: nn.Module) -> list[Tensor]:
 
 def test_encoder_half_leaves_the_decoder_without_gradients(parts):
     encoder, decoder, image, label, fake_code, fake_label = parts
-    made = make(encoder, decoder, image, fake_code)
-    encoder_half(made, encoder, decoder, image, label, fake_label, WEIGHTS).loss.backward()
+    decoded = reconstruct(encoder, decoder, image, fake_code)
+    encoder_half(decoded, encoder, decoder, image, label, fake_label, WEIGHTS).loss.backward()
     assert gradients(decoder) == []
     assert all(parameter.requires_grad for parameter in decoder.parameters())
     assert all(gradient.abs().sum() > 0 for gradient in gradients(encoder))
@@ -74,9 +74,9 @@ def test_encoder_half_leaves_the_decoder_without_gradients(parts):
 
 def test_decoder_half_leaves_the_encoder_without_gradients(parts):
     encoder, decoder, image, label, fake_code, fake_label = parts
-    made = make(encoder, decoder, image, fake_code)
-    encoder_half(made, encoder, decoder, image, label, fake_label, WEIGHTS)
-    decoder_half(made, encoder, image, label, fake_label, WEIGHTS).loss.backward()
+    decoded = reconstruct(encoder, decoder, image, fake_code)
+    encoder_half(decoded, encoder, decoder, image, label, fake_label, WEIGHTS)
+    decoder_half(decoded, encoder, image, label, fake_label, WEIGHTS).loss.backward()
     assert gradients(encoder) == []
     assert all(parameter.requires_grad for parameter in encoder.parameters())
     assert len(gradients(decoder)) == 4
@@ -87,8 +87,11 @@ def test_adversarial_terms_give_exactly_no_gradient_to_the_label_head(parts):
 
     def label_gradient(neg: float) -> Tensor:
         encoder.zero_grad()
-        made, weights = make(encoder, decoder, image, fake_code), dataclasses.replace(WEIGHTS, neg=neg)
-        encoder_half(made, encoder, decoder, image, label, fake_label, weights).loss.backward()
+        decoded, weights = (
+            reconstruct(encoder, decoder, image, fake_code),
+            dataclasses.replace(WEIGHTS, neg=neg),
+        )
+        encoder_half(decoded, encoder, decoder, image, label, fake_label, weights).loss.backward()
         return encoder.label_head.weight.grad.clone()
 
     # At β_neg = 1e6 the exponentials are zero: what is left is the real part.
@@ -100,8 +103,11 @@ def test_adversarial_terms_reach_the_latent_head(parts):
     found = []
     for neg in (4.0, 1e6):
         encoder.zero_grad()
-        made, weights = make(encoder, decoder, image, fake_code), dataclasses.replace(WEIGHTS, neg=neg)
-        encoder_half(made, encoder, decoder, image, label, fake_label, weights).loss.backward()
+        decoded, weights = (
+            reconstruct(encoder, decoder, image, fake_code),
+            dataclasses.replace(WEIGHTS, neg=neg),
+        )
+        encoder_half(decoded, encoder, decoder, image, label, fake_label, weights).loss.backward()
         found.append(encoder.latent_head.weight.grad.clone())
     assert not torch.equal(*found)
 
@@ -113,7 +119,7 @@ def test_label_consistency_reaches_the_decoder_and_not_the_encoder(parts):
         decoder.zero_grad()
         weights = dataclasses.replace(WEIGHTS, label_decoder=weight)
         decoder_half(
-            make(encoder, decoder, image, fake_code), encoder, image, label, fake_label, weights
+            reconstruct(encoder, decoder, image, fake_code), encoder, image, label, fake_label, weights
         ).loss.backward()
         found.append(gradients(decoder)[0].clone())
     assert not torch.allclose(*found)
@@ -124,14 +130,14 @@ def test_the_pictures_of_both_halves_are_decoded_once_and_give_the_gradients_of_
     encoder, decoder, image, label, fake_code, fake_label = parts
     decodings = []
     decoder.register_forward_hook(lambda *_: decodings.append(torch.is_grad_enabled()))
-    made = make(encoder, decoder, image, fake_code)
-    encoder_half(made, encoder, decoder, image, label, fake_label, WEIGHTS).loss.backward()
+    decoded = reconstruct(encoder, decoder, image, fake_code)
+    encoder_half(decoded, encoder, decoder, image, label, fake_label, WEIGHTS).loss.backward()
     found = [gradient.clone() for gradient in gradients(encoder)]
-    half = decoder_half(made, encoder, image, label, fake_label, WEIGHTS)
+    half = decoder_half(decoded, encoder, image, label, fake_label, WEIGHTS)
     half.loss.backward()
     assert len(decodings) == 4  # the reconstruction, the fakes, and both again from their encodings
 
-    # The same objective, written without the knot
+    # The same objective, written without detaching
     encoder.zero_grad()
     encoding = encoder(image)
     weights = dataclasses.replace(WEIGHTS, neg=1e6)  # the exponentials are zero
@@ -143,7 +149,7 @@ def test_the_pictures_of_both_halves_are_decoded_once_and_give_the_gradients_of_
     plain = [gradient.clone() for gradient in gradients(encoder)]
     encoder.zero_grad()
     encoder_half(
-        make(encoder, decoder, image, fake_code), encoder, decoder, image, label, fake_label, weights
+        reconstruct(encoder, decoder, image, fake_code), encoder, decoder, image, label, fake_label, weights
     ).loss.backward()
     for ours, theirs in zip(gradients(encoder), plain, strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -154,11 +160,11 @@ def test_the_pictures_of_both_halves_are_decoded_once_and_give_the_gradients_of_
 def test_wrongly_read_labels_multiply_their_exponential_where_that_is_asked(role, parts):
     encoder, decoder, image, label, fake_code, fake_label = parts
     one = (Labels(label.points[:1]), Labels(fake_label.points[:1]))
-    made = make(encoder, decoder, image[:1], fake_code[:1])
+    decoded = reconstruct(encoder, decoder, image[:1], fake_code[:1])
     found = {}
     for asked in ("none", "adversarial"):
         weights = dataclasses.replace(WEIGHTS, on_fakes=asked, label_fakes=0.05)
-        found[asked] = encoder_half(made, encoder, decoder, image[:1], *one, weights)
+        found[asked] = encoder_half(decoded, encoder, decoder, image[:1], *one, weights)
     error = getattr(found["none"], f"label_{role}")
     plain, misread = (getattr(found[asked], f"exp_elbo_{role}") for asked in ("none", "adversarial"))
     torch.testing.assert_close(misread, plain * torch.exp(-2 * 0.05 * error))
@@ -167,10 +173,10 @@ def test_wrongly_read_labels_multiply_their_exponential_where_that_is_asked(role
 
 def test_rightly_read_labels_get_their_share_of_lambda_where_that_is_asked(parts):
     encoder, decoder, image, label, fake_code, fake_label = parts
-    made, found = make(encoder, decoder, image, fake_code), []
+    decoded, found = reconstruct(encoder, decoder, image, fake_code), []
     for asked in ("none", "cooperative"):
         weights = dataclasses.replace(WEIGHTS, on_fakes=asked, label=2.0, label_fakes=0.3)
-        found.append(encoder_half(made, encoder, decoder, image, label, fake_label, weights))
+        found.append(encoder_half(decoded, encoder, decoder, image, label, fake_label, weights))
     more = 0.3 * 2.0 * 0.5 * (found[0].label_rec + found[0].label_fake)
     torch.testing.assert_close(found[1].loss - found[0].loss, more)
     assert more > 0.1

@@ -124,6 +124,25 @@ def test_a_split_is_its_hands_alone_over_all_row_groups(tmp_path, made, monkeypa
     np.testing.assert_array_equal(data.picture(3), made[9].image)
 
 
+def test_a_shard_of_the_first_edition_is_read_under_the_names_of_this_one(shard, made):
+    """There the segmentation was called `parts`, in its column and in the metadata."""
+    table = pq.read_table(shard)
+    about = json.loads(pq.read_metadata(shard).metadata[b"handvae"])
+    about["spec"]["modalities"] = [
+        "parts" if name == "segmentation" else name for name in about["spec"]["modalities"]
+    ]
+    old = table.rename_columns(["parts" if name == "segmentation" else name for name in table.column_names])
+    old = old.replace_schema_metadata({"handvae": json.dumps(about)})
+    pq.write_table(old, shard, use_dictionary=False)
+
+    data = open_data(shard.parent)
+    assert data.spec == replace(FULL, count=10)
+    for row, hand in enumerate(made):
+        np.testing.assert_array_equal(data.segmentation(row), hand.segmentation)
+        np.testing.assert_array_equal(data.mask(row), hand.segmentation >= 2)
+    np.testing.assert_array_equal(data.labels(torch.arange(10)).side, [hand.side for hand in made])
+
+
 def test_equal_hands_give_equal_bytes(tmp_path, made):
     for name in ("one", "two"):
         write_shard(tmp_path / name, FULL, iter(made), "a test")

@@ -5,6 +5,8 @@ This is the only place that knows them.
 
 from typing import Any
 
+from handvae.data.files.first_edition import COLUMNS
+
 SYSTEMS = {"judged": "perceptual_vae"}
 """Names of systems in a model's header."""
 
@@ -17,7 +19,7 @@ PRESETS = {"judge-64": "critic-64", "rendered-dvae-parts-64": "rendered-dvae-lay
 METRICS = {"parts": "latent_factors"}
 """Metrics of `handvae evaluate`."""
 
-MODALITIES = {"parts": "segmentation", "tag_parts": "tag_segmentation"}
+MODALITIES = COLUMNS
 """What a data set offers; columns of parquet shards too."""
 
 CONFIG_FIELDS = {

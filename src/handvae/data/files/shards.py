@@ -1,19 +1,21 @@
-"""Parquet shards, written: labelled hands, one row a hand, made to be written as a stream and read at random
-(`shard_hands`).
+"""Parquet shards, written: one row a hand, made to be written as a stream and read at random.
 
-Columns: pictures as PNG files in `image`, `depth` (16 bit, 0.1 mm, 0 where unknown) and `segmentation` (8 bit,
-`hand.SEGMENTATION_CLASSES`); the labels of
-`Hands` as numbers and lists of fixed length; `split` and `provenance` as text. A column that the data set
-lacks is absent, and no value is
-ever null. The file's metadata hold the schema's version, the `DataSpec` as JSON and what made the file. Equal
-hands give equal bytes.
+Columns:
+    image, depth, segmentation    PNG files; depth has 16 bits of 0.1 mm, 0 where unknown; segmentation has
+                                  8 bits, indices into `hand.SEGMENTATION_CLASSES`
+    labels of `Hands`             numbers, and lists of fixed length
+    split, provenance             text
+
+A column that the data set lacks is absent, and no value is null. The file's metadata hold the schema's
+version, the `DataSpec` as JSON and what made the file. Equal hands give equal bytes. `readers/shards.py`
+reads them.
 """
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,9 @@ from handvae.files import write_atomically
 VERSION = 1
 """Of the schema; a reader refuses others."""
 DEPTH_UNIT_MM = 0.1
-GROUP_ROWS, GROUP_BYTES = 256, 2**21
-"""A row group ends at either: reading one hand at random reads its row group's pictures."""
+GROUP_ROWS = 256
+GROUP_BYTES = 2**21
+"""A row group ends at either of the two: reading one hand at random reads all pictures of its group."""
 SHARD_ROWS = 8192
 """Rows a file, where a folder is written."""
 PICTURES = ("image", "depth", "segmentation")
@@ -42,8 +45,9 @@ PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 4)
 
 def label_columns(spec: DataSpec, points: int = 0) -> dict[str, tuple[tuple[int, ...], pa.DataType]]:
     """Shape of one hand's value and type of its numbers, for each label that the data set offers."""
-    joints, number = spec.joints, pa.float32()
-    known: dict[str, tuple[tuple[int, ...], pa.DataType]] = {
+    joints = spec.joints
+    number = pa.float32()
+    columns: dict[str, tuple[tuple[int, ...], pa.DataType]] = {
         "joints_2d": ((joints, 2), number),
         "joints_3d": ((joints, 3), number),
         "joint_valid": ((joints,), pa.bool_()),
@@ -60,7 +64,9 @@ def label_columns(spec: DataSpec, points: int = 0) -> dict[str, tuple[tuple[int,
         "scale_mm": ((), number),
         "factors": ((len(spec.factors),), number),
     }
-    return {name: column for name, column in known.items() if name in {*spec.modalities, *ALWAYS}}
+
+    offered = {*spec.modalities, *ALWAYS}
+    return {name: column for name, column in columns.items() if name in offered}
 
 
 def column_type(shape: tuple[int, ...], kind: pa.DataType) -> pa.DataType:
@@ -69,7 +75,9 @@ def column_type(shape: tuple[int, ...], kind: pa.DataType) -> pa.DataType:
 
 
 def write_shard(path: Path, spec: DataSpec, samples: Iterable[Sample], source: str = "") -> int:
-    """Write one file, whole or not at all, holding one row group in memory; returns the number of hands.
+    """Write one file, whole or not at all; returns the number of hands.
+
+    One row group is in memory at a time.
 
     Args:
         path: `.parquet` file.
@@ -83,9 +91,9 @@ def write_shard(path: Path, spec: DataSpec, samples: Iterable[Sample], source: s
     """
     count = 0
 
-    def write(beside: Path) -> None:
+    def write(partial_path: Path) -> None:
         nonlocal count
-        count = _write(beside, spec, iter(samples), source)
+        count = _write(partial_path, spec, iter(samples), source)
 
     write_atomically(path, write)
     return count
@@ -95,73 +103,76 @@ def write_shards(
     folder: Path, spec: DataSpec, samples: Iterable[Sample], source: str = "", rows: int = SHARD_ROWS
 ) -> int:
     """Write `shard-00000.parquet` and so on, `rows` hands each; returns the number of hands."""
-    stream, total = iter(samples), 0
+    stream = iter(samples)
+    total = 0
     for number in range(10**5):
         first = next(stream, None)
         if first is None:
             break
-        total += write_shard(
-            folder / f"shard-{number:05d}.parquet", spec, _with(first, islice(stream, rows - 1)), source
-        )
+
+        path = folder / f"shard-{number:05d}.parquet"
+        total += write_shard(path, spec, chain([first], islice(stream, rows - 1)), source)
     return total
-
-
-def _with(first: Sample, rest: Iterable[Sample]) -> Iterator[Sample]:
-    yield first
-    yield from rest
 
 
 def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -> int:
     first = next(samples, None)
     if first is None:
         raise ValueError("no hand to write")
-    columns = label_columns(spec, 0 if first.cloud is None else len(first.cloud))
+
+    columns = label_columns(spec, points=0 if first.cloud is None else len(first.cloud))
     pictures = tuple(name for name in PICTURES if name in spec.modalities)
-    schema = pa.schema(
-        [(name, pa.binary()) for name in pictures]
-        + [(name, column_type(shape, kind)) for name, (shape, kind) in columns.items()]
-        + [(name, pa.string()) for name in TEXTS]
-    )
+    picture_fields = [(name, pa.binary()) for name in pictures]
+    label_fields = [(name, column_type(shape, kind)) for name, (shape, kind) in columns.items()]
+    text_fields = [(name, pa.string()) for name in TEXTS]
+    schema = pa.schema(picture_fields + label_fields + text_fields)
+
     count = 0
     with pq.ParquetWriter(
         path, schema, compression="zstd", use_dictionary=False, write_statistics=False
     ) as writer:
-        rows: list[Sample] = []  # without their pictures, which may be large and compress well
+        # rows wait as PNG files: decoded pictures are many times larger
+        rows: list[Sample] = []
         encoded: list[dict[str, bytes]] = []
         size = 0
-        for sample, files in prefetch(partial(_encoded, pictures), _with(first, samples)):
+        for sample, files in prefetch(partial(_encoded, pictures), chain([first], samples)):
             rows.append(sample)
             encoded.append(files)
             size += sum(map(len, files.values()))
             if len(rows) == GROUP_ROWS or size >= GROUP_BYTES:
                 writer.write_table(_table(schema, columns, rows, encoded))
-                count, size = count + len(rows), 0
+                count += len(rows)
+                size = 0
                 rows, encoded = [], []
+
         if rows:
             writer.write_table(_table(schema, columns, rows, encoded))
         count += len(rows)
-        about = {
+
+        # the number of hands is known only now
+        written_spec = replace(spec, count=count, modalities=_modalities(spec, schema))
+        metadata = {
             "version": VERSION,
-            "spec": asdict(replace(spec, count=count, modalities=_modalities(spec, schema))),
+            "spec": asdict(written_spec),
             "depth_unit_mm": DEPTH_UNIT_MM,
             "source": source,
         }
-        writer.add_key_value_metadata({"handvae": json.dumps(about, sort_keys=True)})
+        writer.add_key_value_metadata({"handvae": json.dumps(metadata, sort_keys=True)})
     return count
 
 
 def _encoded(pictures: tuple[str, ...], sample: Sample) -> tuple[Sample, dict[str, bytes]]:
-    """A hand without its pictures, and those as files."""
-    return replace(sample, image=None, depth=None, segmentation=None), {
-        name: encode_picture(name, sample) for name in pictures
-    }
+    """A hand without its pictures, and these as PNG files."""
+    files = {name: encode_picture(name, sample) for name in pictures}
+    return replace(sample, image=None, depth=None, segmentation=None), files
 
 
 def _modalities(spec: DataSpec, schema: pa.Schema) -> tuple[str, ...]:
     """What readers of the file will find."""
-    derived = ("mask",) if "segmentation" in spec.modalities else ()
-    found = [name for name in spec.modalities if name in {*schema.names, *derived}]
-    return (*found, *(name for name in ALWAYS if name not in found))
+    # a mask is computed from the segmentation
+    offered = {*schema.names, "mask"} if "segmentation" in spec.modalities else {*schema.names}
+    written = [name for name in spec.modalities if name in offered]
+    return (*written, *(name for name in ALWAYS if name not in written))
 
 
 def _table(
@@ -175,21 +186,25 @@ def _table(
             arrays.append(pa.array([getattr(row, field.name) for row in rows], pa.string()))
         else:
             shape, kind = columns[field.name]
-            arrays.append(_numbers(field, shape, kind, [_value(row, field.name, shape) for row in rows]))
+            values = [_value(row, field.name, shape) for row in rows]
+            arrays.append(_numbers(field, shape, kind, values))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _value(row: Sample, name: str, shape: tuple[int, ...]) -> Any:
     value = getattr(row, name)
-    return np.ones(shape, bool) if value is None and name == "joint_valid" else value
+    if value is None and name == "joint_valid":
+        return np.ones(shape, bool)
+    return value
 
 
 def _numbers(field: pa.Field, shape: tuple[int, ...], kind: pa.DataType, values: list[Any]) -> pa.Array:
+    """A label column of one row group."""
     for value in values:
         if value is None or np.shape(value) != shape:
-            raise ValueError(
-                f"{field.name} is {'missing' if value is None else np.shape(value)}, not {shape} as in the data set's other hands"
-            )
+            fault = "missing" if value is None else np.shape(value)
+            raise ValueError(f"{field.name} is {fault}, not {shape} as in the data set's other hands")
+
     flat = pa.array(np.asarray(values).reshape(-1).astype(kind.to_pandas_dtype()), kind)
     return pa.FixedSizeListArray.from_arrays(flat, field.type.list_size) if shape else flat
 
@@ -203,13 +218,14 @@ def encode_picture(name: str, sample: Sample) -> bytes:
     pixels = getattr(sample, name)
     if pixels is None:
         raise ValueError(f"{name} is missing in a hand of a data set that has it")
+
     if name == "image":
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     elif name == "depth":
+        # what 16 bits cannot hold is unknown
         units = np.round(np.asarray(pixels, np.float64) / DEPTH_UNIT_MM)
-        pixels = np.where((units > 0) & (units < 2**16), units, 0).astype(
-            np.uint16
-        )  # what 16 bits cannot hold is unknown
+        pixels = np.where((units > 0) & (units < 2**16), units, 0).astype(np.uint16)
+
     done, content = cv2.imencode(".png", pixels, PNG_FAST)
     if not done:
         raise ValueError(f"{name} of shape {pixels.shape} cannot be written as PNG")

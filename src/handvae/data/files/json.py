@@ -1,7 +1,6 @@
-"""JSON files that may be large: read whole where that is small, or one member at a time where a data set has
-millions.
+"""JSON files that may be large: read whole where that is small, else one member at a time.
 
-NaN and Infinity, which are no JSON but which tools write, are handed on: whoever uses a number checks it and
+NaN and Infinity, which are no JSON but which tools write, are passed on: whoever uses a number checks it and
 can name its field.
 """
 
@@ -10,21 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from pydantic import ValidationError
+
 from handvae.data.dataset import require_size
 from handvae.errors import UserError
 
 MAX_WHOLE_BYTES = 2**29
 """A file that is read whole may not be larger."""
 MAX_BYTES = 2**32
-"""A file that is read member by member may not be larger: the labels kept from it would not fit a usual
-memory."""
+"""A file that is read member by member may not be larger: its labels would not fit a usual memory."""
 MAX_MEMBER_CHARACTERS = 2**26
 """One member may not be longer."""
 CHUNK = 2**20
 _SPACE = " \t\r\n"
 _AFTER_VALUE = _SPACE + ",:]}"
-
-
 _DECODER = json.JSONDecoder()
 
 
@@ -44,10 +42,9 @@ def read_json(path: Path) -> Any:
 
 
 def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
-    """The members of an object's members, one at a time: of {"a": [x, y], "b": {"c": z}} the triples (a, 0,
-    x), (a, 1, y), (b, c, z).
+    """The members of an object's members: of {"a": [x], "b": {"c": z}} the triples (a, 0, x), (b, c, z).
 
-    Only one is in memory at a time. Members that are neither arrays nor objects are passed over.
+    Only one is in memory at a time. Members that are neither arrays nor objects are skipped.
 
     Raises:
         UserError: it cannot be read, is too large, or is no JSON object.
@@ -62,13 +59,29 @@ def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
         raise UserError(path, f"Invalid JSON ({error})", "mend it, or copy the file again") from error
 
 
+def first_fault(error: ValidationError, *where: str | int) -> str:
+    """The first fault of a value, after the field's full name: `images.3.width: ...`.
+
+    Args:
+        error: what the value's schema found.
+        where: keys from the document's root to the value.
+    """
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(key) for key in (*where, *first["loc"]))
+    return f"{field}: {first['msg']}"
+
+
 class _Scanner:
     """A window over the text of one JSON object."""
 
     def __init__(self, handle: TextIO) -> None:
-        self.handle, self.text, self.at, self.ended = handle, "", 0, False
+        self.handle = handle
+        self.text = ""
+        self.at = 0
+        self.ended = False
 
     def members(self) -> Iterator[tuple[str, str | int, Any]]:
+        """As `members`."""
         self._expect("{")
         for key in self._keys():
             opening = self._peek()
@@ -84,7 +97,7 @@ class _Scanner:
             raise ValueError("there is more after its end")
 
     def _keys(self) -> Iterator[str]:
-        """The keys of an object whose brace is behind us, each time standing before its value."""
+        """The keys of an object whose brace has been read; after each the scanner stands at its value."""
         if self._peek() == "}":
             self.at += 1
             return
@@ -98,7 +111,7 @@ class _Scanner:
                 return
 
     def _items(self) -> Iterator[Any]:
-        """The items of an array whose bracket is behind us."""
+        """The items of an array whose bracket has been read."""
         if self._peek() == "]":
             self.at += 1
             return
@@ -112,13 +125,14 @@ class _Scanner:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self.text, self.at)
-            except json.JSONDecodeError:  # cut short by the window, or wrong
+            except json.JSONDecodeError:
+                # cut off by the window, or wrong
                 if not self._more():
                     raise
                 continue
-            whole = (
-                end < len(self.text) and self.text[end] in _AFTER_VALUE
-            )  # else a number may go on beyond the window
+
+            # without a character behind it, a number may continue beyond the window
+            whole = end < len(self.text) and self.text[end] in _AFTER_VALUE
             if whole or not self._more():
                 self.at = end
                 return value
@@ -134,20 +148,22 @@ class _Scanner:
                 return ""
 
     def _expect(self, one_of: str) -> str:
-        found = self._peek()
-        if not found or found not in one_of:
-            raise ValueError(f"there is {found!r} where {' or '.join(one_of)} belongs")
+        character = self._peek()
+        if not character or character not in one_of:
+            raise ValueError(f"there is {character!r} where {' or '.join(one_of)} belongs")
         self.at += 1
-        return found
+        return character
 
     def _more(self) -> bool:
-        """Drop what is behind, and read on, ever larger pieces while one member does not end."""
+        """Drop what has been read, and read on; the pieces grow while one member does not end."""
         if self.ended:
             return False
         kept = self.text[self.at :]
         if len(kept) > MAX_MEMBER_CHARACTERS:
             raise ValueError("one of its members does not end")
+
         piece = self.handle.read(max(CHUNK, len(kept)))
         self.ended = not piece
-        self.text, self.at = kept + piece, 0
+        self.text = kept + piece
+        self.at = 0
         return not self.ended

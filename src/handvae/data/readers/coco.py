@@ -1,14 +1,19 @@
 """COCO keypoints: the format of `photos` and of anybody's own pictures.
 
-A folder holds `annotations.json` and the pictures it names. One annotation is one hand: 21 triples (x px, y
-px, visibility) in `keypoints`;
-visibility is 0 for an unlabelled joint, 1 for a hidden one, 2 for one that is seen. Optional and understood:
-`keypoints_3d` (21 x 3 mm,
-root-relative), `hand_side`, `keypoints_spread` (21 px), `root_mm` and `camera` (the wrist in the camera frame
-and nine intrinsics: together
-they put `keypoints_3d` before the camera), and on the picture `split`, `person`, `gesture` (a word; or
-`digit`, a number, as of sign
-language) and `provenance` (any object).
+A folder holds `annotations.json` and the pictures that it names. One annotation is one hand: 21 triples
+(x px, y px, visibility) in `keypoints`. Visibility is 0 for an unlabelled joint, 1 for a hidden one, 2 for
+a visible one. Optional fields:
+
+    of an annotation
+        keypoints_3d         21 x 3 mm, relative to the wrist
+        root_mm, camera      the wrist in the camera frame, and nine intrinsics; with both, `keypoints_3d` is
+                             moved into the camera frame
+        hand_side            `left` or `right`
+        keypoints_spread     21 standard deviations, px
+    of a picture
+        split, person        a word; a number
+        gesture              a word; or `digit`, a number, as of sign language
+        provenance           any object
 """
 
 import difflib
@@ -28,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from handvae.data.dataset import HandData, require_few
-from handvae.data.files.json import members
+from handvae.data.files.json import first_fault, members
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands, Sides
 from handvae.errors import UserError
@@ -41,6 +46,14 @@ KEPT_BYTES = 2**28
 OUTSIDE_SHARE = 0.1
 """A labelled joint may lie outside its picture by this share of the picture's larger side; farther out it is
 an error."""
+LONGEST_BONE = 0.85
+"""Length of a bone over the diagonal of the hand's box, above which a label has slipped."""
+
+_COLUMNS = {"keypoints": 63, "keypoints_3d": 63, "root_mm": 3, "camera": 9, "keypoints_spread": 21}
+"""Labels that are kept as flat arrays, and how many numbers each has for one hand."""
+
+
+# ------------------------------------------------------------------------------------------- the file's form
 
 
 class _Picture(BaseModel):
@@ -56,9 +69,11 @@ class _Picture(BaseModel):
     provenance: dict[str, Any] | None = None
 
     @property
-    def posed(self) -> str:
+    def gesture_name(self) -> str:
         """The name of the gesture; empty where it has none."""
-        return self.gesture or ("" if self.digit is None else str(self.digit))
+        if self.gesture:
+            return self.gesture
+        return "" if self.digit is None else str(self.digit)
 
 
 class _Licence(BaseModel):
@@ -78,6 +93,9 @@ class _Annotation(BaseModel):
     keypoints_spread: list[Annotated[Number, Field(ge=0)]] | None = None
 
 
+_LISTS: dict[str, type[BaseModel]] = {"licenses": _Licence, "images": _Picture, "annotations": _Annotation}
+
+
 @dataclass(frozen=True)
 class Problem:
     """One fault in a data set."""
@@ -93,7 +111,10 @@ class Problem:
         return UserError(self.where, self.fault, self.remedy)
 
 
-class _Frame(NamedTuple):
+# ------------------------------------------------------------------------------------------- what is kept
+
+
+class _PictureRecord(NamedTuple):
     """What is kept of a picture."""
 
     name: str
@@ -106,22 +127,22 @@ class _Frame(NamedTuple):
 
 
 @dataclass
-class _Content:
+class _Table:
     """What is kept of an annotation file: flat arrays, for there may be millions of hands."""
 
-    pictures: dict[int, _Frame] = field(default_factory=dict)
+    pictures: dict[int, _PictureRecord] = field(default_factory=dict)
+    """By the picture's id."""
     licences: list[str] = field(default_factory=list)
-    frames: list[_Frame] = field(default_factory=list)
-    """Of the rows."""
-    columns: dict[str, array] = field(default_factory=lambda: {name: array("f") for name in _WIDTHS})
+    picture_of_row: list[_PictureRecord] = field(default_factory=list)
+    columns: dict[str, array] = field(default_factory=lambda: {name: array("f") for name in _COLUMNS})
     sides: array = field(default_factory=lambda: array("b"))
 
-    def add(self, row: _Annotation) -> None:
-        """A row for one hand."""
-        self.frames.append(self.pictures[row.image_id])
-        self.sides.append(RIGHT if row.hand_side == "right" else LEFT)
+    def add(self, annotation: _Annotation) -> None:
+        """Append a row for one hand."""
+        self.picture_of_row.append(self.pictures[annotation.image_id])
+        self.sides.append(RIGHT if annotation.hand_side == "right" else LEFT)
         for name, column in self.columns.items():
-            values = getattr(row, name) or ()
+            values = getattr(annotation, name) or ()
             column.extend(chain.from_iterable(values) if name == "keypoints_3d" else values)
 
     @property
@@ -131,20 +152,56 @@ class _Content:
 
     def column(self, name: str) -> Float[Tensor, "row number"] | None:
         """One label of all hands, or None where a hand lacks it."""
-        values, width = self.columns[name], _WIDTHS[name]
-        return (
-            torch.from_numpy(np.array(values, np.float32)).reshape(-1, width)
-            if len(values) == width * len(self.frames)
-            else None
+        values = self.columns[name]
+        width = _COLUMNS[name]
+        if len(values) != width * len(self.picture_of_row):
+            return None
+        return torch.from_numpy(np.array(values, np.float32)).reshape(-1, width)
+
+    def labels(self) -> tuple[Hands, Literal["camera", "wrist"]]:
+        """The labels of all rows, and where the origin of the 3D joints lies."""
+        keypoints = self.column("keypoints")
+        assert keypoints is not None, "every row has keypoints"
+        keypoints = keypoints.unflatten(1, (21, 3))
+        flags = keypoints[..., 2]
+        # some tools write 1, others 2 for every labelled joint: only a file with both tells hidden joints
+        tells_visible = bool((flags == 1).any()) and bool((flags == 2).any())
+
+        joints_3d = self.column("keypoints_3d")
+        roots = self.column("root_mm")
+        cameras = self.column("camera")
+        in_camera_frame = joints_3d is not None and roots is not None and cameras is not None
+        if joints_3d is not None:
+            joints_3d = joints_3d.unflatten(1, (21, 3))
+            if roots is not None and in_camera_frame:
+                joints_3d = joints_3d + roots[:, None]
+
+        people = [picture.person for picture in self.picture_of_row]
+        people_known = all(person is not None for person in people)
+        gestures = None
+        if self.gestures:
+            numbers = {"": -1} | {name: number for number, name in enumerate(self.gestures)}
+            gestures = torch.tensor([numbers[picture.gesture] for picture in self.picture_of_row])
+
+        labels = Hands(
+            joints_2d=keypoints[..., :2].contiguous(),
+            joint_valid=flags > 0,
+            joint_visible=flags > 1 if tells_visible else None,
+            joint_spread=self.column("keypoints_spread"),
+            joints_3d=joints_3d,
+            intrinsics=None if cameras is None else cameras.unflatten(1, (3, 3)),
+            side=torch.from_numpy(np.array(self.sides, np.int64)),
+            subject=torch.tensor(people) if people_known else None,
+            gesture=gestures,
         )
+        return labels, "camera" if in_camera_frame else "wrist"
 
 
-_WIDTHS = {"keypoints": 63, "keypoints_3d": 63, "root_mm": 3, "camera": 9, "keypoints_spread": 21}
-"""Numbers a hand."""
+# ------------------------------------------------------------------------------------------- the reader
 
 
 class CocoHands(HandData):
-    """A COCO-keypoints folder; the annotation is read once, hand by hand, pictures when they are asked for.
+    """A COCO-keypoints folder; annotations are read once, hand by hand, pictures on demand.
 
     Args:
         root: the folder, or its annotation file.
@@ -157,41 +214,41 @@ class CocoHands(HandData):
     def __init__(self, root: Path, split: str | None = None) -> None:
         self.root, self.annotation_path = _locate(root)
         self.split = split
-        content = _Content()
-        for found in _annotations(self.annotation_path, content):
-            if isinstance(found, _Annotation):
-                if split is None or content.pictures[found.image_id].split == split:
-                    content.add(found)
-            elif found.fatal:
-                raise found.error()
-        frames = content.frames
-        if not frames:
-            splits = sorted({picture.split for picture in content.pictures.values() if picture.split})
-            known = f"it has {', '.join(splits)}" if splits else "its pictures have no `split` field"
-            fault = f"holds no hand of split {split!r}" if split else "holds no hand"
-            remedy = f"{known}; `split None` reads all" if split else "add annotations"
-            raise UserError(self.annotation_path, fault, remedy)
-        self._splits = tuple(frame.split for frame in frames)
-        self._origins = tuple(frame.provenance for frame in frames)
-        self.file_names = tuple(frame.name for frame in frames)
-        for name in self.file_names:  # found now, not after an hour of training
+        table = _Table()
+        for item in _annotations(self.annotation_path, table):
+            if isinstance(item, _Annotation):
+                if split is None or table.pictures[item.image_id].split == split:
+                    table.add(item)
+            elif item.fatal:
+                raise item.error()
+        pictures = table.picture_of_row
+        if not pictures:
+            raise _no_hand(self.annotation_path, split, table)
+
+        self._splits = tuple(picture.split for picture in pictures)
+        self._provenance = tuple(picture.provenance for picture in pictures)
+        self.file_names = tuple(picture.name for picture in pictures)
+        # a missing picture is reported now, not after an hour of training
+        for name in self.file_names:
             if not inside(self.root, name).is_file():
                 raise UserError(self.root / name, "no such picture", "add it, or remove its annotations")
-        self._labels, root_kind = _labels(content)
-        # a small set is decoded once; a large one keeps its first pictures, which shuffled reading uses as
-        # well as any others
+
+        # a small set is decoded once; a large one keeps its first pictures, which serve shuffled reading
+        # as well as any others
         self._kept: dict[str, UInt8[np.ndarray, "height width 3"]] = {}
         self._kept_bytes = 0
-        sides: set[Sides] = {"right" if side == RIGHT else "left" for side in content.sides}
+
+        self._labels, root_kind = table.labels()
+        sides: set[Sides] = {"right" if side == RIGHT else "left" for side in table.sides}
         self.spec = DataSpec(
             name=self.root.name,
-            count=len(frames),
-            size_px=0,  # pictures as they are; a view sets the crop's size
+            count=len(pictures),
+            size_px=0,  # whole pictures: the crop sets the size
             modalities=("image", *(name for name, _ in self._labels.items())),
             sides="both" if len(sides) > 1 else sides.pop(),
             root=root_kind,
-            gestures=content.gestures,
-            licence=", ".join(content.licences[:3]),
+            gestures=table.gestures,
+            licence=", ".join(table.licences[:3]),
         )
 
     def __len__(self) -> int:
@@ -211,7 +268,7 @@ class CocoHands(HandData):
 
     def provenance_of(self, row: int) -> str:
         """The picture's `provenance` field, as JSON."""
-        return self._origins[row]
+        return self._provenance[row]
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
@@ -228,17 +285,18 @@ class CocoHands(HandData):
 def check_coco(root: Path) -> list[Problem]:
     """Every fault of a COCO-keypoints folder, pictures included."""
     folder, path = _locate(root)
-    content = _Content()
+    table = _Table()
     problems: list[Problem] = []
     hands = 0
-    for found in _annotations(path, content):
-        if isinstance(found, Problem):
-            problems.append(found)
+    for item in _annotations(path, table):
+        if isinstance(item, Problem):
+            problems.append(item)
         else:
             hands += 1
     if not hands and not problems:
         problems.append(Problem(str(path), "holds no hand", "add annotations"))
-    for number, picture in content.pictures.items():
+
+    for number, picture in table.pictures.items():
         try:
             height, width = read_picture(inside(folder, picture.name)).shape[:2]
         except UserError as error:
@@ -246,190 +304,162 @@ def check_coco(root: Path) -> list[Problem]:
             continue
         if (width, height) != (picture.width, picture.height):
             fault = f"is {width} x {height} px, image {number} says {picture.width} x {picture.height}"
-            problems.append(
-                Problem(picture.name, fault, "mend width and height, and with them the keypoints")
-            )
+            remedy = "mend width and height, and with them the keypoints"
+            problems.append(Problem(picture.name, fault, remedy))
     return problems
 
 
 def _locate(root: Path) -> tuple[Path, Path]:
+    """The data set's folder and its annotation file."""
     if root.is_file():
         return root.parent, root
     path = root / "annotations.json"
-    if not path.is_file():
-        there = [other.name for other in root.glob("*.json") if other.is_file()]
-        found = difflib.get_close_matches("annotations.json", there, cutoff=0)
-        give = "give a folder with annotations.json and the pictures it names, or a data set of docs/data.md in its own layout"
-        hint = f"did you mean {root / found[0]}?" if found else give
-        raise UserError(root, "no annotations.json there" if root.is_dir() else "no such folder", hint)
-    return root, path
+    if path.is_file():
+        return root, path
+
+    names = [other.name for other in root.glob("*.json") if other.is_file()]
+    similar = difflib.get_close_matches("annotations.json", names, cutoff=0)
+    remedy = (
+        "give a folder with annotations.json and the pictures it names, "
+        "or a data set of docs/data.md in its own layout"
+    )
+    if similar:
+        remedy = f"did you mean {root / similar[0]}?"
+    raise UserError(root, "no annotations.json there" if root.is_dir() else "no such folder", remedy)
 
 
-def _annotations(path: Path, content: _Content) -> Iterator[_Annotation | Problem]:
-    """The sound annotations of a file and the faults of it, one at a time; pictures and licences go into
-    `content` on the way."""
+def _no_hand(path: Path, split: str | None, table: _Table) -> UserError:
+    if not split:
+        return UserError(path, "holds no hand", "add annotations")
+    splits = sorted({picture.split for picture in table.pictures.values() if picture.split})
+    available = f"it has {', '.join(splits)}" if splits else "its pictures have no `split` field"
+    return UserError(path, f"holds no hand of split {split!r}", f"{available}; `split None` reads all")
+
+
+# ------------------------------------------------------------------------------------------- faults
+
+
+def _annotations(path: Path, table: _Table) -> Iterator[_Annotation | Problem]:
+    """The sound annotations of a file and its faults, one at a time.
+
+    Pictures and licences go into `table` on the way.
+    """
     where = str(path)
-    waiting: list[_Annotation] = []  # those that stand before their pictures: in most files, none
-    seen: set[int] = set()
+    ids: set[int] = set()
+    # annotations that stand before their pictures: in most files, none
+    waiting: list[_Annotation] = []
     for part, key, value in members(path):
-        if part not in _PARTS or not isinstance(key, int):
+        if part not in _LISTS or not isinstance(key, int):
             continue
         try:
-            entry = _PARTS[part].model_validate(value)
+            entry = _LISTS[part].model_validate(value)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            named = ".".join(str(step) for step in (part, key, *first["loc"]))
-            raise UserError(path, f"{named}: {first['msg']}", "mend that field") from error
+            raise UserError(path, first_fault(error, part, key), "mend that field") from error
+
         match entry:
             case _Licence():
-                content.licences += [entry.name] if entry.name else []
+                if entry.name:
+                    table.licences.append(entry.name)
             case _Picture():
-                if entry.id in content.pictures:
+                if entry.id in table.pictures:
                     yield Problem(where, f"two images have the id {entry.id}", "give each image its own id")
-                require_few(path, "pictures", len(content.pictures) + 1)
-                origin = "" if entry.provenance is None else json.dumps(entry.provenance)
-                frame = _Frame(
-                    entry.file_name,
-                    entry.width,
-                    entry.height,
-                    entry.split or "",
-                    entry.person,
-                    entry.posed,
-                    origin,
-                )
-                content.pictures[entry.id] = frame
+                require_few(path, "pictures", len(table.pictures) + 1)
+                table.pictures[entry.id] = _record(entry)
             case _Annotation():
-                if entry.id in seen:
-                    yield Problem(
-                        where, f"two annotations have the id {entry.id}", "give each annotation its own id"
-                    )
-                seen.add(entry.id)
-                require_few(path, "hands", len(seen))
-                if entry.image_id in content.pictures:
-                    yield from _checked(where, entry, content)
+                if entry.id in ids:
+                    fault = f"two annotations have the id {entry.id}"
+                    yield Problem(where, fault, "give each annotation its own id")
+                ids.add(entry.id)
+                require_few(path, "hands", len(ids))
+                if entry.image_id in table.pictures:
+                    yield from _checked(where, entry, table)
                 else:
                     waiting.append(entry)
-    if not content.pictures:
-        raise UserError(
-            path,
-            "images: at least one picture is required",
-            "give COCO keypoints: lists `images` and `annotations`",
-        )
+
+    if not table.pictures:
+        fault = "images: at least one picture is required"
+        raise UserError(path, fault, "give COCO keypoints: lists `images` and `annotations`")
     for entry in waiting:
-        yield from _checked(where, entry, content)
+        yield from _checked(where, entry, table)
 
 
-_PARTS: dict[str, type[BaseModel]] = {"licenses": _Licence, "images": _Picture, "annotations": _Annotation}
+def _record(picture: _Picture) -> _PictureRecord:
+    return _PictureRecord(
+        name=picture.file_name,
+        width=picture.width,
+        height=picture.height,
+        split=picture.split or "",
+        person=picture.person,
+        gesture=picture.gesture_name,
+        provenance="" if picture.provenance is None else json.dumps(picture.provenance),
+    )
 
 
-def _checked(where: str, row: _Annotation, content: _Content) -> Iterator[_Annotation | Problem]:
+def _checked(where: str, annotation: _Annotation, table: _Table) -> Iterator[_Annotation | Problem]:
     """The faults of an annotation, and itself unless one is fatal."""
-    problems = list(_problems(where, row, content.pictures.get(row.image_id)))
+    problems = list(_problems(where, annotation, table.pictures.get(annotation.image_id)))
     yield from problems
     if not any(problem.fatal for problem in problems):
-        yield row
+        yield annotation
 
 
-def _problems(where: str, row: _Annotation, picture: _Frame | None) -> Iterator[Problem]:
-    name = f"annotation {row.id}"
+def _problems(where: str, annotation: _Annotation, picture: _PictureRecord | None) -> Iterator[Problem]:
+    """Faults of one annotation: first of its form, then of its joints."""
+    name = f"annotation {annotation.id}"
+    joints = len(JOINT_NAMES)
+    solid = annotation.keypoints_3d
+    spread = annotation.keypoints_spread
     if picture is None:
-        yield Problem(
-            where,
-            f"{name}: image_id {row.image_id} is not in images",
-            "add the image or remove the annotation",
-        )
-    elif len(row.keypoints) != 3 * len(JOINT_NAMES):
-        yield Problem(
-            where, f"{name}: keypoints has {len(row.keypoints)} numbers", "give 21 triples x, y, visibility"
-        )
-    elif row.keypoints_3d is not None and len(row.keypoints_3d) != len(JOINT_NAMES):
-        fault = f"{name}: keypoints_3d has {len(row.keypoints_3d)} joints"
+        fault = f"{name}: image_id {annotation.image_id} is not in images"
+        yield Problem(where, fault, "add the image or remove the annotation")
+    elif len(annotation.keypoints) != 3 * joints:
+        fault = f"{name}: keypoints has {len(annotation.keypoints)} numbers"
+        yield Problem(where, fault, "give 21 triples x, y, visibility")
+    elif solid is not None and len(solid) != joints:
+        fault = f"{name}: keypoints_3d has {len(solid)} joints"
         yield Problem(where, fault, "give 21 triples in mm, or leave the field out")
-    elif row.keypoints_spread is not None and len(row.keypoints_spread) != len(JOINT_NAMES):
-        fault = f"{name}: keypoints_spread has {len(row.keypoints_spread)} numbers"
+    elif spread is not None and len(spread) != joints:
+        fault = f"{name}: keypoints_spread has {len(spread)} numbers"
         yield Problem(where, fault, "give 21 in px, or leave the field out")
     else:
-        yield from _joint_problems(where, name, row, picture)
+        yield from _joint_problems(where, f"{name} ({picture.name})", annotation, picture)
 
 
-def _joint_problems(where: str, name: str, row: _Annotation, picture: _Frame) -> Iterator[Problem]:
+def _joint_problems(
+    where: str, name: str, annotation: _Annotation, picture: _PictureRecord
+) -> Iterator[Problem]:
     """Faults of one hand's keypoints."""
-    joints = np.array(row.keypoints).reshape(-1, 3)
+    joints = np.array(annotation.keypoints).reshape(-1, 3)
     labelled = joints[:, 2] > 0
-    name = f"{name} ({picture.name})"
     if labelled.sum() < 2:
-        yield Problem(
-            where,
-            f"{name}: keypoints has {labelled.sum()} labelled joints",
-            "label at least two, or remove the annotation",
-        )
+        fault = f"{name}: keypoints has {labelled.sum()} labelled joints"
+        yield Problem(where, fault, "label at least two, or remove the annotation")
         return
+
+    # labelled joints outside the picture: a little is drawn too far, a lot is wrong
     size = np.array([picture.width, picture.height])
-    beyond = np.maximum(-joints[:, :2], joints[:, :2] - size).max(axis=1) * labelled
-    worst = int(beyond.argmax())
-    if beyond[worst] > 0:
+    outside = np.maximum(-joints[:, :2], joints[:, :2] - size).max(axis=1) * labelled
+    worst = int(outside.argmax())
+    if outside[worst] > 0:
         x, y = joints[worst, :2]
-        fault = f"{name}: keypoint {JOINT_NAMES[worst]} at ({x:g}, {y:g}) lies outside the {size[0]} x {size[1]} px picture"
-        yield Problem(
-            where,
-            fault,
-            "mend it or set its visibility to 0",
-            fatal=bool(beyond[worst] > OUTSIDE_SHARE * size.max()),
-        )
+        place = f"at ({x:g}, {y:g}) lies outside the {size[0]} x {size[1]} px picture"
+        fault = f"{name}: keypoint {JOINT_NAMES[worst]} {place}"
+        fatal = bool(outside[worst] > OUTSIDE_SHARE * size.max())
+        yield Problem(where, fault, "mend it or set its visibility to 0", fatal)
+
     extent = np.ptp(joints[labelled, :2], axis=0)
     if extent.max() < 1:
-        yield Problem(
-            where,
-            f"{name}: all keypoints lie on one point (to a pixel)",
-            "mend them or remove the annotation",
-        )
+        fault = f"{name}: all keypoints lie on one point (to a pixel)"
+        yield Problem(where, fault, "mend them or remove the annotation")
         return
+
+    # a bone nearly as long as a fully labelled hand is a slipped label, not a pose
     lengths = {
         child: math.dist(joints[parent, :2], joints[child, :2])
         for parent, child in BONES
         if labelled[parent] and labelled[child]
     }
     longest = max(lengths, key=lambda child: lengths[child], default=0)
-    # a bone that spans nearly the whole hand while the hand has many joints labelled is a slipped label, not
-    # a pose
-    if labelled.all() and lengths[longest] > 0.85 * math.hypot(*extent):
-        yield Problem(
-            where,
-            f"{name}: the bone to {JOINT_NAMES[longest]} is as long as the hand",
-            "look at its keypoints",
-            fatal=False,
-        )
-
-
-def _tells_visible(flags: Float[Tensor, "row joint"]) -> bool:
-    """Whether the flags tell hidden joints from seen ones; some tools write 1, others 2 for every labelled
-    joint."""
-    return bool((flags == 1).any()) and bool((flags == 2).any())
-
-
-def _labels(content: _Content) -> tuple[Hands, Literal["camera", "wrist"]]:
-    """The labels, and where the origin of the joints in space lies."""
-    joints = content.column("keypoints")
-    assert joints is not None  # every row has them
-    joints = joints.unflatten(1, (21, 3))
-    solid, roots, cameras = (content.column(name) for name in ("keypoints_3d", "root_mm", "camera"))
-    solid = None if solid is None else solid.unflatten(1, (21, 3))
-    in_camera_frame = False
-    if solid is not None and roots is not None and cameras is not None:
-        solid, in_camera_frame = solid + roots[:, None], True
-    people = [frame.person for frame in content.frames]
-    places = {"": -1} | {name: place for place, name in enumerate(content.gestures)}
-    hands = Hands(
-        joints_2d=joints[..., :2].contiguous(),
-        joint_valid=joints[..., 2] > 0,
-        joint_visible=joints[..., 2] > 1 if _tells_visible(joints[..., 2]) else None,
-        joint_spread=content.column("keypoints_spread"),
-        joints_3d=solid,
-        intrinsics=None if cameras is None else cameras.unflatten(1, (3, 3)),
-        side=torch.from_numpy(np.array(content.sides, np.int64)),
-        subject=torch.tensor(people) if all(person is not None for person in people) else None,
-        gesture=torch.tensor([places[frame.gesture] for frame in content.frames])
-        if len(places) > 1
-        else None,
-    )
-    return hands, "camera" if in_camera_frame else "wrist"
+    if labelled.all() and lengths[longest] > LONGEST_BONE * math.hypot(*extent):
+        fault = f"{name}: the bone to {JOINT_NAMES[longest]} is as long as the hand"
+        yield Problem(where, fault, "look at its keypoints", fatal=False)

@@ -1,5 +1,7 @@
-"""Random changes of crops in training; the geometric ones act in `crop.crop_affines`, where joints, camera and side
-move along."""
+"""Random changes of crops in training.
+
+The geometric ones act in `crop.crop_affines`, so that joints, camera and side move with the pixels.
+"""
 
 from dataclasses import dataclass, fields
 
@@ -24,8 +26,7 @@ class Augment:
     shift: float = 0.06
     """Move the crop by +- this share of half its side."""
     stretch: float = 0.0
-    """Stretch by up to this share along a random direction, and shrink as much across it: other hands, other
-    views."""
+    """Stretch by up to this share along a random direction, and shrink as much across it."""
     mirror: float = 0.0
     """Probability of mirroring (swaps the side)."""
     brightness: float = 0.0
@@ -44,7 +45,8 @@ class Augment:
     def __post_init__(self) -> None:
         highest = {"rotation_deg": 180.0, "scale": 0.9, "shrink": 0.9}
         for field in fields(self):
-            value, most = getattr(self, field.name), highest.get(field.name, 1.0)
+            value = getattr(self, field.name)
+            most = highest.get(field.name, 1.0)
             if not 0 <= value <= most:
                 raise ValueError(f"{field.name} is {value}; it lies between 0 and {most:g}")
 
@@ -58,11 +60,13 @@ def photometric(
     def around(size: float, *shape: int) -> Tensor:
         return noise.uniform(count, *shape, low=-size, high=size)
 
-    # every draw is made whether used or not, so that switching one change off leaves the others as they were
+    # every draw is made, used or not: switching one change off leaves the others as they were
     gain = (1 + around(augment.brightness, 1, 1, 1)) * (1 + around(augment.tint, 3, 1, 1))
-    stretch, colour = 1 + around(augment.contrast, 1, 1, 1), 1 + around(augment.saturation, 1, 1, 1)
+    stretch = 1 + around(augment.contrast, 1, 1, 1)
+    colour = 1 + around(augment.saturation, 1, 1, 1)
     blurred = noise.uniform(count, 1, 1, 1) < augment.blur
     level = noise.uniform(count, 1, 1, 1, high=augment.noise)
+
     if augment.brightness or augment.tint:
         image = image * gain
     if augment.contrast:

@@ -17,8 +17,9 @@ from handvae.noise import Noise
 def surface_points(
     hands: Hands, points: int, noise: Noise
 ) -> tuple[Float[Tensor, "batch point 3"], Bool[Tensor, " batch"]]:
-    """Points of each hand's visible surface, mm before the camera, drawn with replacement from the depth
-    within the mask.
+    """Points of each hand's visible surface, mm in the camera frame.
+
+    They are drawn with replacement from the depth within the mask.
 
     Args:
         hands: crops with depth, mask and intrinsics.
@@ -26,25 +27,28 @@ def surface_points(
         noise: where the draws come from.
 
     Returns:
-        The points, and which hands have any; the others' are zeros.
+        The points, and which hands have any; those of the other hands are zeros.
     """
     depth, mask, intrinsics = hands.require_all("depth", "mask", "intrinsics")
-    shown = ((depth > 0) & (mask > 0.5)).flatten(1).cumsum(1)
-    count = shown[:, -1:]
-    drawn = (noise.uniform(len(hands), points).to(depth.device) * count).long()
-    pixel = torch.searchsorted(shown, drawn + 1).clamp_max(shown.shape[1] - 1)  # of the n-th shown pixel
+
+    # the n-th surface pixel is where the running count reaches n
+    counted = ((depth > 0) & (mask > 0.5)).flatten(1).cumsum(1)
+    total = counted[:, -1:]
+    drawn = (noise.uniform(len(hands), points).to(depth.device) * total).long()
+    pixel = torch.searchsorted(counted, drawn + 1).clamp_max(counted.shape[1] - 1)
+
     width = depth.shape[-1]
     centre = torch.stack([pixel % width, pixel // width], 2) + 0.5
     cloud = back_project(centre, depth.flatten(1).gather(1, pixel), intrinsics)
-    seen = count[:, 0] > 0
-    return cloud.masked_fill(~seen[:, None, None], 0.0), seen
+    has_points = total[:, 0] > 0
+    return cloud.masked_fill(~has_points[:, None, None], 0.0), has_points
 
 
 def dots(points: Float[Tensor, "batch point 2"], size_px: int) -> Float[Tensor, "batch 3 size size"]:
-    """Points in crop units as black dots on white; those outside lie on the edge."""
-    place = to_crop_px(points, size_px).long().clamp(0, size_px - 1)
+    """Points in crop units as black dots on white; points outside lie on the edge."""
+    pixel = to_crop_px(points, size_px).long().clamp(0, size_px - 1)
     canvas = torch.ones(len(points), size_px**2, device=points.device)
-    canvas.scatter_(1, place[..., 1] * size_px + place[..., 0], 0.0)
+    canvas.scatter_(1, pixel[..., 1] * size_px + pixel[..., 0], 0.0)
     return canvas.view(-1, 1, size_px, size_px).expand(-1, 3, -1, -1)
 
 
@@ -56,7 +60,13 @@ def write_ply(path: Path, points: Float[np.ndarray, "point 3"], comment: str) ->
         points: any unit.
         comment: a line that says what the numbers are.
     """
-    axes = "".join(f"property float {axis}\n" for axis in "xyz")
-    header = f"ply\nformat binary_little_endian 1.0\ncomment {comment}\nelement vertex {len(points)}\n{axes}end_header\n"
-    content = header.encode("ascii") + np.ascontiguousarray(points, "<f4").tobytes()
-    write_atomically(path, lambda beside: beside.write_bytes(content))
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"comment {comment}",
+        f"element vertex {len(points)}",
+        *(f"property float {axis}" for axis in "xyz"),
+        "end_header\n",
+    ]
+    content = "\n".join(header).encode("ascii") + np.ascontiguousarray(points, "<f4").tobytes()
+    write_atomically(path, lambda partial: partial.write_bytes(content))

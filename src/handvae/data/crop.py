@@ -1,7 +1,8 @@
 """From whole pictures to square crops: pixels, joints, camera and side move together."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +21,10 @@ from handvae.geometry import (
     apply_affine,
     compose_affine,
     crop_affine,
+    crop_intrinsics,
     hand3d_crop,
     joints_box,
+    pixel_index_affine,
     project,
     rotation_z,
 )
@@ -31,15 +34,18 @@ from handvae.noise import Noise
 OwnField = Literal["image", "depth", "segmentation", "mask"]
 CompanionField = Literal["tag", "tag_segmentation"]
 PixelField = OwnField | CompanionField
-"""Fields of `Hands` that are pictures; `tag` is the `image` of another row of the same content, cut by that
-row's joints, `tag_segmentation` its
-`segmentation`."""
-_OF_COMPANION: dict[CompanionField, OwnField] = {"tag": "image", "tag_segmentation": "segmentation"}
+"""Fields of `Hands` that are pictures.
+
+`tag` is the `image` of another row of the same content, cut by that row's joints; `tag_segmentation` is its
+`segmentation`.
+"""
+_COMPANION_FIELDS: dict[CompanionField, OwnField] = {"tag": "image", "tag_segmentation": "segmentation"}
+"""The field of the companion that each field holds."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """How a hand is cut out of its picture; a model keeps it, because it reads only pictures cut this way."""
+    """How a hand is cut out of its picture; a model keeps it, for it reads only pictures cut this way."""
 
     size_px: int = 64
     """Side of the square crop in pixels."""
@@ -49,8 +55,7 @@ class Crop:
     """Mirror every hand to this side."""
     box: Literal["joints", "hand3d", "cube"] = "joints"
     """What the crop is cut round: the labelled joints; the visible joints by the rule of Zimmermann & Brox
-    (2017), which knows no margin;
-    or a cube about the joints' mean in space, as depth data are cut."""
+    (2017), which knows no margin; or a cube about the joints' mean in space, as depth data are cut."""
     cube_mm: float = 300.0
     """Side of that cube."""
 
@@ -61,7 +66,7 @@ class Crop:
             raise ValueError("cube_mm is 10 to 2000")
 
 
-_CUT_BY = {
+_BOX_LABELS = {
     "joints": ("joints_2d", "joint_valid"),
     "hand3d": ("joints_2d", "joint_visible"),
     "cube": ("joints_3d", "joint_valid", "intrinsics"),
@@ -70,24 +75,25 @@ _CUT_BY = {
 
 
 def check_crop(data: HandData, crop: Crop, where: str | Path) -> None:
-    """Whether hands of a data set can be cut out so.
+    """Check that hands of a data set can be cut out this way.
 
     Raises:
         UserError: its labels lack what the crop is found by; `where` names the data set.
     """
-    has = {name for name, _ in data.labels(torch.arange(1)).items()}
-    if crop.sides != "keep" and "side" not in has:
+    labels = {name for name, _ in data.labels(torch.arange(1)).items()}
+    if crop.sides != "keep" and "side" not in labels:
         fault = f"does not tell left hands from right ones, and the crops are to show {crop.sides} ones"
-        raise UserError(
-            where,
-            fault,
-            "give hands whose side is told, or take crops as they are (--crop.sides keep, in training)",
-        )
-    if missing := [name for name in _CUT_BY[crop.box] if name not in has]:
+        remedy = "give hands with a known side, or take crops as they are (--crop.sides keep, in training)"
+        raise UserError(where, fault, remedy)
+
+    missing = [name for name in _BOX_LABELS[crop.box] if name not in labels]
+    if missing:
         fault = f"has no {', '.join(missing)}, by which crops of box {crop.box!r} are found"
-        raise UserError(
-            where, fault, "give hands that have them, or cut by another box (--crop.box, in training)"
-        )
+        remedy = "give hands that have them, or cut by another box (--crop.box, in training)"
+        raise UserError(where, fault, remedy)
+
+
+# ------------------------------------------------------------------------------------------- crop units
 
 
 def to_crop_units(joints_px: Float[Tensor, "*batch 2"], size_px: int) -> Float[Tensor, "*batch 2"]:
@@ -101,22 +107,30 @@ def to_crop_px(joints: Float[Tensor, "*batch 2"], size_px: int) -> Float[Tensor,
 
 
 def in_own_crop(joints: Float[Tensor, "batch joint 2"], margin: float) -> Float[Tensor, "batch joint 2"]:
-    """Joints of any unit and place, in the crop units of the crop that is cut round their own box."""
-    low, high = joints.amin(1, keepdim=True), joints.amax(1, keepdim=True)
+    """Joints of any unit, in the crop units of the crop that is cut round their own box."""
+    low = joints.amin(1, keepdim=True)
+    high = joints.amax(1, keepdim=True)
     half_side = (high - low).amax(2, keepdim=True) / 2
     return (joints - (low + high) / 2) / (half_side * margin)
+
+
+# ------------------------------------------------------------------------------------------- where to cut
 
 
 def crop_affines(
     labels: Hands, crop: Crop, augment: Augment | None, noise: Noise
 ) -> Float[Tensor, "batch 2 3"]:
-    """The affine map, source pixels to crop pixels, of each hand: its box, turned, scaled, shifted and
-    mirrored."""
+    """The affine map from source pixels to crop pixels of each hand.
+
+    Its box is cut out, turned, scaled, shifted and mirrored.
+    """
+    count = len(labels)
     centre, side_px = _box(labels, crop)
-    angle = torch.zeros(len(labels))
+    angle = torch.zeros(count)
     mirror = _mirrored(labels, crop)
+
+    # the order of the draws is part of the result
     if augment is not None:
-        count = len(labels)
         angle = noise.uniform(count, low=-1, high=1) * math.radians(augment.rotation_deg)
         side_px = side_px * (1 + augment.scale * noise.uniform(count, low=-1, high=1))
         centre = centre + side_px[:, None] / 2 * augment.shift * noise.uniform(count, 2, low=-1, high=1)
@@ -125,8 +139,9 @@ def crop_affines(
             side_px = side_px / noise.uniform(count, low=1 - augment.shrink)
     affine = crop_affine(centre, side_px, crop.size_px, angle)
     if augment is not None and augment.stretch:
-        affine = compose_affine(affine, _stretches(len(labels), augment.stretch, crop.size_px, noise))
-    flip = torch.tensor([[-1.0, 0.0, crop.size_px], [0.0, 1.0, 0.0]]).expand(len(labels), 2, 3)
+        affine = compose_affine(affine, _stretches(count, augment.stretch, crop.size_px, noise))
+
+    flip = torch.tensor([[-1.0, 0.0, crop.size_px], [0.0, 1.0, 0.0]]).expand(count, 2, 3)
     return torch.where(mirror[:, None, None], compose_affine(affine, flip), affine)
 
 
@@ -134,18 +149,37 @@ def _box(labels: Hands, crop: Crop) -> tuple[Float[Tensor, "batch 2"], Float[Ten
     """Centre and side, in pixels of the whole picture, of each hand's crop."""
     match crop.box:
         case "joints":
-            joints, valid = labels.require_all(*_CUT_BY["joints"])
+            joints, valid = labels.require_all(*_BOX_LABELS["joints"])
             return joints_box(joints, valid, margin=crop.margin)
         case "hand3d":
-            joints, visible = labels.require_all(*_CUT_BY["hand3d"])
-            return hand3d_crop(
-                joints, visible, (2**31, 2**31), crop.size_px
-            )  # a visible joint lies in the picture: nothing to clip
+            joints, visible = labels.require_all(*_BOX_LABELS["hand3d"])
+            # a visible joint lies in the picture: there is nothing to clip
+            return hand3d_crop(joints, visible, (2**31, 2**31), crop.size_px)
         case "cube":
-            joints, valid, intrinsics = labels.require_all(*_CUT_BY["cube"])
+            joints, valid, intrinsics = labels.require_all(*_BOX_LABELS["cube"])
             centre = cube_centre(joints, valid)
             focal = torch.linalg.det(intrinsics[:, :2, :2]).abs().sqrt()
-            return project(centre[:, None], intrinsics)[:, 0], crop.cube_mm * focal / centre[:, 2]
+            side_px = crop.cube_mm * focal / centre[:, 2]
+            return project(centre[:, None], intrinsics)[:, 0], side_px
+
+
+def _mirrored(labels: Hands, crop: Crop) -> Bool[Tensor, " batch"]:
+    """Which hands are mirrored to show the side that the crop asks for."""
+    # some data sets do not give the side
+    if crop.sides == "keep":
+        return torch.zeros(len(labels), dtype=torch.bool)
+    side = labels.require("side")
+    return side != (RIGHT if crop.sides == "right" else LEFT)
+
+
+def _stretches(count: int, size: float, size_px: int, noise: Noise) -> Float[Tensor, "batch 2 3"]:
+    """Area-preserving stretches of crops about their centres."""
+    # R diag(f, 1/f) R^T: along a random direction by f, across it by 1 / f
+    turn = rotation_z(noise.uniform(count, high=math.pi))[:, :2, :2]
+    factor = 1 + noise.uniform(count, high=size)
+    linear = turn @ torch.diag_embed(torch.stack([factor, 1 / factor], 1)) @ turn.mT
+    centre = torch.full((2, 1), size_px / 2)
+    return torch.cat([linear, centre - linear @ centre], 2)
 
 
 def cube_centre(
@@ -157,24 +191,24 @@ def cube_centre(
 
 
 def depth_centre(hands: Hands, in_camera_frame: bool) -> Float[Tensor, "batch 3"]:
-    """The middle of a hand's cube: the labelled joints' mean, as depth data sets give it, else the median of
-    the depths seen, mm.
+    """The middle of a hand's cube, mm.
+
+    The mean of the labelled joints, as depth data sets give it; without these the median of the depth.
 
     Args:
         hands: crops with depth.
-        in_camera_frame: whether joints in space are in the camera's frame, so that their mean is a place.
+        in_camera_frame: whether the 3D joints are in the camera's frame, so that their mean is a place.
     """
     depth = hands.require("depth")
     median = depth.masked_fill(depth <= 0, float("nan")).flatten(1).nanmedian(1).values.nan_to_num()
-    centre = F.pad(median[:, None], (2, 0))
+    on_axis = F.pad(median[:, None], (2, 0))
     if hands.joints_3d is None or not in_camera_frame:
-        return centre
-    valid = (
-        torch.ones_like(hands.joints_3d[..., 0], dtype=torch.bool)
-        if hands.joint_valid is None
-        else hands.joint_valid
-    )
-    return torch.where(valid.any(1, keepdim=True), cube_centre(hands.joints_3d, valid), centre)
+        return on_axis
+
+    valid = hands.joint_valid
+    if valid is None:
+        valid = torch.ones_like(hands.joints_3d[..., 0], dtype=torch.bool)
+    return torch.where(valid.any(1, keepdim=True), cube_centre(hands.joints_3d, valid), on_axis)
 
 
 def normalise_depth(
@@ -186,76 +220,70 @@ def normalise_depth(
     return torch.where((depth > 0) & (relative.abs() <= 1), relative, 1.0)
 
 
-def _stretches(count: int, size: float, size_px: int, noise: Noise) -> Float[Tensor, "batch 2 3"]:
-    """Area-preserving stretches of crops about their centres."""
-    turn = rotation_z(noise.uniform(count, high=math.pi))[:, :2, :2]
-    factor = 1 + noise.uniform(count, high=size)
-    linear = turn @ torch.diag_embed(torch.stack([factor, 1 / factor], 1)) @ turn.mT
-    centre = torch.full((2, 1), size_px / 2)
-    return torch.cat([linear, centre - linear @ centre], 2)
-
-
-def _mirrored(labels: Hands, crop: Crop) -> Bool[Tensor, " batch"]:
-    if crop.sides == "keep":  # some data sets do not tell the side
-        return torch.zeros(len(labels), dtype=torch.bool)
-    side = labels.require("side")
-    return side != (RIGHT if crop.sides == "right" else LEFT)
+# ------------------------------------------------------------------------------------------- what moves
 
 
 def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"], size_px: int | None = None) -> Hands:
     """Labels after an affine map of the picture.
 
-    In 3D the hand turns about the camera's axis and mirrors with the picture (by G, the orthogonal part of
-    the map); the intrinsics take up
-    the rest, so that projecting the new joints with the new intrinsics gives the new pixels exactly: K' = A K
-    Gᵀ.
+    In 3D the hand turns about the camera's axis and mirrors with the picture, by G, the orthogonal part of
+    the map. The intrinsics take up the rest, K' = A K G^T, so that projecting the new joints with the new
+    intrinsics gives the new pixels exactly.
 
     Args:
         labels: in pixels of the source pictures.
         affine: source pixels to crop pixels.
         size_px: side of the crop: a joint outside is no longer visible; None leaves visibility as it was.
     """
+    # G = U V^T of the singular value decomposition
     linear = affine[:, :, :2]
     left, _, right = torch.linalg.svd(linear)
     turn = torch.eye(3).repeat(len(affine), 1, 1)
     turn[:, :2, :2] = left @ right
     determinant = torch.linalg.det(linear)
+
     changes: dict[str, Tensor] = {}
     if labels.joints_2d is not None:
-        moved = changes["joints_2d"] = apply_affine(labels.joints_2d, affine)
+        moved = apply_affine(labels.joints_2d, affine)
+        changes["joints_2d"] = moved
         if labels.joint_visible is not None and size_px is not None:
             changes["joint_visible"] = labels.joint_visible & ((moved >= 0) & (moved <= size_px)).all(-1)
     if labels.joint_spread is not None:
         changes["joint_spread"] = labels.joint_spread * determinant.abs().sqrt()[:, None]
+
     if labels.joints_3d is not None:
-        changes["joints_3d"] = labels.joints_3d @ turn.transpose(1, 2)
+        changes["joints_3d"] = labels.joints_3d @ turn.mT
     if labels.cloud is not None:
-        changes["cloud"] = labels.cloud @ turn.transpose(1, 2)
+        changes["cloud"] = labels.cloud @ turn.mT
     if labels.intrinsics is not None:
-        bottom = torch.tensor([[0.0, 0.0, 1.0]]).expand(len(affine), 1, 3)
-        changes["intrinsics"] = torch.cat([affine, bottom], 1) @ labels.intrinsics @ turn.transpose(1, 2)
+        changes["intrinsics"] = crop_intrinsics(labels.intrinsics, affine) @ turn.mT
     if labels.side is not None:
         changes["side"] = torch.where(determinant < 0, LEFT + RIGHT - labels.side, labels.side)
-    return Hands(**(dict(labels.items()) | changes))
+    return replace(labels, **changes)
 
 
 def warp(
     picture: UInt8[np.ndarray, "height width 3"], affine: Float[np.ndarray, "2 3"], size_px: int
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Resample one picture through an affine map; strong reductions are averaged first, the border is
-    repeated outwards."""
+    """Resample one picture through an affine map.
+
+    Strong reductions are averaged first; the border is repeated outwards.
+    """
     scale = math.sqrt(abs(float(np.linalg.det(affine[:, :2]))))
     matrix = affine.astype(np.float64)
-    if scale < 0.5:  # bilinear sampling alone would skip source pixels
-        shrink = max(2 * scale, 8 / min(picture.shape[:2]))
-        if shrink < 1:
-            height, width = (max(1, round(side * shrink)) for side in picture.shape[:2])
-            ratios = np.array([picture.shape[1] / width, picture.shape[0] / height])
-            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-            matrix = np.concatenate([matrix[:, :2] * ratios, matrix[:, 2:]], axis=1)
-    indexed = _pixel_index(matrix)
+
+    # bilinear sampling alone would skip source pixels
+    shrink = max(2 * scale, 8 / min(picture.shape[:2]))
+    if scale < 0.5 and shrink < 1:
+        height = max(1, round(picture.shape[0] * shrink))
+        width = max(1, round(picture.shape[1] * shrink))
+        ratios = np.array([picture.shape[1] / width, picture.shape[0] / height])
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        matrix = np.concatenate([matrix[:, :2] * ratios, matrix[:, 2:]], axis=1)
+
+    size = (size_px, size_px)
     warped = cv2.warpAffine(
-        picture, indexed, (size_px, size_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        picture, _for_opencv(matrix), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(warped, np.uint8)
 
@@ -264,18 +292,18 @@ def warp_nearest(
     values: Shaped[np.ndarray, "height width"], affine: Float[np.ndarray, "2 3"], size_px: int
 ) -> Shaped[np.ndarray, "size size"]:
     """Resample depth or labels through an affine map without mixing them; 0 beyond the border."""
-    indexed = _pixel_index(affine.astype(np.float64))
-    return np.asarray(
-        cv2.warpAffine(
-            values, indexed, (size_px, size_px), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
-        )
-    )
+    matrix = _for_opencv(affine.astype(np.float64))
+    size = (size_px, size_px)
+    warped = cv2.warpAffine(values, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(warped)
 
 
-def _pixel_index(matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
-    """As geometry.pixel_index_affine: OpenCV counts from pixel centres."""
-    shift = matrix[:, :2].sum(1) * 0.5 - 0.5
-    return np.concatenate([matrix[:, :2], (matrix[:, 2] + shift)[:, None]], axis=1)
+def _for_opencv(matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
+    """The same map for warpAffine, which counts from the first pixel's centre."""
+    return pixel_index_affine(torch.from_numpy(matrix)).numpy()
+
+
+# ------------------------------------------------------------------------------------------- a batch
 
 
 def cut(
@@ -294,7 +322,7 @@ def cut(
         crop: how they are cut out.
         augment: random changes, None for none.
         noise: where the changes come from.
-        fields: which pictures to read and cut; the others stay None, and nothing is read for them.
+        fields: which pictures to read and cut; the others stay None and are not read.
 
     Raises:
         ValueError: the data set does not offer one of the fields.
@@ -303,43 +331,37 @@ def cut(
     labels = data.labels(rows)
     affine = crop_affines(labels, crop, augment, noise)
     pairs = list(zip(rows.tolist(), affine.numpy(), strict=True))
-    cuts = {
-        field: _cut_field(data, field, pairs, crop.size_px)
-        for field in fields
-        if field not in ("tag", "tag_segmentation")
-    }
-    if augment is not None and "image" in cuts:
-        cuts["image"] = photometric(cuts["image"], augment, noise)
-    told: dict[CompanionField, OwnField] = {
-        field: own for field, own in _OF_COMPANION.items() if field in fields
-    }
-    if told:
+    pictures: dict[str, Tensor] = {}
+    for field in fields:
+        if field not in ("tag", "tag_segmentation"):
+            pictures[field] = _cut_field(data, field, pairs, crop.size_px)
+    if augment is not None and "image" in pictures:
+        pictures["image"] = photometric(pictures["image"], augment, noise)
+
+    # pictures of another row of the same content, in that row's own crop
+    companion_fields = {field: own for field, own in _COMPANION_FIELDS.items() if field in fields}
+    if companion_fields:
         others = data.companions(rows, noise.uniform(len(rows)))
-        cuts |= dict(
-            zip(
-                told,
-                cut(data, others, crop, augment, noise, tuple(told.values())).require_all(*told.values()),
-                strict=True,
-            )
-        )
-    return Hands(**(dict(move_labels(labels, affine, crop.size_px).items()) | cuts))
+        companions = cut(data, others, crop, augment, noise, tuple(companion_fields.values()))
+        for field, own in companion_fields.items():
+            pictures[field] = companions.require(own)
+    return replace(move_labels(labels, affine, crop.size_px), **pictures)
 
 
 def _cut_field(data: HandData, field: OwnField, pairs: list[tuple[int, np.ndarray]], size_px: int) -> Tensor:
     """One kind of picture, cropped, as the field of `Hands` has it."""
+
+    def nearest(read: Callable[[int], np.ndarray]) -> Tensor:
+        crops = [warp_nearest(read(row), matrix, size_px) for row, matrix in pairs]
+        return torch.from_numpy(np.stack(crops))[:, None]
+
     match field:
         case "image":
             pixels = np.stack([warp(data.picture(row), matrix, size_px) for row, matrix in pairs])
             return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
         case "depth":
-            return torch.from_numpy(
-                np.stack([warp_nearest(data.depth(row), matrix, size_px) for row, matrix in pairs])
-            )[:, None]
+            return nearest(data.depth)
         case "segmentation":
-            return torch.from_numpy(
-                np.stack([warp_nearest(data.segmentation(row), matrix, size_px) for row, matrix in pairs])
-            )[:, None].long()
+            return nearest(data.segmentation).long()
         case "mask":
-            return torch.from_numpy(
-                np.stack([warp_nearest(data.mask(row), matrix, size_px) for row, matrix in pairs])
-            )[:, None].float()
+            return nearest(data.mask).float()

@@ -1,4 +1,4 @@
-"""What every reader of a data set offers, and the errors that all of them share."""
+"""An opened data set, as every reader offers it, and the checks of files that readers share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,31 +17,29 @@ from handvae.geometry import project
 from handvae.hand import SEGMENTATION_CLASSES
 
 GIVE_ORIGINAL = "give the file that the authors published"
+SPLIT_OR_CONVERT = "split it, or convert the data set to parquet in parts"
 MOST_ROWS = 1_000_000
-"""Of an annotation file that is read row by row: some 800 bytes each, so less than 1 GiB."""
+"""Rows of an annotation file that is read row by row: some 800 bytes each, so less than 1 GiB."""
 PLAN_FILE = "plan.json"
-"""The file of a rendered data set that says which hands it holds."""
+"""The file that says which hands a rendered data set holds."""
 HAND_CLASSES_FROM = SEGMENTATION_CLASSES.index("palm")
-"""Codes of `handvae.hand.SEGMENTATION_CLASSES` from here on are the hand; those before are the background and the
-forearm."""
+"""Codes of `handvae.hand.SEGMENTATION_CLASSES` from here on are the hand; before are background and forearm."""
 
 
 class HandData(ABC):
-    """An opened data set: labels in memory, pictures read when they are asked for.
+    """An opened data set: labels in memory, pictures read on demand.
 
-    `spec.modalities` names what every row has: `image`, `depth`, `segmentation` and `mask` are the methods below,
-    all else are fields of `labels`.
-    A method that the data set does not offer raises a ValueError that says so.
+    `spec.modalities` names what every row has: `image`, `depth`, `segmentation` and `mask` are methods, all
+    others are fields of `labels`. A method that the data set does not offer raises a ValueError.
     """
 
     spec: DataSpec
     remarks: tuple[str, ...] = ()
-    """What a user should know of this copy of the data, such as pictures that are not there."""
+    """What a user should know of this copy of the data, such as missing pictures."""
     evaluated_joints: tuple[int, ...] = ()
-    """Which of its joints published evaluations count; empty: all of them."""
+    """Joints that published evaluations count; empty: all of them."""
     slow_labels: bool = False
-    """Whether `labels` opens a file for each row that it has not met, so that asking for millions takes
-    hours."""
+    """Whether `labels` opens a file for each new row, so that millions of rows take hours."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -51,7 +49,7 @@ class HandData(ABC):
         """Labels of the rows, in pixels of the whole pictures."""
 
     def name(self, row: int) -> str:
-        """What a row is called in messages: its picture's name below the root where it has one."""
+        """The name of a row in messages: its picture's path below the root where it has one."""
         return f"row {row}"
 
     def split_of(self, row: int) -> str:
@@ -71,8 +69,7 @@ class HandData(ABC):
         self._lacks("depth")
 
     def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
-        """What each pixel of the whole picture shows of this row's hand: indices into
-        `handvae.hand.SEGMENTATION_CLASSES`."""
+        """The class of each pixel, for this row's hand: indices into `handvae.hand.SEGMENTATION_CLASSES`."""
         self._lacks("segmentation")
 
     def mask(self, row: int) -> UInt8[np.ndarray, "height width"]:
@@ -85,15 +82,19 @@ class HandData(ABC):
         """For each row another one of the same content; the row itself where it is alone.
 
         Args:
-            rows: any.
-            draws: a number in [0, 1) each, which decides among the others.
+            rows: any rows.
+            draws: a number in [0, 1) for each, which decides among the others.
         """
         content, order = self._by_content
         sorted_content = content[order]
-        first, end = (
-            torch.searchsorted(sorted_content, content[rows], right=right) for right in (False, True)
-        )
-        own, others = order.argsort()[rows] - first, end - first - 1
+
+        # rows of one content stand together in `order`, from `first` up to `end`
+        first = torch.searchsorted(sorted_content, content[rows])
+        end = torch.searchsorted(sorted_content, content[rows], right=True)
+        own = order.argsort()[rows] - first
+        others = end - first - 1
+
+        # go on from the row's own place by 1 to `others` steps, around the end
         step = 1 + (draws * others).long().clamp_max((others - 1).clamp_min(0))
         return order[first + (own + step) % (others + 1)]
 
@@ -108,16 +109,18 @@ class HandData(ABC):
 
 
 class InMemoryData(HandData):
-    """A data set whose labels lie in memory as they are given out.
+    """A data set whose labels are one batch in memory.
 
     Args:
         root: its folder.
-        names: of the rows' pictures, below the root.
+        names: paths of the rows' pictures, below the root.
         labels: of the rows.
     """
 
     def __init__(self, root: Path, names: Sequence[str], labels: Hands) -> None:
-        self.root, self.names, self.kept = root, names, labels
+        self.root = root
+        self.names = names
+        self.kept = labels
 
     def __len__(self) -> int:
         return len(self.names)
@@ -137,13 +140,15 @@ def camera_labels(
     side: int,
     joints_2d: Float[Tensor, "row joint 2"] | None = None,
 ) -> Hands:
-    """Labels of hands of one side before a pinhole camera; joints at its plane or behind it are not valid.
+    """Labels of hands of one side, seen by a pinhole camera.
+
+    Joints at the camera's plane or behind it are not valid.
 
     Args:
         joints_3d: mm.
         intrinsics: px.
         side: `handvae.hand.LEFT` or `RIGHT`.
-        joints_2d: px, where they were measured; else those in space are projected.
+        joints_2d: px, where they were measured; None projects the 3D joints.
     """
     return Hands(
         joints_2d=project(joints_3d, intrinsics) if joints_2d is None else joints_2d,
@@ -175,7 +180,7 @@ def require_file(path: Path, authors: str) -> Path:
 
 
 def require_size(path: Path, most: int) -> None:
-    """Refuse a file of more than so many bytes before it is read.
+    """Refuse a file of more than `most` bytes before it is read.
 
     Raises:
         UserError: it is larger, or it is not there.
@@ -185,42 +190,45 @@ def require_size(path: Path, most: int) -> None:
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
     if size > most:
-        raise UserError(
-            path, f"is larger than {most >> 20} MiB", "split it, or convert the data set to parquet in parts"
-        )
+        raise UserError(path, f"is larger than {most >> 20} MiB", SPLIT_OR_CONVERT)
 
 
 def require_few(path: Path, what: str, count: int) -> None:
-    """Refuse an annotation that names so many pictures or hands that their labels would fill the memory.
+    """Refuse an annotation whose labels would fill the memory.
 
     Raises:
         UserError: there are more than `MOST_ROWS`.
     """
     if count > MOST_ROWS:
-        raise UserError(
-            path,
-            f"holds more than {MOST_ROWS:,} {what}",
-            "split it, or convert the data set to parquet in parts",
-        )
+        raise UserError(path, f"holds more than {MOST_ROWS:,} {what}", SPLIT_OR_CONVERT)
 
 
 def require_numbers(
     path: Path, name: str, value: Any, shape: tuple[int | None, ...] | None
 ) -> Float[np.ndarray, "..."]:
-    """`value` as a float32 array of a shape, where None is any length, or of any shape.
+    """`value` as a float32 array.
+
+    Args:
+        path: the file, for messages.
+        name: the field, for messages.
+        value: what the file holds.
+        shape: of the array, None for any length; or None for any shape.
 
     Raises:
         UserError: it has another shape, is no array of numbers, or holds a number that is not finite.
     """
     try:
         given = np.asarray(value)
-    except ValueError as error:  # rows of different lengths
+    except ValueError as error:
+        # rows of different lengths
         raise UserError(path, f"{name} is no array", GIVE_ORIGINAL) from error
     if given.dtype.kind not in "biuf":
         raise UserError(path, f"{name} is no array of numbers", GIVE_ORIGINAL)
+
     if shape is not None and not _fits(given.shape, shape):
-        wanted = " x ".join("any" if want is None else str(want) for want in shape)
-        raise UserError(path, f"{name} has shape {given.shape}, not {wanted}", GIVE_ORIGINAL)
+        expected = " x ".join("any" if length is None else str(length) for length in shape)
+        raise UserError(path, f"{name} has shape {given.shape}, not {expected}", GIVE_ORIGINAL)
+
     with np.errstate(over="ignore"):
         array = given.astype(np.float32)
     if not np.isfinite(array).all():
@@ -228,14 +236,14 @@ def require_numbers(
     return array
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(
-        want in (None, has) for want, has in zip(wanted, shape, strict=True)
-    )
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    if len(shape) != len(expected):
+        return False
+    return all(length in (None, actual) for length, actual in zip(expected, shape, strict=True))
 
 
 def require_choice(root: Path, kind: str, given: str | None, known: tuple[str, ...]) -> str:
-    """`given` if it is known, the first known one if nothing is given.
+    """`given` if it is known; the first known one if it is None.
 
     Raises:
         UserError: this data set has no such split or protocol.

@@ -1,4 +1,4 @@
-"""`Hands`, the batch that every module speaks, and `DataSpec`, what a data set says of itself."""
+"""`Hands`, a batch of hands and their labels, and `DataSpec`, what a data set offers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -8,18 +8,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from handvae.hand import JOINT_NAMES
+from handvae.hand import JOINT_NAMES, LEFT
 
 Sides = Literal["left", "right", "both"]
 
 
 @dataclass(frozen=True)
 class Hands:
-    """A batch of hands; every field is optional and all that are there share the first axis.
+    """A batch of hands; every field is optional, and all fields that are given share the first axis.
 
-    Joints are in the order of `handvae.hand.JOINT_NAMES`. Pixels: x right, y down, the first pixel covers [0,
-    1) and has its centre at 0.5.
-    Camera frame: x right, y down, z forward, in mm.
+    Joints are in the order of `handvae.hand.JOINT_NAMES`. Pixels: x right, y down; the first pixel covers
+    [0, 1) and has its centre at 0.5. Camera frame: x right, y down, z forward, in mm.
     """
 
     image: Float[Tensor, "batch 3 height width"] | None = None
@@ -33,7 +32,7 @@ class Hands:
     tag_segmentation: Int[Tensor, "batch 1 height width"] | None = None
     """`segmentation` of `tag`."""
     segmentation: Int[Tensor, "batch 1 height width"] | None = None
-    """What is seen where: indices into `handvae.hand.SEGMENTATION_CLASSES`."""
+    """The class of each pixel: indices into `handvae.hand.SEGMENTATION_CLASSES`."""
     joints_2d: Float[Tensor, "batch joint 2"] | None = None
     """Pixels of `image`."""
     joints_3d: Float[Tensor, "batch joint 3"] | None = None
@@ -41,12 +40,11 @@ class Hands:
     joint_valid: Bool[Tensor, "batch joint"] | None = None
     """False where a label is missing."""
     pose_known: Bool[Tensor, " batch"] | None = None
-    """False where training is not to know which pose the picture shows (semi-supervision); None where it may
-    know all."""
+    """False where training must not use the pose (semi-supervision); None where it may use all."""
     joint_visible: Bool[Tensor, "batch joint"] | None = None
     """False where something hides a joint: another finger, the palm, an object, the picture's edge."""
     joint_spread: Float[Tensor, "batch joint"] | None = None
-    """Standard deviation of a 2D label, in pixels of `image`: how far a labeller disagrees with itself."""
+    """Standard deviation of a 2D label over several labellings, in pixels of `image`."""
     intrinsics: Float[Tensor, "batch 3 3"] | None = None
     side: Int[Tensor, " batch"] | None = None
     """`handvae.hand.LEFT` or `RIGHT`."""
@@ -72,7 +70,7 @@ class Hands:
             raise ValueError(f"fields of one batch differ in length: {counts}")
 
     def items(self) -> list[tuple[str, Tensor]]:
-        """Names and tensors of the fields that are there."""
+        """Names and tensors of the fields that are given."""
         pairs = [(field.name, getattr(self, field.name)) for field in fields(self)]
         return [(name, value) for name, value in pairs if value is not None]
 
@@ -90,24 +88,30 @@ class Hands:
         return replace(self, **{name: value.to(device, non_blocking=True) for name, value in self.items()})
 
     def require(self, name: str) -> Tensor:
-        """The named field, or a ValueError that says that the batch lacks it."""
+        """The named field.
+
+        Raises:
+            ValueError: the batch lacks it.
+        """
         return self.require_all(name)[0]
 
     def require_all(self, *names: str) -> tuple[Tensor, ...]:
-        """The named fields, or a ValueError that says which the batch lacks."""
-        missing = [name for name in names if getattr(self, name) is None]
+        """The named fields.
+
+        Raises:
+            ValueError: the batch lacks one of them; says which.
+        """
+        given = dict(self.items())
+        missing = [name for name in names if name not in given]
         if missing:
-            raise ValueError(
-                f"this batch has no {', '.join(missing)}; it has {', '.join(name for name, _ in self.items())}"
-            )
-        return tuple(getattr(self, name) for name in names)
+            raise ValueError(f"this batch has no {', '.join(missing)}; it has {', '.join(given)}")
+        return tuple(given[name] for name in names)
 
     @classmethod
     def cat(cls, batches: "Sequence[Hands]") -> "Hands":
         """One batch from several that have the same fields."""
-        return cls(
-            **{name: torch.cat([getattr(batch, name) for batch in batches]) for name, _ in batches[0].items()}
-        )
+        names = [name for name, _ in batches[0].items()]
+        return cls(**{name: torch.cat([batch.require(name) for batch in batches]) for name in names})
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class DataSpec:
     modalities: tuple[str, ...]
     """Fields of `Hands` that every sample has."""
     sides: Sides
-    """Which hands the crops show, after mirroring if the view asks for it."""
+    """Which hands the crops show, after mirroring if the crop asks for it."""
     root: Literal["wrist", "palm", "middle_mcp", "camera"] = "wrist"
     """Where the origin of `joints_3d` lies."""
     joints: int = 21
@@ -136,3 +140,16 @@ class DataSpec:
     """Names of the columns of `Hands.factors`."""
     licence: str = ""
     """What may be done with the pictures, in a few words."""
+
+    @property
+    def has_camera(self) -> bool:
+        """Whether the 3D joints lie in the frame of a known camera."""
+        return self.root == "camera" and {"joints_3d", "intrinsics"} <= set(self.modalities)
+
+
+def sides_shown(side: Int[Tensor, " hand"] | None) -> Sides:
+    """Which sides these hands show; "both" where the sides are not known."""
+    values = [] if side is None else side.unique().tolist()
+    if len(values) != 1:
+        return "both"
+    return "left" if values[0] == LEFT else "right"

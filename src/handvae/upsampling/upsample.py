@@ -129,7 +129,7 @@ class Upsampler:
         mixes = "interpolated" in plan.poses
         near = (
             Neighbourhood(
-                plain(data.labels(rows), has_camera(data.spec)), Noise(plan.seed, stream=Stream.NEIGHBOURS)
+                plain(data.labels(rows), data.spec.has_camera), Noise(plan.seed, stream=Stream.NEIGHBOURS)
             )
             if mixes
             else None
@@ -141,7 +141,7 @@ class Upsampler:
         """What the pictures are."""
         has = self.data.spec.modalities
         labels = [name for name in ("joints_3d", "subject") if name in has] + (
-            ["intrinsics"] if has_camera(self.data.spec) else []
+            ["intrinsics"] if self.data.spec.has_camera else []
         )
         given = ("image", "joints_2d", "joint_valid", "joint_spread", "side", *labels)
         sides, root = self.data.spec.sides, self.data.spec.root
@@ -229,7 +229,7 @@ class Upsampler:
         self, numbers: Int[Tensor, " picture"], rows: Int[Tensor, " picture"], shard: int
     ) -> tuple[Hands, list[dict[str, Any]]]:
         """The hands to be drawn, and what was done to each."""
-        hands = plain(self.data.labels(rows), has_camera(self.data.spec))
+        hands = plain(self.data.labels(rows), self.data.spec.has_camera)
         kinds = [
             self.plan.poses[copy % len(self.plan.poses)] for copy in (numbers // len(self.rows)).tolist()
         ]
@@ -248,11 +248,6 @@ class Upsampler:
                     {"kind": "same"} if other < 0 else {"kind": "interpolated", "with": name, "share": share}
                 )
         return hands, stories
-
-
-def has_camera(spec: DataSpec) -> bool:
-    """Whether a data set's joints lie before a known camera."""
-    return spec.root == "camera" and {"joints_3d", "intrinsics"} <= set(spec.modalities)
 
 
 def _where(kinds: list[PoseKind], kind: str, changed: Hands, others: Hands) -> Hands:

@@ -6,18 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from handvae.data.export.labels import picture_of, valid_joints
-from handvae.data.hands import DataSpec
 from handvae.data.sample import Sample
 from handvae.hand import LEFT, RIGHT
 
 FAR_MM = 20_000.0
 """Where a hand without a camera is put: farther away 32-bit millimetres would lose hundredths, nearer it
 would lose its shape."""
-
-
-def has_camera(spec: DataSpec) -> bool:
-    """Whether a data set's joints lie before a known camera."""
-    return spec.root == "camera" and {"joints_3d", "intrinsics"} <= set(spec.modalities)
 
 
 def before_far_camera(samples: Iterable[Sample]) -> Iterator[Sample]:

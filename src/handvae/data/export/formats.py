@@ -10,7 +10,7 @@ import numpy as np
 
 from handvae.choices import FormatName
 from handvae.data.export import coco, freihand, interhand, mmpose, webdataset, yolo_pose
-from handvae.data.export.camera import as_right_hands, before_far_camera, has_camera
+from handvae.data.export.camera import as_right_hands, before_far_camera
 from handvae.data.export.folder import complete_folder
 from handvae.data.export.labels import picture_of, valid_joints
 from handvae.data.files.shards import write_shards
@@ -113,7 +113,7 @@ def warning(name: FormatName, spec: DataSpec) -> str | None:
     """One line that names what of a data set a format cannot hold; None where it holds all."""
     chosen = FORMATS[name]
     holds = chosen.holds | (
-        {"joints_3d", "intrinsics"} if name == "mmpose" and has_camera(spec) else frozenset()
+        {"joints_3d", "intrinsics"} if name == "mmpose" and spec.has_camera else frozenset()
     )
     lost = [
         _WHAT[field]
@@ -122,7 +122,7 @@ def warning(name: FormatName, spec: DataSpec) -> str | None:
     ]
     if chosen.right_only and spec.sides != "right":
         lost.append("left hands (they are mirrored to right ones)")
-    if chosen.in_space and not has_camera(spec):
+    if chosen.in_space and not spec.has_camera:
         lost.append(
             "hands without a camera (they are put before one 20 m away: 2D joints and depth stay, 3D follows the 2D labels sideways)"
         )
@@ -197,7 +197,7 @@ def write_data(
                 left_out += 1
 
     hands: Iterable[Sample] = kept()
-    if chosen.in_space and not has_camera(spec):
+    if chosen.in_space and not spec.has_camera:
         hands = before_far_camera(hands)
     if chosen.right_only:
         hands = as_right_hands(hands)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from handvae.data.export.camera import has_camera
 from handvae.data.export.json_file import Spool, rounded, write_json
 from handvae.data.export.labels import annotation, keypoints, picture_of, side_name, write_pixels
 from handvae.data.hands import DataSpec
@@ -18,7 +17,7 @@ from handvae.hand import JOINT_NAMES, from_internal
 
 def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
     """Write `annotations/FORM_SPLIT.json` and `images/*.png`; returns the number of hands."""
-    camera = has_camera(spec)
+    camera = spec.has_camera
     kind, order = ("rhd", "rhd") if camera else ("onehand10k", "coco")
     number = 0
     with ExitStack() as stack:

@@ -35,7 +35,7 @@ from torch import Tensor
 from handvae.data.dataset import HandData, require_few
 from handvae.data.files.json import first_fault, members
 from handvae.data.files.pictures import inside, read_picture
-from handvae.data.hands import DataSpec, Hands, Sides
+from handvae.data.hands import DataSpec, Hands, sides_shown
 from handvae.errors import UserError
 from handvae.hand import BONES, JOINT_NAMES, LEFT, RIGHT
 
@@ -239,13 +239,12 @@ class CocoHands(HandData):
         self._kept_bytes = 0
 
         self._labels, root_kind = table.labels()
-        sides: set[Sides] = {"right" if side == RIGHT else "left" for side in table.sides}
         self.spec = DataSpec(
             name=self.root.name,
             count=len(pictures),
             size_px=0,  # whole pictures: the crop sets the size
             modalities=("image", *(name for name, _ in self._labels.items())),
-            sides="both" if len(sides) > 1 else sides.pop(),
+            sides=sides_shown(self._labels.side),
             root=root_kind,
             gestures=table.gestures,
             licence=", ".join(table.licences[:3]),

@@ -1,17 +1,17 @@
-"""InterHand2.6M (Moon et al., ECCV 2020): one and two hands, 512 x 334 px or upright, from many cameras.
+"""InterHand2.6M (Moon et al., ECCV 2020): one and two hands from many cameras, 512 x 334 px or upright.
 
     ROOT/images/{train,val,test}/Capture0/SEQUENCE/cam400002/image1234.jpg
     ROOT/annotations/{train,val,test}/InterHand2.6M_{train,val,test}_{data,camera,joint_3d}.json
 
-or the three JSON files beside the pictures, as mmpose keeps its samples. A row is one hand, so a picture of
-two hands gives two rows.
-Protocols: `all` hands, those of pictures with one hand (`right`, `left`, `single`), or those of pictures with
-two (`interacting`).
-Joints count as valid where both the picture and the frame say so; without its wrist a hand has no valid joint
-and is left out.
+or the three JSON files in the folder of the pictures, as mmpose keeps its samples. A row is one hand, so a
+picture of two hands gives two rows.
+
+Protocols: `all` hands; those of pictures with one hand (`right`, `left`, `single`); or those of pictures with
+two (`interacting`). Joints are valid where both the picture and the frame say so; a hand without its wrist
+has no valid joint and is left out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,9 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from handvae.data.dataset import GIVE_ORIGINAL, HandData, require_choice, require_file, require_numbers
-from handvae.data.files.json import members
+from handvae.data.files.json import first_fault, members
 from handvae.data.files.pictures import inside, read_picture
-from handvae.data.hands import DataSpec, Hands
+from handvae.data.hands import DataSpec, Hands, sides_shown
 from handvae.errors import UserError
 from handvae.geometry import project
 from handvae.hand import LEFT, RIGHT, to_internal
@@ -32,17 +32,23 @@ from handvae.hand import LEFT, RIGHT, to_internal
 AUTHORS = "https://mks0601.github.io/InterHand2.6M"
 SPLITS = ("train", "val", "test")
 PROTOCOLS = ("all", "right", "left", "single", "interacting")
-_KEPT = {
+
+_HAND_TYPES = {
     "all": {"right", "left", "interacting"},
     "right": {"right"},
     "left": {"left"},
     "single": {"right", "left"},
     "interacting": {"interacting"},
 }
+"""Types of annotations that each protocol keeps."""
 _WRIST = 20
-_SIDES = torch.tensor([RIGHT, LEFT])  # the first 21 joints are the right hand's
+_SIDES = torch.tensor([RIGHT, LEFT])
+"""Sides in the file's order: the first 21 joints are the right hand's."""
 _CAMERA_SHAPES = {"campos": (3,), "camrot": (3, 3), "focal": (2,), "princpt": (2,)}
 _Key = tuple[str, str]
+
+
+# ------------------------------------------------------------------------------------------- the files' form
 
 
 class _Strict(BaseModel):
@@ -67,21 +73,25 @@ class _Annotation(_Strict):
 
 @dataclass(frozen=True)
 class _Files:
-    """The data file of a split, and where its pictures lie."""
+    """The data file of a split, and the folder of its pictures."""
 
     split: str
     data: Path
     pictures: Path
 
     def part(self, name: str) -> Path:
-        """The camera's or the joints' file that belongs to the data file."""
-        return require_file(
-            self.data.with_name(self.data.name.removesuffix("_data.json") + f"_{name}.json"), AUTHORS
-        )
+        """The file of cameras or joints that belongs to the data file."""
+        stem = self.data.name.removesuffix("_data.json")
+        return require_file(self.data.with_name(f"{stem}_{name}.json"), AUTHORS)
+
+
+# ------------------------------------------------------------------------------------------- what is kept
 
 
 @dataclass(frozen=True)
 class _Frames:
+    """Moments of a capture: both hands in world coordinates."""
+
     numbers: dict[_Key, int]
     """From (capture, frame)."""
     world_mm: Float[Tensor, "frame 2 21 3"]
@@ -95,6 +105,16 @@ class _Cameras:
     rotations: Float[Tensor, "camera 3 3"]
     positions_mm: Float[Tensor, "camera 3"]
     intrinsics: Float[Tensor, "camera 3 3"]
+
+
+@dataclass
+class _Content:
+    """Pictures and hands of a data file; plain tuples, for there are 1.4 million pictures."""
+
+    pictures: dict[int, tuple[str, int, int, int]] = field(default_factory=dict)
+    """From the picture's id: its name and the numbers of its frame, camera and subject."""
+    hands: list[tuple[int, Bool[np.ndarray, "2 21"]]] = field(default_factory=list)
+    """Of each annotation that the protocol keeps: its picture's id, and which joints are labelled."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +134,17 @@ class _Split:
     subject: Int[Tensor, " row"]
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
-        """From world coordinates to the camera's and its pixels."""
-        camera, hand = self.camera[rows], self.hand[rows]
+        """From world coordinates to the camera's frame and its pixels."""
+        camera = self.camera[rows]
+        hand = self.hand[rows]
+
+        # X_camera = R (X_world - position)
         relative = self.frames.world_mm[self.frame[rows], hand] - self.cameras.positions_mm[camera][:, None]
         joints = to_internal(relative @ self.cameras.rotations[camera].mT, "interhand")
         intrinsics = self.cameras.intrinsics[camera]
-        valid = to_internal(self.valid[rows][..., None], "interhand")[..., 0] & (joints[..., 2] > 0)
+        labelled = to_internal(self.valid[rows][..., None], "interhand")[..., 0]
+        valid = labelled & (joints[..., 2] > 0)
+
         return Hands(
             joints_2d=torch.where(valid[..., None], project(joints, intrinsics), 0.0),
             joints_3d=torch.where(valid[..., None], joints, 0.0),
@@ -130,14 +155,16 @@ class _Split:
         )
 
 
+# ------------------------------------------------------------------------------------------- the reader
+
+
 class InterhandHands(HandData):
-    """InterHand2.6M in its own layout; the annotation is read member by member, so that memory holds only the
-    labels.
+    """InterHand2.6M in its own layout; read member by member, so that memory holds only the labels.
 
     Args:
         root: the folder that holds `annotations` and `images`.
         split: `train`, `val`, `test`, or None for what is there.
-        protocol: which pictures, see above.
+        protocol: which pictures; see the top of this file.
 
     Raises:
         UserError: something is missing or damaged.
@@ -145,24 +172,27 @@ class InterhandHands(HandData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
-        found = find_files(root, None if split is None else require_choice(root, "split", split, SPLITS))
-        if not found:
+        split = None if split is None else require_choice(root, "split", split, SPLITS)
+        splits = find_files(root, split)
+        if not splits:
             name = split or "train"
             require_file(root / "annotations" / name / f"InterHand2.6M_{name}_data.json", AUTHORS)
-        self._splits = [_read_split(files, protocol) for files in found]
-        self._starts = torch.tensor([len(part.names) for part in self._splits]).cumsum(0)
-        count = int(self._starts[-1])
-        if not count:
-            raise UserError(
-                root, f"holds no hand of protocol {protocol!r}", f"try another of {', '.join(PROTOCOLS)}"
-            )
-        sides = {int(_SIDES[hand]) for part in self._splits for hand in part.hand.unique()}
+
+        self._splits = [_read_split(files, protocol) for files in splits]
+        counts = [len(part.names) for part in self._splits]
+        self._ends = torch.tensor(counts).cumsum(0)
+        self._starts = [0, *self._ends.tolist()]
+        if not sum(counts):
+            others = ", ".join(PROTOCOLS)
+            raise UserError(root, f"holds no hand of protocol {protocol!r}", f"try another of {others}")
+
+        side = _SIDES[torch.cat([part.hand for part in self._splits])]
         self.spec = DataSpec(
             name="interhand",
-            count=count,
+            count=sum(counts),
             size_px=0,
             modalities=("image", "joints_2d", "joints_3d", "joint_valid", "intrinsics", "side", "subject"),
-            sides="both" if len(sides) == 2 else "right" if RIGHT in sides else "left",
+            sides=sides_shown(side),
             root="camera",
             licence="CC-BY-NC 4.0",
         )
@@ -172,14 +202,14 @@ class InterhandHands(HandData):
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows; joints that are not valid are zero."""
-        numbers = torch.bucketize(rows, self._starts, right=True)
-        parts = [(numbers == number).nonzero()[:, 0] for number in range(len(self._splits))]
-        begin = [0, *self._starts.tolist()]
-        read = [
-            part.labels(rows[chosen] - begin[i])
-            for i, (part, chosen) in enumerate(zip(self._splits, parts, strict=True))
-        ]
-        return Hands.cat(read)[torch.cat(parts).argsort()]
+        numbers = torch.bucketize(rows, self._ends, right=True)
+        batches = []
+        positions = []
+        for number, part in enumerate(self._splits):
+            chosen = (numbers == number).nonzero()[:, 0]
+            batches.append(part.labels(rows[chosen] - self._starts[number]))
+            positions.append(chosen)
+        return Hands.cat(batches)[torch.cat(positions).argsort()]
 
     def name(self, row: int) -> str:
         """The picture's file name."""
@@ -196,84 +226,107 @@ class InterhandHands(HandData):
         return read_picture(inside(part.folder, part.names[place]))
 
     def _at(self, row: int) -> tuple[_Split, int]:
-        number = int(torch.bucketize(torch.tensor(row), self._starts, right=True))
-        return self._splits[number], row - ([0, *self._starts.tolist()])[number]
+        """The split of a row, and the row's number within it."""
+        number = int(torch.bucketize(torch.tensor(row), self._ends, right=True))
+        return self._splits[number], row - self._starts[number]
 
 
 def find_files(root: Path, split: str | None) -> list[_Files]:
     """The data files of a split, or of all splits that are there."""
-    splits = SPLITS if split is None else (split,)
     official = [
         _Files(name, path, root / "images" / name)
-        for name in splits
+        for name in (SPLITS if split is None else (split,))
         for path in sorted((root / "annotations" / name).glob("*_data.json"))
     ]
-    beside = [
-        path for path in sorted(root.glob("*_data.json")) if split is None or split in path.stem.split("_")
-    ]
-    beside = [
-        path for path in beside if path.with_name(path.name.replace("_data.json", "_joint_3d.json")).is_file()
-    ]
-    named = [next((name for name in SPLITS if name in path.stem.split("_")), "") for path in beside]
-    return official or [_Files(name, path, root) for name, path in zip(named, beside, strict=True)]
+    if official:
+        return official
+
+    # in the folder of the pictures, where file names of any data set may end in _data.json
+    files = []
+    for path in sorted(root.glob("*_data.json")):
+        words = path.stem.split("_")
+        has_joints = path.with_name(path.name.replace("_data.json", "_joint_3d.json")).is_file()
+        if has_joints and (split is None or split in words):
+            name = next((name for name in SPLITS if name in words), "")
+            files.append(_Files(name, path, root))
+    return files
+
+
+# ------------------------------------------------------------------------------------------- reading
 
 
 def _read_split(files: _Files, protocol: str) -> _Split:
-    frames, cameras = _read_frames(files.part("joint_3d")), _read_cameras(files.part("camera"))
-    pictures: dict[int, tuple[str, int, int, int]] = {}  # plain tuples: there are 1.4 million
-    hands: list[tuple[int, Bool[np.ndarray, "2 21"]]] = []
-    seen: set[int] = set()
-    for kind, key, value in members(files.data):
+    frames = _read_frames(files.part("joint_3d"))
+    cameras = _read_cameras(files.part("camera"))
+    content = _read_content(files.data, frames, cameras, _HAND_TYPES[protocol])
+    return _rows(files, frames, cameras, content)
+
+
+def _read_content(path: Path, frames: _Frames, cameras: _Cameras, hand_types: set[str]) -> _Content:
+    """Pictures and annotations of a data file."""
+    content = _Content()
+    ids: set[int] = set()
+    for kind, key, value in members(path):
         try:
             if kind == "images":
                 picture = _Picture.model_validate(value)
-                frame = frames.numbers.get((str(picture.capture), str(picture.frame_idx)))
-                camera = cameras.numbers.get((str(picture.capture), str(picture.camera)))
-                if frame is None or camera is None:
-                    what = "frame" if frame is None else "camera"
-                    raise UserError(
-                        files.data,
-                        f"images.{key}: its capture and {what} are not in the {what}s' file",
-                        GIVE_ORIGINAL,
-                    )
-                if picture.id in pictures:
-                    raise UserError(files.data, f"two images have the id {picture.id}", GIVE_ORIGINAL)
-                pictures[picture.id] = (picture.file_name, frame, camera, picture.subject)
+                if picture.id in content.pictures:
+                    raise UserError(path, f"two images have the id {picture.id}", GIVE_ORIGINAL)
+                frame, camera = _frame_and_camera(path, f"images.{key}", picture, frames, cameras)
+                content.pictures[picture.id] = (picture.file_name, frame, camera, picture.subject)
             elif kind == "annotations":
                 annotation = _Annotation.model_validate(value)
-                if annotation.id in seen:
-                    raise UserError(files.data, f"two annotations have the id {annotation.id}", GIVE_ORIGINAL)
-                seen.add(annotation.id)
-                flags = require_numbers(
-                    files.data, f"annotations.{key}.joint_valid", np.ravel(annotation.joint_valid), (42,)
-                )
-                if annotation.hand_type in _KEPT[protocol]:
-                    hands.append((annotation.image_id, flags.reshape(2, 21) > 0))
+                if annotation.id in ids:
+                    raise UserError(path, f"two annotations have the id {annotation.id}", GIVE_ORIGINAL)
+                ids.add(annotation.id)
+                flags = np.ravel(annotation.joint_valid)
+                flags = require_numbers(path, f"annotations.{key}.joint_valid", flags, (42,))
+                if annotation.hand_type in hand_types:
+                    content.hands.append((annotation.image_id, flags.reshape(2, 21) > 0))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(str(step) for step in (kind, key, *first["loc"]))
-            raise UserError(files.data, f"{field}: {first['msg']}", GIVE_ORIGINAL) from error
-    return _rows(files, frames, cameras, pictures, hands)
+            raise UserError(path, first_fault(error, kind, key), GIVE_ORIGINAL) from error
+    return content
 
 
-def _rows(files: _Files, frames: _Frames, cameras: _Cameras, pictures: dict, hands: list) -> _Split:
+def _frame_and_camera(
+    path: Path, name: str, picture: _Picture, frames: _Frames, cameras: _Cameras
+) -> tuple[int, int]:
+    """Numbers of a picture's frame and camera."""
+    frame = frames.numbers.get((str(picture.capture), str(picture.frame_idx)))
+    camera = cameras.numbers.get((str(picture.capture), str(picture.camera)))
+    if frame is None or camera is None:
+        missing = "frame" if frame is None else "camera"
+        fault = f"{name}: its capture and {missing} are not in the {missing}s' file"
+        raise UserError(path, fault, GIVE_ORIGINAL)
+    return frame, camera
+
+
+def _rows(files: _Files, frames: _Frames, cameras: _Cameras, content: _Content) -> _Split:
     """A row for each hand that has its wrist and another joint."""
     names, rows, valids = [], [], []
-    for image_id, flags in hands:
-        if image_id not in pictures:
+    for image_id, flags in content.hands:
+        if image_id not in content.pictures:
             raise UserError(files.data, f"image_id {image_id} is not in images", GIVE_ORIGINAL)
-        name, frame, camera, subject = pictures[image_id]
+        name, frame, camera, subject = content.pictures[image_id]
         valid = flags & frames.valid[frame]
         for hand in (0, 1):
             if valid[hand, _WRIST] and valid[hand].sum() >= 2:
                 names.append(name)
                 rows.append((frame, camera, hand, subject))
                 valids.append(valid[hand])
-    table = torch.tensor(rows).reshape(-1, 4)
-    frame, camera, hand, subject = table.unbind(1)
-    valid = torch.from_numpy(np.array(valids, bool).reshape(-1, 21))
+
+    frame, camera, hand, subject = torch.tensor(rows).reshape(-1, 4).unbind(1)
     return _Split(
-        files.split, files.pictures, frames, cameras, tuple(names), frame, camera, hand, valid, subject
+        name=files.split,
+        folder=files.pictures,
+        frames=frames,
+        cameras=cameras,
+        names=tuple(names),
+        frame=frame,
+        camera=camera,
+        hand=hand,
+        valid=torch.from_numpy(np.array(valids, bool).reshape(-1, 21)),
+        subject=subject,
     )
 
 
@@ -282,44 +335,44 @@ def _read_frames(path: Path) -> _Frames:
     joints, valid = [], []
     for capture, frame, value in members(path):
         if not isinstance(value, dict) or not {"world_coord", "joint_valid"} <= value.keys():
-            raise UserError(
-                path,
-                f"capture {capture} frame {frame} does not have world_coord and joint_valid",
-                GIVE_ORIGINAL,
-            )
-        where = f"{capture}.{frame}"
+            fault = f"capture {capture} frame {frame} does not have world_coord and joint_valid"
+            raise UserError(path, fault, GIVE_ORIGINAL)
+
+        name = f"{capture}.{frame}"
         numbers[capture, str(frame)] = len(joints)
-        joints.append(require_numbers(path, f"{where}.world_coord", value["world_coord"], (42, 3)))
-        flags = require_numbers(path, f"{where}.joint_valid", value["joint_valid"], None).ravel()
-        valid.append(require_numbers(path, f"{where}.joint_valid", flags, (42,)).reshape(2, 21) > 0)
+        joints.append(require_numbers(path, f"{name}.world_coord", value["world_coord"], (42, 3)))
+        # 42 flags, or 42 lists of one
+        flags = require_numbers(path, f"{name}.joint_valid", value["joint_valid"], None).ravel()
+        valid.append(require_numbers(path, f"{name}.joint_valid", flags, (42,)).reshape(2, 21) > 0)
+
     if not joints:
         raise UserError(path, "holds no frame", GIVE_ORIGINAL)
-    return _Frames(numbers, torch.from_numpy(np.stack(joints)).unflatten(1, (2, 21)), np.stack(valid))
+    world_mm = torch.from_numpy(np.stack(joints)).unflatten(1, (2, 21))
+    return _Frames(numbers, world_mm, np.stack(valid))
 
 
 def _read_cameras(path: Path) -> _Cameras:
-    found: dict[_Key, dict[str, np.ndarray]] = {}
+    cameras: dict[_Key, dict[str, np.ndarray]] = {}
     for capture, kind, values in members(path):
         if kind not in _CAMERA_SHAPES or not isinstance(values, dict):
-            raise UserError(
-                path, f"capture {capture}: {kind!r} is not one of {', '.join(_CAMERA_SHAPES)}", GIVE_ORIGINAL
-            )
+            fault = f"capture {capture}: {kind!r} is not one of {', '.join(_CAMERA_SHAPES)}"
+            raise UserError(path, fault, GIVE_ORIGINAL)
         for camera, value in values.items():
             name = f"{capture}.{kind}.{camera}"
-            found.setdefault((capture, camera), {})[kind] = require_numbers(
-                path, name, value, _CAMERA_SHAPES[kind]
-            )
-    for (capture, camera), parts in found.items():
-        if parts.keys() != _CAMERA_SHAPES.keys():
-            missing = ", ".join(_CAMERA_SHAPES.keys() - parts.keys())
-            raise UserError(path, f"capture {capture}: camera {camera} has no {missing}", GIVE_ORIGINAL)
-    if not found:
+            numbers = require_numbers(path, name, value, _CAMERA_SHAPES[kind])
+            cameras.setdefault((capture, camera), {})[kind] = numbers
+
+    if not cameras:
         raise UserError(path, "holds no camera", GIVE_ORIGINAL)
-    stacked = {
-        kind: torch.from_numpy(np.stack([parts[kind] for parts in found.values()])) for kind in _CAMERA_SHAPES
-    }
-    intrinsics = torch.diag_embed(torch.cat([stacked["focal"], torch.ones(len(found), 1)], 1))
-    intrinsics[:, :2, 2] = stacked["princpt"]
-    return _Cameras(
-        {key: number for number, key in enumerate(found)}, stacked["camrot"], stacked["campos"], intrinsics
-    )
+    for (capture, camera), parts in cameras.items():
+        missing = ", ".join(_CAMERA_SHAPES.keys() - parts.keys())
+        if missing:
+            raise UserError(path, f"capture {capture}: camera {camera} has no {missing}", GIVE_ORIGINAL)
+
+    def stacked(kind: str) -> Tensor:
+        return torch.from_numpy(np.stack([parts[kind] for parts in cameras.values()]))
+
+    intrinsics = torch.diag_embed(torch.cat([stacked("focal"), torch.ones(len(cameras), 1)], 1))
+    intrinsics[:, :2, 2] = stacked("princpt")
+    numbers = {key: number for number, key in enumerate(cameras)}
+    return _Cameras(numbers, stacked("camrot"), stacked("campos"), intrinsics)

@@ -339,7 +339,9 @@ def cut(
         pictures["image"] = photometric(pictures["image"], augment, noise)
 
     # pictures of another row of the same content, in that row's own crop
-    companion_fields = {field: own for field, own in _COMPANION_FIELDS.items() if field in fields}
+    companion_fields: dict[CompanionField, OwnField] = {
+        field: own for field, own in _COMPANION_FIELDS.items() if field in fields
+    }
     if companion_fields:
         others = data.companions(rows, noise.uniform(len(rows)))
         companions = cut(data, others, crop, augment, noise, tuple(companion_fields.values()))

@@ -242,6 +242,23 @@ def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
     return all(length in (None, actual) for length, actual in zip(expected, shape, strict=True))
 
 
+def chosen_splits(root: Path, split: str | None, places: dict[str, Path]) -> tuple[str, ...]:
+    """The named split; without a name all splits that are there, or the first one if none is.
+
+    Args:
+        root: the data set, for messages.
+        split: a key of `places`, or None.
+        places: a file or folder that each split has.
+
+    Raises:
+        UserError: this data set has no such split.
+    """
+    if split is not None:
+        return (require_choice(root, "split", split, tuple(places)),)
+    present = tuple(name for name, path in places.items() if path.exists())
+    return present or (next(iter(places)),)
+
+
 def require_choice(root: Path, kind: str, given: str | None, known: tuple[str, ...]) -> str:
     """`given` if it is known; the first known one if it is None.
 

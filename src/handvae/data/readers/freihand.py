@@ -1,6 +1,6 @@
 """FreiHAND (Zimmermann et al., ICCV 2019): right hands of 32 people, 224 x 224 px, in space.
 
-    ROOT/training/rgb/00000000.jpg      130,240: four versions of 32,560 pictures, which differ in their background
+    ROOT/training/rgb/00000000.jpg      130,240: four versions of 32,560 pictures with other backgrounds
     ROOT/training/mask/00000000.jpg     32,560, of the first version
     ROOT/training_{K,xyz,scale}.json    32,560 entries each
     ROOT/evaluation/rgb/00000000.jpg    3,960
@@ -22,6 +22,7 @@ from handvae.data.dataset import (
     GIVE_ORIGINAL,
     HandData,
     camera_labels,
+    chosen_splits,
     require_choice,
     require_file,
     require_numbers,
@@ -37,6 +38,8 @@ VERSIONS = ("gs", "hom", "sample", "auto")
 PROTOCOLS = ("all", *VERSIONS)
 FOLDERS = {"train": "training", "test": "evaluation"}
 SPLITS = {folder: split for split, folder in FOLDERS.items()}
+_SHAPES: dict[str, tuple[int, ...]] = {"K": (3, 3), "xyz": (21, 3), "scale": ()}
+"""Of one entry of each JSON file."""
 
 
 class FreihandHands(HandData):
@@ -54,46 +57,41 @@ class FreihandHands(HandData):
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         self.root = root
         protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
-        there = tuple(name for name, folder in FOLDERS.items() if (root / folder).is_dir()) or ("train",)
-        splits = there if split is None else (require_choice(root, "split", split, tuple(FOLDERS)),)
-        cameras, joints, scales, self._names, rows = [], [], [], [], []
+        splits = chosen_splits(root, split, {name: root / folder for name, folder in FOLDERS.items()})
+        intrinsics: list[np.ndarray] = []
+        joints: list[np.ndarray] = []
+        scales: list[np.ndarray] = []
+        rows: list[np.ndarray] = []  # of each version, the numbers of its labels
+        self._names: list[str] = []
+        entries = 0
         for name in splits:
             folder = FOLDERS[name]
-            camera, solid, scale = (
-                self._read(f"{folder}_{part}.json", shape) for part, shape in _SHAPES.items()
-            )
-            if not len(camera) == len(solid) == len(scale):
-                raise UserError(
-                    root / f"{folder}_xyz.json",
-                    f"has {len(solid)} entries, K {len(camera)}, scale {len(scale)}",
-                    GIVE_ORIGINAL,
-                )
-            versions = [0] if name == "test" else self._versions(protocol, len(camera))
-            first = sum(len(part) for part in cameras)
-            for version in versions:
-                numbers = range(version * len(camera), (version + 1) * len(camera))
+            camera, solid, scale = self._read_labels(folder)
+            count = len(camera)
+            for version in [0] if name == "test" else self._versions(protocol, count):
+                numbers = range(version * count, (version + 1) * count)
                 require_file(root / folder / "rgb" / f"{numbers[0]:08d}.jpg", AUTHORS)
                 self._names += [f"{folder}/rgb/{number:08d}.jpg" for number in numbers]
-                rows.append(np.arange(first, first + len(camera)))
-            cameras.append(camera)
+                rows.append(np.arange(entries, entries + count))
+            intrinsics.append(camera)
             joints.append(solid)
             scales.append(scale)
+            entries += count
+
+        # metres to millimetres
+        joints_3d = to_internal(torch.from_numpy(np.concatenate(joints)) * 1000, "freihand")
+        scale_mm = torch.from_numpy(np.concatenate(scales)) * 1000
+        labels = camera_labels(joints_3d, torch.from_numpy(np.concatenate(intrinsics)), RIGHT)
+        self._labels = replace(labels, scale_mm=scale_mm)
         self._rows = torch.from_numpy(np.concatenate(rows))
-        solid = to_internal(torch.from_numpy(np.concatenate(joints)) * 1000, "freihand")
-        camera = torch.from_numpy(np.concatenate(cameras))
-        self._labels = replace(
-            camera_labels(solid, camera, RIGHT), scale_mm=torch.from_numpy(np.concatenate(scales)) * 1000
-        )
+
         has_mask = splits == ("train",) and protocol == "gs" and (root / "training" / "mask").is_dir()
+        pictures = ("image", "mask") if has_mask else ("image",)
         self.spec = DataSpec(
             name="freihand",
             count=len(self._rows),
             size_px=0,
-            modalities=(
-                "image",
-                *(("mask",) if has_mask else ()),
-                *(name for name, _ in self._labels.items()),
-            ),
+            modalities=(*pictures, *(name for name, _ in self._labels.items())),
             sides="right",
             root="camera",
             licence="research only",
@@ -130,10 +128,16 @@ class FreihandHands(HandData):
         if protocol != "all":
             return [VERSIONS.index(protocol)]
         rgb = self.root / "training" / "rgb"
-        return [
-            0,
-            *(number for number in range(1, len(VERSIONS)) if (rgb / f"{number * count:08d}.jpg").is_file()),
-        ]
+        others = range(1, len(VERSIONS))
+        return [0, *(number for number in others if (rgb / f"{number * count:08d}.jpg").is_file())]
+
+    def _read_labels(self, folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Intrinsics, joints in metres and the scale bone in metres, of all entries of a split."""
+        camera, solid, scale = (self._read(f"{folder}_{part}.json", shape) for part, shape in _SHAPES.items())
+        if not len(camera) == len(solid) == len(scale):
+            fault = f"has {len(solid)} entries, K {len(camera)}, scale {len(scale)}"
+            raise UserError(self.root / f"{folder}_xyz.json", fault, GIVE_ORIGINAL)
+        return camera, solid, scale
 
     def _read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         path = require_file(self.root / name, AUTHORS)
@@ -141,6 +145,3 @@ class FreihandHands(HandData):
         if not len(values):
             raise UserError(path, "holds no entry", GIVE_ORIGINAL)
         return values
-
-
-_SHAPES: dict[str, tuple[int, ...]] = {"K": (3, 3), "xyz": (21, 3), "scale": ()}

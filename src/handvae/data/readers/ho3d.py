@@ -4,8 +4,7 @@
     ROOT/train/SEQUENCE/{rgb,meta}/0000.{png,jpg,pkl}
 
 The evaluation split publishes the root joint only, so it cannot be read. Each frame has its own annotation
-file, which is read when the
-frame is asked for. Joints that the labellers left out are not valid.
+file, which is read on demand. Joints that the labellers left out are not valid.
 """
 
 from pathlib import Path
@@ -49,25 +48,17 @@ class Ho3dHands(HandData):
 
     def __init__(self, root: Path, split: str | None = None) -> None:
         require_choice(root, "split", split, ("train",))
-        self.root, self.slow_labels = root, True
-        path = require_file(root / "train.txt", AUTHORS)
-        require_size(path, MOST_BYTES)
-        try:
-            frames = path.read_text("utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(path, f"cannot be read ({error})", "check the file") from error
-        wrong = next((frame for frame in frames if len(frame.split("/")) != 2), None)
-        if wrong is not None or not frames:
-            raise UserError(
-                path, f"{wrong!r} is not SEQUENCE/FRAME" if frames else "holds no frame", GIVE_ORIGINAL
-            )
-        self._frames = [tuple(frame.split("/")) for frame in frames]
+        self.root = root
+        self.slow_labels = True
+        self._frames = _read_frames(require_file(root / "train.txt", AUTHORS))
+
+        # version 2 has PNG files, version 3 JPEG
         first = self._path(0, "rgb", ".jpg")
         self._suffix = ".jpg" if first.is_file() else ".png"
         require_file(self._path(0, "rgb", self._suffix), AUTHORS)
         self.spec = DataSpec(
             name="ho3d",
-            count=len(frames),
+            count=len(self._frames),
             size_px=0,
             modalities=("image", "joints_2d", "joints_3d", "joint_valid", "intrinsics", "side"),
             sides="right",
@@ -115,7 +106,27 @@ class Ho3dHands(HandData):
         if not isinstance(content, dict) or not {"handJoints3D", "camMat"} <= content.keys():
             raise UserError(path, "does not have handJoints3D and camMat", GIVE_ORIGINAL)
         camera = require_numbers(path, "camMat", content["camMat"], (3, 3))
-        if content["handJoints3D"] is None:  # a frame without labels
+        # a frame without labels
+        if content["handJoints3D"] is None:
             return np.zeros((21, 3), np.float32), camera
         joints = require_numbers(path, "handJoints3D", content["handJoints3D"], (21, 3)) * FROM_OPENGL * 1000
         return to_internal(torch.from_numpy(joints), "ho3d").numpy(), camera
+
+
+def _read_frames(path: Path) -> list[tuple[str, str]]:
+    """Sequence and frame of each line of `train.txt`."""
+    require_size(path, MOST_BYTES)
+    try:
+        lines = path.read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(path, f"cannot be read ({error})", "check the file") from error
+    if not lines:
+        raise UserError(path, "holds no frame", GIVE_ORIGINAL)
+
+    frames = []
+    for line in lines:
+        sequence, _, frame = line.partition("/")
+        if line.count("/") != 1:
+            raise UserError(path, f"{line!r} is not SEQUENCE/FRAME", GIVE_ORIGINAL)
+        frames.append((sequence, frame))
+    return frames

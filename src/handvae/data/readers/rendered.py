@@ -1,5 +1,7 @@
-"""Rendered hands as a data set: a plan says which, and they are drawn when asked for or written to shards by
-jobs that can be repeated."""
+"""Rendered hands as a data set.
+
+A plan says which hands it holds. They are drawn on demand, or written to shards by jobs that can be repeated.
+"""
 
 import multiprocessing
 from collections import OrderedDict
@@ -31,6 +33,11 @@ SHARD_HANDS = 500
 _TEST_SEED = 2**31
 """Added to the seed for the test split: other persons in other poses."""
 _KEPT_PICTURES = 4096
+_PICTURES = ("image", "depth", "segmentation", "mask")
+_LABELS = (
+    *("joints_2d", "joints_3d", "joint_valid", "joint_visible", "intrinsics", "side", "viewpoint"),
+    *("canonical", "content", "subject", "gesture", "scale_mm", "factors"),
+)
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -53,13 +60,8 @@ class RenderPlan:
     """What is drawn at random, and how widely."""
 
     def __post_init__(self) -> None:
-        if (
-            not 0 <= self.test <= self.count
-            or self.count < 1
-            or not 16 <= self.size_px <= 1024
-            or self.cloud < 0
-            or self.seed < 0
-        ):
+        counts_fit = self.count >= 1 and 0 <= self.test <= self.count
+        if not counts_fit or not 16 <= self.size_px <= 1024 or self.cloud < 0 or self.seed < 0:
             raise ValueError(
                 "count is 1 or more, test 0 to count, size_px 16 to 1024, cloud and seed 0 or more"
             )
@@ -67,23 +69,18 @@ class RenderPlan:
     @property
     def spec(self) -> DataSpec:
         """What the data set offers."""
-        given = (
-            "image",
-            "depth",
-            "segmentation",
-            "mask",
-            "joints_2d",
-            "joints_3d",
-            "joint_valid",
-            "joint_visible",
-            "intrinsics",
-            "side",
-        )
-        given += ("viewpoint", "canonical", "content", "subject", "gesture", "scale_mm", "factors")
+        clouds = ("cloud",) if self.cloud else ()
         return DataSpec(
-            "rendered", self.count, self.size_px, (*given, "cloud") if self.cloud else given, "both", root="camera",
-            gestures=POSE_NAMES, factors=FACTORS, licence="Apache-2.0: made by handvae, free for any use",
-        )  # fmt: skip
+            name="rendered",
+            count=self.count,
+            size_px=self.size_px,
+            modalities=(*_PICTURES, *_LABELS, *clouds),
+            sides="both",
+            root="camera",
+            gestures=POSE_NAMES,
+            factors=FACTORS,
+            licence="Apache-2.0: made by handvae, free for any use",
+        )
 
     def split_of(self, row: int) -> str:
         """`train` or `test`."""
@@ -96,18 +93,34 @@ class RenderPlan:
     def sample(self, row: int) -> Sample:
         """Draw one hand, with all its labels."""
         picture = self.picture(row)
-        cloud = (
-            surface_cloud(picture, self.cloud, stream_of(self._seed(row), CLOUD, row)) if self.cloud else None
-        )
-        person = (
-            picture.content if self.split_of(row) == "train" else -1 - picture.content
-        )  # never the number of a training person
-        gesture = POSE_NAMES.index(picture.pose_name) if picture.pose_name else -1
+        cloud = None
+        if self.cloud:
+            generator = stream_of(self._seed(row), CLOUD, row)
+            cloud = surface_cloud(picture, self.cloud, generator)
+
+        # negative for persons of the test split: never the number of a training person
+        split = self.split_of(row)
+        person = picture.content if split == "train" else -1 - picture.content
         return Sample(
-            picture.joints_2d, picture.side, picture.image, picture.depth, picture.segmentation, picture.joints_3d, np.ones(21, bool),
-            picture.joint_visible, None, picture.intrinsics, picture.viewpoint, picture.canonical, cloud, person, person, gesture,
-            picture.scale_mm, picture.factors, self.split_of(row),
-        )  # fmt: skip
+            joints_2d=picture.joints_2d,
+            side=picture.side,
+            image=picture.image,
+            depth=picture.depth,
+            segmentation=picture.segmentation,
+            joints_3d=picture.joints_3d,
+            joint_valid=np.ones(21, bool),
+            joint_visible=picture.joint_visible,
+            intrinsics=picture.intrinsics,
+            viewpoint=picture.viewpoint,
+            canonical=picture.canonical,
+            cloud=cloud,
+            content=person,
+            subject=person,
+            gesture=POSE_NAMES.index(picture.pose_name) if picture.pose_name else -1,
+            scale_mm=picture.scale_mm,
+            factors=picture.factors,
+            split=split,
+        )
 
     def _seed(self, row: int) -> int:
         return self.seed + (_TEST_SEED if self.split_of(row) == "test" else 0)
@@ -120,15 +133,22 @@ PLANS = {"rendered-20k": RenderPlan(20_000, seed=20, test=2_000)}
 def surface_cloud(
     picture: Picture, points: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "point 3"]:
-    """Points of the hand's visible surface in the camera frame, mm, drawn from the depth picture's pixels;
-    zeros where no hand is seen."""
+    """Points of the hand's visible surface, mm in the camera frame; zeros where no hand is visible.
+
+    They are drawn from the pixels of the depth picture.
+    """
     rows, columns = np.nonzero((picture.segmentation >= HAND_CLASSES_FROM) & (picture.depth > 0))
     if not len(rows):
         return np.zeros((points, 3), np.float32)
+
     chosen = generator.choice(len(rows), points, replace=len(rows) < points)
     depth = picture.depth[rows[chosen], columns[chosen]]
-    focal, centre = picture.intrinsics[0, 0], picture.intrinsics[0, 2]
-    x, y = ((place[chosen] + 0.5 - centre) * depth / focal for place in (columns, rows))
+
+    # square pixels, and the principal point in the middle of a square picture
+    focal = picture.intrinsics[0, 0]
+    centre = picture.intrinsics[0, 2]
+    x = (columns[chosen] + 0.5 - centre) * depth / focal
+    y = (rows[chosen] + 0.5 - centre) * depth / focal
     return np.stack([x, y, depth], 1).astype(np.float32)
 
 
@@ -136,7 +156,7 @@ def surface_cloud(
 
 
 class RenderedHands(HandData):
-    """The hands of a plan, each drawn when it is asked for; the last few thousand are kept.
+    """The hands of a plan, each drawn on demand; the last few thousand are kept.
 
     Args:
         plan: which hands.
@@ -146,12 +166,11 @@ class RenderedHands(HandData):
     def __init__(self, plan: RenderPlan, split: str | None = None) -> None:
         rows = [row for row in range(plan.count) if split in (None, plan.split_of(row))]
         if not rows:
-            raise UserError(
-                f"split {split!r}",
-                "holds no hand",
-                "this plan has the splits train and test; `split None` reads all",
-            )
-        self._plan, self._rows = plan, rows
+            remedy = "this plan has the splits train and test; `split None` reads all"
+            raise UserError(f"split {split!r}", "holds no hand", remedy)
+
+        self._plan = plan
+        self._rows = rows
         self.spec = replace(plan.spec, count=len(rows))
         self._kept: OrderedDict[int, Sample] = OrderedDict()
         self._lock = Lock()
@@ -160,11 +179,15 @@ class RenderedHands(HandData):
         return len(self._rows)
 
     def _sample(self, row: int) -> Sample:
+        """One hand, drawn or kept."""
         with self._lock:
             if row in self._kept:
                 self._kept.move_to_end(row)
                 return self._kept[row]
+
+        # outside of the lock: threads draw at the same time
         sample = self._plan.sample(self._rows[row])
+
         with self._lock:
             self._kept[row] = sample
             if len(self._kept) > _KEPT_PICTURES:
@@ -174,15 +197,12 @@ class RenderedHands(HandData):
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows; their pictures are drawn on the way."""
         samples = [self._sample(row) for row in rows.tolist()]
-        wanted = [
-            name for name in self.spec.modalities if name not in ("image", "depth", "segmentation", "mask")
-        ]
-        return Hands(
-            **{
-                name: torch.from_numpy(np.stack([np.asarray(getattr(sample, name)) for sample in samples]))
-                for name in wanted
-            }
-        )
+        labels = {}
+        for name in self.spec.modalities:
+            if name not in _PICTURES:
+                values = [np.asarray(getattr(sample, name)) for sample in samples]
+                labels[name] = torch.from_numpy(np.stack(values))
+        return Hands(**labels)
 
     def split_of(self, row: int) -> str:
         """`train` or `test`."""
@@ -190,20 +210,20 @@ class RenderedHands(HandData):
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The picture of one row, RGB."""
-        return self._given(self._sample(row).image)
+        return _drawn(self._sample(row).image)
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
         """Depth in mm along the camera's axis, 0 off the hand and its arm."""
-        return self._given(self._sample(row).depth)
+        return _drawn(self._sample(row).depth)
 
     def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """Indices into `handvae.hand.SEGMENTATION_CLASSES`."""
-        return self._given(self._sample(row).segmentation)
+        return _drawn(self._sample(row).segmentation)
 
-    @staticmethod
-    def _given(plane: np.ndarray | None) -> np.ndarray:
-        assert plane is not None  # a plan's samples hold all three
-        return plane
+
+def _drawn(pixels: np.ndarray | None) -> np.ndarray:
+    assert pixels is not None, "a plan draws image, depth and segmentation of every hand"
+    return pixels
 
 
 def read_plan(path: Path) -> RenderPlan:
@@ -216,15 +236,15 @@ def read_plan(path: Path) -> RenderPlan:
         return TypeAdapter(RenderPlan).validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(path, f"{place}: {first['msg']}", "write it anew with handvae render") from error
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(path, f"{field}: {first['msg']}", "write it again with handvae render") from error
 
 
 # ------------------------------------------------------------------------------------------ written to shards
 
 
 def write_plan(folder: Path, plan: RenderPlan) -> None:
-    """Say in the folder which hands it holds, or is to hold; the folder then opens as a data set.
+    """Write into a folder which hands it holds; the folder then opens as a data set.
 
     Raises:
         UserError: the folder already holds another plan, or something else.
@@ -232,10 +252,10 @@ def write_plan(folder: Path, plan: RenderPlan) -> None:
     path = folder / PLAN_FILE
     if path.is_file():
         if read_plan(path) != plan:
-            raise UserError(
-                path, "is of another data set", "give the same options to go on with it, or another --out"
-            )
+            remedy = "give the same options to continue it, or another --out"
+            raise UserError(path, "is of another data set", remedy)
         return
+
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(folder, "already exists", "give another --out")
     write_text_atomically(path, TypeAdapter(RenderPlan).dump_json(plan, indent=2).decode() + "\n")
@@ -243,11 +263,11 @@ def write_plan(folder: Path, plan: RenderPlan) -> None:
 
 def shard_files(folder: Path, plan: RenderPlan) -> list[tuple[Path, range]]:
     """The shards of a plan and the rows of each."""
-    starts = range(0, plan.count, SHARD_HANDS)
-    return [
-        (folder / f"shard-{n:05d}.parquet", range(start, min(start + SHARD_HANDS, plan.count)))
-        for n, start in enumerate(starts)
-    ]
+    shards = []
+    for number, start in enumerate(range(0, plan.count, SHARD_HANDS)):
+        rows = range(start, min(start + SHARD_HANDS, plan.count))
+        shards.append((folder / f"shard-{number:05d}.parquet", rows))
+    return shards
 
 
 def write_rendered(
@@ -258,24 +278,26 @@ def write_rendered(
     workers: int = 1,
     report: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Write the shards that are not there yet; any number of these may run at once, be killed and run again.
+    """Write the shards that are missing; several such jobs may run at once, be killed and run again.
 
     Args:
         folder: of the plan; see `write_plan`.
         plan: which hands.
-        part, parts: write every `segmentation`-th shard, beginning with number `part`.
+        part, parts: write every `parts`-th shard, beginning with number `part`.
         workers: processes; the bytes do not depend on it.
-        report: called with the number of hands after each shard, those that were there included.
+        report: called with the number of hands of each shard, also of those that were there.
 
     Returns:
         The number of hands drawn.
     """
-    drawn, missing = 0, []
+    drawn = 0
+    missing = []
     for path, rows in shard_files(folder, plan)[part::parts]:
         if path.is_file():
             report(len(rows))
         else:
             missing.append((path, rows))
+
     for rows in _each(plan, missing, workers):
         report(rows)
         drawn += rows
@@ -283,20 +305,24 @@ def write_rendered(
 
 
 def _each(plan: RenderPlan, missing: list[tuple[Path, range]], workers: int) -> Iterator[int]:
+    """Write missing shards; the number of hands of each, as it is done."""
     if workers <= 1 or len(missing) <= 1:
         for path, rows in missing:
             yield _write_rows(plan, path, rows)
         return
+
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(missing)), spawn, _one_thread) as pool:
+        jobs = [pool.submit(_write_rows, plan, path, rows) for path, rows in missing]
         try:
-            for job in as_completed([pool.submit(_write_rows, plan, path, rows) for path, rows in missing]):
+            for job in as_completed(jobs):
                 yield job.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def _one_thread() -> None:
+    """One thread for each process: more would compete for the same cores."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 

@@ -100,10 +100,10 @@ def test_a_finished_run_resumes_to_itself(finished, training, handvae):
 
 def test_a_batch_that_does_not_divide_over_the_processes_is_refused(training, refused, monkeypatch, tmp_path):
     @contextmanager
-    def three():
+    def three(device=None):
         yield Ranks(0, 3)
 
-    monkeypatch.setattr("handvae.apps.train.ranks", three)
+    monkeypatch.setattr("handvae.apps.train_run.ranks", three)
     line = refused(*training)
     assert "--train.batch" in line
     assert "8 does not divide over 3" in line

@@ -1,130 +1,102 @@
-"""`handvae train PRESET`: every option of the preset's dataclasses as a flag."""
+"""`handvae train PRESET`: its help, and the words of its command line; `train_run` trains."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import tyro
 
-from handvae.apps.options import parse
-from handvae.data.augment import Augment
-from handvae.data.crop import Crop, check_crop, cut
-from handvae.data.dataset import HandData
-from handvae.data.mixture import open_training_data
-from handvae.data.open import DataOptions
+from handvae.apps.options import DeviceOption, JsonOption, QuietOption, print_short_help
 from handvae.errors import UserError
-from handvae.evaluation.calibration import appearance_calibration
-from handvae.evaluation.run_report import write_run_report
-from handvae.files import write_text_atomically
-from handvae.systems.build import SystemConfig, build_system
-from handvae.systems.pose_appearance import PoseAppearanceVae
-from handvae.training.attach import attach_pretrained
-from handvae.training.checkpoint import load_model, start_from
-from handvae.training.config import Train
-from handvae.training.distributed import ranks
-from handvae.training.loop import fit
-from handvae.training.preset_list import PRESET_LIST
-from handvae.training.presets import find_preset
-from handvae.training.run_folder import Run
+from handvae.training.preset_list import PRESET_LIST, check_preset
 
-CALIBRATED = 32
-"""Training hands whose pixel variances are compared."""
+SHORT = {
+    "--steps": "--train.steps",
+    "--batch": "--train.batch",
+    "--lr": "--train.lr",
+    "--seed": "--train.seed",
+}
+"""Short names of the options that are changed most."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for, on top of a preset."""
+def _preset_option(help: str) -> object:
+    """An option whose default depends on the preset."""
+    return tyro.conf.arg(help=help, help_behavior_hint="(default: the preset's)")
 
-    data: DataOptions
+
+@dataclass(frozen=True, kw_only=True)
+class Everyday:
+    """Train a preset on your pictures; stop and resume it whenever you like."""
+
+    data_root: Annotated[Path, tyro.conf.arg(name="data.root")]
+    """Folder of a labelled data set."""
+    data_split: Annotated[str | None, tyro.conf.arg(name="data.split")] = "train"
+    """Train on this split; None for all."""
     out: Path
-    init: str | None
-    resume: bool
-    system: SystemConfig
-    crop: Crop
-    augment: Augment
-    train: Train
+    """Run folder: the model, the state to resume from, a report."""
+    init: str | None = None
+    """Start from the weights of a shipped model, a .safetensors file or a run folder."""
+    resume: bool = False
+    """Continue the run in the run folder."""
+    steps: Annotated[int, _preset_option("Training steps, in place of the preset's steps or epochs.")] = 0
+    batch: Annotated[int, _preset_option("Hands a step; short for --train.batch.")] = 0
+    lr: Annotated[float, _preset_option("Learning rate; short for --train.lr.")] = 0.0
+    seed: Annotated[int, tyro.conf.arg(help="Seed of the run; short for --train.seed.")] = 0
+    device: DeviceOption = "auto"
+    config: Path | None = None
+    """Read the configuration from a file that --print-config wrote; other options override it."""
+    print_config: bool = False
+    """Print the whole configuration as JSON, and stop."""
+    quiet: QuietOption = False
+    json: JsonOption = False
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse, check, train."""
+    """Print the help, or parse and train.
+
+    Raises:
+        UserError: no preset is given, or the training cannot begin.
+    """
     if not arguments or arguments[0].startswith("-"):
-        listing = "\n".join(f"  {name:<25}{about}" for name, about in PRESET_LIST.items())
-        print(f"usage: handvae train PRESET --data.root DIR --out DIR [options]\n\npresets:\n{listing}")
-        if not set(arguments) & {"-h", "--help"}:
-            raise UserError("train", "no preset given", "name one of the above first")
-        return
+        if set(arguments) & {"-h", "--help", "--help-all"}:
+            _print_help_with_presets()
+            return
+        print(presets_table())
+        raise UserError("train", "no preset given", "name one of the above first")
+
     name, *rest = arguments
-    preset = find_preset(name)
+    check_preset(name)
+    print_short_help(Everyday, rest, f"handvae train {name}", more=True)
 
-    def ask(
-        data: DataOptions,
-        out: Path,
-        init: str | None = None,
-        resume: bool = False,
-        system: Annotated[SystemConfig, tyro.conf.AvoidSubcommands] = preset.system,
-        crop: Crop = preset.crop,
-        augment: Augment = preset.augment,
-        train: Train = preset.train,
-    ) -> Options:
-        """Train a preset; stop and continue it as you like.
+    from handvae.apps.train_run import train_preset
 
-        Args:
-            data: Pictures to train on.
-            out: Run folder.
-            init: Begin with the weights of a shipped model, a .safetensors file or a run folder.
-            resume: Continue the run in that folder.
-            system: The networks and the objective.
-            crop: How a hand is cut out of its picture.
-            augment: Random changes of crops.
-            train: Optimiser, schedule, precision.
-        """
-        return Options(data, out, init, resume, system, crop, augment, train)
+    train_preset(name, full_names(rest))
 
-    options = parse(ask, rest, f"handvae train {name}")
-    if options.augment.mirror and options.crop.sides != "keep":
-        fault = f"would mirror hands that --crop.sides has just made {options.crop.sides}"
-        raise UserError("--augment.mirror", fault, "set it to 0, or --crop.sides to keep")
-    data = open_training_data(options.data)
-    check_crop(data, options.crop, options.data.root)
-    spec = replace(
-        data.spec,
-        size_px=options.crop.size_px,
-        sides=options.crop.sides if options.crop.sides != "keep" else data.spec.sides,
-    )
-    torch.manual_seed(options.train.seed)  # only the weights' initial values draw from it
+
+def full_names(words: Sequence[str]) -> list[str]:
+    """The words with full names in place of short ones; a value may stand behind `=`."""
+    full, given = [], set()
+    for word in words:
+        flag, equals, value = word.partition("=")
+        full.append(SHORT.get(flag, flag) + equals + value)
+        given.add(flag)
+
+    # Epochs, where a preset counts in these, would outrank the steps
+    if "--steps" in given and "--train.epochs" not in given:
+        full += ["--train.epochs", "None"]
+    return full
+
+
+def presets_table() -> str:
+    """The presets, a line each."""
+    rows = [f"  {name:<25}{about}" for name, about in PRESET_LIST.items()]
+    return "\n".join(["presets:", *rows])
+
+
+def _print_help_with_presets() -> None:
+    """The everyday options, then the presets."""
     try:
-        system = build_system(options.system, spec, options.crop)
-        attach_pretrained(system)
-    except ValueError as error:
-        raise UserError(f"train {name}", str(error), "change that option") from error
-    init = None if options.init is None else load_model(options.init)
-    if init is not None:
-        fresh = start_from(system, init)  # found now, not after the data are read
-        if fresh:
-            print(f"weights of {init.name}, which has no {', '.join(fresh)}: these begin anew")
-    with ranks() as here:
-        if options.train.batch % here.ranks:
-            raise UserError(
-                "--train.batch",
-                f"{options.train.batch} does not divide over {here.ranks} processes",
-                "use a multiple",
-            )
-        path = fit(
-            Run(system, data, options.augment, options.train, options.out, name, options.resume, init), here
-        )
-        if here.main:
-            if isinstance(system, PoseAppearanceVae) and system.config.latent == "rv":
-                write_calibration(system, data, options.out / "calibration.json")
-            print(f"model: {path}\nreport: {write_run_report(options.out, system.sheet_rows)}")
-
-
-def write_calibration(system: PoseAppearanceVae, data: HandData, path: Path) -> None:
-    """Say how far the variances that a random-variable model reports are from the true ones."""
-    hands = cut(data, torch.arange(min(CALIBRATED, len(data))), system.crop)
-    image = hands.require("image")
-    measures = appearance_calibration(system.to("cpu"), image, system.joints_of(hands), samples=64)
-    write_text_atomically(path, json.dumps([asdict(m) for m in measures], indent=1))
-    print(f"{measures[0]}\ncalibration: {path}")
+        print_short_help(Everyday, ["--help"], "handvae train PRESET", more=True)
+    except SystemExit:
+        print(f"\n{presets_table()}")

@@ -53,12 +53,18 @@ class Ranks:
 
 
 @contextmanager
-def ranks() -> Iterator[Ranks]:
-    """The ranks that `torchrun` has started (one, without it), with gloo on CPUs and nccl on GPUs."""
-    cuda = torch.cuda.is_available()
+def ranks(device: torch.device | None = None) -> Iterator[Ranks]:
+    """The ranks that `torchrun` has started (one, without it), with gloo on CPUs and nccl on GPUs.
+
+    Args:
+        device: where to train; without it, the GPU of this rank's number if there are GPUs, else the CPU. With
+            several ranks, a CUDA device stands for the one of each rank's number.
+    """
+    cuda = torch.cuda.is_available() if device is None else device.type == "cuda"
     count = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if device is None or (cuda and count > 1):
+        device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
     if count == 1:

@@ -1,5 +1,9 @@
 """The presets by name with a line each, apart from what they hold: the help lists them without torch."""
 
+import difflib
+
+from handvae.errors import UserError
+
 PRESET_LIST = {
     "srv-vae-2d": "SRV-VAE as in the paper, 2D (its STB rows)",
     "srv-vae-3d": "SRV-VAE as in the paper, 3D (InterHand)",
@@ -39,3 +43,16 @@ PRESET_LIST = {
     "rendered-na-64": "na-VAE for two cores",
 }
 """In the order of `presets.PRESETS`, whose names these are."""
+
+
+def check_preset(name: str) -> None:
+    """Refuse a name that no preset has.
+
+    Raises:
+        UserError: there is no such preset; names the nearest.
+    """
+    if name in PRESET_LIST:
+        return
+    near = difflib.get_close_matches(name, PRESET_LIST, n=1)
+    hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(PRESET_LIST)
+    raise UserError(name, "no such preset", hint)

@@ -1,11 +1,9 @@
 """The presets: a row per paper and data set, then ours."""
 
-import difflib
 from dataclasses import dataclass, fields, replace
 
 from handvae.data.augment import Augment
 from handvae.data.crop import Crop
-from handvae.errors import UserError
 from handvae.systems.build import SystemConfig
 from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.da_vae import DaVaeConfig
@@ -19,6 +17,7 @@ from handvae.systems.pose_appearance import PoseAppearanceConfig
 from handvae.systems.soft_intro import SoftIntroConfig
 from handvae.systems.srv_vae import SrvVaeConfig
 from handvae.training.config import Train
+from handvae.training.preset_list import check_preset
 
 
 @dataclass(frozen=True)
@@ -264,11 +263,8 @@ def find_preset(name: str) -> Preset:
     Raises:
         UserError: there is none; names the nearest.
     """
-    if name in PRESETS:
-        return PRESETS[name]
-    near = difflib.get_close_matches(name, PRESETS, n=1)
-    hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(PRESETS)
-    raise UserError(name, "no such preset", hint)
+    check_preset(name)
+    return PRESETS[name]
 
 
 def shortened(preset: Preset, steps: int) -> Preset:

@@ -1,0 +1,188 @@
+"""Training a preset: every field of its dataclasses is an option."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from handvae.apps.options import DeviceOption, JsonOption, QuietOption, parse
+from handvae.apps.output import output
+from handvae.data.augment import Augment
+from handvae.data.crop import Crop, check_crop, cut
+from handvae.data.dataset import HandData
+from handvae.data.mixture import open_training_data
+from handvae.data.open import DataOptions
+from handvae.device import find_device
+from handvae.errors import UserError
+from handvae.evaluation.calibration import appearance_calibration
+from handvae.evaluation.run_report import write_run_report
+from handvae.files import write_text_atomically
+from handvae.systems.build import SystemConfig, build_system
+from handvae.systems.pose_appearance import PoseAppearanceVae
+from handvae.systems.system import System
+from handvae.training.attach import attach_pretrained
+from handvae.training.checkpoint import load_model, start_from
+from handvae.training.config import Train
+from handvae.training.configuration import REQUIRED, Configuration, of_preset, read_configuration, to_json
+from handvae.training.distributed import ranks
+from handvae.training.loop import fit
+from handvae.training.run_folder import Run
+
+CALIBRATED = 32
+"""Training hands whose pixel variances are compared."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command line asks for."""
+
+    configuration: Configuration
+    out: Path
+    resume: bool
+    device: str
+    print_config: bool
+    quiet: bool
+    json: bool
+
+
+def train_preset(name: str, words: Sequence[str]) -> None:
+    """Parse, check, train.
+
+    Raises:
+        UserError: an option is wrong, or the data do not fit the preset.
+    """
+    options = parse_options(name, words)
+    if options.print_config:
+        print(to_json(options.configuration))
+        return
+    for flag, value in (("--data.root", options.configuration.data.root), ("--out", options.out)):
+        if value == REQUIRED:
+            raise UserError("command line", f"{flag} is required", f"see handvae train {name} --help")
+
+    with output(options.quiet, options.json) as result:
+        result(_train(options))
+
+
+def parse_options(name: str, words: Sequence[str]) -> Options:
+    """The preset, changed by the file of `--config`, changed by the other options."""
+    path = _value_of("--config", words)
+    base = of_preset(name) if path is None else read_configuration(Path(path), name)
+
+    def ask(
+        data: DataOptions = base.data,
+        out: Path = REQUIRED,
+        init: str | None = base.init,
+        resume: bool = False,
+        device: DeviceOption = "auto",
+        config: Path | None = None,
+        print_config: bool = False,
+        quiet: QuietOption = False,
+        json: JsonOption = False,
+        system: Annotated[SystemConfig, tyro.conf.AvoidSubcommands] = base.system,
+        crop: Crop = base.crop,
+        augment: Augment = base.augment,
+        train: Train = base.train,
+    ) -> Options:
+        """Train a preset on your pictures; stop and resume it whenever you like.
+
+        Args:
+            data: Pictures to train on.
+            out: Run folder: the model, the state to resume from, a report.
+            init: Start from the weights of a shipped model, a .safetensors file or a run folder.
+            resume: Continue the run in the run folder.
+            device: Where networks run.
+            config: Read the configuration from a file that --print-config wrote; other options override it.
+            print_config: Print the whole configuration as JSON, and stop.
+            quiet: Print nothing but errors.
+            json: Print the result as JSON.
+            system: The networks and the objective.
+            crop: How a hand is cut out of its picture.
+            augment: Random changes of crops.
+            train: Optimiser, schedule, precision.
+        """
+        configuration = Configuration(name, system, crop, augment, train, data, init)
+        return Options(configuration, out, resume, device, print_config, quiet, json)
+
+    return parse(ask, words, f"handvae train {name}")
+
+
+def _value_of(flag: str, words: Sequence[str]) -> str | None:
+    """The value of an option, before the others are parsed; None where it is not given."""
+    for index, word in enumerate(words):
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2]
+        if word == flag and index + 1 < len(words):
+            return words[index + 1]
+    return None
+
+
+def _train(options: Options) -> dict[str, Path]:
+    """Open the data, build the system, train it; gives the files that a user looks for."""
+    configuration = options.configuration
+    if configuration.augment.mirror and configuration.crop.sides != "keep":
+        fault = f"would mirror hands that --crop.sides has just made {configuration.crop.sides}"
+        raise UserError("--augment.mirror", fault, "set it to 0, or --crop.sides to keep")
+    device = None if options.device == "auto" else find_device(options.device)
+
+    data = open_training_data(configuration.data)
+    check_crop(data, configuration.crop, configuration.data.root)
+    system = _system(configuration, data)
+
+    # A model that does not fit is found before the data are read
+    init = None if configuration.init is None else load_model(configuration.init)
+    if init is not None:
+        fresh = start_from(system, init)
+        if fresh:
+            print(f"weights of {init.name}, which has no {', '.join(fresh)}: these start from random weights")
+
+    with ranks(device) as here:
+        if configuration.train.batch % here.ranks:
+            fault = f"{configuration.train.batch} does not divide over {here.ranks} processes"
+            raise UserError("--train.batch", fault, "use a multiple")
+        run = Run(
+            system=system,
+            data=data,
+            augment=configuration.augment,
+            train=configuration.train,
+            out=options.out,
+            preset=configuration.preset,
+            resume=options.resume,
+            init=init,
+        )
+        path = fit(run, here)
+        if not here.main:
+            return {}
+
+        if isinstance(system, PoseAppearanceVae) and system.config.latent == "rv":
+            write_calibration(system, data, options.out / "calibration.json")
+        report = write_run_report(options.out, system.sheet_rows)
+        print(f"model: {path}\nreport: {report}")
+        return {"model": path, "report": report}
+
+
+def _system(configuration: Configuration, data: HandData) -> System:
+    """The system with fresh weights, for this data."""
+    sides = configuration.crop.sides if configuration.crop.sides != "keep" else data.spec.sides
+    spec = replace(data.spec, size_px=configuration.crop.size_px, sides=sides)
+
+    # Only the weights' initial values draw from the global generator
+    torch.manual_seed(configuration.train.seed)
+    try:
+        system = build_system(configuration.system, spec, configuration.crop)
+        attach_pretrained(system)
+    except ValueError as error:
+        raise UserError(f"train {configuration.preset}", str(error), "change that option") from error
+    return system
+
+
+def write_calibration(system: PoseAppearanceVae, data: HandData, path: Path) -> None:
+    """Write how far the variances that a random-variable model reports are from the true ones."""
+    hands = cut(data, torch.arange(min(CALIBRATED, len(data))), system.crop)
+    image = hands.require("image")
+    measures = appearance_calibration(system.to("cpu"), image, system.joints_of(hands), samples=64)
+    write_text_atomically(path, json.dumps([asdict(measure) for measure in measures], indent=1))
+    print(f"{measures[0]}\ncalibration: {path}")

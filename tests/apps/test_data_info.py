@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps.data_info import MARGIN, TILE, sheet
 from handvae.data.crop import Crop, cut
 from handvae.data.files.pictures import read_picture
 from handvae.data.open import open_data
+from handvae.inference.data_sheet import MARGIN, TILE, data_sheet
 
 
 def test_the_info_of_the_photos_names_splits_people_and_ranges(handvae, real_photos):
@@ -36,7 +36,7 @@ def test_the_info_of_the_photos_names_splits_people_and_ranges(handvae, real_pho
         ("formats/coco", ["10 (5 left, 5 right)", "layout mmpose", "non-commercial"]),
         ("formats/freihand", ["8 (0 left, 8 right)", "224 x 224"]),
         ("formats/interhand2.6m", ["6 (3 left, 3 right)", "334 x 512", "people 4", "CC-BY-NC 4.0"]),
-        ("formats/onehand10k", ["4 (side not told)", "labelled joints 75.0 %"]),
+        ("formats/onehand10k", ["4 (side not known)", "labelled joints 75.0 %"]),
         ("formats/panoptic", ["4 (2 left, 2 right)", "1280 x 720"]),
         ("formats/rhd", ["3 (2 left, 1 right)", "intrinsics"]),
     ],
@@ -70,7 +70,7 @@ def test_a_sheet_that_is_no_picture_is_refused(refused, tiny_set, tmp_path):
 
 def test_the_sheet_draws_over_every_joint_and_little_else(tiny_set):
     data = open_data(tiny_set)
-    drawn = sheet(data, 1)
+    drawn = data_sheet(data, 1)
     assert drawn.shape == (TILE, TILE, 3)
     hands = cut(data, torch.tensor([0]), Crop(TILE, margin=MARGIN))
     plain = hands.image[0].permute(1, 2, 0).numpy() * 255
@@ -81,4 +81,4 @@ def test_the_sheet_draws_over_every_joint_and_little_else(tiny_set):
 
 
 def test_a_sheet_has_eight_pictures_a_row(tiny_set):
-    assert sheet(open_data(tiny_set), 20).shape == (3 * (TILE + 2) - 2, 8 * (TILE + 2) - 2, 3)
+    assert data_sheet(open_data(tiny_set), 20).shape == (3 * (TILE + 2) - 2, 8 * (TILE + 2) - 2, 3)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.apps import export_graphs
 from handvae.apps.cli import main
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec, Hands
 from handvae.hand import LEFT, RIGHT
+from handvae.inference import export as graphs
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.training.checkpoint import load_model, save_model
@@ -94,7 +94,7 @@ def test_a_file_gives_the_models_spread_at_every_call(export, lifter):
 def test_a_model_has_a_part_for_each_of_its_inputs():
     spec = DataSpec("any", 1, 32, ("image", "depth", "joints_2d", "joints_3d", "joint_valid", "side"), "both")
     config = CmVaeConfig(variant=1, trunk_width=8, hidden=32, more_pairs=("2d-3d", "depth-3d"))
-    parts = {part.name: part for part in export_graphs.parts_of(CmVae(config, spec, Crop(32)).eval(), 2)}
+    parts = {part.name: part for part in graphs.parts_of(CmVae(config, spec, Crop(32)).eval(), 2)}
     assert set(parts) == {"read_image", "read_depth", "read_joints_2d"}
     assert list(parts["read_joints_2d"].inputs) == ["joints_2d", "known", "side"]
     assert all(
@@ -132,10 +132,8 @@ def test_the_description_names_files_shapes_and_units(files):
 def test_a_file_that_answers_otherwise_is_refused_and_nothing_is_left(
     refused, tiny_model, tmp_path, monkeypatch
 ):
-    honest = export_graphs._as_pt2
-    monkeypatch.setattr(
-        export_graphs, "_as_pt2", lambda *given: tuple(value + 0.01 for value in honest(*given))
-    )
+    honest = graphs._as_pt2
+    monkeypatch.setattr(export, "_as_pt2", lambda *given: tuple(value + 0.01 for value in honest(*given)))
     line = refused("export", tiny_model, "--to", "pt2", "--out", tmp_path / "out")
     assert "read_image.pt2" in line
     assert "0.01 apart" in line

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from handvae.apps import data_info
+from handvae.data import summary
 from handvae.data.crop import Crop, cut
 from handvae.data.open import open_data, recognise
 from handvae.data.readers import icvl, msra, nyu, stb
@@ -383,11 +383,11 @@ def test_info_reads_labels_of_some_hands_only_where_each_needs_a_picture(handvae
     opened = []
     real = RhdHands._mask_values
     monkeypatch.setattr(RhdHands, "_mask_values", lambda data, row: opened.append(row) or real(data, row))
-    monkeypatch.setattr(data_info, "LABELS", 3)
+    monkeypatch.setattr(summary, "SLOW_LABELS", 3)
     code, said, error = handvae("data", "info", root)
     assert code == 0, error
     assert opened == [0, 3, 7]  # of eight
-    assert "hands           8 (1 left, 2 right of 3 looked at, as for all labels below)" in said
+    assert "hands           8 (1 left, 2 right of 3 read, as for all labels below)" in said
     assert "splits          test 4, train 4" in said
     assert handvae("data", "info", root, "--protocol", "both")[1].startswith(f"{root}  layout rhd")
     assert opened == [0, 3, 7]

@@ -2,17 +2,19 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
-from handvae.apps.options import parse
+from handvae.apps.options import JsonOption, QuietOption, parse
+from handvae.apps.output import output
 from handvae.apps.progress import EVERY, progress
-from handvae.data.check import find_oddities
-from handvae.data.open import open_data, recognise
-from handvae.data.readers.coco import Problem, check_coco
 from handvae.errors import UserError
+
+if TYPE_CHECKING:
+    from handvae.data.readers.coco import Problem
 
 
 @dataclass(frozen=True)
@@ -26,32 +28,42 @@ class Check:
     protocol: str | None = None
     """Which hands, for data sets that have several protocols."""
     most: int = 50
-    """Lines printed at most."""
+    """Print at most this many lines."""
+    json: JsonOption = False
+    quiet: QuietOption = False
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print every fault; fatal ones keep the set from being read."""
+    """Print every fault; a fatal one keeps the set from being read."""
     options = parse(Check, arguments, "handvae data check")
-    problems = find(options)
-    fatal = [problem for problem in problems if problem.fatal]
-    for problem in [*fatal, *(p for p in problems if not p.fatal)][: options.most]:
-        kind = "fault" if problem.fatal else "odd"
-        print(f"{kind}: {problem.where}: {problem.fault}; {problem.remedy}", file=sys.stderr)
-    if fatal:
-        raise UserError(
-            options.root,
-            f"{len(fatal)} faults, {len(problems) - len(fatal)} oddities",
-            "mend the faults listed above",
-        )
-    print(f"{options.root}: no fault; {len(problems)} oddities")
+
+    with output(options.quiet, options.json) as result:
+        problems = find_problems(options)
+        fatal = [problem for problem in problems if problem.fatal]
+        odd = [problem for problem in problems if not problem.fatal]
+
+        for problem in [*fatal, *odd][: options.most]:
+            kind = "fault" if problem.fatal else "odd"
+            print(f"{kind}: {problem.where}: {problem.fault}; {problem.remedy}", file=sys.stderr)
+        if fatal:
+            fault = f"{len(fatal)} faults, {len(odd)} oddities"
+            raise UserError(options.root, fault, "mend the faults listed above")
+
+        print(f"{options.root}: no fault; {len(odd)} oddities")
+        result({"root": options.root, "faults": 0, "oddities": [asdict(problem) for problem in odd]})
 
 
-def find(options: Check) -> list[Problem]:
+def find_problems(options: Check) -> list["Problem"]:
     """Faults of the annotation and its pictures; where there are none, what is odd about the labels."""
-    own = recognise(options.root) == "coco"
-    problems = check_coco(options.root) if own else []
+    from handvae.data.check import find_oddities
+    from handvae.data.open import open_data, recognise
+    from handvae.data.readers.coco import check_coco
+
+    our_layout = recognise(options.root) == "coco"
+    problems = check_coco(options.root) if our_layout else []
     if any(problem.fatal for problem in problems):
         return problems  # it cannot be opened
+
     data = open_data(options.root, options.split, options.protocol)
     with progress("pictures", len(data), EVERY) as report:
-        return [*problems, *find_oddities(data, outside=not own, report=report)]
+        return [*problems, *find_oddities(data, outside=not our_layout, report=report)]

@@ -171,7 +171,7 @@ def estimate(
     side: Side | None = ...,
     box: Sequence[int | float] | None = ...,
     lift: bool = ...,
-    bone_mm: float | None = ...,
+    bone_mm: int | float | None = ...,
     depth: DepthFormat = ...,
     device: Device = ...,
 ) -> list[Hand]: ...
@@ -185,7 +185,7 @@ def estimate(
     side: Side | None = ...,
     box: Sequence[int | float] | None = ...,
     lift: bool = ...,
-    bone_mm: float | None = ...,
+    bone_mm: int | float | None = ...,
     depth: DepthFormat = ...,
     device: Device = ...,
 ) -> list[list[Hand]]: ...
@@ -198,7 +198,7 @@ def estimate(
     side: Side | None = None,
     box: Sequence[int | float] | None = None,
     lift: bool = True,
-    bone_mm: float | None = None,
+    bone_mm: int | float | None = None,
     depth: DepthFormat = DepthFormat(),
     device: Device = "cpu",
 ) -> list[Hand] | list[list[Hand]]:
@@ -230,6 +230,7 @@ def estimate(
     located = Located(_checked_side(side), None if box is None else as_box(box), depth)
     if bone_mm is not None and not 0 < bone_mm < float("inf"):
         raise ValueError(f"bone_mm is {bone_mm}; give a positive number of mm")
+    known_mm = None if bone_mm is None else float(bone_mm)
     sources = source if isinstance(source, list) else [source]
     if not sources:
         return []
@@ -237,7 +238,7 @@ def estimate(
     estimator = Estimator.open(model or default_model(sources[0]), lift, device)
     hands = []
     for one in sources:
-        hands.append([estimator.read(crop, bone_mm=bone_mm) for crop in estimator.crop(one, located)])
+        hands.append([estimator.read(crop, bone_mm=known_mm) for crop in estimator.crop(one, located)])
     return hands if isinstance(source, list) else hands[0]
 
 

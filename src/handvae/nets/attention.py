@@ -1,5 +1,7 @@
-"""Selective kernels (Li et al., "Selective Kernel Networks", CVPR 2019): channels choose, picture by picture,
-how far they look."""
+"""Selective kernels (Li et al., "Selective Kernel Networks", CVPR 2019).
+
+For each picture, each channel weighs convolutions of small and of large receptive fields.
+"""
 
 import math
 from functools import reduce
@@ -13,16 +15,18 @@ from handvae.nets.encoder import GaussianHead
 from handvae.nets.resnet import residual_stage, start_as_he
 from handvae.rv import RandomVariable
 
-REDUCTION, NARROWEST = 16, 32
-"""Channels over numbers that the choice is made from, and how many there are at least."""
+REDUCTION = 16
+"""Channels divided by the width of the layer that the weights are computed from: r of the paper."""
+NARROWEST = 32
+"""Least width of that layer: L of the paper."""
 
 
 class SelectiveKernel(nn.Module):
-    """Takes the place of a 3 x 3 convolution with normalisation and ReLU.
+    """Replaces a 3 x 3 convolution with normalisation and ReLU.
 
-    Split: a 3 x 3 convolution a branch, dilated 1, 2, ... Fuse: their sum, averaged over the picture, to a
-    few numbers. Select: from
-    these a softmax over the branches for each channel, which weighs them.
+    Split: one 3 x 3 convolution per branch, with dilation 1, 2, ...
+    Fuse: the branches' sum, averaged over the picture, through a narrow layer.
+    Select: from that layer, for each channel, a softmax over the branches.
 
     Args:
         inputs: channels that come in.
@@ -30,7 +34,7 @@ class SelectiveKernel(nn.Module):
         stride: of the convolutions.
         norm: normalisation.
         branches: number of dilations.
-        groups: of the convolutions, at most; 32 in the paper.
+        groups: groups of the convolutions, at most; 32 in the paper.
     """
 
     def __init__(
@@ -40,45 +44,46 @@ class SelectiveKernel(nn.Module):
         groups = math.gcd(groups, inputs, outputs)
         self.branches = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(inputs, outputs, 3, stride, padding=wide, dilation=wide, groups=groups, bias=False),
+                nn.Conv2d(
+                    inputs, outputs, 3, stride, padding=dilation, dilation=dilation, groups=groups, bias=False
+                ),
                 norm_layer(norm, outputs),
                 nn.ReLU(),
             )
-            for wide in range(1, branches + 1)
+            for dilation in range(1, branches + 1)
         )
-        few = max(outputs // REDUCTION, NARROWEST)
-        few_norm = nn.BatchNorm1d(few) if norm == "batch" else nn.GroupNorm(max(1, few // 8), few)
-        self.fuse = nn.Sequential(nn.Linear(outputs, few, bias=False), few_norm, nn.ReLU())
-        self.choose = nn.Linear(few, branches * outputs)
+
+        narrow = max(outputs // REDUCTION, NARROWEST)
+        narrow_norm = nn.BatchNorm1d(narrow) if norm == "batch" else nn.GroupNorm(narrow // 8, narrow)
+        self.fuse = nn.Sequential(nn.Linear(outputs, narrow, bias=False), narrow_norm, nn.ReLU())
+        self.choose = nn.Linear(narrow, branches * outputs)
 
     def weights(self, total: Float[Tensor, "batch channel _ _"]) -> Float[Tensor, "batch branch channel"]:
-        """How much each branch counts for each channel, given the branches' sum; over the branches they sum
-        to 1."""
-        chosen = self.choose(self.fuse(total.mean((2, 3))))
-        return chosen.unflatten(1, (len(self.branches), -1)).float().softmax(1)
+        """Weight of each branch for each channel, given the branches' sum; they sum to 1 over branches."""
+        logits = self.choose(self.fuse(total.mean((2, 3))))
+        return logits.unflatten(1, (len(self.branches), -1)).float().softmax(1)
 
     def forward(self, features: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out _ _"]:
-        """Features of `outputs` channels, a `stride`-th of the size."""
-        looks = [branch(features) for branch in self.branches]
-        weights = self.weights(reduce(torch.add, looks)).to(looks[0].dtype)
-        return reduce(
-            torch.add, [look * weights[:, number, :, None, None] for number, look in enumerate(looks)]
-        )
+        """Features of `outputs` channels, smaller by `stride`."""
+        maps = [branch(features) for branch in self.branches]
+        weights = self.weights(reduce(torch.add, maps)).to(maps[0].dtype)
+        weighted = [one * weights[:, branch, :, None, None] for branch, one in enumerate(maps)]
+        return reduce(torch.add, weighted)
 
 
 class ResNetHead(nn.Module):
-    """The second half of ResNet-34 (layers 3 and 4: six and three blocks), global pooling, and a linear layer
-    to a Gaussian.
+    """The second half of ResNet-34, pooled, and a linear layer to a Gaussian.
+
+    These are layers 3 and 4, of six and three blocks.
 
     Args:
         inputs: channels that come in.
         width: channels of layer 3, 256 in the paper; layer 4 has twice as many.
         outputs: size of the Gaussian.
-        attention: lead each block by a selective kernel.
-        groups: of the selective kernels' convolutions.
+        attention: begin each block with a selective kernel.
+        groups: groups of the selective kernels' convolutions.
         norm: normalisation.
-        beside: numbers told beside the features; where there are any, a layer of `width` comes before the
-            Gaussian.
+        extra: number of further inputs after the pooling; with any, a layer of `width` precedes the Gaussian.
     """
 
     def __init__(
@@ -90,24 +95,27 @@ class ResNetHead(nn.Module):
         attention: bool,
         groups: int = 32,
         norm: Norm = "batch",
-        beside: int = 0,
+        extra: int = 0,
     ) -> None:
-        def selective(a: int, b: int, stride: int) -> SelectiveKernel:
-            return SelectiveKernel(a, b, stride=stride, norm=norm, groups=groups)
+        super().__init__()
+
+        def selective(inputs: int, outputs: int, stride: int) -> SelectiveKernel:
+            return SelectiveKernel(inputs, outputs, stride=stride, norm=norm, groups=groups)
 
         first = selective if attention else None
-        super().__init__()
         self.stages = nn.Sequential(
             residual_stage(inputs, width, 6, stride=2, norm=norm, first=first),
             residual_stage(width, 2 * width, 3, stride=2, norm=norm, first=first),
             nn.AdaptiveAvgPool2d(1),
         )
         start_as_he(self)
-        self.gaussian = GaussianHead(2 * width + beside, outputs, hidden=width if beside else 0)
+        self.gaussian = GaussianHead(2 * width + extra, outputs, hidden=width if extra else 0)
 
     def forward(
-        self, features: Float[Tensor, "batch in _ _"], beside: Float[Tensor, "batch beside"] | None = None
+        self, features: Float[Tensor, "batch in _ _"], extra: Float[Tensor, "batch extra"] | None = None
     ) -> RandomVariable:
-        """A part of z."""
+        """The posterior of a factor of z."""
         code = self.stages(features).flatten(1)
-        return self.gaussian(code if beside is None else torch.cat([code, beside.to(code.dtype)], 1))
+        if extra is not None:
+            code = torch.cat([code, extra.to(code.dtype)], 1)
+        return self.gaussian(code)

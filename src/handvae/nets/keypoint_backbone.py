@@ -1,4 +1,4 @@
-"""A detector's network as the front of an encoder: what it finds in a picture, for others to go on from."""
+"""A trained detector's network at the front of an encoder."""
 
 from dataclasses import dataclass
 
@@ -11,74 +11,99 @@ from handvae.nets.blocks import Norm
 from handvae.nets.encoder import HeatmapHead, Trunk, heat_centre
 
 LEVELS = 2
-"""Doublings between a finder's last features and its heat maps, as in the shipped detector."""
+"""Doublings between the detector's last features and its heat maps, as in the shipped detector."""
 
 
 @dataclass(frozen=True)
 class KeypointFeatures:
-    """What a finder sees in pictures."""
+    """What a detector finds in pictures."""
 
-    shares: Float[Tensor, "batch joint size size"]
-    """How likely each joint is where; each map sums to 1."""
+    heatmaps: Float[Tensor, "batch joint size size"]
+    """Probability of each joint's place; each map sums to 1."""
     joints: Float[Tensor, "batch joint 2"]
-    """The maps' centres, crop units."""
+    """Means of the heat maps, crop units."""
     log_std: Float[Tensor, "batch joint 2"]
-    """Logarithms of the maps' deviations."""
+    """Logarithms of the heat maps' standard deviations, crop units."""
     features: Float[Tensor, "batch feature"]
     """The last feature maps, averaged over the picture."""
 
     @property
-    def numbers(self) -> Float[Tensor, "batch outputs"]:
-        """Joints, sureness and features side by side."""
+    def vector(self) -> Float[Tensor, "batch outputs"]:
+        """Joints, their spread and the features, side by side."""
         return torch.cat([self.joints.flatten(1), self.log_std.flatten(1), self.features], 1)
 
 
 class KeypointBackbone(nn.Module):
-    """The joints found in a picture, how sure each is, and the last feature maps averaged; laid out as
-    `systems.detector` is.
+    """Joints, their spread and pooled features of a picture; has the layout of `systems.detector`.
 
     Args:
-        joints: how many are found.
+        joints: number of joints.
         widths: channels of the trunk's stages.
         norm: normalisation.
+        learns: gradients reach the network; else it stays as the detector was trained.
     """
 
-    def __init__(self, joints: int, widths: tuple[int, ...], *, norm: Norm) -> None:
+    def __init__(self, joints: int, widths: tuple[int, ...], *, norm: Norm, learns: bool = False) -> None:
         super().__init__()
         self.trunk = Trunk(widths, kernel=4, refine=True, norm=norm, slope=0.0)
         self.head = HeatmapHead(widths, joints, levels=LEVELS, norm=norm, slope=0.0)
-        self.joints, self.outputs = joints, 4 * joints + widths[-1]
-        self.taken = False
+        self.joints = joints
+        self.outputs = 4 * joints + widths[-1]
+        self.learns = learns
+        self.is_trained = False
 
-    def take(self, detector: nn.Module, crop: Crop) -> None:
-        """Find joints as this detector does, for good, in pictures cut as `crop` says.
+    def copy_detector(self, detector: nn.Module, detector_crop: Crop, crop: Crop) -> None:
+        """Take over the weights of a trained detector.
+
+        Args:
+            detector: the detector.
+            detector_crop: crops that it was trained on.
+            crop: crops that it shall see.
 
         Raises:
-            ValueError: it is no detector by heat maps, or one of another size or other crops.
+            ValueError: it has no heat maps, another size, or was trained on other crops.
         """
-        theirs = getattr(detector, "crop", crop)
-        if (theirs.size_px, theirs.sides) != (crop.size_px, crop.sides):
+        if (detector_crop.size_px, detector_crop.sides) != (crop.size_px, crop.sides):
             raise ValueError(
-                f"the finder was trained on other crops: set crop.size_px {theirs.size_px} and crop.sides {theirs.sides}"
+                "the detector was trained on other crops: "
+                f"set crop.size_px {detector_crop.size_px} and crop.sides {detector_crop.sides}"
             )
-        state = {
+
+        weights = {
             name: value
             for name, value in detector.state_dict().items()
             if name.startswith(("trunk.", "head."))
         }
-        shapes, wanted = (
-            {name: value.shape for name, value in one.items()} for one in (state, self.state_dict())
-        )
-        if shapes != wanted:
+        if _shapes(weights) != _shapes(self.state_dict()):
             raise ValueError(
-                "the finder is no detector by heat maps, or has another network: set finder_widths to its widths"
+                "this is no detector by heat maps, or one of another size: set encoder.widths to its widths"
             )
-        self.load_state_dict(state)
-        self.taken = True
+
+        self.load_state_dict(weights)
+        self.is_trained = True
+
+    def check_trained(self) -> None:
+        """Refuse to train on a network that has no detector's weights yet.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not self.is_trained:
+            raise ValueError("training needs the detector that is named: attach it first")
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> KeypointFeatures:
-        """Of pictures in [0, 1]."""
-        maps = self.trunk(image * 2 - 1)
-        shares, found = heat_centre(self.head.maps(maps))
-        log_std = 0.5 * found.var_or_zeros().clamp_min(1e-6).log()
-        return KeypointFeatures(shares, found.mean, log_std, maps[-1].float().mean((2, 3)))
+        """Find the joints in pictures in [0, 1]."""
+        with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
+            maps = self.trunk(image * 2 - 1)
+            heatmaps, centres = heat_centre(self.head.maps(maps))
+            log_std = 0.5 * centres.var_or_zeros().clamp_min(1e-6).log()
+            return KeypointFeatures(
+                heatmaps=heatmaps,
+                joints=centres.mean,
+                log_std=log_std,
+                features=maps[-1].float().mean((2, 3)),
+            )
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}

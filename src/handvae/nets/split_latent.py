@@ -1,5 +1,4 @@
-"""da-VAE's latent of three parts, pose, appearance and shape; its encoder, one trunk and a head for each
-part; what it decodes to."""
+"""da-VAE's latent of three factors, its encoder, and what it decodes to."""
 
 from dataclasses import dataclass
 
@@ -11,19 +10,20 @@ from torch import Tensor, nn
 from handvae.nets.attention import ResNetHead
 from handvae.nets.blocks import Norm, norm_layer
 from handvae.nets.keypoint_backbone import KeypointBackbone, KeypointFeatures
-from handvae.nets.resnet import ResNetEntry, Stem
+from handvae.nets.picture_encoders import ResNetEncoder
+from handvae.nets.resnet import ResNetEntry
 from handvae.rv import RandomVariable
 
 
 @dataclass(frozen=True)
 class Latent:
-    """The three parts of z."""
+    """Posteriors of the three factors of z."""
 
     pose: RandomVariable
     appearance: RandomVariable
     shape: RandomVariable
-    found: Float[Tensor, "batch joint 2"] | None = None
-    """Where a finder found the joints, crop units."""
+    keypoints: Float[Tensor, "batch joint 2"] | None = None
+    """Joints that a keypoint backbone found, crop units."""
 
     @property
     def factors(self) -> tuple[RandomVariable, RandomVariable, RandomVariable]:
@@ -32,51 +32,58 @@ class Latent:
 
     @property
     def mean(self) -> Float[Tensor, "batch latent"]:
-        """Their means side by side."""
-        return torch.cat([part.mean for part in self.factors], 1)
+        """Means of the factors, side by side."""
+        return torch.cat([factor.mean for factor in self.factors], 1)
+
+    def sample(self, noise: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
+        """z, with these draws of N(0, I)."""
+        draws = noise.split([factor.shape[1] for factor in self.factors], 1)
+        samples = [factor.sample(noise=draw) for factor, draw in zip(self.factors, draws, strict=True)]
+        return torch.cat(samples, 1)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What points of the latent space stand for, seen by a camera that looks straight at the hand."""
+    """What z stands for, seen by a camera that looks straight at the hand."""
 
     joints: Float[Tensor, "batch joint 3"]
     """Relative to the root, bone units."""
     cloud: Float[Tensor, "batch point 3"]
     """The visible surface, relative to the root, bone units."""
     image: Float[Tensor, "batch 3 height width"]
-    """The hand before black, in [0, 1]."""
+    """The hand on black, in [0, 1]; during training values may lie outside."""
 
 
 class SplitLatentEncoder(nn.Module):
-    """The first half of ResNet-34, and its second half for each part.
+    """The first half of ResNet-34, shared, and a second half for each factor.
 
     Args:
-        dims: sizes of the parts.
-        width: channels of the trunk's first layer.
+        dims: sizes of the factors.
+        resnet: the shared half.
         head_width: channels of the heads' first layer.
-        attention: lead the heads' blocks by selective kernels.
-        groups: of the selective kernels' convolutions.
-        stem: how small the picture is made at first.
+        attention: begin the heads' blocks with selective kernels.
+        groups: groups of the selective kernels' convolutions.
         norm: normalisation.
-        finder: finds joints in pictures; the heads of pose and shape then see its maps and numbers, too.
+        keypoints: where given, the heads of pose and shape also see its heat maps and its vector.
     """
 
     def __init__(
         self,
         dims: tuple[int, int, int],
         *,
-        width: int,
+        resnet: ResNetEncoder,
         head_width: int,
         attention: bool,
         groups: int = 32,
-        stem: Stem = "quarter",
         norm: Norm = "batch",
-        finder: KeypointBackbone | None = None,
+        keypoints: KeypointBackbone | None = None,
     ) -> None:
         super().__init__()
-        self.entry = ResNetEntry(3, width=width, stem=stem, norm=norm)
+        self.entry = ResNetEntry(3, width=resnet.width, stem=resnet.stem, norm=norm)
         features = self.entry.features
+
+        # z1 (pose) and z3 (shape) see the keypoints, z2 (appearance) does not
+        extra = 0 if keypoints is None else keypoints.outputs
         self.heads = nn.ModuleList(
             ResNetHead(
                 features,
@@ -85,27 +92,35 @@ class SplitLatentEncoder(nn.Module):
                 attention=attention,
                 groups=groups,
                 norm=norm,
-                beside=finder.outputs * informed if finder else 0,
+                extra=extra if sees_keypoints else 0,
             )
-            for size, informed in zip(dims, (True, False, True), strict=True)
+            for size, sees_keypoints in zip(dims, (True, False, True), strict=True)
         )
+
         self.mix = None
-        if finder is not None:
-            mixed = nn.Conv2d(features + finder.joints, features, 1, bias=False)
-            self.mix = nn.Sequential(mixed, norm_layer(norm, features), nn.ReLU())
+        if keypoints is not None:
+            self.mix = nn.Sequential(
+                nn.Conv2d(features + keypoints.joints, features, 1, bias=False),
+                norm_layer(norm, features),
+                nn.ReLU(),
+            )
 
     def forward(
-        self, picture: Float[Tensor, "batch 3 height width"], sight: KeypointFeatures | None = None
+        self, picture: Float[Tensor, "batch 3 height width"], keypoints: KeypointFeatures | None = None
     ) -> Latent:
-        """The posterior of pictures in [-0.5, 0.5], of which the finder, if there is one, saw `sight`."""
+        """The posterior of z, given pictures in [-0.5, 0.5] and the keypoints found in them."""
         features = self.entry(picture)
-        if self.mix is None or sight is None:
-            return Latent(*(head(features) for head in self.heads))
-        shares = F.interpolate(
-            sight.shares * sight.shares.shape[-1], size=features.shape[-2:], mode="bilinear"
-        )
-        informed = self.mix(torch.cat([features, shares.to(features.dtype)], 1))
         pose, appearance, shape = self.heads
+        if self.mix is None or keypoints is None:
+            return Latent(pose(features), appearance(features), shape(features))
+
+        # times the maps' side: an even heat map is then 1 / side, whatever the resolution
+        heatmaps = keypoints.heatmaps * keypoints.heatmaps.shape[-1]
+        heatmaps = F.interpolate(heatmaps, size=features.shape[-2:], mode="bilinear")
+        mixed = self.mix(torch.cat([features, heatmaps.to(features.dtype)], 1))
         return Latent(
-            pose(informed, sight.numbers), appearance(features), shape(informed, sight.numbers), sight.joints
+            pose=pose(mixed, keypoints.vector),
+            appearance=appearance(features),
+            shape=shape(mixed, keypoints.vector),
+            keypoints=keypoints.joints,
         )

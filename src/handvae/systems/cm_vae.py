@@ -1,13 +1,15 @@
-"""Cross-modal VAE for hands (Spurr, Song, Park, Hilliges, "Cross-modal Deep Variational Hand Pose
+"""Cross-modal VAE for hands (Spurr, Song, Park, Hilliges: "Cross-modal Deep Variational Hand Pose
 Estimation", CVPR 2018).
 
-One latent space for RGB, depth, 2D and 3D joints; each modality has an encoder q_k and a decoder p_l of its
-own. For a pair k -> l of
-the variant's list, training takes one optimiser step on
-    |x_l - p_l(z)|^2 + KL(q_k(z | x_k) || N(0, I)),    z ~ q_k(z | x_k)                                                       eq. (5)
-and goes on to the next pair. Ours beside it: fusion of several modalities when reading, spread from posterior
-samples.
-Open details and what we chose: docs/papers/cm_vae.md.
+One latent space for RGB, depth, 2D and 3D joints. Each modality k has an encoder q_k and a decoder p_k.
+For every pair k -> l of the variant's list, training takes one optimiser step on the negative of the
+lower bound of eq. (5):
+
+    |x_l - p_l(z)|^2 + KL(q_k(z | x_k) || N(0, I)),    z ~ q_k(z | x_k)
+
+Ours, all off by default: a lighter KL, its warm-up, noise on 2D joints, a keypoint detector as the encoder
+of pictures. Ours in use: several modalities are fused, and posterior samples give each joint's spread.
+Open details and our choices: docs/papers/cm_vae.md.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,24 +22,23 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from handvae.data.cloud import dots
-from handvae.data.crop import (
-    Crop,
-    PixelField,
-    cube_centre,
-    depth_centre,
-    in_own_crop,
-    normalise_depth,
-    to_crop_units,
-)
+from handvae.data.crop import Crop, PixelField, depth_centre, in_own_crop, normalise_depth, to_crop_units
 from handvae.data.hands import DataSpec, Hands
-from handvae.hand import LEFT, PARENTS, RIGHT, root, scale_bone
-from handvae.losses import known_error
+from handvae.hand import LEFT, PARENTS, RIGHT, scale_bone
+from handvae.losses import known_error, masked_mean
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.encoder import SidedEncoder
-from handvae.nets.keypoint_backbone import LEVELS, KeypointBackbone
 from handvae.nets.limb_maps import drawn
 from handvae.nets.mlp import hidden_layers, mlp
+from handvae.nets.picture_encoders import (
+    MAX_WIDTH,
+    KeypointEncoder,
+    PictureEncoder,
+    ResNetEncoder,
+    build_keypoint_backbone,
+    pretrained_detector,
+)
 from handvae.nets.resnet import ResNet18
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
@@ -53,65 +54,78 @@ from handvae.systems.system import (
     predict_by_samples,
 )
 
-Modality = Literal["rgb", "depth", "2d", "3d"]
-MODALITIES: tuple[Modality, ...] = ("rgb", "depth", "2d", "3d")
-CHANNELS: dict[Modality, int] = {"rgb": 3, "depth": 1}
-"""Modalities that are pictures; the others are joints."""
-AXES: dict[Modality, int] = {"2d": 2, "3d": 3}
-FIELDS: dict[Modality, PixelField] = {"rgb": "image", "depth": "depth"}
-SOURCES: dict[Modality, str] = {"rgb": "image", "depth": "depth", "2d": "joints_2d", "3d": "joints_3d"}
-"""Fields of `Hands` that modalities come from."""
-INPUTS: dict[Modality, Input] = {"rgb": "image", "depth": "depth", "2d": "joints_2d"}
-"""Those that poses are read from."""
-MAX_WIDTH = 8192
-"""Of any layer; what a damaged model file may ask for."""
 SHEET_PX = 128
 """Side of a cell of the sample sheet."""
+
+# ------------------------------------------------------------------------------------------- modalities
+
+ModalityName = Literal["rgb", "depth", "2d", "3d"]
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A way to see a hand: a picture, which has channels, or joints, which have axes."""
+
+    name: ModalityName
+    field: Literal["image", "depth", "joints_2d", "joints_3d"]
+    """The field of `Hands` it comes from."""
+    pixels: PixelField | None = None
+    """The same, of a picture."""
+    input: Input | None = None
+    """The same, where poses can be read from it."""
+    channels: int = 0
+    """Of a picture."""
+    axes: int = 0
+    """Of joints."""
+
+
+MODALITIES: dict[str, Modality] = {
+    "rgb":   Modality("rgb",   "image",     pixels="image", input="image",     channels=3),
+    "depth": Modality("depth", "depth",     pixels="depth", input="depth",     channels=1),
+    "2d":    Modality("2d",    "joints_2d",                 input="joints_2d", axes=2),
+    "3d":    Modality("3d",    "joints_3d",                                    axes=3),
+}  # fmt: skip
+"""By name, in the order of the encoders and decoders."""
+
+
+def pixel_fields(names: Sequence[ModalityName]) -> tuple[PixelField, ...]:
+    """Pictures of each hand that these modalities need, in the order of `MODALITIES`."""
+    chosen = [modality for name, modality in MODALITIES.items() if name in names]
+    return tuple(modality.pixels for modality in chosen if modality.pixels is not None)
+
+
+# -------------------------------------------------------------------------------------------- configuration
 
 
 @dataclass(frozen=True)
 class CmVaeConfig:
-    """Every choice of cm-VAE; the defaults are the paper's."""
+    """Options of cm-VAE; the defaults are the paper's."""
 
     input: Literal["rgb", "depth", "2d"] = "rgb"
-    """i, what poses are read from; the target is always 3D."""
+    """i, the modality that poses are read from; the target is always 3D."""
     variant: Literal[0, 1, 2, 3, 4] = 3
-    """Pairs that are trained: 1: i-3d; 2: i-3d, 3d-3d; 3: i-3d, i-i; 4: i-3d, i-i, 3d-3d; 0, ours: only
-    `more_pairs`."""
+    """Pairs to train: 1: i-3d; 2: i-3d, 3d-3d; 3: i-3d, i-i; 4: i-3d, i-i, 3d-3d; 0, ours: `more_pairs` alone."""
     more_pairs: tuple[str, ...] = ()
     """Further pairs, after the variant's, such as `rgb-2d` or `2d-3d`."""
     scale_given: bool = True
-    """S: each hand's size is given, and poses are in its bone units; else one unit serves all hands, the
-    training hands' mean bone."""
+    """S: each hand's size is given, poses are in its bone units; else the unit is the training hands' mean bone."""
     side_given: bool = True
-    """H: encoders are told which hand it is (not that of depth)."""
+    """H: encoders know whether the hand is a left or a right one (the depth encoder does not)."""
     root: Literal["palm", "wrist", "centre"] = "palm"
-    """T: what 3D joints are relative to; `wrist` also for data whose joint 0 is the palm already. `centre`,
-    for data with joints of their
-    own (NYU, ICVL): the joints' mean, as depth data give it, and no hand's size: the unit is half of the
-    crop's cube."""
+    """T: the origin of 3D joints; `wrist` also for data whose joint 0 is the palm already. `centre`, for data
+    with other joints (NYU, ICVL): the joints' mean, and the unit is half of the crop's cube."""
     latent_dims: int = 30
     """Size of z."""
+    encoder: PictureEncoder = ResNetEncoder()
+    """Encoder of RGB: the paper's ResNet, or a keypoint detector (ours). Depth always has the ResNet."""
     reduction: Literal["mean", "sum"] = "mean"
-    """mean: squared error per value and KL / n, n coordinates of a pose; sum: squared errors and KL as they
-    are."""
+    """mean: squared error per value and KL / n, with n coordinates of a pose; sum: eq. (5) as it is written."""
     kl_weight: float = 1.0
-    """Weight of the KL; 1 is the equation. Joints are in bone units: a nat then costs as much as an error of
-    a whole bone."""
+    """Weight of the KL; eq. (5) has 1. In bone units one nat then costs as much as an error of one bone."""
     rate_warmup_steps: int = 0
-    """First steps over which the weight of the KL rises from 0; ours, for short runs, where z would be of no
-    use for long."""
+    """Ours: steps over which the weight of the KL rises from 0; in short runs z would stay unused for long."""
     joint_noise_px: float = 0.0
-    """Standard deviation of noise on the 2D joints that the encoder sees in training, pixels of the crop."""
-    finder: str = ""
-    """Ours: a detector (shipped, a file or a run folder), frozen: the RGB encoder goes on from what it finds,
-    and has no ResNet."""
-    finder_widths: tuple[int, ...] = (48, 96, 192, 384)
-    """Channels of its trunk's stages."""
-    trunk_width: int = 64
-    """Channels of the picture encoders' first stage; the last has eight times as many."""
-    stem: Literal["quarter", "half"] = "quarter"
-    """`half` leaves out the trunk's first pooling, for small pictures."""
+    """Standard deviation of noise on the encoder's 2D joints in training, pixels of the crop."""
     decoder_width: int = 256
     """Channels of the picture decoders' first map."""
     hidden: int = 512
@@ -119,68 +133,69 @@ class CmVaeConfig:
     norm: Norm = "batch"
     """Normalisation."""
     posterior_samples: int = 32
-    """Draws from the posterior whose decoded joints give the spread."""
+    """Samples of the posterior whose decoded joints give the spread."""
 
     def __post_init__(self) -> None:
         for pair in self.more_pairs:
-            if len(parts := pair.split("-")) != 2 or not set(parts) <= set(MODALITIES):
-                raise ValueError(
-                    f"more_pairs holds {pair!r}; a pair is two of {', '.join(MODALITIES)}, such as rgb-3d"
-                )
+            names = pair.split("-")
+            if len(names) != 2 or not set(names) <= MODALITIES.keys():
+                choices = ", ".join(MODALITIES)
+                raise ValueError(f"more_pairs holds {pair!r}; a pair is two of {choices}, such as rgb-3d")
         if self.input not in self.encoded or "3d" not in self.decoded:
             raise ValueError(f"more_pairs of variant 0 must encode {self.input} and decode 3d")
-        widths = (self.latent_dims, self.trunk_width, self.decoder_width, self.hidden, *self.finder_widths)
-        if not all(1 <= width <= MAX_WIDTH for width in widths) or len(self.finder_widths) <= LEVELS:
-            raise ValueError(
-                f"latent_dims and all widths are 1 to {MAX_WIDTH}, finder_widths has {LEVELS + 1} at least"
-            )
-        if self.finder and "rgb" not in self.encoded:
-            raise ValueError("a finder is for pictures: no pair encodes rgb")
-        positive = (self.kl_weight, self.joint_noise_px, self.rate_warmup_steps)
-        if (
-            not all(0 <= value < float("inf") for value in positive)
-            or not 2 <= self.posterior_samples <= 4096
-        ):
-            raise ValueError(
-                "kl_weight, joint_noise_px and rate_warmup_steps are not negative, posterior_samples is 2 to 4096"
-            )
+
+        widths = (self.latent_dims, self.decoder_width, self.hidden)
+        if not all(1 <= width <= MAX_WIDTH for width in widths):
+            raise ValueError(f"latent_dims, decoder_width and hidden are 1 to {MAX_WIDTH}")
+        if not 2 <= self.posterior_samples <= 4096:
+            raise ValueError("posterior_samples is 2 to 4096")
+        for name in ("kl_weight", "joint_noise_px", "rate_warmup_steps"):
+            if not 0 <= vars(self)[name] < float("inf"):
+                raise ValueError(f"{name} is not negative")
+
+        if isinstance(self.encoder, KeypointEncoder):
+            if "rgb" not in self.encoded:
+                raise ValueError("a keypoint encoder needs pictures, and no pair encodes rgb")
+            if self.encoder.keypoint_weight:
+                raise ValueError("cm-VAE does not train its detector: set encoder.keypoint_weight to 0")
 
     @property
-    def pairs(self) -> tuple[tuple[Modality, Modality], ...]:
+    def pairs(self) -> tuple[tuple[ModalityName, ModalityName], ...]:
         """(encoder, decoder) in the order of their steps."""
         i = self.input
-        own: dict[int, list[tuple[Modality, Modality]]] = {
+        of_variant: dict[int, list[tuple[ModalityName, ModalityName]]] = {
             0: [],
             1: [(i, "3d")],
             2: [(i, "3d"), ("3d", "3d")],
             3: [(i, "3d"), (i, i)],
             4: [(i, "3d"), (i, i), ("3d", "3d")],
         }
-        more = [cast(tuple[Modality, Modality], tuple(pair.split("-"))) for pair in self.more_pairs]
-        return tuple(dict.fromkeys([*own[self.variant], *more]))
+        more = [cast(tuple[ModalityName, ModalityName], tuple(pair.split("-"))) for pair in self.more_pairs]
+        return tuple(dict.fromkeys([*of_variant[self.variant], *more]))
 
     @property
-    def encoded(self) -> tuple[Modality, ...]:
+    def encoded(self) -> tuple[ModalityName, ...]:
         """Modalities that have an encoder."""
-        return tuple(modality for modality in MODALITIES if modality in {source for source, _ in self.pairs})
+        sources = {source for source, _ in self.pairs}
+        return tuple(modality.name for modality in MODALITIES.values() if modality.name in sources)
 
     @property
-    def decoded(self) -> tuple[Modality, ...]:
+    def decoded(self) -> tuple[ModalityName, ...]:
         """Modalities that have a decoder."""
-        return tuple(modality for modality in MODALITIES if modality in {target for _, target in self.pairs})
+        targets = {target for _, target in self.pairs}
+        return tuple(modality.name for modality in MODALITIES.values() if modality.name in targets)
 
 
 @dataclass(frozen=True)
 class CmLosses(Losses):
-    """Parts of one pair's objective."""
+    """Terms of one pair's objective."""
 
     error: Float[Tensor, ""]
-    """Mean squared error of a value of the target."""
+    """Mean squared error per value of the target."""
     rate: Float[Tensor, ""]
-    """KL of z in nats."""
+    """KL of z, nats."""
     beta: Float[Tensor, ""]
-    """Weight of the KL against the summed squared error, which the mean form hides: 1 for joints, thousands
-    for pictures."""
+    """Weight of the KL against the *summed* squared error: 1 for joints, thousands for pictures."""
 
 
 class CmVae(PoseEstimator):
@@ -191,182 +206,189 @@ class CmVae(PoseEstimator):
 
     def __init__(self, config: CmVaeConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__()
-        self.config, self.spec, self.crop, self.pose, self.root = config, spec, crop, "3d", config.root
-        _check(config, spec)
-        self.finder = (
-            KeypointBackbone(spec.joints, config.finder_widths, norm=config.norm) if config.finder else None
-        )
-        self.encoders = nn.ModuleDict({modality: self._encoder(modality) for modality in config.encoded})
-        self.decoders = nn.ModuleDict({modality: self._decoder(modality) for modality in config.decoded})
-        self.fields = tuple(
-            field for modality, field in FIELDS.items() if modality in (*config.encoded, *config.decoded)
-        )
-        self.reads = (FIELDS[config.input],) if config.input in FIELDS else ()
-        self.inputs = tuple(
-            dict.fromkeys(
-                INPUTS[modality] for modality in (config.input, *config.encoded) if modality != "3d"
-            )
-        )
+        _check_data(config, spec)
+        self.config = config
+        self.spec = spec
+        self.crop = crop
+        self.pose = "3d"
+        self.root = config.root
+
+        self.keypoint_backbone = build_keypoint_backbone(config.encoder, spec.joints, config.norm)
+        self.encoders = nn.ModuleDict({name: self._build_encoder(MODALITIES[name]) for name in config.encoded})
+        self.decoders = nn.ModuleDict({name: self._build_decoder(MODALITIES[name]) for name in config.decoded})
+        # the unit without a given scale; `prepare` measures it on the training labels
+        self.register_buffer("mean_bone_mm", torch.ones(()))
+
+        self.fields = pixel_fields((*config.encoded, *config.decoded))
+        self.reads = pixel_fields((config.input,))
+        inputs = [MODALITIES[name].input for name in (config.input, *config.encoded)]
+        self.inputs = tuple(dict.fromkeys(name for name in inputs if name is not None))
         self.sheet_rows = f"{config.input}; decoded from it: {', '.join(config.decoded)}; labels in 3D"
-        self.register_buffer(
-            "mean_bone_mm", torch.ones(())
-        )  # measured on the training labels where no scale is given
 
-    def _encoder(self, modality: Modality) -> SidedEncoder:
+    # ---------------------------------------------------------------- networks
+
+    def _build_encoder(self, modality: Modality) -> SidedEncoder:
+        """q_k: features, the hand's side if it is given, a Gaussian."""
         config = self.config
-        if modality == "rgb" and self.finder is not None:
-            return SidedEncoder(
-                hidden_layers(self.finder.outputs, config.hidden),
-                config.hidden,
-                config.latent_dims,
-                sided=config.side_given,
-            )
-        if modality in CHANNELS:
+        sided = config.side_given and modality.name != "depth"
+
+        if modality.name == "rgb" and self.keypoint_backbone is not None:
+            layers = hidden_layers(self.keypoint_backbone.outputs, config.hidden)
+            return SidedEncoder(layers, config.hidden, config.latent_dims, sided=sided)
+
+        if modality.channels:
+            resnet = config.encoder.resnet
             trunk = ResNet18(
-                CHANNELS[modality],
-                self.crop.size_px,
-                width=config.trunk_width,
-                stem=config.stem,
-                norm=config.norm,
+                modality.channels, self.crop.size_px, width=resnet.width, stem=resnet.stem, norm=config.norm
             )
-            return SidedEncoder(
-                trunk, trunk.features, config.latent_dims, sided=config.side_given and modality == "rgb"
-            )
-        layers = nn.Sequential(nn.Flatten(), hidden_layers(self.spec.joints * AXES[modality], config.hidden))
-        return SidedEncoder(layers, config.hidden, config.latent_dims, sided=config.side_given)
+            return SidedEncoder(trunk, trunk.features, config.latent_dims, sided=sided)
 
-    def _decoder(self, modality: Modality) -> nn.Module:
+        layers = nn.Sequential(nn.Flatten(), hidden_layers(self.spec.joints * modality.axes, config.hidden))
+        return SidedEncoder(layers, config.hidden, config.latent_dims, sided=sided)
+
+    def _build_decoder(self, modality: Modality) -> nn.Module:
+        """p_l: the mean of x_l given z."""
         config = self.config
-        if modality in CHANNELS:
+        if modality.channels:
             return DcganDecoder(
                 config.latent_dims,
-                CHANNELS[modality],
+                modality.channels,
                 self.crop.size_px,
                 width=config.decoder_width,
                 norm=config.norm,
             )
-        axes = AXES[modality]
         return nn.Sequential(
-            mlp(config.latent_dims, self.spec.joints * axes, config.hidden),
-            nn.Unflatten(1, (self.spec.joints, axes)),
+            mlp(config.latent_dims, self.spec.joints * modality.axes, config.hidden),
+            nn.Unflatten(1, (self.spec.joints, modality.axes)),
         )
+
+    def pretrained(self) -> dict[str, str]:
+        """The detector of a keypoint encoder."""
+        return pretrained_detector(self.config.encoder)
+
+    def attach(self, role: str, system: System) -> None:
+        """Take over the weights of the detector.
+
+        Raises:
+            ValueError: the detector does not fit, or the configuration names none.
+        """
+        if role != "detector" or self.keypoint_backbone is None:
+            return super().attach(role, system)
+        self.keypoint_backbone.copy_detector(system, system.crop, self.crop)
 
     # ---------------------------------------------------------------- training
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """One: the pairs take turns."""
+        """One stage, in which the pairs take turns."""
         return (Stage("all", trains=("all",)),)
 
     @property
     def groups(self) -> dict[str, tuple[nn.Module, ...]]:
-        """One optimiser; a pair's loss reaches its own encoder and decoder, the rest has no gradient and is
-        left alone."""
+        """One optimiser: a pair's loss reaches its own encoder and decoder, the others have no gradient."""
         return {"all": (self.encoders, self.decoders)}
-
-    def pretrained(self) -> dict[str, str]:
-        """The detector, where one is named."""
-        return {"detector": self.config.finder} if self.config.finder else {}
-
-    def attach(self, role: str, system: System) -> None:
-        """Take over the weights of a detector; they stay as they are.
-
-        Raises:
-            ValueError: see `KeypointBackbone.take`.
-        """
-        if role != "detector" or self.finder is None:
-            return super().attach(role, system)
-        self.finder.take(system, self.crop)
 
     @torch.no_grad()
     def prepare(self, labels: Hands) -> None:
-        """The mean length of the training hands' scale bone, the unit of models that are not given the
-        scale."""
-        if not self.config.scale_given and self.config.root != "centre":
-            whole = self.labelled(labels).any(1)
+        """Measure the mean scale bone of the training hands, the unit of models without a given scale."""
+        if self.config.scale_given or self.config.root == "centre":
+            return
+        labelled = self.labelled(labels).any(1)
+        if labelled.any():
             joints = labels.require("joints_3d")
-            self.mean_bone_mm.copy_(scale_bone(joints[whole]).mean() if whole.any() else torch.ones(()))
+            self.mean_bone_mm.copy_(scale_bone(joints[labelled]).mean())
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
-        """One optimiser step a pair; a hand counts in a pair if both of its values are known."""
-        if self.finder is not None and not self.finder.taken:
-            raise ValueError("training needs the detector that is named: attach it first")
+        """One optimiser step per pair."""
+        if self.keypoint_backbone is not None:
+            self.keypoint_backbone.check_trained()
         for source, target in self.config.pairs:
-            yield Phase(self.objective(batch, source, target, noise), group="all", name=f"{source}-{target}")
+            losses = self.objective(batch, source, target, noise)
+            yield Phase(losses, group="all", name=f"{source}-{target}")
 
-    def objective(self, hands: Hands, source: Modality, target: Modality, noise: Noise) -> CmLosses:
-        """The loss of one pair: `source` is encoded, `target` decoded from a sample."""
+    def objective(
+        self, hands: Hands, source: ModalityName, target: ModalityName, noise: Noise
+    ) -> CmLosses:
+        """Eq. (5) for one pair, over the hands that have both modalities."""
         config = self.config
-        seen, wanted = self.observed(hands, source), self.observed(hands, target)
-        draw = noise.normal(len(hands), config.latent_dims).to(seen.device)
+        encoder_input = self.observed(hands, source)
+        target_value = self.observed(hands, target)
+        target_labels = self.label_mask(hands, target)
+        counted = self.label_mask(hands, source).any(1) & target_labels.any(1)
+
+        # z ~ q_k(z | x_k), and what l looks like given z
+        draw = noise.normal(len(hands), config.latent_dims).to(encoder_input.device)
         if source == "2d" and config.joint_noise_px:
-            shift = noise.normal(*seen.shape).to(seen) * (2 * config.joint_noise_px / self.crop.size_px)
-            seen = seen + shift.masked_fill(~self.known(hands, "2d")[..., None], 0.0)
-        posterior = self._encode(seen, source, hands)
-        decoded = self.decoders[target](posterior.sample(noise=draw))
-        known = self.known(hands, target)
-        counted = self.known(hands, source).any(1) & known.any(1)
-        share = counted / counted.sum().clamp_min(1)
-        error, rate = (
-            (known_error(decoded.float(), wanted, known) * share).sum(),
-            (posterior.kl() * share).sum(),
-        )
-        count = wanted[0].numel()
-        n = self.spec.joints * AXES.get(target, 3)
-        beta = config.kl_weight * (count / n if config.reduction == "mean" else 1.0)
+            encoder_input = self._add_joint_noise(encoder_input, hands, noise)
+        posterior = self._encode(encoder_input, source, hands)
+        decoded = self.decoders[target](posterior.sample(noise=draw)).float()
+
+        # values of the target, and coordinates of a pose (of 3D where the target is a picture)
+        values = target_value[0].numel()
+        coordinates = self.spec.joints * (MODALITIES[target].axes or 3)
+        beta = config.kl_weight * (values / coordinates if config.reduction == "mean" else 1.0)
         beta *= min(1.0, (noise.step + 1) / max(1, config.rate_warmup_steps))
-        total = error + rate * (beta / count)  # eq. (5), per value; beta = 1 is the equation itself
+
+        error = masked_mean(known_error(decoded, target_value, target_labels), counted)
+        rate = masked_mean(posterior.kl(), counted)
+        total = (
+            error  # eq. (5), first term: -E[log p_l(x_l | z)], per value
+            + beta / values * rate  # eq. (5), second term: KL(q_k(z | x_k) || N(0, I)); beta = 1 in the paper
+        )
         if config.reduction == "sum":
-            total = total * count
+            total = total * values
         return CmLosses(total=total, error=error, rate=rate, beta=total.new_tensor(beta))
 
-    # ---------------------------------------------------------------- modalities
+    def _add_joint_noise(
+        self, joints: Float[Tensor, "batch joint 2"], hands: Hands, noise: Noise
+    ) -> Float[Tensor, "batch joint 2"]:
+        """2D joints, crop units, with noise on those that are labelled."""
+        std = 2 * self.config.joint_noise_px / self.crop.size_px
+        shift = noise.normal(*joints.shape).to(joints) * std
+        return joints + shift.masked_fill(~self.label_mask(hands, "2d")[..., None], 0.0)
 
-    def observed(self, hands: Hands, modality: Modality) -> Float[Tensor, "batch *shape"]:
-        """A modality of crops as networks see it: RGB in [-.5, .5], depth in [-1, 1], crop units, bone units;
-        0 for joints unknown."""
-        match modality:
+    # ---------------------------------------------------------------- what networks see
+
+    def observed(self, hands: Hands, name: ModalityName) -> Float[Tensor, "batch *shape"]:
+        """A modality as networks see it.
+
+        RGB in [-0.5, 0.5], depth in [-1, 1], 2D in crop units, 3D in bone units; unlabelled joints are 0.
+        """
+        match name:
             case "rgb":
-                image = hands.require("image")
-                return image - 0.5
+                return hands.require("image") - 0.5
             case "depth":
-                depth = hands.require("depth")
-                return normalise_depth(
-                    depth, depth_centre(hands, self.spec.root == "camera"), self.crop.cube_mm
-                )
+                centre = depth_centre(hands, self.spec.root == "camera")
+                return normalise_depth(hands.require("depth"), centre, self.crop.cube_mm)
             case "2d":
-                joints = hands.require("joints_2d")
-                return to_crop_units(joints, self.crop.size_px).masked_fill(
-                    ~self.known(hands, "2d")[..., None], 0.0
-                )
+                joints = to_crop_units(hands.require("joints_2d"), self.crop.size_px)
+                return joints.masked_fill(~self.label_mask(hands, "2d")[..., None], 0.0)
             case "3d":
                 return self.joints_of(hands)
 
-    def known(self, hands: Hands, modality: Modality) -> Bool[Tensor, "batch joint"]:
-        """Which joints of a modality have a label; all, if it is a picture. Of a pose held back, 3D joints
-        are unknown."""
-        if modality == "3d":
+    def label_mask(self, hands: Hands, name: ModalityName) -> Bool[Tensor, "batch joint"]:
+        """Which joints of a modality have a label; all joints, if it is a picture."""
+        if name == "3d":
             return self.labelled(hands)
-        if modality == "2d" and hands.joint_valid is not None:
+        if name == "2d" and hands.joint_valid is not None:
             return hands.joint_valid
-        value = hands.require(SOURCES[modality])
-        return torch.ones(len(hands), self.spec.joints, dtype=torch.bool, device=value.device)
+        device = hands.require(MODALITIES[name].field).device
+        return torch.ones(len(hands), self.spec.joints, dtype=torch.bool, device=device)
 
-    def there(self, hands: Hands, modality: Modality) -> Bool[Tensor, " batch"]:
-        """Which hands have a modality at all: a known joint, a pixel whose depth is known; a picture always
-        is."""
-        if modality == "depth":
-            depth = hands.require("depth")
-            return (depth > 0).flatten(1).any(1)
-        return self.known(hands, modality).any(1)
+    def available_mask(self, hands: Hands, name: ModalityName) -> Bool[Tensor, " batch"]:
+        """Which hands have a modality at all: a labelled joint, or a pixel with a depth; every hand has RGB."""
+        if name == "depth":
+            return (hands.require("depth") > 0).flatten(1).any(1)
+        return self.label_mask(hands, name).any(1)
 
     def _side(self, hands: Hands) -> Float[Tensor, "batch 2"] | None:
+        """One-hot side, left first; None where the model does not use it."""
         if not self.config.side_given:
             return None
         side = hands.side
         if side is None:
             if self.spec.sides == "both":
-                raise ValueError("this model is to be told which hand it sees, and the batch has no side")
+                raise ValueError("this model needs to know which hand it sees, and the batch has no side")
             side = torch.full((len(hands),), LEFT if self.spec.sides == "left" else RIGHT)
         return torch.stack([side == LEFT, side == RIGHT], 1).float()
 
@@ -374,111 +396,117 @@ class CmVae(PoseEstimator):
 
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint 3"]:
         """Joints relative to the root, in bone units (`unit_mm`); 0 where there is no label."""
-        joints = hands.require("joints_3d")
-        labelled = self.labelled(hands)
-        origin = (
-            cube_centre(joints, labelled) if self.config.root == "centre" else root(joints, self.config.root)
-        )
-        scale = scale_bone(joints) if self.unit_mm is None else torch.full_like(joints[:, 0, 0], self.unit_mm)
-        return ((joints - origin[:, None]) / scale[:, None, None].clamp_min(1e-6)).masked_fill(
-            ~labelled[..., None], 0.0
-        )
+        return self.bone_unit_joints(hands)
 
     @property
     def unit_mm(self) -> float | None:
-        """The mean bone where no scale is given, half of the cube where poses are relative to its centre."""
+        """The mean bone where no scale is given; half of the cube where poses are relative to its centre."""
         if self.config.root == "centre":
             return self.crop.cube_mm / 2
         return None if self.config.scale_given else float(self.mean_bone_mm)
 
-    def encode(self, hands: Hands, modality: Modality) -> RandomVariable:
+    def encode(self, hands: Hands, name: ModalityName) -> RandomVariable:
         """The posterior of z, given one modality of crops."""
-        return self._encode(self.observed(hands, modality), modality, hands)
+        return self._encode(self.observed(hands, name), name, hands)
 
     def _encode(
-        self, seen: Float[Tensor, "batch *shape"], modality: Modality, hands: Hands
+        self, value: Float[Tensor, "batch *shape"], name: ModalityName, hands: Hands
     ) -> RandomVariable:
-        if modality == "rgb" and self.finder is not None:
-            seen = self.finder(seen + 0.5).numbers.detach()
-        return self.encoders[modality](seen, self._side(hands))
+        if name == "rgb" and self.keypoint_backbone is not None:
+            value = self.keypoint_backbone(value + 0.5).vector
+        return self.encoders[name](value, self._side(hands))
 
     @torch.no_grad()
-    def decode(self, z: Float[Tensor, "batch latent"], modality: Modality) -> Float[Tensor, "batch *shape"]:
-        """Any modality of points of the latent space: RGB in [0, 1], depth in [-1, 1] of the cube, joints in
-        crop or bone units."""
-        value = self.decoders[modality](z).float()
-        return (
-            (value + 0.5).clamp(0, 1)
-            if modality == "rgb"
-            else value.clamp(-1, 1)
-            if modality == "depth"
-            else value
-        )
+    def decode(self, z: Float[Tensor, "batch latent"], name: ModalityName) -> Float[Tensor, "batch *shape"]:
+        """A modality of points of the latent space.
+
+        RGB in [0, 1], depth in [-1, 1] of the cube, joints in crop units (2D) or bone units (3D).
+        """
+        value = self.decoders[name](z).float()
+        match name:
+            case "rgb":
+                return (value + 0.5).clamp(0, 1)
+            case "depth":
+                return value.clamp(-1, 1)
+            case "2d" | "3d":
+                return value
 
     @torch.no_grad()
     def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
-        """Read poses from crops; several inputs are fused, and each hand does without those it lacks."""
-        chosen: Sequence[Modality] = [
-            modality for modality in self.config.encoded if SOURCES[modality] in inputs
-        ]
-        chosen = chosen or [self.config.input]
+        """Read poses from crops; several inputs are fused, and a hand that lacks one does without it."""
+        names = [name for name in self.config.encoded if MODALITIES[name].field in inputs]
+        names = names or [self.config.input]
         posterior = fuse(
-            [self.encode(hands, modality) for modality in chosen],
-            [self.there(hands, modality) for modality in chosen],
+            [self.encode(hands, name) for name in names],
+            [self.available_mask(hands, name) for name in names],
         )
         return predict_by_samples(posterior, lambda z: self.decode(z, "3d"), self.config.posterior_samples)
 
     @torch.no_grad()
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
-        """Error, rate and spread of the aggregate posterior on training hands; nothing is kept."""
-        means, sums, count = [], torch.zeros(2), 0
+        """Pose error, rate, and spread of the posterior means on training hands."""
+        distances, rates, means = [], [], []
         for batch in batches:
             posterior = self.encode(batch, self.config.input)
-            valid = self.labelled(batch)
-            distance = (self.decode(posterior.mean, "3d") - self.joints_of(batch)).norm(dim=2)
-            sums += torch.stack([distance[valid].sum(), posterior.kl().sum()]).cpu()
-            count += int(valid.sum())
+            error = self.decode(posterior.mean, "3d") - self.joints_of(batch)
+            distances.append(error.norm(dim=2)[self.labelled(batch)])
+            rates.append(posterior.kl())
             means.append(posterior.mean)
-        mean = torch.cat(means)
-        spread = mean.std(0)
+
+        distance = torch.cat(distances)
+        spread = torch.cat(means).std(0)
         return {
-            "training_error": float(sums[0]) / max(count, 1),
-            "rate": float(sums[1]) / len(mean),
+            "training_error": float(distance.sum()) / max(len(distance), 1),
+            "rate": float(torch.cat(rates).mean()),
             "latent_spread_mean": float(spread.mean()),
             "latent_spread_min": float(spread.min()),
         }
 
+    # ---------------------------------------------------------------- pictures
+
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
-        """Rows: the input, every modality decoded from it, the labels in 3D; a hand a column."""
-        z = self.encode(batch, self.config.input).mean
-        seen = self.observed(batch, self.config.input)
-        rows = [self.shown(seen + 0.5 if self.config.input == "rgb" else seen, self.config.input)]
-        rows += [self.shown(self.decode(z, modality), modality) for modality in self.config.decoded]
-        rows.append(self.shown(self.joints_of(batch), "3d"))
+        """One column per hand; rows: the input, every modality decoded from it, the labels in 3D."""
+        source = self.config.input
+        z = self.encode(batch, source).mean
+        encoder_input = self.observed(batch, source)
+        if source == "rgb":
+            encoder_input = encoder_input + 0.5
+
+        rows = [self.visualise(encoder_input, source)]
+        rows += [self.visualise(self.decode(z, name), name) for name in self.config.decoded]
+        rows.append(self.visualise(self.joints_of(batch), "3d"))
         return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
 
-    def shown(self, value: Tensor, modality: Modality) -> Float[Tensor, "batch 3 size size"]:
-        """Values of a modality as pictures; joints as limbs on white."""
-        if modality in CHANNELS:
-            picture = value if modality == "rgb" else (1 - value).expand(-1, 3, -1, -1) / 2
-            return F.interpolate(picture, size=(SHEET_PX, SHEET_PX), mode="nearest")
-        flat = value if modality == "2d" else in_own_crop(value[..., :2], self.crop.margin).nan_to_num()
+    def visualise(self, value: Tensor, name: ModalityName) -> Float[Tensor, "batch 3 size size"]:
+        """Values of a modality, as `decode` gives them, as pictures; joints as limbs on white."""
+        match name:
+            case "rgb":
+                return F.interpolate(value, size=(SHEET_PX, SHEET_PX), mode="nearest")
+            case "depth":
+                nearness = (1 - value).expand(-1, 3, -1, -1) / 2
+                return F.interpolate(nearness, size=(SHEET_PX, SHEET_PX), mode="nearest")
+            case "2d":
+                flat = value
+            case "3d":
+                flat = in_own_crop(value[..., :2], self.crop.margin).nan_to_num()
         if self.spec.joints != len(PARENTS):
             return dots(flat, SHEET_PX)
         return drawn(flat, SHEET_PX, 0.02)
 
 
-def _check(config: CmVaeConfig, spec: DataSpec) -> None:
-    """Refuse data that cannot give what the pairs need."""
-    needed = {SOURCES[modality] for pair in config.pairs for modality in pair} | (
-        {"side"} if config.side_given else set()
-    )
+def _check_data(config: CmVaeConfig, spec: DataSpec) -> None:
+    """Refuse data that lack a modality of the pairs, or hands of other joints."""
+    needed = {MODALITIES[name].field for pair in config.pairs for name in pair}
     missing = sorted(needed - set(spec.modalities))
+    if config.side_given and "side" not in spec.modalities:
+        missing = sorted([*missing, "side"])
+
     if missing:
         remedy = "set side_given to False, or " if missing == ["side"] else ""
         raise ValueError(f"these pairs need {', '.join(missing)} of every hand; {remedy}use data that has it")
     if spec.joints != len(PARENTS) and config.root != "centre":
         raise ValueError(
-            f"palm, wrist and bones are of hands of {len(PARENTS)} joints, the data has {spec.joints}; set root to centre"
+            f"palm, wrist and bones are of hands of {len(PARENTS)} joints, the data has {spec.joints}; "
+            "set root to centre"
         )

@@ -19,6 +19,7 @@ from handvae.upsampling.naming import named_appearances
 from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.spread_scales import fit_spread_scales
 from handvae.evaluation.study_report import report_studies
+from handvae.nets.picture_encoders import pretrained_detector
 from handvae.systems.cm_vae import CmVae
 from handvae.systems.da_vae import DaVae
 from handvae.systems.detector import Detector
@@ -82,7 +83,8 @@ def described(model: Model) -> tuple[str, str, str]:
             solid = f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread, {spread}"
             return kind, "; ".join(reads[modality] for modality in config.encoded if modality in reads), solid
         case DaVae(config=config):
-            kind = f"da-VAE, z of {' + '.join(map(str, config.dims))}" + (f" behind {config.finder}" if config.finder else "")
+            behind = "".join(f" behind {name}" for name in pretrained_detector(config.encoder).values())
+            kind = f"da-VAE, z of {' + '.join(map(str, config.dims))}{behind}"
             solid = f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread, {spread}"
             return kind, crop, f"{solid}; the visible surface as {config.grid**2} points; the hand before black"
         case _:

@@ -21,6 +21,7 @@ from handvae.inference.estimate import DEPTH_PRESET
 from handvae.inference.joints_input import crop_joints, read_flat_hands
 from handvae.inference.plot_3d import plot_joints
 from handvae.inference.reading import read_hand
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.system import Prediction
 from handvae.training.checkpoint import load_model, save_model
@@ -34,7 +35,13 @@ SPEC = DataSpec(
     "both",
 )
 SMALL = CmVaeConfig(
-    variant=1, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4
+    variant=1,
+    latent_dims=6,
+    encoder=ResNetEncoder(8),
+    decoder_width=16,
+    hidden=32,
+    norm="group",
+    posterior_samples=4,
 )
 FOCAL, NEAR, WALL = 200.0, 500.0, 1500.0
 close = torch.testing.assert_close

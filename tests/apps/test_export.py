@@ -14,6 +14,7 @@ from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec, Hands
 from handvae.hand import LEFT, RIGHT
 from handvae.inference import export as graphs
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.training.checkpoint import load_model, save_model
@@ -93,7 +94,7 @@ def test_a_file_gives_the_models_spread_at_every_call(export, lifter):
 
 def test_a_model_has_a_part_for_each_of_its_inputs():
     spec = DataSpec("any", 1, 32, ("image", "depth", "joints_2d", "joints_3d", "joint_valid", "side"), "both")
-    config = CmVaeConfig(variant=1, trunk_width=8, hidden=32, more_pairs=("2d-3d", "depth-3d"))
+    config = CmVaeConfig(variant=1, encoder=ResNetEncoder(8), hidden=32, more_pairs=("2d-3d", "depth-3d"))
     parts = {part.name: part for part in graphs.parts_of(CmVae(config, spec, Crop(32)).eval(), 2)}
     assert set(parts) == {"read_image", "read_depth", "read_joints_2d"}
     assert list(parts["read_joints_2d"].inputs) == ["joints_2d", "known", "side"]

@@ -16,6 +16,7 @@ from handvae.errors import UserError
 from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.spread import ONE_SIGMA, coverage
 from handvae.evaluation.spread_scales import fit_spread_scales
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.spread import SpreadScale
@@ -25,11 +26,10 @@ SPEC = DataSpec("drawn", 48, 32, ("image", "joints_2d", "joints_3d", "joint_vali
 SMALL = CmVaeConfig(
     variant=1,
     latent_dims=6,
-    trunk_width=8,
+    encoder=ResNetEncoder(8, "half"),
     hidden=32,
     norm="group",
     posterior_samples=4,
-    stem="half",
     more_pairs=("2d-3d",),
 )
 close = torch.testing.assert_close

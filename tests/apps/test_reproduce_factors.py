@@ -15,6 +15,7 @@ from handvae.data.open import open_data
 from handvae.data.readers.rendered import RenderPlan, write_plan
 from handvae.evaluation.latent_factors import FACTORS, GROUPS, as_shown, group_of, read_factors
 from handvae.hand import LEFT, RIGHT
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.reproduction.papers import TABLES
 from handvae.reproduction.recipe import resolve
 from handvae.systems.cm_vae import CmVaeConfig
@@ -26,15 +27,26 @@ from handvae.training.presets import PRESETS
 
 NAMES = [f"da-vae-{name}" for name in ("table1", "table2", "table3", "table4", "figure2", "figure3")]
 TINY_DA = DaVaeConfig(
-    mask_width=8, mask_stem="half", pose_dims=6, appearance_dims=4, shape_dims=2, cloud_points=64, trunk_width=8, head_width=16,
-    stem="half", decoder_width=16, hidden=32, fold_width=16, grid=5, posterior_samples=2,
-)  # fmt: skip
+    mask_width=8,
+    mask_stem="half",
+    pose_dims=6,
+    appearance_dims=4,
+    shape_dims=2,
+    cloud_points=64,
+    encoder=ResNetEncoder(8, "half"),
+    head_width=16,
+    decoder_width=16,
+    hidden=32,
+    fold_width=16,
+    grid=5,
+    posterior_samples=2,
+)
 SYSTEMS = {
     "rendered-da-64": TINY_DA,
     "rendered-na-64": replace(TINY_DA, attention=False),
     "rendered-mask-64": MaskConfig(width=8, stem="half"),
     "rendered-cm-64": CmVaeConfig(
-        trunk_width=8, decoder_width=16, hidden=16, latent_dims=4, posterior_samples=2
+        encoder=ResNetEncoder(8), decoder_width=16, hidden=16, latent_dims=4, posterior_samples=2
     ),
     "rendered-dvae-pose-64": DvaePoseConfig(factor_dims=4, trunk_width=8, hidden=16, posterior_samples=2),
 }

@@ -9,6 +9,7 @@ import torch
 from handvae.data.crop import Crop
 from handvae.data.files.pictures import read_picture
 from handvae.data.readers.coco import CocoHands
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.reproduction.figure import LatentFigure
 from handvae.reproduction.latent_figures import (
     VIEWS,
@@ -30,7 +31,7 @@ from handvae.training.checkpoint import load_model, save_model
 CROSSED = CmVaeConfig(
     variant=4,
     latent_dims=6,
-    trunk_width=8,
+    encoder=ResNetEncoder(8),
     decoder_width=16,
     hidden=32,
     norm="group",

@@ -11,6 +11,7 @@ import torch
 from handvae.data.crop import Crop
 from handvae.data.readers.coco import CocoHands
 from handvae.hand import HandShape, forward_kinematics, named_pose, to_bone_units
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.reproduction.factor_walks import between
 from handvae.reproduction.papers import FIGURES
 from handvae.reproduction.sheets import CELL
@@ -18,9 +19,21 @@ from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.training.checkpoint import save_model
 
 CONFIG = DaVaeConfig(
-    mask_width=8, mask_stem="half", pose_dims=6, appearance_dims=4, shape_dims=2, trunk_width=8, head_width=16, stem="half",
-    decoder_width=16, hidden=32, fold_width=16, grid=5, posterior_samples=2, cloud_weight=0.0, mask="named",
-)  # fmt: skip
+    mask="named",
+    mask_width=8,
+    mask_stem="half",
+    pose_dims=6,
+    appearance_dims=4,
+    shape_dims=2,
+    cloud_weight=0.0,
+    encoder=ResNetEncoder(8, "half"),
+    head_width=16,
+    decoder_width=16,
+    hidden=32,
+    fold_width=16,
+    grid=5,
+    posterior_samples=2,
+)
 DIMS = CONFIG.dims
 
 

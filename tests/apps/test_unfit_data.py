@@ -10,6 +10,7 @@ import torch
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
 from handvae.data.readers.coco import CocoHands
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.srv_vae import SrvVae
 from handvae.training.checkpoint import save_model
@@ -79,7 +80,7 @@ def test_a_set_without_what_the_model_reads_is_refused(refused, tiny_set, tmp_pa
     spec = DataSpec("any", 1, 32, ("depth", "joints_2d", "joints_3d", "joint_valid", "side"), "both")
     save_model(
         tmp_path / "depth.safetensors",
-        CmVae(CmVaeConfig(variant=1, input="depth", trunk_width=8, hidden=32), spec, Crop(32)),
+        CmVae(CmVaeConfig(variant=1, input="depth", encoder=ResNetEncoder(8), hidden=32), spec, Crop(32)),
     )
     line = refused("evaluate", tmp_path / "depth.safetensors", tiny_set)
     assert str(tiny_set) in line

@@ -10,11 +10,18 @@ from PIL import Image
 from handvae.data.crop import Crop, cut
 from handvae.data.readers.coco import CocoHands
 from handvae.inference.latent_walk import SIDE, code_of, modality_frames
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.training.checkpoint import load_model, save_model
 
 SMALL = CmVaeConfig(
-    variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", root="wrist"
+    variant=4,
+    latent_dims=6,
+    encoder=ResNetEncoder(8),
+    decoder_width=16,
+    hidden=32,
+    norm="group",
+    root="wrist",
 )
 
 

@@ -14,6 +14,7 @@ from handvae.data.subset import Subset
 from handvae.evaluation.estimate_metrics import pose_metric
 from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.study import Study
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.system import Prediction
@@ -24,7 +25,7 @@ TINY = CmVaeConfig(
     variant=4,
     root="centre",
     latent_dims=4,
-    trunk_width=8,
+    encoder=ResNetEncoder(8),
     decoder_width=16,
     hidden=16,
     norm="group",
@@ -35,7 +36,7 @@ SMALL = [
     *(
         "--system.latent-dims",
         4,
-        "--system.trunk-width",
+        "--system.encoder.width",
         8,
         "--system.decoder-width",
         16,

@@ -13,13 +13,24 @@ from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
 from handvae.hand import HandShape, forward_kinematics, named_pose, to_bone_units
 from handvae.inference.crops import crop_photo
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.training.checkpoint import load_model, save_model
 
 CONFIG = DaVaeConfig(
-    mask_width=8, mask_stem="half", pose_dims=6, appearance_dims=4, shape_dims=2, trunk_width=8, head_width=16, stem="half",
-    decoder_width=16, hidden=32, fold_width=16, grid=7, posterior_samples=4,
-)  # fmt: skip
+    mask_width=8,
+    mask_stem="half",
+    pose_dims=6,
+    appearance_dims=4,
+    shape_dims=2,
+    encoder=ResNetEncoder(8, "half"),
+    head_width=16,
+    decoder_width=16,
+    hidden=32,
+    fold_width=16,
+    grid=7,
+    posterior_samples=4,
+)
 
 
 def read_ply(path):

@@ -13,6 +13,7 @@ from handvae.data.subset import FewLabels
 from handvae.hand import LEFT, RIGHT, root, scale_bone
 from handvae.inference.crops import crop_photo
 from handvae.inference.reading import read_hand
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.noise import Noise
 from handvae.rv.fusion import fuse
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
@@ -24,7 +25,13 @@ from handvae.training.run_folder import Run
 from handvae.training.state import State
 
 TINY = CmVaeConfig(
-    variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=8
+    variant=4,
+    latent_dims=6,
+    encoder=ResNetEncoder(8),
+    decoder_width=16,
+    hidden=32,
+    norm="group",
+    posterior_samples=8,
 )
 ALL = replace(TINY, more_pairs=("rgb-2d", "2d-3d", "depth-3d", "3d-depth"))
 SHORT = Train(
@@ -392,7 +399,7 @@ def test_lifting_is_trained_and_measured_without_a_picture(handvae, refused, tin
 
 def test_a_model_without_the_scale_is_measured_in_its_own_unit_and_reads_photos(handvae, tiny_set, tmp_path):
     run = tmp_path / "run"
-    small = ("--system.trunk-width", "8", "--system.decoder-width", "16", "--system.no-scale-given")
+    small = ("--system.encoder.width", "8", "--system.decoder-width", "16", "--system.no-scale-given")
     code, _, error = handvae("train", "rendered-cm-64", "--data.root", tiny_set, "--out", run, *FLAGS, *small)
     assert code == 0, error
     code, _, error = handvae(

@@ -13,6 +13,7 @@ from handvae.data.readers.rendered import RenderedHands, RenderPlan
 from handvae.geometry import project, turn_picture, view_normalise
 from handvae.hand import root, scale_bone
 from handvae.losses import chamfer
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.noise import Noise
 from handvae.systems.build import build_system
 from handvae.systems.da_vae import DaVae, DaVaeConfig
@@ -27,9 +28,20 @@ from handvae.training.run_folder import Run
 from handvae.training.state import State
 
 SMALL = DaVaeConfig(
-    mask_width=8, mask_stem="half", pose_dims=6, appearance_dims=4, shape_dims=2, cloud_points=64, trunk_width=8, head_width=16,
-    stem="half", decoder_width=16, hidden=32, fold_width=16, grid=5, posterior_samples=4,
-)  # fmt: skip
+    mask_width=8,
+    mask_stem="half",
+    pose_dims=6,
+    appearance_dims=4,
+    shape_dims=2,
+    cloud_points=64,
+    encoder=ResNetEncoder(8, "half"),
+    head_width=16,
+    decoder_width=16,
+    hidden=32,
+    fold_width=16,
+    grid=5,
+    posterior_samples=4,
+)
 MASK = MaskConfig(width=8, stem="half")
 SHORT = Train(
     steps=6,
@@ -246,10 +258,11 @@ def test_the_objective_by_hand(ways, build, hands):
     z = torch.cat(
         [p.mean + p.std * d for p, d in zip(latent.factors, draw.split((6, 4, 2), 1), strict=True)], 1
     )
-    joints, cloud, image = system.decode_parts(z)
+    decoded = system.decode_factors(z)
+    joints, cloud, image = decoded.joints, decoded.cloud, decoded.image
     bone = scale_bone(hands.joints_3d)[:, None, None]
     palm = root(hands.joints_3d, "palm")[:, None]
-    wanted = system.normalised((hands.joints_3d - palm) / bone, hands)[0]
+    wanted = system.view_normalise((hands.joints_3d - palm) / bone, hands)[0]
     pose, surface = (joints - wanted).square().mean(), chamfer(cloud, target, ways).mean()
     picture = (image - system.masked(hands.image)).square().mean()
     kls = [0.5 * (p.mean**2 + p.var - 1 - p.var.log()).sum(1).mean() for p in latent.factors]
@@ -284,7 +297,7 @@ def test_what_stands_for_a_missing_joint_does_not_matter(joints, build, hands):
 def test_without_clouds_poses_and_pictures_train_alone(build, hands):
     bare = ("image", "joints_2d", "joints_3d", "joint_valid")
     system = build(replace(SMALL, cloud_weight=0.0, mask="some-run"), modalities=bare, root="palm")
-    system.mask_taken = True
+    system.has_trained_mask = True
     assert system.fields == ("image",)
     found = pose_losses(system, replace(hands, depth=None, mask=None))
     assert found.cloud == 0
@@ -325,7 +338,7 @@ def test_picture_joints_and_cloud_turn_and_shrink_together(sides, solid):
     assert (given.fields, drawn.fields) == (("image", "mask"), ("image", "depth", "mask"))
     one, other = (system.cloud_of(hands, Noise(0))[0] for system in (given, drawn))
     assert (chamfer(one, other) < 0.08).all(), "some 4 mm"
-    joints, _ = given.normalised(given.joints_of(hands), hands)
+    joints, _ = given.view_normalise(given.joints_of(hands), hands)
     near = (one[:, :, None] - joints[:, None]).norm(dim=3).amin(2)
     assert (near.mean(1) < 0.5).all(), "skin is near joints: both have one root and one unit"
 
@@ -346,7 +359,7 @@ def test_a_turned_view_looks_straight_at_the_crops_centre(build, hands):
     system = build()
     middle = torch.full((16, 1, 2), 16.0)
     far = torch.cat([middle, torch.ones(16, 1, 1)], 2) @ torch.linalg.inv(hands.intrinsics).mT * 500
-    turned, rotation = system.normalised(far, hands)
+    turned, rotation = system.view_normalise(far, hands)
     close(turned[..., :2], torch.zeros(16, 1, 2), rtol=0, atol=1e-2)
     assert (turned[..., 2] > 0).all()
     close(rotation, view_normalise(far, far[:, 0])[1])
@@ -379,9 +392,9 @@ def test_a_warped_view_reaches_training_and_reading(build, hands):
     system, plain = (
         build(replace(SMALL, view_warped=warped, norm="group")).eval() for warped in (True, False)
     )
-    assert not torch.equal(system.seen(hands), hands.image)
-    assert torch.equal(plain.seen(hands), hands.image)
-    assert torch.equal(system.seen(replace(hands, intrinsics=None)), hands.image), (
+    assert not torch.equal(system.encoder_input(hands), hands.image)
+    assert torch.equal(plain.encoder_input(hands), hands.image)
+    assert torch.equal(system.encoder_input(replace(hands, intrinsics=None)), hands.image), (
         "where the camera looked is not known"
     )
     assert pose_losses(system, hands).image != pose_losses(plain, hands).image
@@ -391,7 +404,7 @@ def test_a_warped_view_reaches_training_and_reading(build, hands):
 def test_poses_read_come_back_before_the_camera_as_it_was(build, hands):
     system, plain = build().eval(), build(replace(SMALL, view_normalised=False)).eval()
     seen, told = system.predict_uncalibrated(Hands(image=hands.image)), system.predict(hands)
-    close(system.normalised(told.joints, hands)[0], seen.joints)
+    close(system.view_normalise(told.joints, hands)[0], seen.joints)
     assert not torch.equal(told.joints, seen.joints)
     close(plain.predict(hands).joints, plain.predict_uncalibrated(Hands(image=hands.image)).joints)
     assert (told.spread > 0).all()

@@ -1,4 +1,4 @@
-"""da-VAE behind a trained detector: what is taken of it, who sees what it finds, how it learns on."""
+"""da-VAE with a keypoint encoder: what is copied, which heads see the keypoints, how the detector learns."""
 
 from dataclasses import replace
 
@@ -6,15 +6,28 @@ import pytest
 import torch
 
 from handvae.data.crop import Crop, cut
+from handvae.nets.picture_encoders import KeypointEncoder, ResNetEncoder
 from handvae.noise import Noise
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.training.loop import activate_stage
 
 SMALL = DaVaeConfig(
-    mask_width=8, mask_stem="half", pose_dims=6, appearance_dims=4, shape_dims=2, cloud_points=64, trunk_width=8, head_width=16,
-    stem="half", decoder_width=16, hidden=32, fold_width=16, grid=5, posterior_samples=4,
-)  # fmt: skip
+    mask_width=8,
+    mask_stem="half",
+    pose_dims=6,
+    appearance_dims=4,
+    shape_dims=2,
+    cloud_points=64,
+    encoder=ResNetEncoder(8, "half"),
+    head_width=16,
+    decoder_width=16,
+    hidden=32,
+    fold_width=16,
+    grid=5,
+    posterior_samples=4,
+)
+ENCODER = KeypointEncoder("some-detector", widths=(8, 8, 16), resnet=SMALL.encoder.resnet)
 close = torch.testing.assert_close
 
 
@@ -31,79 +44,86 @@ def pose_losses(system, hands):
 
 
 @pytest.fixture
-def finding(drawn):
-    """Builds a system behind a detector that is not trained."""
+def build(drawn):
+    """Builds a system and a detector, untrained, for its encoder."""
 
     def make(**changes):
         torch.manual_seed(0)
-        crop = Crop(32, sides="right")
-        system = DaVae(
-            replace(SMALL, finder="some-detector", finder_widths=(8, 8, 16), norm="group", **changes),
-            drawn(16).spec,
-            crop,
+        crop, spec = Crop(32, sides="right"), drawn(16).spec
+        config = replace(SMALL, encoder=replace(ENCODER, **changes), norm="group")
+        return DaVae(config, spec, crop), Detector(
+            DetectorConfig(widths=(8, 8, 16), norm="group"), spec, crop
         )
-        return system, Detector(DetectorConfig(widths=(8, 8, 16), norm="group"), drawn(16).spec, crop)
 
     return make
 
 
-def test_a_finder_is_taken_and_not_trained(finding, hands):
-    system, detector = finding()
+def test_the_detector_is_copied_and_not_trained(build, hands):
+    system, detector = build()
     with pytest.raises(ValueError, match="detector that is named"):
         next(system.step(hands, "pose", Noise(0)))
+
     system.attach("detector", detector)
     pose_losses(system, hands).total.backward()
-    assert all(p.grad is None for p in system.finder.parameters())
+    assert all(p.grad is None for p in system.keypoint_backbone.parameters())
     assert all(p.grad is not None for p in system.encoder.mix.parameters())
-    assert {name for name in system.state_dict() if name.startswith("finder.")}, (
-        "a model brings its finder along"
+    assert any(name.startswith("keypoint_backbone.") for name in system.state_dict()), (
+        "a model's file holds its detector"
     )
 
 
-def test_a_finder_learns_on_from_poses_and_from_the_places_of_joints(finding, hands):
-    system, detector = finding(detector_keypoint_weight=2.0)
+def test_the_detector_learns_from_poses_and_from_joints_in_the_picture(build, hands):
+    system, detector = build(keypoint_weight=2.0)
     system.attach("detector", detector)
     valid = hands.joint_valid.clone()
     valid[:, 4] = False
     some = replace(hands, joint_valid=valid)
     losses = pose_losses(system, some)
-    error = (system.encode(hands.image).found - (hands.joints_2d / 16 - 1)).square().mean(2)
-    close(losses.found, error[valid].mean())
-    others = (
-        1000 * losses.pose
-        + 100 * losses.cloud
-        + losses.image
-        + 10 * (losses.kl_pose + losses.kl_appearance + losses.kl_shape)
-    )
-    close(losses.total, others + 2 * losses.found)
-    for term in (losses.found, losses.pose):
-        (reached,) = torch.autograd.grad(
-            term, [system.finder.trunk.stages[0][0][0].weight], retain_graph=True
-        )
-        assert reached.abs().max() > 0
-    still, _ = finding()
-    still.attach("detector", detector)
-    assert pose_losses(still, some).found == 0
+
+    error = (system.encode(hands.image).keypoints - (hands.joints_2d / 16 - 1)).square().mean(2)
+    close(losses.keypoints, error[valid].mean())
+    kls = losses.kl_pose + losses.kl_appearance + losses.kl_shape
+    paper = 1000 * losses.pose + 100 * losses.cloud + losses.image + 10 * kls
+    close(losses.total, paper + 2 * losses.keypoints)
+
+    weight = system.keypoint_backbone.trunk.stages[0][0][0].weight
+    for term in (losses.keypoints, losses.pose):
+        (gradient,) = torch.autograd.grad(term, [weight], retain_graph=True)
+        assert gradient.abs().max() > 0
+
+    frozen, _ = build()
+    frozen.attach("detector", detector)
+    assert pose_losses(frozen, some).keypoints == 0
 
 
-def test_pose_and_shape_follow_what_is_found_appearance_does_not(finding, hands):
-    system, detector = finding()
+def test_pose_and_shape_follow_the_keypoints_appearance_does_not(build, hands):
+    system, detector = build()
     system.eval().attach("detector", detector)
     first = system.encode(hands.image)
     with torch.no_grad():
-        system.finder.head.heat.weight.mul_(-5)
+        system.keypoint_backbone.head.heat.weight.mul_(-5)
     second = system.encode(hands.image)
-    assert [
+    unchanged = [
         torch.equal(one.mean, other.mean) for one, other in zip(first.factors, second.factors, strict=True)
-    ] == [False, True, False]
+    ]
+    assert unchanged == [False, True, False]
 
 
-@pytest.mark.parametrize("changes", [{"finder": ""}, {"finder": "some", "bare": True}])
-def test_what_learns_to_find_needs_a_finder_and_places(changes, drawn):
-    bare = ("image", "joints_3d", "mask", "cloud") if changes.pop("bare", False) else None
-    with pytest.raises(ValueError, match="found_weight"):
-        DaVae(
-            replace(SMALL, detector_keypoint_weight=1.0, **changes),
-            replace(drawn(16).spec, **({"modalities": bare} if bare else {})),
-            Crop(32),
-        )
+def test_a_detector_that_learns_needs_joints_in_the_picture(drawn):
+    spec = replace(drawn(16).spec, modalities=("image", "joints_3d", "mask", "cloud"))
+    config = replace(SMALL, encoder=replace(ENCODER, keypoint_weight=1.0))
+    with pytest.raises(ValueError, match=r"set encoder\.keypoint_weight to 0"):
+        DaVae(config, spec, Crop(32))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": ""}, "needs a detector"),
+        ({"widths": (8, 8)}, "at least 3 widths"),
+        ({"keypoint_weight": -1.0}, "not negative"),
+    ],
+)
+def test_options_of_a_keypoint_encoder_are_checked(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(ENCODER, **changes)

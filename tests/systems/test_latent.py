@@ -18,6 +18,7 @@ from handvae.evaluation.latent import (
     swaps_said,
 )
 from handvae.hand import scale_bone
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.rv import RandomVariable
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.dvae_generator import DvaeImageConfig
@@ -27,7 +28,13 @@ from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig, HandFactors
 from handvae.systems.system import Prediction
 
 SMALL = CmVaeConfig(
-    variant=4, latent_dims=6, trunk_width=8, decoder_width=16, hidden=32, norm="group", posterior_samples=4
+    variant=4,
+    latent_dims=6,
+    encoder=ResNetEncoder(8),
+    decoder_width=16,
+    hidden=32,
+    norm="group",
+    posterior_samples=4,
 )
 SIZES = {"factor_dims": 4, "trunk_width": 8, "hidden": 16, "norm": "group", "posterior_samples": 4}
 

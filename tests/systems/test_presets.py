@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from handvae.data.crop import cut
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.noise import Noise
 from handvae.systems.build import build_system
-from handvae.systems.cm_vae import CmVae
-from handvae.systems.da_vae import DaVae, DaVaeConfig
+from handvae.systems.da_vae import DaVaeConfig
 from handvae.systems.detector import Detector, DetectorConfig
-from handvae.systems.perceptual_vae import PerceptualVae
 from handvae.training.loop import activate_stage
 from handvae.training.presets import PRESETS
 
@@ -28,19 +27,23 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
         config = replace(config, **narrow)
     if preset.crop.size_px == 256 and isinstance(config, DaVaeConfig):
         config = replace(
-            config, trunk_width=16, head_width=config.head_width // 4, mask_width=16, fold_width=64
+            config,
+            encoder=ResNetEncoder(16),
+            head_width=config.head_width // 4,
+            mask_width=16,
+            fold_width=64,
         )
     torch.manual_seed(0)
     data = drawn(4)
     sides = data.spec.sides if preset.crop.sides == "keep" else preset.crop.sides
     system = build_system(config, replace(data.spec, size_px=preset.crop.size_px, sides=sides), preset.crop)
-    if isinstance(system, PerceptualVae):
-        judge = DetectorConfig(widths=(8, 16, 16, 16), hidden=32)
-        system.attach("critic", Detector(judge, system.spec, preset.crop))
-    if isinstance(system, CmVae | DaVae) and system.finder is not None:
-        system.attach(
-            "detector", Detector(DetectorConfig(widths=system.config.finder_widths), system.spec, preset.crop)
-        )
+    roles = system.pretrained()
+    if "critic" in roles:
+        critic = DetectorConfig(widths=(8, 16, 16, 16), hidden=32)
+        system.attach("critic", Detector(critic, system.spec, preset.crop))
+    if "detector" in roles:
+        widths = config.encoder.widths
+        system.attach("detector", Detector(DetectorConfig(widths=widths), system.spec, preset.crop))
     batch = cut(data, torch.arange(4), preset.crop, fields=system.fields)
     system.prepare(batch)
     for stage in system.stages:
@@ -54,11 +57,11 @@ def test_a_step_of_each_preset_moves_every_parameter(name, drawn):
         for key, p in system.named_parameters()
         if p.grad is None or not torch.isfinite(p.grad).all() or p.grad.abs().max() == 0
     ]
-    if isinstance(system, CmVae) or (
-        isinstance(system, DaVae) and not config.detector_keypoint_weight
-    ):  # what was taken from a detector stays
-        assert all(p.grad is None for name, p in system.named_parameters() if name.startswith("finder."))
-        still = [key for key in still if not key.startswith("finder.")]
+    if "detector" in roles and not config.encoder.keypoint_weight:  # a detector that does not learn
+        frozen = [p for name, p in system.named_parameters() if name.startswith("keypoint_backbone.")]
+        assert frozen
+        assert all(p.grad is None for p in frozen)
+        still = [key for key in still if not key.startswith("keypoint_backbone.")]
     # with exact poses nothing asks the decoder's maps of a pose that is not there; every other parameter must
     # move
     assert still == []

@@ -5,6 +5,7 @@ from functools import reduce
 
 import pytest
 
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.training.presets import PRESETS
 
 ADAM = {
@@ -33,7 +34,7 @@ CM = ADAM | {
     "train.lr": 1e-4, "train.schedule": "constant", "train.batch": 64, "crop.size_px": 256,
     # a tenth of the crop's side
     "augment.rotation_deg": 45, "augment.mirror": 0.5, "augment.shift": 0.2, "augment.scale": 0,
-    "system.latent_dims": 30, "system.kl_weight": 1, "system.hidden": 512, "system.trunk_width": 64, "system.stem": "quarter",
+    "system.latent_dims": 30, "system.kl_weight": 1, "system.hidden": 512, "system.encoder": ResNetEncoder(64, "quarter"),
     "system.scale_given": True, "system.side_given": True, "system.root": "palm",
 }  # fmt: skip
 DVAE = ADAM | {
@@ -48,7 +49,7 @@ DA = ADAM | {
     "augment.rotation_deg": 180, "augment.shrink": 0.2, "augment.scale": 0, "augment.shift": 0,
     "system.dims": (24, 16, 8), "system.pose_weight": 1000, "system.cloud_weight": 100, "system.image_weight": 1,
     "system.betas": (10, 10, 10), "system.grid": 45, "system.fold_width": 512, "system.cloud_points": 1024, "system.chamfer": "mean",
-    "system.trunk_width": 64, "system.detach_across_factors": False,
+    "system.encoder": ResNetEncoder(64, "quarter"), "system.detach_across_factors": False,
 }  # fmt: skip
 VIT = {
     "crop.size_px": 128,

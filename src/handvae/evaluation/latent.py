@@ -18,7 +18,7 @@ from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.model_predictions import BATCH
 from handvae.hand import scale_bone
 from handvae.noise import Noise, Stream, derangement
-from handvae.systems.cm_vae import FIELDS, CmVae, Modality
+from handvae.systems.cm_vae import CmVae, ModalityName, pixel_fields
 from handvae.systems.dvae_generator import DvaeGenerator
 from handvae.systems.dvae_layers import BACKGROUND, DvaeLayers
 from handvae.systems.dvae_pose import DvaePose
@@ -42,10 +42,12 @@ def batches(
 
 
 @torch.no_grad()
-def codes(system: CmVae, data: HandData, most: int = MOST) -> dict[Modality, Float[Tensor, "hand latent"]]:
+def codes(
+    system: CmVae, data: HandData, most: int = MOST
+) -> dict[ModalityName, Float[Tensor, "hand latent"]]:
     """Posterior means, by each modality that has an encoder, of the same hands: those with all labels."""
-    found: dict[Modality, list[Tensor]] = {name: [] for name in system.config.encoded}
-    for hands in batches(data, system, [field for name, field in FIELDS.items() if name in found], most):
+    found: dict[ModalityName, list[Tensor]] = {name: [] for name in system.config.encoded}
+    for hands in batches(data, system, pixel_fields(system.config.encoded), most):
         whole = system.labelled(hands).all(1)
         for name, kept in found.items():
             kept.append(system.encode(hands, name).mean[whole])
@@ -65,7 +67,7 @@ def modality_silhouette(system: PoseEstimator, data: HandData) -> tuple[Measure,
     )
 
 
-def silhouette(found: dict[Modality, Float[Tensor, "hand latent"]]) -> float:
+def silhouette(found: dict[ModalityName, Float[Tensor, "hand latent"]]) -> float:
     """Mean of (b - a) / max(a, b) over codes: a the mean distance to codes of the same modality, b to those
     of the nearest other."""
     which = np.repeat(np.arange(len(found)), [len(points) for points in found.values()])

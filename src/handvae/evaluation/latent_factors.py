@@ -51,7 +51,7 @@ def read_factors(system: DaVae, data: HandData, seed: int = 0) -> FactorReadings
             cut(data, rows, system.crop, fields=system.fields),
             Noise(seed, number, stream=Stream.LATENT_FACTORS),
         )
-        image = system.seen(hands)
+        image = system.encoder_input(hands)
         masked = system.masked(image)
         latent = system.encode(image, masked)
         cloud, seen = system.cloud_of(hands, noise)

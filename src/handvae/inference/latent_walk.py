@@ -16,7 +16,7 @@ from handvae.inference.crops import crop_photo
 from handvae.inference.drawing import grid, picture_cell
 from handvae.inference.networks import device_of
 from handvae.inference.poses import read_poses
-from handvae.systems.cm_vae import CmVae, Modality
+from handvae.systems.cm_vae import CmVae, ModalityName
 
 SIDE = 192
 
@@ -29,7 +29,7 @@ def modality_frames(
     z = torch.lerp(code_of(system, a), code_of(system, b), share.to(device_of(system))[:, None])
     rows = []
     for modality in system.config.decoded:
-        rows.append(system.shown(system.decode(z, modality), modality).cpu())
+        rows.append(system.visualise(system.decode(z, modality), modality).cpu())
     return [grid([[picture_cell(row[step], SIDE) for row in rows]]) for step in range(len(share))]
 
 
@@ -55,11 +55,11 @@ def code_of(system: CmVae, text: str) -> Float[Tensor, "1 latent"]:
     return _encode(system, Hands(joints_2d=flat, side=side), "2d")
 
 
-def _encode(system: CmVae, hands: Hands, modality: Modality) -> Float[Tensor, "1 latent"]:
+def _encode(system: CmVae, hands: Hands, modality: ModalityName) -> Float[Tensor, "1 latent"]:
     return system.encode(hands.to(device_of(system)), modality).mean
 
 
-def _check_encoded(text: str, encoded: tuple[Modality, ...], modality: Modality) -> None:
+def _check_encoded(text: str, encoded: tuple[ModalityName, ...], modality: ModalityName) -> None:
     if modality not in encoded:
         fault = f"is to be encoded as {modality}, and the model encodes {', '.join(encoded)}"
         raise UserError(text, fault, "give one of those")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.reproduction.figure import LatentFigure
 from handvae.reproduction.table import LABELLED_ALONE, DataNeed, Recipe, Table, TableRow
 
@@ -42,7 +43,7 @@ def rgb(system: Mapping[str, Any], batch: int = 32) -> Recipe:
 
 def depth(system: Mapping[str, Any]) -> Recipe:
     """Depth to 3D on two cores: 64 px, half the width, one fast schedule."""
-    small = {"trunk_width": 32, "decoder_width": 128, "hidden": 256}
+    small = {"encoder": ResNetEncoder(32), "decoder_width": 128, "hidden": 256}
     quick = {
         "batch": 32,
         "lr": 1e-3,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.reproduction.cm_vae import LIGHT_KL, PALM_IS_JOINT_0, RHD, STB, rgb
 from handvae.reproduction.figure import WalkFigure
 from handvae.reproduction.table import Recipe, Table, TableRow
@@ -163,7 +164,13 @@ _PAPER_WEIGHTS = {
 }
 
 # A sweep compares weights: half the channels, for twice as many steps in the same time.
-_NARROW = {"trunk_width": 16, "head_width": 48, "groups": 3, "decoder_width": 64, "fold_width": 64}
+_NARROW = {
+    "encoder": ResNetEncoder(16, "half"),
+    "head_width": 48,
+    "groups": 3,
+    "decoder_width": 64,
+    "fold_width": 64,
+}
 
 
 def _sweep(

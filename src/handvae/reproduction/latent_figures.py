@@ -28,7 +28,7 @@ from handvae.reproduction.sheets import (
     title_of,
     trained_models,
 )
-from handvae.systems.cm_vae import FIELDS, CmVae
+from handvae.systems.cm_vae import CmVae, pixel_fields
 from handvae.systems.dvae_generator import DvaeGenerator
 from handvae.training.checkpoint import Model, load_model
 
@@ -85,7 +85,7 @@ def _random_hands(system: CmVae | DvaeGenerator, data: HandData, count: int, see
         data,
         chosen,
         system.crop,
-        fields=tuple(field for name, field in FIELDS.items() if name in system.config.encoded),
+        fields=pixel_fields(system.config.encoded),
     )
 
 
@@ -155,7 +155,7 @@ def modality_walks(model: Model, data: HandData, options: LatentOptions) -> tupl
     for start, end in zip(starts, ends, strict=True):
         path = torch.lerp(start, end, share)
         for modality in config.decoded:
-            rows.append(_cells(system.shown(system.decode(path, modality), modality)))
+            rows.append(_cells(system.visualise(system.decode(path, modality), modality)))
 
     decoded = ", ".join(config.decoded)
     note = f"rows: {decoded} of each of {options.hands} walks between hands read by {config.input}"
@@ -180,8 +180,8 @@ def posterior_samples(model: Model, data: HandData, options: LatentOptions) -> t
     if modality == "rgb":
         encoder_input = encoder_input + 0.5
 
-    columns = [system.shown(encoder_input, modality)]
-    columns += [system.shown(pose, "3d") for pose in poses]
+    columns = [system.visualise(encoder_input, modality)]
+    columns += [system.visualise(pose, "3d") for pose in poses]
     note = f"columns: {modality}, the truth, the mean, {options.columns} samples of the posterior"
     return _columns_grid(columns), note
 

@@ -13,7 +13,7 @@ Open details and our choices: docs/papers/cm_vae.md.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import torch
@@ -43,6 +43,7 @@ from handvae.nets.resnet import ResNet18
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.fusion import fuse
+from handvae.systems.sheet import image_grid
 from handvae.systems.system import (
     Input,
     Losses,
@@ -94,6 +95,16 @@ def pixel_fields(names: Sequence[ModalityName]) -> tuple[PixelField, ...]:
     return tuple(modality.pixels for modality in chosen if modality.pixels is not None)
 
 
+def input_fields(names: Sequence[ModalityName]) -> tuple[Input, ...]:
+    """Fields of `Hands` that poses can be read from, of these modalities, in their order."""
+    fields: list[Input] = []
+    for name in names:
+        field_name = MODALITIES[name].input
+        if field_name is not None and field_name not in fields:
+            fields.append(field_name)
+    return tuple(fields)
+
+
 # -------------------------------------------------------------------------------------------- configuration
 
 
@@ -116,7 +127,7 @@ class CmVaeConfig:
     with other joints (NYU, ICVL): the joints' mean, and the unit is half of the crop's cube."""
     latent_dims: int = 30
     """Size of z."""
-    encoder: PictureEncoder = ResNetEncoder()
+    encoder: PictureEncoder = field(default_factory=ResNetEncoder)
     """Encoder of RGB: the paper's ResNet, or a keypoint detector (ours). Depth always has the ResNet."""
     reduction: Literal["mean", "sum"] = "mean"
     """mean: squared error per value and KL / n, with n coordinates of a pose; sum: eq. (5) as it is written."""
@@ -214,15 +225,18 @@ class CmVae(PoseEstimator):
         self.root = config.root
 
         self.keypoint_backbone = build_keypoint_backbone(config.encoder, spec.joints, config.norm)
-        self.encoders = nn.ModuleDict({name: self._build_encoder(MODALITIES[name]) for name in config.encoded})
-        self.decoders = nn.ModuleDict({name: self._build_decoder(MODALITIES[name]) for name in config.decoded})
+        self.encoders = nn.ModuleDict(
+            {name: self._build_encoder(MODALITIES[name]) for name in config.encoded}
+        )
+        self.decoders = nn.ModuleDict(
+            {name: self._build_decoder(MODALITIES[name]) for name in config.decoded}
+        )
         # the unit without a given scale; `prepare` measures it on the training labels
         self.register_buffer("mean_bone_mm", torch.ones(()))
 
         self.fields = pixel_fields((*config.encoded, *config.decoded))
         self.reads = pixel_fields((config.input,))
-        inputs = [MODALITIES[name].input for name in (config.input, *config.encoded)]
-        self.inputs = tuple(dict.fromkeys(name for name in inputs if name is not None))
+        self.inputs = input_fields((config.input, *config.encoded))
         self.sheet_rows = f"{config.input}; decoded from it: {', '.join(config.decoded)}; labels in 3D"
 
     # ---------------------------------------------------------------- networks
@@ -306,9 +320,7 @@ class CmVae(PoseEstimator):
             losses = self.objective(batch, source, target, noise)
             yield Phase(losses, group="all", name=f"{source}-{target}")
 
-    def objective(
-        self, hands: Hands, source: ModalityName, target: ModalityName, noise: Noise
-    ) -> CmLosses:
+    def objective(self, hands: Hands, source: ModalityName, target: ModalityName, noise: Noise) -> CmLosses:
         """Eq. (5) for one pair, over the hands that have both modalities."""
         config = self.config
         encoder_input = self.observed(hands, source)
@@ -434,8 +446,9 @@ class CmVae(PoseEstimator):
     @torch.no_grad()
     def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
         """Read poses from crops; several inputs are fused, and a hand that lacks one does without it."""
-        names = [name for name in self.config.encoded if MODALITIES[name].field in inputs]
-        names = names or [self.config.input]
+        names: list[ModalityName] = [name for name in self.config.encoded if MODALITIES[name].field in inputs]
+        if not names:
+            names = [self.config.input]
         posterior = fuse(
             [self.encode(hands, name) for name in names],
             [self.available_mask(hands, name) for name in names],
@@ -476,7 +489,7 @@ class CmVae(PoseEstimator):
         rows = [self.visualise(encoder_input, source)]
         rows += [self.visualise(self.decode(z, name), name) for name in self.config.decoded]
         rows.append(self.visualise(self.joints_of(batch), "3d"))
-        return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
+        return image_grid(rows)
 
     def visualise(self, value: Tensor, name: ModalityName) -> Float[Tensor, "batch 3 size size"]:
         """Values of a modality, as `decode` gives them, as pictures; joints as limbs on white."""

@@ -15,7 +15,7 @@ Open details and our choices: docs/papers/da_vae.md.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -45,6 +45,7 @@ from handvae.nets.resnet import Stem
 from handvae.nets.split_latent import Decoded, Latent, SplitLatentEncoder
 from handvae.noise import Noise
 from handvae.systems.mask import MaskSystem
+from handvae.systems.sheet import image_grid
 from handvae.systems.system import (
     Input,
     Losses,
@@ -88,7 +89,7 @@ class DaVaeConfig:
     detach_across_factors: bool = False
     """Ours: z1 learns from poses, z2 from pictures, z3 from clouds alone; other decoders read a factor
     without teaching it."""
-    encoder: PictureEncoder = ResNetEncoder()
+    encoder: PictureEncoder = field(default_factory=ResNetEncoder)
     """The paper's ResNet; or (ours) the ResNet and a detector, whose keypoints the heads of pose and shape see."""
     head_width: int = 256
     """Channels of the heads' first layer."""
@@ -495,7 +496,7 @@ class DaVae(PoseEstimator):
         rows = [image, masked, decoded.image]
         rows += [drawn(self._in_crop(points), size) for points in (decoded.joints, joints)]
         rows += [dots(self._in_crop(points), size) for points in (decoded.cloud, cloud)]
-        return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
+        return image_grid(rows)
 
     def _in_crop(self, points: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
         """Points seen along the axis, in the crop round them."""
@@ -518,7 +519,9 @@ def _picture_labels(config: DaVaeConfig, spec: DataSpec) -> tuple[Literal["depth
             "a detector that learns needs joints_2d; set encoder.keypoint_weight to 0, or use data that has them"
         )
     if not config.mask and "mask" not in offered:
-        raise ValueError("to train a mask network needs masks; name a trained one (mask), or use data with masks")
+        raise ValueError(
+            "to train a mask network needs masks; name a trained one (mask), or use data with masks"
+        )
     if cloud_from_depth and not {"depth", "mask", "intrinsics"} <= offered:
         raise ValueError(
             "clouds need depth, masks and intrinsics of every hand; "

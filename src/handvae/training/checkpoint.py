@@ -1,7 +1,6 @@
-"""Models on disk: safetensors with everything needed to build the system again in the file's own header.
-Never pickle.
+"""Models on disk: safetensors, with all that is needed to build the system in the file's own header.
 
-A file is written beside its final name, flushed and renamed: it is there whole or not at all.
+No pickle is read. A file is written beside its final name, flushed and renamed: it is whole or absent.
 """
 
 import json
@@ -24,18 +23,21 @@ from handvae.systems.build import CONFIGS, SystemConfig, build_system, system_na
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.spread import SpreadScale
 from handvae.systems.system import Generator, PoseEstimator, System
-from handvae.training.first_edition import MODELS, modernise_header
+from handvae.training.first_edition import MODELS, modernise_header, modernise_tensors
 
 Kind = TypeVar("Kind")
 
 FORMAT = 1
+"""Version of the file's layout."""
 KEY = "handvae"
+"""Where the header is among the file's metadata."""
 WEIGHTS = Path(__file__).parents[1] / "weights"
+"""Folder of the shipped models."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a model file says of itself."""
+    """What a model file records about its model."""
 
     system: str
     config: dict[str, Any]
@@ -43,18 +45,17 @@ class Header:
     crop: dict[str, Any]
     format: int = FORMAT
     steps: int = 0
-    """Steps it was trained for."""
+    """Steps of training."""
     preset: str = ""
     summary: dict[str, float] = field(default_factory=dict)
     """What the system measured on its training pictures, such as the moments of its latent."""
     spread_scales: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What calibrates the spread of the joints it reads, by what it reads; of files older than that,
-    empty."""
+    """Calibration of the joints' spread, for each set of inputs; empty in older files."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A system read from disk, with what its file says."""
+    """A system read from disk, with its file's header."""
 
     system: System
     header: Header
@@ -62,15 +63,15 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Short name for people."""
+        """Name of a shipped model, path of another."""
         return self.path.stem if self.path.parent == WEIGHTS else str(self.path)
 
     @property
     def reader(self) -> PoseEstimator:
-        """The system, to read poses with.
+        """The system, to estimate poses with.
 
         Raises:
-            UserError: it reads none.
+            UserError: it estimates none.
         """
         if not isinstance(self.system, PoseEstimator):
             raise UserError(
@@ -96,6 +97,9 @@ class Model:
         return self.system
 
 
+# ------------------------------------------------------------------------------------------------ writing
+
+
 def save_model(
     path: Path,
     system: System,
@@ -111,41 +115,49 @@ def save_model(
     Args:
         path: `.safetensors` file.
         system: gives the configuration and, without `state`, the weights.
-        steps: steps it was trained for.
+        steps: steps of training.
         preset: name of the preset it comes from.
         summary: see `Header.summary`.
         dtype: store floats in this type (float16 halves the file).
         state: weights to write instead of the system's present ones.
     """
-    kept = system.spread_scales if isinstance(system, PoseEstimator) and state is None else {}
-    config, spec, crop = (asdict(part) for part in (system.config, system.spec, system.crop))
+    # a spread is calibrated for the system's own weights
+    scales: Mapping[str, SpreadScale] = {}
+    if isinstance(system, PoseEstimator) and state is None:
+        scales = system.spread_scales
+
     header = Header(
-        system_name(system.config), config, spec, crop, FORMAT, steps, preset, summary or {}, _as_dicts(kept)
+        system=system_name(system.config),
+        config=asdict(system.config),
+        spec=asdict(system.spec),
+        crop=asdict(system.crop),
+        steps=steps,
+        preset=preset,
+        summary=summary or {},
+        spread_scales=_as_dicts(scales),
     )
+
     tensors = {}
     for name, tensor in (state or system.state_dict()).items():
-        kept = tensor.detach().to(
-            "cpu", dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        )
-        tensors[name] = kept.clone(memory_format=torch.contiguous_format)
-    write_atomically(
-        path, lambda beside: save_file(tensors, beside, metadata={KEY: json.dumps(asdict(header))})
-    )
+        stored = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        tensors[name] = tensor.detach().to("cpu", stored).clone(memory_format=torch.contiguous_format)
+
+    metadata = {KEY: json.dumps(asdict(header))}
+    write_atomically(path, lambda beside: save_file(tensors, beside, metadata=metadata))
 
 
 def keep_spread_scales(model: Model, scales: Mapping[str, SpreadScale]) -> None:
-    """Write a model's file again with these scales, in place of any it had; all else stays as it is, the
-    weights bit for bit.
+    """Write a model's file again with these scales in place of its own; the weights stay bit for bit.
 
     Raises:
         UserError: the file cannot be written; it is then as it was.
     """
-    path = model.path.resolve()  # what a link points at
+    path = model.path.resolve()  # the target of a link
     header = replace(model.header, spread_scales=_as_dicts(scales))
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() | {KEY: json.dumps(asdict(header))}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata, tensors = _read_file(path)
+        tensors = modernise_tensors(tensors)  # the header has this edition's names
+        metadata = metadata | {KEY: json.dumps(asdict(header))}
         write_atomically(path, lambda beside: save_file(tensors, beside, metadata=metadata))
     except (SafetensorError, OSError) as error:
         raise UserError(
@@ -153,12 +165,24 @@ def keep_spread_scales(model: Model, scales: Mapping[str, SpreadScale]) -> None:
         ) from error
 
 
+def _as_dicts(scales: Mapping[str, SpreadScale]) -> dict[str, dict[str, Any]]:
+    return {name: asdict(scale) for name, scale in scales.items()}
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
 def find_model(name: str) -> Path:
-    """The file that a user means: a shipped model's name, a `.safetensors` file, or a run folder."""
+    """The file of a shipped model's name, a `.safetensors` file, or a run folder.
+
+    Raises:
+        UserError: there is none.
+    """
     shipped_name = MODELS.get(name, name)
     for path in (WEIGHTS / f"{shipped_name}.safetensors", Path(name), Path(name) / "model.safetensors"):
         if path.is_file():
             return path
+
     shipped = ", ".join(sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))) or "none"
     raise UserError(
         name, "no such model", f"give a shipped one ({shipped}), a .safetensors file or a run folder"
@@ -166,93 +190,47 @@ def find_model(name: str) -> Path:
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Read a model and put it at rest (eval mode, float32, channels last).
+    """Read a model, for use: eval mode, float32, channels last.
 
     Raises:
         UserError: the file is missing, truncated, foreign, or of another version.
     """
     path = find_model(str(name))
+
+    # File
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            header = _read_header(path, metadata)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata, tensors = _read_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(
             path, f"is damaged or not a safetensors file ({error})", "fetch or train the model again"
         ) from error
+    header = _read_header(path, metadata)
+
+    # System
     try:
-        system = build_system(_config(header), _checked(DataSpec, header.spec), _checked(Crop, header.crop))
+        config = _read_config(header)
+        spec = _read_dataclass(DataSpec, header.spec)
+        crop = _read_dataclass(Crop, header.crop)
+        system = build_system(config, spec, crop)
     except (ValueError, TypeError, RuntimeError, LookupError, MemoryError) as error:
         raise UserError(
-            path, f"header field {_said('', error)}", "read it with the version that wrote it"
+            path, f"header field {_first_fault('', error)}", "read it with the version that wrote it"
         ) from error
-    _take_spread_scales(path, system, header)
-    _load_tensors(path, system, tensors)
+
+    # Weights
+    _set_spread_scales(path, system, header)
+    _set_tensors(path, system, modernise_tensors(tensors))
     system.eval().requires_grad_(False)
-    return Model(system.to(device, memory_format=torch.channels_last), header, path)  # pyright: ignore[reportCallIssue]
-
-
-def start_from(system: System, model: Model) -> tuple[str, ...]:
-    """Give a new system the weights of a model, and the constants of its training labels, which the weights
-    rely on.
-
-    Returns:
-        Parts of the network that the model lacks and that begin anew: the last levels of a decoder of larger
-        pictures.
-
-    Raises:
-        UserError: the model is of another system, size of crops or network; names what differs.
-    """
-    if not isinstance(
-        model.system, PoseAppearanceVae if isinstance(system, PoseAppearanceVae) else type(system)
-    ):
-        raise UserError(
-            model.path,
-            f"is a {model.header.system}, not a {system_name(system.config)}",
-            "give --init a model of that kind",
-        )
-    fresh: tuple[str, ...] = ()
-    if isinstance(system, PoseAppearanceVae) and isinstance(model.system, PoseAppearanceVae):
-        fresh = system.grown_from(model.system)
-    if model.system.crop.size_px != system.crop.size_px and not fresh:
-        fault = f"reads crops of {model.system.crop.size_px} px, not of {system.crop.size_px}"
-        raise UserError(model.path, fault, f"set --crop.size-px {model.system.crop.size_px}")
-    theirs, ours = (_without(one, fresh) for one in (model.system, system))
-    shapes, wanted_shapes = (
-        {name: tuple(tensor.shape) for name, tensor in state.items()} for state in (theirs, ours)
-    )
-    unlike = sorted(name for name, _ in shapes.items() ^ wanted_shapes.items())
-    if unlike:
-        was, wanted = asdict(model.system.config), asdict(system.config)
-        changed = ", ".join(
-            f"{name} {was[name]!r} (here {wanted[name]!r})"
-            for name in was
-            if was[name] != wanted.get(name, was[name])
-        )
-        raise UserError(
-            model.path,
-            f"its network is another one: {changed or unlike[0]}",
-            "train with the same --system options",
-        )
-    system.load_state_dict(system.state_dict() | theirs)
-    return fresh
-
-
-def _without(system: System, parts: tuple[str, ...]) -> dict[str, Tensor]:
-    """The tensors that are neither its training's own progress nor in one of these parts."""
-    inside = tuple(f"{part}." for part in parts)
-    state = system.state_dict()
-    return {
-        name: tensor
-        for name, tensor in state.items()
-        if name not in system.own_progress and not name.startswith(inside)
-    }
+    system.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return Model(system, header, path)
 
 
 def load_decoder(path: Path) -> nn.Module:
-    """A model's decoder alone, for `python -m handvae.rv.explain MODEL --loader
-    handvae.training.checkpoint:load_decoder`."""
+    """A model's decoder of random variables alone, for `python -m handvae.rv.explain --loader`.
+
+    Raises:
+        UserError: as `load_model`, or the model has none.
+    """
     model = load_model(path)
     if not isinstance(model.system, PoseAppearanceVae):
         raise UserError(
@@ -261,86 +239,173 @@ def load_decoder(path: Path) -> nn.Module:
     return model.system.decoder
 
 
+def _read_file(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors."""
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        return file.metadata() or {}, tensors
+
+
 def _read_header(path: Path, metadata: dict[str, str]) -> Header:
+    """The header, in the names of this edition."""
     if KEY not in metadata:
         raise UserError(path, "holds no handvae header", "give a model that handvae wrote")
     try:
-        header = _checked(Header, modernise_header(json.loads(metadata[KEY], parse_constant=_refuse)))
+        values = json.loads(metadata[KEY], parse_constant=_refuse_constant)
+        header = _read_dataclass(Header, modernise_header(values))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(path, "its header is damaged", "fetch or train the model again") from error
+
     if header.format != FORMAT or header.system not in CONFIGS:
-        fault = f"is of format {header.format}, system {header.system!r}; this version reads format {FORMAT} and {', '.join(CONFIGS)}"
+        fault = (
+            f"is of format {header.format}, system {header.system!r}; "
+            f"this version reads format {FORMAT} and {', '.join(CONFIGS)}"
+        )
         raise UserError(path, fault, "use the version that wrote it")
     return header
 
 
-def _refuse(constant: str) -> float:
+def _refuse_constant(constant: str) -> float:
+    """NaN and infinities are no JSON, but Python reads them."""
     raise ValueError(f"{constant} in the header")
 
 
-def _config(header: Header) -> SystemConfig:
-    return _checked(CONFIGS[header.system], header.config)
+def _read_config(header: Header) -> SystemConfig:
+    return _read_dataclass(CONFIGS[header.system], header.config)
 
 
-def _checked(kind: type[Kind], values: dict[str, Any]) -> Kind:
-    """`values` as that dataclass: types checked, no unknown keys, nothing run but its own checks."""
+def _read_dataclass(kind: type[Kind], values: dict[str, Any]) -> Kind:
+    """`values` as that dataclass; types and names are checked, and no code runs but its own checks."""
     unknown = values.keys() - {field.name for field in fields(kind)}  # pyright: ignore[reportArgumentType]
     if unknown:
         raise ValueError(f"unknown field {sorted(unknown)[0]}")
     return TypeAdapter(kind).validate_python(values)
 
 
-def _said(inside: str, error: Exception) -> str:
-    """The first fault that an error names, on one line, after the field it is in."""
-    first = (
-        error.errors(include_url=False)[0]
-        if isinstance(error, ValidationError)
-        else {"loc": (), "msg": error}
-    )
-    where = ".".join(str(part) for part in (inside, *first["loc"]) if part != "")
-    return f"{where or 'config'}: {' '.join(str(first['msg']).split())}"
+def _first_fault(where: str, error: Exception) -> str:
+    """The first fault of an error, on one line, after the name of its field inside `where`."""
+    place: tuple[int | str, ...] = ()
+    message = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        place = first["loc"]
+        message = first["msg"]
+
+    name = ".".join(str(part) for part in (where, *place) if part != "")
+    return f"{name or 'config'}: {' '.join(message.split())}"
 
 
-def _as_dicts(scales: Mapping[str, SpreadScale]) -> dict[str, dict[str, Any]]:
-    return {name: asdict(scale) for name, scale in scales.items()}
-
-
-def _take_spread_scales(path: Path, system: System, header: Header) -> None:
+def _set_spread_scales(path: Path, system: System, header: Header) -> None:
+    """Give the system the header's calibration."""
     where = "spread_scales"
     try:
         scales = {}
         for name, values in header.spread_scales.items():
             where = f"spread_scales.{name}"
-            scales[name] = _checked(SpreadScale, values)
+            scales[name] = _read_dataclass(SpreadScale, values)
         if isinstance(system, PoseEstimator):
             system.take_spread_scales(scales)
     except ValueError as error:  # pydantic's too
         raise UserError(
-            path, f"header field {_said(where, error)}", "fetch or train the model again"
+            path, f"header field {_first_fault(where, error)}", "fetch or train the model again"
         ) from error
 
 
-def _load_tensors(path: Path, system: System, tensors: dict[str, Tensor]) -> None:
+def _set_tensors(path: Path, system: System, tensors: dict[str, Tensor]) -> None:
+    """Give the system the file's weights, after a check of names, shapes, types and values."""
     expected = system.state_dict()
-    missing, extra = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
-    if missing or extra:
-        example = sorted(missing or extra)[0]
-        fault = f"{len(missing)} tensors missing and {len(extra)} unknown, such as {example}"
+
+    missing = expected.keys() - tensors.keys()
+    unknown = tensors.keys() - expected.keys()
+    if missing or unknown:
+        example = sorted(missing or unknown)[0]
         raise UserError(
-            path, fault, "its weights and header do not belong together; fetch or train the model again"
+            path,
+            f"{len(missing)} tensors missing and {len(unknown)} unknown, such as {example}",
+            "its weights and header do not belong together; fetch or train the model again",
         )
+
     for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            fault = (
-                f"tensor {name} is {tuple(tensor.shape)}, the header asks for {tuple(expected[name].shape)}"
-            )
-            raise UserError(path, fault, "fetch or train the model again")
-        if tensor.is_floating_point() != expected[name].is_floating_point():
-            raise UserError(
-                path,
-                f"tensor {name} holds {tensor.dtype}, not {expected[name].dtype}",
-                "fetch or train the model again",
-            )
-        if not torch.isfinite(tensor).all():
-            raise UserError(path, f"tensor {name} holds NaN or infinity", "fetch or train the model again")
+        fault = _tensor_fault(tensor, expected[name])
+        if fault:
+            raise UserError(path, f"tensor {name} {fault}", "fetch or train the model again")
     system.load_state_dict(tensors)
+
+
+def _tensor_fault(tensor: Tensor, expected: Tensor) -> str:
+    """Why a tensor cannot take the place of another; empty if it can."""
+    if tensor.shape != expected.shape:
+        return f"is {tuple(tensor.shape)}, the header asks for {tuple(expected.shape)}"
+    if tensor.is_floating_point() != expected.is_floating_point():
+        return f"holds {tensor.dtype}, not {expected.dtype}"
+    if not torch.isfinite(tensor).all():
+        return "holds NaN or infinity"
+    return ""
+
+
+# ---------------------------------------------------------------------------------------------- fine-tuning
+
+
+def start_from(system: System, model: Model) -> tuple[str, ...]:
+    """Give a new system a model's weights, and the constants of its training labels, on which they rely.
+
+    Returns:
+        Parts of the network that the model lacks and that start from random weights: the last levels of a
+        decoder of larger pictures.
+
+    Raises:
+        UserError: the model is of another system, size of crops or network; names what differs.
+    """
+    # any model of pose and appearance starts any other
+    fresh: tuple[str, ...] = ()
+    kind = type(system)
+    if isinstance(system, PoseAppearanceVae):
+        kind = PoseAppearanceVae
+        if isinstance(model.system, PoseAppearanceVae):
+            fresh = system.grown_from(model.system)
+    if not isinstance(model.system, kind):
+        raise UserError(
+            model.path,
+            f"is a {model.header.system}, not a {system_name(system.config)}",
+            "give --init a model of that kind",
+        )
+
+    size_px = model.system.crop.size_px
+    if size_px != system.crop.size_px and not fresh:
+        fault = f"reads crops of {size_px} px, not of {system.crop.size_px}"
+        raise UserError(model.path, fault, f"set --crop.size-px {size_px}")
+
+    weights = _transferable(model.system, fresh)
+    unlike = _shapes(weights) ^ _shapes(_transferable(system, fresh))
+    if unlike:
+        changed = _config_changes(model.system, system) or min(unlike)[0]
+        raise UserError(
+            model.path, f"its network is another one: {changed}", "train with the same --system options"
+        )
+    system.load_state_dict(system.state_dict() | weights)
+    return fresh
+
+
+def _transferable(system: System, without: tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors that are neither the training's own progress nor in one of these parts."""
+    left_out = tuple(f"{part}." for part in without)
+    return {
+        name: tensor
+        for name, tensor in system.state_dict().items()
+        if name not in system.own_progress and not name.startswith(left_out)
+    }
+
+
+def _shapes(state: dict[str, Tensor]) -> set[tuple[str, tuple[int, ...]]]:
+    return {(name, tuple(tensor.shape)) for name, tensor in state.items()}
+
+
+def _config_changes(old: System, new: System) -> str:
+    """The options of two systems that differ."""
+    before = asdict(old.config)
+    after = asdict(new.config)
+    return ", ".join(
+        f"{name} {value!r} (here {after[name]!r})"
+        for name, value in before.items()
+        if name in after and value != after[name]
+    )

@@ -1,9 +1,10 @@
-"""The presets: a row per paper and data set, then ours."""
+"""The presets: systems, crops and training of the papers, then ours; `preset_list` has a line for each."""
 
 from dataclasses import dataclass, fields, replace
 
 from handvae.data.augment import Augment
 from handvae.data.crop import Crop
+from handvae.nets.picture_encoders import KeypointEncoder, ResNetEncoder
 from handvae.systems.build import SystemConfig
 from handvae.systems.cm_vae import CmVaeConfig
 from handvae.systems.da_vae import DaVaeConfig
@@ -30,9 +31,10 @@ class Preset:
     train: Train
 
 
-# SRV-VAE, sizes of its base code (systems of the paper's tables 1 to 3): Adam 5e-3, x .95 an epoch, batch 64,
-# plain float32
-_PAPER = Train(
+# ------------------------------------------------------------------------------- SRV-VAE and S-VAE
+
+# sizes and training of its base code (the systems of the paper's tables 1 to 3): Adam 5e-3, 0.95 an epoch
+_SRV_TRAIN = Train(
     epochs=100.0,
     batch=64,
     optimiser="adam",
@@ -43,11 +45,12 @@ _PAPER = Train(
     ema=0.0,
     precision="float32",
 )
-_STILL = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)
+_SRV_3D = SrvVaeConfig(pose="3d")
+_S_VAE = SrvVaeConfig(latent="sample")
+_UNCHANGED = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)
 
-# What worked on photos (docs/log.md): limb maps, exact pose, likelihood in nats, transposed 4 x 4
-# convolutions
-_OURS = SrvVaeConfig(
+# ours for photos (docs/log.md): limb maps, exact pose, likelihood in nats, transposed 4 x 4 convolutions
+_PHOTOS_BASE = SrvVaeConfig(
     appearance_dims=16,
     latent="sample",
     pose_input="vector+maps",
@@ -69,25 +72,39 @@ _OURS = SrvVaeConfig(
     decoder_hidden=512,
     refine=True,
 )
+_SHARED_FIELDS = {field.name: getattr(_PHOTOS_BASE, field.name) for field in fields(PoseAppearanceConfig)}
 _VARIED = Augment(
-    rotation_deg=25.0, scale=0.12, stretch=0.12, brightness=0.1, tint=0.05, contrast=0.1, saturation=0.1
+    rotation_deg=25.0,
+    scale=0.12,
+    stretch=0.12,
+    brightness=0.1,
+    tint=0.05,
+    contrast=0.1,
+    saturation=0.1,
 )
 
-# Ours, judged by a detector that measures nothing: detector-64 then can (docs/log.md)
-_PERCEPTUAL = PerceptualVaeConfig(
-    **{field.name: getattr(_OURS, field.name) for field in fields(PoseAppearanceConfig)}
-)
-# Twice as large: one more level of the decoder, four times as many pixels, each of which says a quarter as
-# much
-_PERCEPTUAL_128 = replace(
-    _PERCEPTUAL,
+# the same with a perceptual loss; its critic measures nothing, so that detector-64 can (docs/log.md)
+_PHOTOS = PerceptualVaeConfig(**_SHARED_FIELDS)
+
+# twice as large: one more level of the decoder; of four times as many pixels, each counts a quarter
+_PHOTOS_128 = replace(
+    _PHOTOS,
     encoder_px=64,
-    decoder_widths=(*_PERCEPTUAL.decoder_widths, 24),
-    likelihood_sigma=2 * _PERCEPTUAL.likelihood_sigma,
+    decoder_widths=(*_PHOTOS.decoder_widths, 24),
+    likelihood_sigma=2 * _PHOTOS.likelihood_sigma,
 )
 
-# Soft-Intro-SRV-VAE at the sizes of its base code: Adam 2e-4 twice, constant; 64 px is ours, for two cores
-_GAME = Train(
+# rendered hands add poses and views that the photos lack; an upsampling last level leaves no grid of its own
+_RENDERED_128 = replace(_PHOTOS_128, to_rgb="upsample")
+
+_LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
+_FINE_128 = Train(steps=5000, batch=32, lr=1e-3)
+_FINE_RENDERED = replace(_FINE_128, steps=2000, warmup_steps=100, compile=False)
+
+# -------------------------------------------------------------------------------- Soft-Intro-SRV-VAE
+
+# sizes and training of its base code: Adam 2e-4 twice, constant; 64 px is ours, for two cores
+_SOFT_TRAIN = Train(
     epochs=150.0,
     batch=16,
     optimiser="adam",
@@ -98,7 +115,7 @@ _GAME = Train(
     ema=0.0,
     precision="float32",
 )
-_GAME_64 = SoftIntroConfig(
+_SOFT_64 = SoftIntroConfig(
     appearance_dims=32,
     encoder_widths=(32, 64, 128, 256),
     decoder_widths=(256, 256, 128, 64, 32),
@@ -106,18 +123,21 @@ _GAME_64 = SoftIntroConfig(
     beta_neg=256.0,
     warm_up=5 / 40,
 )
-_GAME_128 = SoftIntroConfig()
-_GAME_256 = SoftIntroConfig(
+_SOFT_128 = SoftIntroConfig()
+_SOFT_256 = SoftIntroConfig(
     appearance_dims=256,
     encoder_widths=(64, 128, 256, 512, 512, 512),
     decoder_widths=(512, 512, 512, 256, 128, 64, 64),
     warm_up=20 / 150,
 )
 
-# Ours: the game goes on from a model whose random appearances are good already (--init photos-64), with its
-# networks
-_OURS_SOFT = SoftIntroConfig(
-    **{field.name: getattr(_OURS, field.name) for field in fields(PoseAppearanceConfig)},
+_SOFT_128_3D = replace(_SOFT_128, pose="3d")
+_SOFT_64_TRAIN = replace(_SOFT_TRAIN, epochs=40.0, batch=32)
+_SOFT_256_TRAIN = replace(_SOFT_TRAIN, batch=8)
+
+# ours: adversarial training of a model whose random appearances are good already, with its networks
+_SOFT_PHOTOS = SoftIntroConfig(
+    **_SHARED_FIELDS,
     warm_up=0.0,
     beta_rec=1.0,
     beta_kl=2.0,
@@ -131,13 +151,11 @@ _OURS_SOFT = SoftIntroConfig(
     pose_consistency=0.05,
     statistics="keep",
 )
-# Rendered hands beside photos: poses and views that the photos lack; the last doubling copies pixels, which
-# adds no grid of its own
-_RENDERED_128 = replace(_PERCEPTUAL_128, to_rgb="upsample")
-_FURTHER_128 = Train(steps=5000, batch=32, lr=1e-3)
-_FURTHER = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)
+_SOFT_FINE = Train(steps=6000, batch=32, lr=2e-4, warmup_steps=200)
 
-# A judge meets pictures of any light and sharpness, and crops that are not quite right
+# ---------------------------------------------------------------------------------------- detectors
+
+# a critic sees pictures of any light and sharpness, and crops that are not quite right
 _ROUGH = Augment(
     rotation_deg=40.0,
     scale=0.2,
@@ -151,19 +169,72 @@ _ROUGH = Augment(
     noise=0.03,
 )
 
-# The transformer of SRV-VAE's table 4, for whose training nothing is given: AdamW as transformers want it, of
-# some hundred epochs
-_VIT = Train(steps=20000, batch=64, lr=5e-4, beta2=0.999, weight_decay=0.05, warmup_steps=1000, clip=3.0)
+# the transformer of SRV-VAE's table 4; the paper does not give its training: AdamW, a few hundred epochs
+_VIT_3D = KeypointVitConfig(pose="3d")
+_VIT_TRAIN = Train(
+    steps=20000, batch=64, lr=5e-4, beta2=0.999, weight_decay=0.05, warmup_steps=1000, clip=3.0
+)
+_VIT_64_TRAIN = replace(_VIT_TRAIN, steps=6000, batch=16, lr=7e-4, warmup_steps=200)
 
-# cm-VAE: Adam 1e-4, batch 64, rotation, shift of a tenth of the crop, flips; epochs are not given, a port has
-# 800
-_CM_PAPER = Train(
-    epochs=800.0, batch=64, optimiser="adam", lr=1e-4, beta2=0.999, warmup_steps=0, schedule="constant", ema=0.0, precision="float32",
+# ------------------------------------------------------------------------------------------- cm-VAE
+
+# two cores: bf16, or float32 where no picture is read
+_QUICK = Train(steps=6000, batch=64, lr=2e-3, compile=False)
+_QUICK_JOINTS = replace(_QUICK, lr=1e-3, precision="float32")
+_QUICK_DEPTH = replace(_QUICK, lr=1e-3)
+
+# Adam 1e-4, batch 64, rotation, shift of a tenth of the crop, flips; no epochs are given, a port has 800
+_CM_TRAIN = Train(
+    epochs=800.0,
+    batch=64,
+    optimiser="adam",
+    lr=1e-4,
+    beta2=0.999,
+    warmup_steps=0,
+    schedule="constant",
+    ema=0.0,
+    precision="float32",
     compile=False,
-)  # fmt: skip
-# dVAE: Adam 1e-4, batch 32; hands mirrored to the left, so there are no flips; epochs are not given
-_DVAE_PAPER = replace(_CM_PAPER, epochs=200.0, batch=32)
-_TURNED = Augment(rotation_deg=180.0, scale=0.0, shift=0.0)
+)
+_CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
+_CM_ROUGH = Augment(
+    rotation_deg=45.0, scale=0.1, shift=0.1, mirror=0.5, brightness=0.1, tint=0.05, contrast=0.1
+)
+_CM_ROUGH_ONE = replace(_CM_ROUGH, mirror=0.0)
+
+_CM_2D = CmVaeConfig(input="2d")
+_CM_DEPTH = CmVaeConfig(input="depth")
+_CM_SMALL = CmVaeConfig(
+    variant=4,
+    more_pairs=("rgb-2d", "2d-3d"),
+    encoder=ResNetEncoder(width=32),
+    kl_weight=0.003,
+    decoder_width=128,
+    hidden=256,
+)
+_CM_DEPTH_SMALL = CmVaeConfig(
+    input="depth",
+    variant=1,
+    encoder=ResNetEncoder(width=32),
+    kl_weight=0.003,
+    decoder_width=128,
+    hidden=256,
+)
+_CM_KEYPOINTS = replace(
+    _CM_SMALL,
+    variant=2,
+    encoder=KeypointEncoder("detector-64", resnet=ResNetEncoder(width=32)),
+    hidden=512,
+    joint_noise_px=1.0,
+)
+_CM_LIFTING = CmVaeConfig(input="2d", variant=1, kl_weight=0.003)
+
+# --------------------------------------------------------------------------------------------- dVAE
+
+# Adam 1e-4, batch 32; hands are mirrored to the left, so there are no flips; no epochs are given
+_DVAE_TRAIN = replace(_CM_TRAIN, epochs=200.0, batch=32)
+_DVAE_TURNED = Augment(rotation_deg=180.0, scale=0.0, shift=0.0)
+_DVAE_RESIDUAL = DvaeImageConfig(content="residual")
 _DVAE_SMALL = DvaeImageConfig(
     beta=0.4,
     factor_weight=8.0,
@@ -174,85 +245,96 @@ _DVAE_SMALL = DvaeImageConfig(
     embed_share=0.5,
 )
 _DVAE_LAYERS = replace(_DVAE_SMALL, content="layers")
-_DVAE_READS = DvaePoseConfig(trunk_width=32, hidden=256, embed_share=3.0)
-_CM_VARIED = Augment(rotation_deg=45.0, scale=0.0, shift=0.2, mirror=0.5)
-_CM_SMALL = CmVaeConfig(
-    kl_weight=0.003, variant=4, more_pairs=("rgb-2d", "2d-3d"), trunk_width=32, decoder_width=128, hidden=256
-)
-_CM_DEPTH = CmVaeConfig(
-    input="depth", kl_weight=0.003, variant=1, trunk_width=32, decoder_width=128, hidden=256
-)
-_CM_FINDS = replace(_CM_SMALL, finder="detector-64", variant=2, hidden=512, joint_noise_px=1.0)
-_LIFTING = CmVaeConfig(kl_weight=0.003, variant=1, input="2d")
-_CM_ROUGH = Augment(
-    rotation_deg=45.0, scale=0.1, shift=0.1, mirror=0.5, brightness=0.1, tint=0.05, contrast=0.1
-)
+_DVAE_POSE = DvaePoseConfig(trunk_width=32, hidden=256, embed_share=3.0)
 
-# da-VAE: Adam, batch 32, 1e-4 falling to 1e-7 over epochs that the paper does not count, 1e-3 for the mask
-# network; turned by any angle,
-# 0.8 to 1 of the size. na-VAE's heads are as narrow as makes the totals equal
-_DA_PAPER = replace(_CM_PAPER, epochs=100.0, batch=32, schedule="epoch_decay", decay=0.933)
-_MASK_PAPER = replace(_DA_PAPER, epochs=10.0, lr=1e-3, decay=0.6)
-_SPUN = Augment(rotation_deg=180.0, scale=0.0, shrink=0.2, shift=0.0)
-_SPUN_ROUGH = replace(_SPUN, rotation_deg=45.0, shift=0.06, brightness=0.1, tint=0.05, contrast=0.1)
+# ------------------------------------------------------------------------------------------- da-VAE
+
+# Adam, batch 32, any rotation, 0.8 to 1 of the size; 1e-4 falls to 1e-7 over epochs that the paper does not
+# count; the mask network has 1e-3. na-VAE's heads are narrower, for as many parameters in all
+_DA_TRAIN = replace(_CM_TRAIN, epochs=100.0, batch=32, schedule="epoch_decay", decay=0.933)
+_MASK_TRAIN = replace(_DA_TRAIN, epochs=10.0, lr=1e-3, decay=0.6)
+_QUICK_MASK = replace(_QUICK, steps=2000)
+_DA_TURNED = Augment(rotation_deg=180.0, scale=0.0, shrink=0.2, shift=0.0)
+_DA_ROUGH = replace(_DA_TURNED, rotation_deg=45.0, shift=0.06, brightness=0.1, tint=0.05, contrast=0.1)
+
 _DA_SMALL = DaVaeConfig(
-    mask_width=16, mask_stem="half", image_weight=1000.0, betas=(1.0, 0.03, 0.2), cloud_points=512, trunk_width=24, head_width=96, groups=6,
-    stem="half", decoder_width=128, hidden=256, fold_width=128, grid=32,
-)  # fmt: skip
-_DA_FINDS = replace(
+    mask_width=16,
+    mask_stem="half",
+    image_weight=1000.0,
+    betas=(1.0, 0.03, 0.2),
+    encoder=ResNetEncoder(width=24, stem="half"),
+    head_width=96,
+    groups=6,
+    cloud_points=512,
+    decoder_width=128,
+    hidden=256,
+    fold_width=128,
+    grid=32,
+)
+_MASK_SMALL = MaskConfig(width=16, stem="half")
+_NA_VAE = DaVaeConfig(attention=False, head_width=196)
+_NA_SMALL = replace(_DA_SMALL, attention=False, head_width=82)
+_DA_KEYPOINTS = replace(
     _DA_SMALL,
-    finder="detector-64",
-    detector_keypoint_weight=3000.0,
-    detach_across_factors=True,
+    mask_width=12,
     betas=(1.0, 10.0, 1.0),
+    detach_across_factors=True,
+    encoder=KeypointEncoder("detector-64", keypoint_weight=3000.0, resnet=_DA_SMALL.encoder.resnet),
     head_width=48,
     groups=3,
-    mask_width=12,
 )
 
-_LONG = Train(steps=20000, stop_at=12000, batch=32, lr=2e-3)
-_QUICK = Train(steps=6000, batch=64, lr=2e-3, compile=False)
-_SWIFT = Train(steps=6000, batch=64, lr=1e-3, precision="float32", compile=False)
+# -------------------------------------------------------------------------------------------- table
+
+_BOTH_64 = Crop(64)
+_LEFT_64 = Crop(64, sides="left")
+_RIGHT_64 = Crop(64, margin=1.35, sides="right")
+_RIGHT_128 = Crop(128, margin=1.35, sides="right")
+_CUBE_64 = Crop(64, box="cube")
+_CUBE_256 = Crop(256, box="cube")
+_BOTH_256 = Crop(256, box="hand3d")
+_LEFT_256 = Crop(256, box="hand3d", sides="left")
+_LEFT_128 = Crop(128, box="hand3d", sides="left")
 
 # fmt: off
 PRESETS: dict[str, Preset] = {
-    # name                             system, crop, augment, train; what each is: preset_list.py
-    "srv-vae-2d":               Preset(SrvVaeConfig(),                Crop(64),                _STILL,  _PAPER),
-    "srv-vae-3d":               Preset(SrvVaeConfig(pose="3d"),       Crop(64, 1.35, "right"), _STILL,  _PAPER),
-    "s-vae-2d":                 Preset(SrvVaeConfig(latent="sample"), Crop(64),                _STILL,  _PAPER),
-    "photos-64":                Preset(_PERCEPTUAL,      Crop(64, 1.35, "right"), _VARIED, _LONG),
-    "photos-128":               Preset(_PERCEPTUAL_128,                   Crop(128, 1.35, "right"), _VARIED, _FURTHER_128),
-    "rendered-128":             Preset(_RENDERED_128,           Crop(128, 1.35, "right"), _VARIED, replace(_FURTHER_128, steps=2000, warmup_steps=100, compile=False)),
-    "photos-base-64":           Preset(_OURS,                         Crop(64, 1.35, "right"), _VARIED, _LONG),
-    "soft-intro-2d-64":         Preset(_GAME_64,  Crop(64),  _STILL, replace(_GAME, epochs=40.0, batch=32)),
-    "soft-intro-2d-128":        Preset(_GAME_128, Crop(128), _STILL, _GAME),
-    "soft-intro-2d-256":        Preset(_GAME_256, Crop(256), _STILL, replace(_GAME, batch=8)),
-    "soft-intro-3d-128":        Preset(replace(_GAME_128, pose="3d"), Crop(128, 1.35, "right"), _STILL, _GAME),
-    "photos-soft-64":           Preset(_OURS_SOFT, Crop(64, 1.35, "right"), _VARIED, _FURTHER),
-    "detector-64":              Preset(DetectorConfig(),              Crop(64, 1.35, "right"), _ROUGH,  _QUICK),
-    "keypoint-vit":             Preset(KeypointVitConfig(), Crop(128, 1.35, "right"), _VARIED, _VIT),
-    "keypoint-vit-3d":          Preset(KeypointVitConfig(pose="3d"), Crop(128, 1.35, "right"), _VARIED, _VIT),
-    "keypoint-vit-64":          Preset(KeypointVitConfig(), Crop(64, 1.35, "right"), _VARIED, replace(_VIT, steps=6000, batch=16, lr=7e-4, warmup_steps=200)),
-    "cm-vae-rgb":               Preset(CmVaeConfig(),                 Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
-    "cm-vae-2d":                Preset(CmVaeConfig(input="2d"),       Crop(256, box="hand3d"), _CM_VARIED, _CM_PAPER),
-    "cm-vae-depth":             Preset(CmVaeConfig(input="depth"),    Crop(256, box="cube"),   _CM_VARIED, _CM_PAPER),
-    "rendered-cm-64":           Preset(_CM_SMALL,                     Crop(64),                _CM_ROUGH, _QUICK),
-    "rendered-depth-64":        Preset(_CM_DEPTH,                     Crop(64, box="cube"),    _CM_VARIED, replace(_QUICK, lr=1e-3)),
-    "cmvae-64":                 Preset(_CM_FINDS,                     Crop(64, 1.35, "right"), replace(_CM_ROUGH, mirror=0.0), _QUICK),
-    "lifting":                  Preset(_LIFTING,                     Crop(64),                _CM_VARIED, _SWIFT),
-    "dvae-tag":                 Preset(DvaeImageConfig(),             Crop(64, sides="left"),  _STILL,  _DVAE_PAPER),
-    "dvae-zu":                  Preset(DvaeImageConfig(content="residual"), Crop(64, sides="left"), _STILL,  _DVAE_PAPER),
-    "dvae-pose":                Preset(DvaePoseConfig(),              Crop(128, box="hand3d", sides="left"), _TURNED, _DVAE_PAPER),
-    "rendered-dvae-64":         Preset(_DVAE_SMALL,                   Crop(64, sides="left"),  _STILL,  _QUICK),
-    "rendered-dvae-layers-64":  Preset(_DVAE_LAYERS,                   Crop(64, sides="left"),  _STILL,  _QUICK),
-    "rendered-dvae-pose-64":    Preset(_DVAE_READS,                   Crop(64, sides="left"),  _TURNED, _QUICK),
-    "mask-net":                 Preset(MaskConfig(),                  Crop(256, box="hand3d", sides="left"), _SPUN, _MASK_PAPER),
-    "da-vae":                   Preset(DaVaeConfig(),                 Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),
-    "na-vae":                   Preset(DaVaeConfig(attention=False, head_width=196), Crop(256, box="hand3d", sides="left"), _SPUN, _DA_PAPER),
-    "rendered-mask-64":         Preset(MaskConfig(width=16, stem="half"), Crop(64, sides="left"), _SPUN_ROUGH, replace(_QUICK, steps=2000)),
-    "rendered-da-64":           Preset(_DA_SMALL,                     Crop(64, sides="left"),  _SPUN_ROUGH, _QUICK),
-    "davae-64":                 Preset(_DA_FINDS,              Crop(64, 1.35, "right"), _SPUN_ROUGH, _QUICK),
-    "rendered-na-64":           Preset(replace(_DA_SMALL, attention=False, head_width=82), Crop(64, sides="left"), _SPUN_ROUGH, _QUICK),
+    # name                            system               crop        augment        train
+    "srv-vae-2d":              Preset(SrvVaeConfig(),      _BOTH_64,   _UNCHANGED,    _SRV_TRAIN),
+    "srv-vae-3d":              Preset(_SRV_3D,             _RIGHT_64,  _UNCHANGED,    _SRV_TRAIN),
+    "s-vae-2d":                Preset(_S_VAE,              _BOTH_64,   _UNCHANGED,    _SRV_TRAIN),
+    "photos-64":               Preset(_PHOTOS,             _RIGHT_64,  _VARIED,       _LONG),
+    "photos-128":              Preset(_PHOTOS_128,         _RIGHT_128, _VARIED,       _FINE_128),
+    "rendered-128":            Preset(_RENDERED_128,       _RIGHT_128, _VARIED,       _FINE_RENDERED),
+    "photos-base-64":          Preset(_PHOTOS_BASE,        _RIGHT_64,  _VARIED,       _LONG),
+    "soft-intro-2d-64":        Preset(_SOFT_64,            _BOTH_64,   _UNCHANGED,    _SOFT_64_TRAIN),
+    "soft-intro-2d-128":       Preset(_SOFT_128,           Crop(128),  _UNCHANGED,    _SOFT_TRAIN),
+    "soft-intro-2d-256":       Preset(_SOFT_256,           Crop(256),  _UNCHANGED,    _SOFT_256_TRAIN),
+    "soft-intro-3d-128":       Preset(_SOFT_128_3D,        _RIGHT_128, _UNCHANGED,    _SOFT_TRAIN),
+    "photos-soft-64":          Preset(_SOFT_PHOTOS,        _RIGHT_64,  _VARIED,       _SOFT_FINE),
+    "detector-64":             Preset(DetectorConfig(),    _RIGHT_64,  _ROUGH,        _QUICK),
+    "keypoint-vit":            Preset(KeypointVitConfig(), _RIGHT_128, _VARIED,       _VIT_TRAIN),
+    "keypoint-vit-3d":         Preset(_VIT_3D,             _RIGHT_128, _VARIED,       _VIT_TRAIN),
+    "keypoint-vit-64":         Preset(KeypointVitConfig(), _RIGHT_64,  _VARIED,       _VIT_64_TRAIN),
+    "cm-vae-rgb":              Preset(CmVaeConfig(),       _BOTH_256,  _CM_VARIED,    _CM_TRAIN),
+    "cm-vae-2d":               Preset(_CM_2D,              _BOTH_256,  _CM_VARIED,    _CM_TRAIN),
+    "cm-vae-depth":            Preset(_CM_DEPTH,           _CUBE_256,  _CM_VARIED,    _CM_TRAIN),
+    "rendered-cm-64":          Preset(_CM_SMALL,           _BOTH_64,   _CM_ROUGH,     _QUICK),
+    "rendered-depth-64":       Preset(_CM_DEPTH_SMALL,     _CUBE_64,   _CM_VARIED,    _QUICK_DEPTH),
+    "cmvae-64":                Preset(_CM_KEYPOINTS,       _RIGHT_64,  _CM_ROUGH_ONE, _QUICK),
+    "lifting":                 Preset(_CM_LIFTING,         _BOTH_64,   _CM_VARIED,    _QUICK_JOINTS),
+    "dvae-tag":                Preset(DvaeImageConfig(),   _LEFT_64,   _UNCHANGED,    _DVAE_TRAIN),
+    "dvae-zu":                 Preset(_DVAE_RESIDUAL,      _LEFT_64,   _UNCHANGED,    _DVAE_TRAIN),
+    "dvae-pose":               Preset(DvaePoseConfig(),    _LEFT_128,  _DVAE_TURNED,  _DVAE_TRAIN),
+    "rendered-dvae-64":        Preset(_DVAE_SMALL,         _LEFT_64,   _UNCHANGED,    _QUICK),
+    "rendered-dvae-layers-64": Preset(_DVAE_LAYERS,        _LEFT_64,   _UNCHANGED,    _QUICK),
+    "rendered-dvae-pose-64":   Preset(_DVAE_POSE,          _LEFT_64,   _DVAE_TURNED,  _QUICK),
+    "mask-net":                Preset(MaskConfig(),        _LEFT_256,  _DA_TURNED,    _MASK_TRAIN),
+    "da-vae":                  Preset(DaVaeConfig(),       _LEFT_256,  _DA_TURNED,    _DA_TRAIN),
+    "na-vae":                  Preset(_NA_VAE,             _LEFT_256,  _DA_TURNED,    _DA_TRAIN),
+    "rendered-mask-64":        Preset(_MASK_SMALL,         _LEFT_64,   _DA_ROUGH,     _QUICK_MASK),
+    "rendered-da-64":          Preset(_DA_SMALL,           _LEFT_64,   _DA_ROUGH,     _QUICK),
+    "davae-64":                Preset(_DA_KEYPOINTS,       _RIGHT_64,  _DA_ROUGH,     _QUICK),
+    "rendered-na-64":          Preset(_NA_SMALL,           _LEFT_64,   _DA_ROUGH,     _QUICK),
 }
 # fmt: on
 
@@ -268,5 +350,5 @@ def find_preset(name: str) -> Preset:
 
 
 def shortened(preset: Preset, steps: int) -> Preset:
-    """The same preset for a run of so many steps."""
+    """The preset with another number of steps."""
     return replace(preset, train=replace(preset.train, steps=steps, epochs=None))

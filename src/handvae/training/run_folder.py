@@ -19,9 +19,11 @@ from handvae.data.augment import Augment
 from handvae.data.dataset import HandData
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
+from handvae.systems.build import system_name
 from handvae.systems.system import System
 from handvae.training.checkpoint import Model
 from handvae.training.config import Train
+from handvae.training.first_edition import modernise_run
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def prepare_folder(run: Run) -> None:
     if (out / "state.pt").is_file():
         if not run.resume:
             raise UserError(out, "already holds a run", "continue it with --resume, or give another --out")
-        changed = _changes(config_path, json.loads(text))
+        changed = _changes(config_path, system_name(run.system.config), json.loads(text))
         if changed:
             raise UserError(
                 config_path,
@@ -82,10 +84,11 @@ def prepare_folder(run: Run) -> None:
     write_text_atomically(out / "environment.json", json.dumps(environment, indent=2) + "\n")
 
 
-def _changes(path: Path, now: dict[str, Any]) -> list[str]:
+def _changes(path: Path, system: str, now: dict[str, Any]) -> list[str]:
     """Names of the options that differ from those that a run was started with."""
     try:
-        was, wanted = _flat(json.loads(path.read_text())), _flat(now)
+        was = _flat(modernise_run(system, json.loads(path.read_text())))
+        wanted = _flat(now)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(path, "cannot be read as a run's options", "start anew in another --out") from error
     return sorted(name for name in was.keys() | wanted.keys() if was.get(name) != wanted.get(name))

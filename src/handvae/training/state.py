@@ -15,6 +15,7 @@ from handvae.errors import UserError
 from handvae.files import write_atomically
 from handvae.systems.system import System
 from handvae.training.config import Train
+from handvae.training.first_edition import modernise_tensors
 
 
 class Average:
@@ -96,8 +97,8 @@ class State:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what torch says of a foreign pickle before it refuses it
                 state = torch.load(path, map_location="cpu", weights_only=True)
-            self.system.load_state_dict(state["system"])
-            for name, value in state["average"].items():
+            self.system.load_state_dict(modernise_tensors(state["system"]))
+            for name, value in modernise_tensors(state["average"]).items():
                 self.average.values[name].copy_(value)
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(state["optimisers"][name])

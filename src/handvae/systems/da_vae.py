@@ -44,7 +44,6 @@ from handvae.nets.picture_encoders import (
 from handvae.nets.resnet import Stem
 from handvae.nets.split_latent import Decoded, Latent, SplitLatentEncoder
 from handvae.noise import Noise
-from handvae.systems.mask import MaskSystem
 from handvae.systems.sheet import image_grid
 from handvae.systems.system import (
     Input,
@@ -239,15 +238,9 @@ class DaVae(PoseEstimator):
             super().attach(role, system)
 
     def _attach_mask(self, system: System) -> None:
-        match system:
-            case DaVae():
-                net = system.mask_net
-            case MaskSystem():
-                net = system.net
-            case _:
-                raise ValueError(
-                    "the mask network is a model of `handvae train mask-net`, or that of a da-VAE"
-                )
+        net = next((module for module in system.modules() if isinstance(module, MaskNet)), None)
+        if net is None:
+            raise ValueError("the mask network is a model of `handvae train mask-net`, or that of a da-VAE")
 
         target = {name: value.shape for name, value in self.mask_net.state_dict().items()}
         if {name: value.shape for name, value in net.state_dict().items()} != target:

@@ -1,4 +1,4 @@
-"""Depth pictures as files: millimetres out of the ways in which cameras and data sets pack them."""
+"""Depth pictures as files: millimetres out of the encodings of cameras and data sets."""
 
 import io
 from pathlib import Path
@@ -54,10 +54,12 @@ def read_depth(
 
 
 def is_plane(path: Path) -> bool:
-    """Whether a file is a picture of one channel of 16 bits, which photos are not; no file or no picture:
-    False."""
+    """Whether a file is a picture of one channel of 16 bits, which photos are not.
+
+    False too where there is no such file or it is no picture: whoever reads it reports that.
+    """
     try:
         with Image.open(io.BytesIO(path.read_bytes())) as header:
             return header.mode in ("I;16", "I;16B", "I;16L", "I")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return False  # whoever reads it says what is wrong
+        return False

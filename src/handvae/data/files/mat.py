@@ -20,20 +20,23 @@ def read_mat(path: Path, *names: str) -> dict[str, Any]:
         UserError: it cannot be read, or lacks one of the names, or one is too large.
     """
     try:
-        found = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-        for name in names or found:
-            if name not in found:
+        shapes = {name: shape for name, shape, _ in whosmat(path)}
+        for name in names or shapes:
+            if name not in shapes:
                 raise UserError(path, f"holds no {name}", GIVE_ORIGINAL)
-            if np.prod(found[name][0], dtype=np.float64) > MAX_NUMBERS:
+            if np.prod(shapes[name], dtype=np.float64) > MAX_NUMBERS:
                 raise UserError(path, f"{name} has more than {MAX_NUMBERS:,} numbers", GIVE_ORIGINAL)
+
         content = loadmat(path, variable_names=list(names) or None)
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror or error})", "check the file") from error
     except UserError:
         raise
-    except Exception as error:  # a damaged file raises nearly anything
+    except Exception as error:
+        # a damaged file raises nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
-            path, f"is no MATLAB file that can be read ({reason[:120]})", GIVE_ORIGINAL
-        ) from error
+        fault = f"is no MATLAB file that can be read ({reason[:120]})"
+        raise UserError(path, fault, GIVE_ORIGINAL) from error
+
+    # names that begin with __ are the file's own
     return {name: value for name, value in content.items() if not name.startswith("__")}

@@ -1,9 +1,8 @@
-"""Pickles of others, read without running anything in them: plain Python values and numpy arrays of numbers
-or text, nothing else.
+"""Pickles of others, read without running anything in them.
 
-A pickle names functions that the reader calls. Here it gets stand-ins of ours for the six that numpy writes,
-and an error for all others,
-so not even numpy's own unpickling sees bytes that nobody checked.
+They give plain Python values and numpy arrays of numbers or text, nothing else. A pickle names functions that
+the reader calls: here it gets stand-ins for those that numpy writes, and an error for all others, so not even
+numpy's own unpickling sees unchecked bytes.
 """
 
 import io
@@ -89,10 +88,11 @@ _STAND_INS: dict[str, Any] = {
 
 class _Reader(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        asked = f"{module_name}.{global_name}"
-        short = asked.removeprefix("numpy.core.").removeprefix("numpy._core.")
+        """The stand-in for a function or class that the pickle names."""
+        name = f"{module_name}.{global_name}"
+        short = name.removeprefix("numpy.core.").removeprefix("numpy._core.")
         if short not in _STAND_INS:
-            raise pickle.UnpicklingError(f"it asks for {asked}, which is not run")
+            raise pickle.UnpicklingError(f"it asks for {name}, which is not run")
         return _STAND_INS[short]
 
 
@@ -110,7 +110,8 @@ def read_pickle(path: Path) -> Any:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
     except UserError:
         raise
-    except Exception as error:  # a damaged pickle raises nearly anything
+    except Exception as error:
+        # a damaged pickle raises nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(path, f"is no pickle of numbers ({reason[:120]})", GIVE_ORIGINAL) from error
 

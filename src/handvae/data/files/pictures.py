@@ -1,5 +1,7 @@
-"""Reading and writing single pictures, safely: paths stay inside their root, sizes stay bounded, errors name
-the file."""
+"""Single pictures, read and written safely.
+
+Paths stay inside their root, sizes stay bounded, and errors name the file.
+"""
 
 import io
 import warnings
@@ -16,27 +18,30 @@ from handvae.files import write_atomically
 MAX_PIXELS = 64_000_000
 """A picture with more is refused before it is decoded: it may be a decompression bomb."""
 
-cv2.setNumThreads(
-    1
-)  # the loader spreads whole pictures over threads; OpenCV's own threads would fight with them
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged picture is reported once, by us
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)  # as Pillow's documentation has it
+# the loader spreads whole pictures over threads: OpenCV's own threads would compete with them
+cv2.setNumThreads(1)
+# a damaged picture is reported once, by us
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# as Pillow's documentation recommends
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 def inside(root: Path, name: str) -> Path:
-    """`root / name`, or a UserError where the name climbs out of the root, or can be no file's."""
+    """`root / name`, checked to lie inside the root.
+
+    Raises:
+        UserError: the name leaves the root, or no file can have it.
+    """
+    remedy = "use names below that folder"
     try:
         path = (root / name).resolve()
-        path.exists()  # says of a name that is too long
-    except (OSError, ValueError, RuntimeError) as error:  # too long, with a null byte, a link to itself
-        shown = name if len(name) <= 80 else f"{name[:80]}..."
-        raise UserError(
-            root, f"file name {shown!r} can be no file's", "use names below that folder"
-        ) from error
+        path.exists()
+    except (OSError, ValueError, RuntimeError) as error:
+        # too long, with a null byte, or a link to itself
+        short = name if len(name) <= 80 else f"{name[:80]}..."
+        raise UserError(root, f"file name {short!r} can be no file's", remedy) from error
     if not path.is_relative_to(root.resolve()):
-        raise UserError(
-            root, f"file name {name!r} leaves the data set's folder", "use names below that folder"
-        )
+        raise UserError(root, f"file name {name!r} leaves the data set's folder", remedy)
     return path
 
 
@@ -50,7 +55,7 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def read_plane(path: Path, dtype: type[np.unsignedinteger]) -> UInt[np.ndarray, "height width"]:
-    """Decode one picture of one channel, with the errors of `read_picture` and `decode_plane`."""
+    """Decode one picture of one channel; errors as of `read_picture` and `decode_plane`."""
     return decode_plane(_content(path), path, dtype)
 
 
@@ -62,15 +67,17 @@ def _content(path: Path) -> bytes:
 
 
 def decode_picture(content: bytes, where: str | Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode the content of a picture file to RGB; `where` names it in errors, which are those of
-    `read_picture`."""
+    """Decode the content of a picture file to RGB.
+
+    `where` names it in errors, which are those of `read_picture`.
+    """
     return np.asarray(_decode(content, where, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def decode_plane(
     content: bytes, where: str | Path, dtype: type[np.unsignedinteger]
 ) -> UInt[np.ndarray, "height width"]:
-    """Decode a picture of one channel, such as depth (uint16) or codes (uint8), exactly as it was written.
+    """Decode a picture of one channel exactly, such as depth (uint16) or codes (uint8).
 
     Raises:
         UserError: as `read_picture`, or it has several channels or another number of bits.
@@ -84,19 +91,21 @@ def decode_plane(
 
 def _decode(content: bytes, where: str | Path, flags: int) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(content)) as header:  # reads the header only
+        # Pillow reads the header only
+        with Image.open(io.BytesIO(content)) as header:
             width, height = header.size
             if width * height > MAX_PIXELS:
-                raise UserError(
-                    where, f"has {width} x {height} pixels, more than {MAX_PIXELS:,}", "make it smaller first"
-                )
-            header.verify()  # a PNG's checksums, of which libpng would complain on its own
+                fault = f"has {width} x {height} pixels, more than {MAX_PIXELS:,}"
+                raise UserError(where, fault, "make it smaller first")
+            # a PNG's checksums: libpng would print complaints of its own
+            header.verify()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(where, f"has more than {MAX_PIXELS:,} pixels", "make it smaller first") from error
     except UnidentifiedImageError as error:
         raise UserError(where, "is not a picture that can be read", "give a JPEG or PNG file") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(where, "the picture is damaged", "replace the file") from error
+
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if pixels is None:
         raise UserError(where, "the picture is damaged", "replace the file")
@@ -104,7 +113,7 @@ def _decode(content: bytes, where: str | Path, flags: int) -> np.ndarray:
 
 
 def write_picture(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Write RGB pixels as PNG or JPEG (by the suffix), complete or not at all.
+    """Write RGB pixels as PNG or JPEG (by the suffix), whole or not at all.
 
     Raises:
         UserError: the suffix is of neither.
@@ -113,7 +122,8 @@ def write_picture(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> No
     kind = formats.get(path.suffix.lower())
     if kind is None:
         raise UserError(path, "has no suffix of a picture", f"end its name in {' or '.join(formats)}")
-    write_atomically(path, lambda beside: Image.fromarray(pixels).save(beside, kind, quality=95))
+
+    write_atomically(path, lambda partial: Image.fromarray(pixels).save(partial, kind, quality=95))
 
 
 def as_pixels(image: "np.ndarray") -> UInt8[np.ndarray, "height width 3"]:

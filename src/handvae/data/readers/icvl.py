@@ -1,14 +1,14 @@
 """ICVL hand posture (Tang et al., CVPR 2014): depth of a short-range camera, 320 x 240 px, 16 joints.
 
-    ROOT/Training/Depth/...png              ROOT/Training/labels.txt                 331,006 lines, turned copies included
-    ROOT/Testing/Depth/test_seq_1/...png    ROOT/Testing/test_seq_{1,2}.txt          702 and 894 lines
+    ROOT/Training/Depth/...png              ROOT/Training/labels.txt           331,006 lines
+    ROOT/Testing/Depth/test_seq_1/...png    ROOT/Testing/test_seq_{1,2}.txt    702 and 894 lines
 
 A line is a picture's name below `Depth` and 16 triples u px, v px, depth mm: palm, then root, middle and tip
-of thumb to little finger.
+of thumb to little finger. There is no wrist: the palm is the root. The labels as published are those of a
+left hand (by the side of the palm to which its fingers bend, 97 % of the test frames).
+
 Protocols: `original`, the 22 thousand training frames that are not turned (their names begin with 2014), or
-`all`. There is no wrist: the
-palm is the root. The labels as published are those of a left hand (by which side of the palm its fingers bend
-to, 97 % of the test frames).
+`all`.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from handvae.data.dataset import (
     GIVE_ORIGINAL,
     InMemoryData,
     camera_labels,
+    chosen_splits,
     pinhole,
     require_choice,
     require_few,
@@ -57,27 +58,24 @@ class IcvlHands(InMemoryData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
-        there = tuple(name for name, files in LABELS.items() if (root / files[0]).is_file()) or ("train",)
-        splits = there if split is None else (require_choice(root, "split", split, tuple(LABELS)),)
+        splits = chosen_splits(root, split, {name: root / files[0] for name, files in LABELS.items()})
         names: list[str] = []
         parts = []
         for name in splits:
+            prefix = "2014" if name == "train" and protocol == "original" else ""
             for file in LABELS[name]:
                 path = require_file(root / file, AUTHORS)
-                prefix = "2014" if name == "train" and protocol == "original" else ""
                 rows = list(_lines(path, prefix))
                 if not rows:
                     raise UserError(path, f"holds no line of protocol {protocol!r}", GIVE_ORIGINAL)
                 names += [f"{path.parent.name}/Depth/{picture}" for picture, _ in rows]
                 parts.append(torch.from_numpy(np.stack([values for _, values in rows])))
+
         measured = torch.cat(parts)
         intrinsics = INTRINSICS.expand(len(measured), 3, 3)
-        flat = measured[..., :2].contiguous()
-        super().__init__(
-            root,
-            names,
-            camera_labels(back_project(flat, measured[..., 2], intrinsics), intrinsics, LEFT, flat),
-        )
+        joints_2d = measured[..., :2].contiguous()
+        joints_3d = back_project(joints_2d, measured[..., 2], intrinsics)
+        super().__init__(root, names, camera_labels(joints_3d, intrinsics, LEFT, joints_2d))
         self.spec = DataSpec(
             name="icvl",
             count=len(measured),
@@ -108,14 +106,16 @@ def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16
                 number += 1
                 require_few(path, "lines", number)
                 name, *values = line.split() or [""]
-                if not name or not name.startswith(prefix):
-                    continue
-                try:
-                    joints = np.array(values, np.float32).reshape(16, 3)
-                except ValueError as error:
-                    raise UserError(
-                        path, f"line {number} is not a name and 48 numbers", GIVE_ORIGINAL
-                    ) from error
-                yield name, require_numbers(path, f"line {number}", joints, (16, 3))
+                if name and name.startswith(prefix):
+                    yield name, _joints(path, number, values)
     except UnicodeDecodeError as error:
         raise UserError(path, "is no text", GIVE_ORIGINAL) from error
+
+
+def _joints(path: Path, number: int, values: list[str]) -> Float[np.ndarray, "16 3"]:
+    """The numbers of one line."""
+    try:
+        joints = np.array(values, np.float32).reshape(16, 3)
+    except ValueError as error:
+        raise UserError(path, f"line {number} is not a name and 48 numbers", GIVE_ORIGINAL) from error
+    return require_numbers(path, f"line {number}", joints, (16, 3))

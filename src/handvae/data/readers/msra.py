@@ -1,14 +1,13 @@
-"""MSRA hand gestures (Sun et al., CVPR 2015): depth of nine people's right hands, 17 gestures each, 21
-joints.
+"""MSRA hand gestures (Sun et al., CVPR 2015): depth of nine people's right hands, 17 gestures, 21 joints.
 
-    ROOT/P{0..8}/{1..9,I,IP,L,MP,RP,T,TIP,Y}/000000_depth.bin    the hand's box: 6 x uint32 (width, height, left, top, right, bottom), then
-                                                                 its float32 depths in mm, row by row; 320 x
-                                                                 240 px in all
-    ROOT/P{0..8}/{1..9,...}/joint.txt                            number of frames, then 63 numbers a line: mm, y up, z towards the camera
+    ROOT/P{0..8}/{1..9,I,IP,L,MP,RP,T,TIP,Y}/000000_depth.bin    the hand's box: 6 x uint32, then depths
+    ROOT/P{0..8}/{1..9,...}/joint.txt                            number of frames, then 63 numbers a line
+
+The six numbers are width and height of the picture (320 x 240 px), then left, top, right and bottom of the
+box; its depths are float32 mm, row by row. Joints are in mm, y up, z towards the camera.
 
 Protocols `P0` to `P8` leave that person out: the split `test` is that person, `train` all others. Frames
-whose file is empty are left out,
-with a remark; 76,375 frames in all.
+whose file is empty are left out, with a remark; 76,375 frames in all.
 """
 
 from dataclasses import replace
@@ -56,44 +55,44 @@ class MsraHands(InMemoryData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         self._left_out = require_choice(root, "protocol", protocol, SUBJECTS)
-        split = None if split is None else require_choice(root, "split", split, ("train", "test"))
+        if split is not None:
+            require_choice(root, "split", split, ("train", "test"))
         names: list[str] = []
         joints, subjects, gestures = [], [], []
         empty = 0
-        for number, person in enumerate(SUBJECTS):
-            if split is not None and (person == self._left_out) != (split == "test"):
+        for subject, person in enumerate(SUBJECTS):
+            is_test = person == self._left_out
+            if split is not None and is_test != (split == "test"):
                 continue
-            for index, gesture in enumerate(GESTURES):
-                path = require_file(root / person / gesture / "joint.txt", AUTHORS)
+            for gesture, folder in enumerate(GESTURES):
+                path = require_file(root / person / folder / "joint.txt", AUTHORS)
                 values = _read_joints(path)
                 files = [path.with_name(f"{frame:06d}_depth.bin") for frame in range(len(values))]
-                there = np.array(
-                    [require_file(file, AUTHORS).stat().st_size > _HEADER_BYTES for file in files], bool
-                )
-                empty += int((~there).sum())
-                names += [
-                    file.relative_to(root).as_posix() for file, full in zip(files, there, strict=True) if full
-                ]
-                joints.append(values[there])
-                subjects += [number] * int(there.sum())
-                gestures += [index] * int(there.sum())
+                sizes = [require_file(file, AUTHORS).stat().st_size for file in files]
+                frames = [frame for frame, size in enumerate(sizes) if size > _HEADER_BYTES]
+
+                empty += len(files) - len(frames)
+                names += [files[frame].relative_to(root).as_posix() for frame in frames]
+                joints.append(values[frames])
+                subjects += [subject] * len(frames)
+                gestures += [gesture] * len(frames)
         if empty:
             self.remarks = (f"{empty:,} frames have an empty depth file and are left out",)
         if not names:
             raise UserError(root, "holds no frame", GIVE_ORIGINAL)
-        solid = to_internal(
-            torch.from_numpy(np.concatenate(joints)) * torch.tensor([1.0, -1.0, -1.0]), "msra"
-        )
-        intrinsics = INTRINSICS.expand(len(solid), 3, 3)
+
+        # y and z point the other way in our camera frame
+        joints_3d = torch.from_numpy(np.concatenate(joints)) * torch.tensor([1.0, -1.0, -1.0])
+        intrinsics = INTRINSICS.expand(len(joints_3d), 3, 3)
         labels = replace(
-            camera_labels(solid, intrinsics, RIGHT),
+            camera_labels(to_internal(joints_3d, "msra"), intrinsics, RIGHT),
             subject=torch.tensor(subjects),
             gesture=torch.tensor(gestures),
         )
         super().__init__(root, names, labels)
         self.spec = DataSpec(
             name="msra",
-            count=len(solid),
+            count=len(names),
             size_px=0,
             modalities=("depth", *(name for name, _ in self.kept.items())),
             sides="right",
@@ -115,10 +114,12 @@ class MsraHands(InMemoryData):
             raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
         if len(content) < _HEADER_BYTES:
             raise UserError(path, "is shorter than its header", GIVE_ORIGINAL)
+
         width, height, left, top, right, bottom = np.frombuffer(content[:_HEADER_BYTES], "<u4").tolist()
         fits = (width, height) == (WIDTH, HEIGHT) and left < right <= WIDTH and top < bottom <= HEIGHT
         if not fits or len(content) != _HEADER_BYTES + 4 * (right - left) * (bottom - top):
             raise UserError(path, "its header does not fit its size", GIVE_ORIGINAL)
+
         box = np.frombuffer(content[_HEADER_BYTES:], "<f4").reshape(bottom - top, right - left)
         depth = np.zeros((HEIGHT, WIDTH), np.float32)
         depth[top:bottom, left:right] = np.where(np.isfinite(box) & (box > 0), box, 0.0)
@@ -126,18 +127,20 @@ class MsraHands(InMemoryData):
 
 
 def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
+    """The labels of one person's gesture, as the file has them."""
     require_size(path, MOST_BYTES)
     try:
         words = path.read_text("ascii").split()
-        with np.errstate(over="ignore"):  # 1e99 is infinite, and refused below
+        # 1e99 is infinite, and refused below
+        with np.errstate(over="ignore"):
             values = np.array(words[1:], np.float32)
         count = int(words[0])
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
     except (ValueError, IndexError) as error:
         raise UserError(path, "is not a number of frames and their joints", GIVE_ORIGINAL) from error
+
     if len(values) != 63 * count:
-        raise UserError(
-            path, f"says {count} frames and holds {len(values)} numbers, not 63 for each", GIVE_ORIGINAL
-        )
+        fault = f"says {count} frames and holds {len(values)} numbers, not 63 for each"
+        raise UserError(path, fault, GIVE_ORIGINAL)
     return require_numbers(path, "joint.txt", values.reshape(-1, 21, 3), (None, 21, 3))

@@ -1,13 +1,13 @@
-"""NYU hand pose (Tompson et al., SIGGRAPH 2014): depth of three cameras, 640 x 480 px; the first is read, as
-published evaluations do.
+"""NYU hand pose (Tompson et al., SIGGRAPH 2014): depth of three cameras, 640 x 480 px.
 
     ROOT/{train,test}/{depth,rgb}_1_0000001.png    72,757 and 8,252; or ROOT/dataset/...
     ROOT/{train,test}/joint_data.mat               `joint_uvd` (3, frames, 36, 3): px, px, mm
 
-Protocols: `36`, all joints, of which published evaluations judge 14, or `14`, these alone. Joints run from a
-finger's tip to its base. The
-published labels are those of a right hand (by which side of the palm its fingers bend to, 93 % of the test
-frames).
+The first camera is read, as published evaluations do. Joints run from a finger's tip to its base. The
+published labels are those of a right hand (by the side of the palm to which its fingers bend, 93 % of the
+test frames).
+
+Protocols: `36`, all joints, 14 of which published evaluations count, or `14`, these alone.
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 from handvae.data.dataset import (
     InMemoryData,
     camera_labels,
+    chosen_splits,
     pinhole,
     require_choice,
     require_file,
@@ -58,42 +59,36 @@ class NyuHands(InMemoryData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        whole = require_choice(root, "protocol", protocol, PROTOCOLS) == "36"
-        joints, self.evaluated_joints = (
-            (slice(None), EVALUATION_JOINTS) if whole else (list(EVALUATION_JOINTS), ())
-        )
+        protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
+        joints = list(range(36)) if protocol == "36" else list(EVALUATION_JOINTS)
+        self.evaluated_joints = EVALUATION_JOINTS if protocol == "36" else ()
         root = root / "dataset" if (root / "dataset").is_dir() else root
-        there = tuple(name for name in ("train", "test") if (root / name).is_dir()) or ("train",)
-        splits = there if split is None else (require_choice(root, "split", split, ("train", "test")),)
-        paths: list[str] = []
+        splits = chosen_splits(root, split, {name: root / name for name in ("train", "test")})
+        pictures: list[str] = []
         parts = []
         for name in splits:
             path = require_file(root / name / "joint_data.mat", AUTHORS)
-            values = require_numbers(
-                path, "joint_uvd", read_mat(path, "joint_uvd")["joint_uvd"], (None, None, 36, 3)
-            )
+            content = read_mat(path, "joint_uvd")["joint_uvd"]
+            values = require_numbers(path, "joint_uvd", content, (None, None, 36, 3))
             require_file(root / name / "depth_1_0000001.png", AUTHORS)
-            paths += [f"{name}/depth_1_{number:07d}.png" for number in range(1, values.shape[1] + 1)]
+            pictures += [f"{name}/depth_1_{number:07d}.png" for number in range(1, values.shape[1] + 1)]
+            # the first of three cameras
             parts.append(torch.from_numpy(values[0][:, joints]))
+
         measured = torch.cat(parts)
         intrinsics = INTRINSICS.expand(len(measured), 3, 3)
-        flat = measured[..., :2].contiguous()
-        super().__init__(
-            root,
-            paths,
-            camera_labels(back_project(flat, measured[..., 2], intrinsics), intrinsics, RIGHT, flat),
-        )
+        joints_2d = measured[..., :2].contiguous()
+        joints_3d = back_project(joints_2d, measured[..., 2], intrinsics)
+        super().__init__(root, pictures, camera_labels(joints_3d, intrinsics, RIGHT, joints_2d))
+
         self._has_picture = all((self.root / name / "rgb_1_0000001.png").is_file() for name in splits)
-        names = tuple(np.array(JOINT_NAMES)[joints].tolist())
+        names = tuple(JOINT_NAMES[joint] for joint in joints)
+        kinds = ("image", "depth") if self._has_picture else ("depth",)
         self.spec = DataSpec(
             name="nyu",
             count=len(measured),
             size_px=0,
-            modalities=(
-                *(("image",) if self._has_picture else ()),
-                "depth",
-                *(name for name, _ in self.kept.items()),
-            ),
+            modalities=(*kinds, *(name for name, _ in self.kept.items())),
             sides="right",
             root="camera",
             joints=len(names),

@@ -1,14 +1,15 @@
-"""STB, the stereo hand pose benchmark (Zhang et al., ICIP 2017): one person's left hand, 640 x 480 px, 12
-sequences of 1,500 frames.
+"""STB, the stereo hand pose benchmark (Zhang et al., ICIP 2017): one person's left hand, 640 x 480 px.
 
-    ROOT/images/B{1..6}{Counting,Random}/{BB_left,BB_right,SK_color,SK_depth}_{0..1499}.png    or without `images/`
-    ROOT/labels/B{1..6}{Counting,Random}_{BB,SK}.mat                                           `handPara` (3, 21, 1500), mm
+    ROOT/images/SEQUENCE/{BB_left,BB_right,SK_color,SK_depth}_{0..1499}.png    or without `images/`
+    ROOT/labels/SEQUENCE_{BB,SK}.mat                                           `handPara` (3, 21, 1500), mm
+
+The 12 sequences B{1..6}{Counting,Random} have 1,500 frames each. Joint 0 is the palm's centre, not the wrist
+(`hand.wrist_from_palm`).
 
 Protocols are `WHICH/CAMERA`. `pose` tests on both sequences of B1 and trains on the others (Zimmermann and
-Brox, 2017); `srv` trains on all
-`Random` and tests on all `Counting`. Cameras: `bb` both views of the stereo camera, `bb-left`, `bb-right`,
-`sk` the colour and `sk-depth`
-the depth camera of the other device. Joint 0 is the palm's centre, not the wrist (`hand.wrist_from_palm`).
+Brox, 2017); `srv` trains on all `Random` and tests on all `Counting`. Cameras: `bb` both views of the stereo
+camera, `bb-left` or `bb-right` one of them, `sk` the colour and `sk-depth` the depth camera of the other
+device.
 """
 
 from pathlib import Path
@@ -57,12 +58,13 @@ INTRINSICS = {
 
 
 def in_camera(joints: Float[Tensor, "*batch 3"], camera: str) -> Float[Tensor, "*batch 3"]:
-    """Labels, which are in the left camera (BB) or the depth camera (SK), as seen from a camera; mm."""
+    """Labels, mm in the left camera (BB) or the depth camera (SK), in the frame of a camera."""
     match camera:
         case "BB_right":
             return joints - torch.tensor([BASELINE_MM, 0.0, 0.0])
         case "SK_color":
-            return (joints - SK_SHIFT_MM) @ SK_TURN  # rows: X_color = Rᵀ (X_depth - t)
+            # X_color = R^T (X_depth - t), for rows
+            return (joints - SK_SHIFT_MM) @ SK_TURN
         case _:
             return joints
 
@@ -78,7 +80,7 @@ class StbHands(InMemoryData):
     Args:
         root: the folder that holds `labels`.
         split: `train`, `test`, or None for both.
-        protocol: see above.
+        protocol: see the top of this file.
 
     Raises:
         UserError: something is missing or damaged.
@@ -86,34 +88,34 @@ class StbHands(InMemoryData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         self._which, camera = require_choice(root, "protocol", protocol, PROTOCOLS).split("/")
-        split = None if split is None else require_choice(root, "split", split, ("train", "test"))
-        cameras = CAMERAS[camera]
+        if split is not None:
+            require_choice(root, "split", split, ("train", "test"))
         require_file(root / "labels", AUTHORS)
         base = root / "images" if (root / "images").is_dir() else root
+        views = CAMERAS[camera]
+        device = views[0][:2]
         names: list[str] = []
-        solid, intrinsics = [], []
+        joints_3d, intrinsics = [], []
         for sequence in SEQUENCES:
             if split is not None and is_tested(sequence, self._which) != (split == "test"):
                 continue
-            path = require_file(root / "labels" / f"{sequence}_{cameras[0][:2]}.mat", AUTHORS)
+            path = require_file(root / "labels" / f"{sequence}_{device}.mat", AUTHORS)
             values = require_numbers(path, "handPara", read_mat(path, "handPara")["handPara"], (3, 21, None))
             joints = to_internal(torch.from_numpy(values).permute(2, 1, 0).contiguous(), "stb")
-            for view in cameras:
+            folder = (base / sequence).relative_to(root).as_posix()
+            for view in views:
                 require_file(base / sequence / f"{view}_0.png", AUTHORS)
-                folder = (base / sequence).relative_to(root).as_posix()
                 names += [f"{folder}/{view}_{number}.png" for number in range(len(joints))]
-                seen, matrix = in_camera(joints, view), INTRINSICS[view].expand(len(joints), 3, 3)
-                solid.append(seen)
-                intrinsics.append(matrix)
-        super().__init__(root, names, camera_labels(torch.cat(solid), torch.cat(intrinsics), LEFT))
+                joints_3d.append(in_camera(joints, view))
+                intrinsics.append(INTRINSICS[view].expand(len(joints), 3, 3))
+
+        super().__init__(root, names, camera_labels(torch.cat(joints_3d), torch.cat(intrinsics), LEFT))
+        kind = "depth" if camera == "sk-depth" else "image"
         self.spec = DataSpec(
             name="stb",
             count=len(names),
             size_px=0,
-            modalities=(
-                "depth" if camera == "sk-depth" else "image",
-                *(name for name, _ in self.kept.items()),
-            ),
+            modalities=(kind, *(name for name, _ in self.kept.items())),
             sides="left",
             root="camera",
             joint_names=("palm", *JOINT_NAMES[1:]),

@@ -158,7 +158,7 @@ def test_full_scale_leaves_out_whom_the_user_names(laid_out, handvae, refused, t
         opened.append((split, protocol))
         return open_data(data, split, protocol)
 
-    monkeypatch.setattr("handvae.apps.reproduce_kinds.open_data", note)
+    monkeypatch.setattr("handvae.reproduction.build.open_data", note)
     assert "no row" in refused(*words, "--protocol", "P3", "--rows", "nothing")
     assert "no row" in refused(*words, "--rows", "nothing")
     assert opened == [("train", "P3"), ("test", "P3"), ("train", "P0"), ("test", "P0")]

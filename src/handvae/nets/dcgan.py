@@ -1,5 +1,4 @@
-"""The image decoder of cm-VAE and dVAE, after DCGAN (Radford et al., 2015): plain layers, one sample in, one
-picture out."""
+"""The image decoder of cm-VAE, dVAE and da-VAE, after DCGAN (Radford et al., 2015)."""
 
 from itertools import pairwise
 
@@ -11,12 +10,13 @@ from handvae.nets.blocks import Norm, norm_layer
 STEM_PX = 4
 """Side of the first map."""
 NARROWEST = 8
-"""Channels before the last layer, at least."""
+"""Least number of channels before the last layer."""
 
 
 class DcganDecoder(nn.Module):
-    """A linear layer to a map of 4 x 4, then transposed 4 x 4 convolutions that double it; the last one has
-    no activation.
+    """A linear layer to a 4 x 4 map, then transposed 4 x 4 convolutions that double it.
+
+    The last convolution has no activation.
 
     Args:
         latent: number of input values.
@@ -35,6 +35,7 @@ class DcganDecoder(nn.Module):
             raise ValueError(
                 f"pictures of {size_px} px are no power of two times {STEM_PX}; use 64, 128 or 256"
             )
+
         widths = [max(NARROWEST, width // 2**level) for level in range(doublings)]
         values = width * STEM_PX**2
         stem_norm = nn.BatchNorm1d(values) if norm == "batch" else nn.GroupNorm(max(1, width // 8), values)

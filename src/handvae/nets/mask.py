@@ -1,4 +1,4 @@
-"""Which pixels show the hand: ResNet-34 with a light way back up."""
+"""da-VAE's mask network: ResNet-34 with a light decoder."""
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +10,14 @@ from handvae.nets.resnet import ResNetEntry, Stem, residual_stage, start_as_he
 
 
 class MaskNet(nn.Module):
-    """ResNet-34 and transposed convolutions of half its first width, which meet its feature maps on their way
-    to the picture's size.
+    """ResNet-34, and transposed convolutions of half its first width back to the picture's size.
+
+    On the way up the feature maps of equal size are added.
 
     Args:
         size_px: side of the pictures.
         width: channels of the trunk's first layer, 64 in the paper.
-        stem: how small the picture is made before that.
+        stem: how much the first layers reduce the picture.
         norm: normalisation.
     """
 
@@ -26,10 +27,13 @@ class MaskNet(nn.Module):
         super().__init__()
         halved(size_px, 5 if stem == "quarter" else 4)
         self.entry = ResNetEntry(3, width=width, stem=stem, norm=norm)
+        # layers 3 and 4
         self.deeper = nn.ModuleList(
             residual_stage(width * 2**number, width * 2 ** (number + 1), blocks, stride=2, norm=norm)
             for number, blocks in ((1, 6), (2, 3))
         )
+
+        # the decoder
         light = max(8, width // 2)
         self.meet = nn.ModuleList(nn.Conv2d(width * 2**number, light, 1) for number in range(4))
         self.up = nn.ModuleList(
@@ -44,6 +48,7 @@ class MaskNet(nn.Module):
         maps = [layer1(pool(stem(image - 0.5)))]
         for layer in (layer2, *self.deeper):
             maps.append(layer(maps[-1]))
+
         total = self.meet[3](maps[3])
         for number, up in enumerate(self.up):
             total = up(total)
@@ -62,7 +67,9 @@ def mask_loss(
 def overlap(
     logits: Float[Tensor, "batch 1 height width"], mask: Float[Tensor, "batch 1 height width"]
 ) -> Float[Tensor, " batch"]:
-    """Pixels in both masks over pixels in either (intersection over union); 1 where both are empty."""
-    found, true = logits.flatten(1) > 0, mask.flatten(1) > 0.5
-    either = (found | true).sum(1)
-    return torch.where(either > 0, (found & true).sum(1) / either.clamp_min(1), 1.0)
+    """Intersection over union of the masks; 1 where both are empty."""
+    prediction = logits.flatten(1) > 0
+    target = mask.flatten(1) > 0.5
+    both = (prediction & target).sum(1)
+    either = (prediction | target).sum(1)
+    return torch.where(either > 0, both / either.clamp_min(1), 1.0)

@@ -1,5 +1,4 @@
-"""The residual trunks of the papers, ResNet-18 and parts of ResNet-34 (He et al., CVPR 2016), without
-classifiers, trained from scratch."""
+"""ResNet-18 and parts of ResNet-34 (He et al., CVPR 2016), without classifiers, trained from scratch."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -12,19 +11,18 @@ from torch import Tensor, nn
 from handvae.nets.blocks import Norm, halved, norm_layer
 
 Stem = Literal["quarter", "half"]
-"""How small the first layers make a picture: `quarter` as in the paper; `half` leaves out the first pooling,
-for small pictures."""
+"""How much the first layers reduce a picture: `quarter` as published; `half` leaves out the first pooling."""
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut, which is a 1 x 1 convolution where size or width change.
+    """Two 3 x 3 convolutions and a shortcut, a 1 x 1 convolution where size or width change.
 
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
         stride: of the first convolution.
         norm: normalisation.
-        first: takes the place of the first convolution, its normalisation and its ReLU.
+        first: replaces the first convolution, its normalisation and its ReLU.
     """
 
     def __init__(
@@ -61,8 +59,16 @@ def residual_stage(
     norm: Norm,
     first: Callable[[int, int, int], nn.Module] | None = None,
 ) -> nn.Sequential:
-    """Residual blocks in a row, the first of which strides; `first` makes what leads each block, of (inputs,
-    outputs, stride)."""
+    """Residual blocks in a row, the first with a stride.
+
+    Args:
+        inputs: channels that come in.
+        outputs: channels of every block.
+        blocks: number of blocks.
+        stride: of the first block.
+        norm: normalisation.
+        first: makes what begins each block, from (inputs, outputs, stride); see `Residual`.
+    """
     sizes = [(inputs, stride)] + [(outputs, 1)] * (blocks - 1)
     return nn.Sequential(
         *(
@@ -73,21 +79,19 @@ def residual_stage(
 
 
 def start_as_he(module: nn.Module) -> None:
-    """Give all convolutions within fresh weights after He et al. (2015), which ReLU neither shrinks nor
-    swells."""
+    """Initialise all convolutions as He et al. (2015): ReLU then keeps the variance of features."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
 
 class ResNetEntry(nn.Sequential):
-    """The first half of ResNet-34: its 7 x 7 convolution, pooling, layer 1 (three blocks) and layer 2 (four,
-    at half the size).
+    """The first half of ResNet-34: 7 x 7 convolution, pooling, layers 1 and 2 (three and four blocks).
 
     Args:
         channels: of the picture.
         width: channels of layer 1, 64 in the paper; layer 2 has twice as many.
-        stem: how small the picture is made before layer 1.
+        stem: how much the picture is reduced before layer 1.
         norm: normalisation.
     """
 
@@ -115,7 +119,7 @@ class ResNet18(nn.Module):
         width: channels of the first stage, 64 in the paper; the others double it to eight times as many.
         pool: `grid` keeps the quarters of the last map apart (7 x 7 windows on 8 x 8 at 256 px), `global`
             averages all of it.
-        stem: how small the picture is made before the first stage; `half` costs four times as much.
+        stem: how much the picture is reduced before the first stage; `half` costs four times as much.
         norm: normalisation.
     """
 
@@ -135,7 +139,9 @@ class ResNet18(nn.Module):
             nn.Conv2d(channels, width, 7, 2, padding=3, bias=False), norm_layer(norm, width), nn.ReLU()
         )
         self.first_pool = nn.MaxPool2d(3, 2, padding=1) if stem == "quarter" else nn.Identity()
-        stages, inputs = [], width
+
+        stages = []
+        inputs = width
         for number in range(4):
             outputs = width * 2**number
             stages += [
@@ -144,10 +150,12 @@ class ResNet18(nn.Module):
             ]
             inputs = outputs
         self.stages = nn.Sequential(*stages)
+
         self.pool = nn.AvgPool2d(side if pool == "global" else max(1, side - 1), 1)
         self.features = inputs * (1 if pool == "global" else min(2, side)) ** 2
         start_as_he(self)
 
     def forward(self, picture: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch feature"]:
         """`features` numbers a picture."""
-        return torch.flatten(self.pool(self.stages(self.first_pool(self.stem(picture)))), 1)
+        features = self.first_pool(self.stem(picture))
+        return torch.flatten(self.pool(self.stages(features)), 1)

@@ -1,4 +1,4 @@
-"""The systems by name: which configuration a name stands for, and the system built from a configuration."""
+"""The systems by name, and a system built from its configuration."""
 
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec

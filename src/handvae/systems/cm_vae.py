@@ -115,11 +115,11 @@ class CmVaeConfig:
     input: Literal["rgb", "depth", "2d"] = "rgb"
     """i, the modality that poses are read from; the target is always 3D."""
     variant: Literal[0, 1, 2, 3, 4] = 3
-    """Pairs to train: 1: i-3d; 2: i-3d, 3d-3d; 3: i-3d, i-i; 4: i-3d, i-i, 3d-3d; 0, ours: `more_pairs` alone."""
+    """Pairs to train: 1: i-3d; 2: i-3d, 3d-3d; 3: i-3d, i-i; 4: i-3d, i-i, 3d-3d; 0 (ours): `more_pairs`."""
     more_pairs: tuple[str, ...] = ()
     """Further pairs, after the variant's, such as `rgb-2d` or `2d-3d`."""
     scale_given: bool = True
-    """S: each hand's size is given, poses are in its bone units; else the unit is the training hands' mean bone."""
+    """S: each hand's size is given, poses are in its bone units; else in the training hands' mean bone."""
     side_given: bool = True
     """H: encoders know whether the hand is a left or a right one (the depth encoder does not)."""
     root: Literal["palm", "wrist", "centre"] = "palm"
@@ -130,11 +130,11 @@ class CmVaeConfig:
     encoder: PictureEncoder = field(default_factory=ResNetEncoder)
     """Encoder of RGB: the paper's ResNet, or a keypoint detector (ours). Depth always has the ResNet."""
     reduction: Literal["mean", "sum"] = "mean"
-    """mean: squared error per value and KL / n, with n coordinates of a pose; sum: eq. (5) as it is written."""
+    """mean: squared error per value and KL / n, n a pose's coordinates; sum: eq. (5) as it is written."""
     kl_weight: float = 1.0
-    """Weight of the KL; eq. (5) has 1. In bone units one nat then costs as much as an error of one bone."""
+    """Weight of the KL; eq. (5) has 1. In bone units a nat then costs as much as an error of one bone."""
     rate_warmup_steps: int = 0
-    """Ours: steps over which the weight of the KL rises from 0; in short runs z would stay unused for long."""
+    """Ours: steps over which the weight of the KL rises from 0; short runs need it to use z at all."""
     joint_noise_px: float = 0.0
     """Standard deviation of noise on the encoder's 2D joints in training, pixels of the crop."""
     decoder_width: int = 256
@@ -388,7 +388,7 @@ class CmVae(PoseEstimator):
         return torch.ones(len(hands), self.spec.joints, dtype=torch.bool, device=device)
 
     def available_mask(self, hands: Hands, name: ModalityName) -> Bool[Tensor, " batch"]:
-        """Which hands have a modality at all: a labelled joint, or a pixel with a depth; every hand has RGB."""
+        """Which hands have a modality: a labelled joint, or a pixel with a depth; every hand has RGB."""
         if name == "depth":
             return (hands.require("depth") > 0).flatten(1).any(1)
         return self.label_mask(hands, name).any(1)

@@ -62,7 +62,7 @@ class DaVaeConfig:
     """Options of da-VAE; the defaults are the paper's, or ours where the paper leaves them open."""
 
     attention: bool = True
-    """Selective kernels in the heads. False is na-VAE; choose its `head_width` for the same number of parameters."""
+    """Selective kernels in the heads. False is na-VAE; choose its `head_width` for as many parameters."""
     mask: str = ""
     """The mask network: a model of `handvae train mask-net` or a da-VAE. Empty: this run trains one first."""
     mask_share: float = 0.15
@@ -89,7 +89,7 @@ class DaVaeConfig:
     """Ours: z1 learns from poses, z2 from pictures, z3 from clouds alone; other decoders read a factor
     without teaching it."""
     encoder: PictureEncoder = field(default_factory=ResNetEncoder)
-    """The paper's ResNet; or (ours) the ResNet and a detector, whose keypoints the heads of pose and shape see."""
+    """The paper's ResNet; or (ours) the ResNet and a detector, for the heads of pose and shape."""
     head_width: int = 256
     """Channels of the heads' first layer."""
     groups: int = 32
@@ -101,7 +101,7 @@ class DaVaeConfig:
     root: Literal["palm", "wrist"] = "palm"
     """Origin of 3D joints and clouds; `wrist` also for data whose joint 0 is the palm already."""
     view_normalised: bool = True
-    """Turn poses and clouds as if the camera looked straight at the crop's centre, where intrinsics are known."""
+    """Turn poses and clouds as if the camera looked at the crop's centre, where intrinsics are known."""
     view_warped: bool = False
     """Turn pictures likewise, by a homography; else they stay as they are."""
     decoder_width: int = 256
@@ -364,7 +364,7 @@ class DaVae(PoseEstimator):
         return turn_picture(image, self.view_rotation(hands), hands.intrinsics)
 
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint 3"]:
-        """Joints relative to the root, in bone units and the true camera's frame; 0 where there is no label."""
+        """Joints relative to the root, in bone units, in the true camera's frame; 0 without a label."""
         return self.bone_unit_joints(hands)
 
     def view_normalise(
@@ -509,7 +509,8 @@ def _picture_labels(config: DaVaeConfig, spec: DataSpec) -> tuple[Literal["depth
         raise ValueError(f"every hand must have joints_3d of {len(PARENTS)} joints; use data that has them")
     if config.keypoint_weight and "joints_2d" not in offered:
         raise ValueError(
-            "a detector that learns needs joints_2d; set encoder.keypoint_weight to 0, or use data that has them"
+            "a detector that learns needs joints_2d; "
+            "set encoder.keypoint_weight to 0, or use data that has them"
         )
     if not config.mask and "mask" not in offered:
         raise ValueError(
@@ -522,7 +523,8 @@ def _picture_labels(config: DaVaeConfig, spec: DataSpec) -> tuple[Literal["depth
         )
     if config.cloud_weight and spec.root != "camera":
         raise ValueError(
-            "clouds need joints in the camera's frame; set cloud_weight to 0, or use data whose camera is known"
+            "clouds need joints in the camera's frame; "
+            "set cloud_weight to 0, or use data whose camera is known"
         )
 
     labels: list[Literal["depth", "mask"]] = []

@@ -1,8 +1,7 @@
-"""Hand masks from pictures: the network that da-VAE takes its pictures through, trained by itself.
+"""da-VAE's mask network, trained by itself.
 
-ResNet-34 with a light way back up; binary cross-entropy of the true mask, the forearm not included. `handvae
-train ... --system.mask RUN`
-hands it to da-VAE. Details: docs/papers/da_vae.md.
+ResNet-34 with a light decoder, binary cross-entropy; the true mask does not include the forearm.
+`handvae train da-vae --system.mask RUN` uses the trained network. Details: docs/papers/da_vae.md.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,12 +17,13 @@ from handvae.nets.blocks import Norm
 from handvae.nets.mask import MaskNet, mask_loss, overlap
 from handvae.nets.resnet import Stem
 from handvae.noise import Noise
+from handvae.systems.sheet import image_grid
 from handvae.systems.system import Losses, Phase, Stage, System
 
 
 @dataclass(frozen=True)
 class MaskConfig:
-    """Every choice of the mask network."""
+    """Options of the mask network."""
 
     width: int = 64
     """Channels of the trunk's first layer."""
@@ -39,18 +39,18 @@ class MaskConfig:
 
 @dataclass(frozen=True)
 class MaskLosses(Losses):
-    """The cross-entropy is all there is to minimise."""
+    """The cross-entropy of a pixel, nats."""
 
     overlap: Float[Tensor, ""]
     """Mean intersection over union."""
 
 
 class MaskSystem(System):
-    """A mask network with its training."""
+    """The mask network and its training."""
 
     config: MaskConfig
     fields = ("image", "mask")
-    sheet_rows = "pictures, masks found, true masks"
+    sheet_rows = "pictures, predicted masks, true masks"
 
     def __init__(self, config: MaskConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__()
@@ -61,32 +61,33 @@ class MaskSystem(System):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """One."""
+        """One stage."""
         return (Stage("all", trains=("all",)),)
 
     @property
     def groups(self) -> dict[str, tuple[MaskNet, ...]]:
-        """One."""
+        """One optimiser."""
         return {"all": (self.net,)}
 
     def prepare(self, labels: Hands) -> None:
-        """Nothing is taken from the labels."""
+        """Do nothing: masks need no constants of the labels."""
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
         image, mask = batch.require_all("image", "mask")
         logits = self.net(image)
-        yield Phase(MaskLosses(mask_loss(logits, mask), overlap(logits, mask).mean()), "all")
+        losses = MaskLosses(total=mask_loss(logits, mask), overlap=overlap(logits, mask).mean())
+        yield Phase(losses, "all")
 
     @torch.no_grad()
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
-        """Overlap with the true masks of training pictures; nothing is kept."""
+        """Overlap with the true masks of training pictures."""
         overlaps = [overlap(self.net(batch.require("image")), batch.require("mask")) for batch in batches]
         return {"training_overlap": float(torch.cat(overlaps).mean())}
 
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
-        """See `sheet_rows`; a hand a column."""
+        """One column per hand; for the rows see `sheet_rows`."""
         image, mask = batch.require_all("image", "mask")
         rows = [image, self.net(image).sigmoid().expand_as(image), mask.expand_as(image)]
-        return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
+        return image_grid(rows)

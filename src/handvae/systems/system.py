@@ -1,4 +1,4 @@
-"""What the training loop asks of a system: stages, steps, phases."""
+"""Interfaces of systems: to the training loop, and to those who estimate poses or make pictures."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ Input = Literal["image", "depth", "joints_2d"]
 
 @dataclass(frozen=True)
 class Losses:
-    """What one optimiser step minimises, and its named parts; a system adds a field for each part."""
+    """What one optimiser step minimises; a system adds a field for each term."""
 
     total: Float[Tensor, ""]
 
@@ -35,21 +35,22 @@ class Losses:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Poses that were read, in crop units (2D) or bone units (3D)."""
+    """Estimated poses, in crop units (2D) or bone units (3D)."""
 
     joints: Float[Tensor, "batch joint axis"]
     spread: Float[Tensor, "batch joint axis"]
     """Standard deviation of each coordinate."""
     calibrated_on: str = ""
-    """The hands on which the spread was made as large as the errors; empty where it is as the network
-    claims."""
+    """Hands on which the spread was calibrated; empty for the network's own."""
 
 
 def predict_by_samples(
     posterior: RandomVariable, decode: Callable[[Tensor], Tensor], samples: int
 ) -> Prediction:
-    """Joints decoded from the posterior's mean; their spread is that of joints decoded from samples, by the
-    same draws for every hand."""
+    """Joints decoded from the posterior's mean, with the spread of joints decoded from its samples.
+
+    The draws are fixed, and the same for every hand.
+    """
     draws = Noise(0).normal(samples, posterior.shape[1]).to(posterior.device)
     decoded = torch.stack([decode(posterior.mean + posterior.std * draw) for draw in draws])
     return Prediction(decode(posterior.mean), decoded.std(0))
@@ -57,21 +58,19 @@ def predict_by_samples(
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser step: back-propagate `losses.total` into the parameters of `group`, and into no
-    others."""
+    """One optimiser step: `losses.total` is back-propagated into the parameters of `group` alone."""
 
     losses: Losses
     group: str
     name: str = ""
-    """Prefix of its scalars in the log; needed where one step has several phases."""
+    """Prefix of its scalars in the log, where a step has several phases."""
     note: str = ""
-    """What people should know of this step; empty where all is as it should be."""
+    """A warning for the log and the terminal; empty for none."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training; everything outside `trains` is frozen and at rest (its normalisation statistics
-    included)."""
+    """A part of training; all outside `trains` is frozen, its normalisation statistics included."""
 
     name: str
     trains: tuple[str, ...]
@@ -81,8 +80,10 @@ class Stage:
 
 
 class System(nn.Module, ABC):
-    """A model with its way of training: what the one loop asks for. An interface only; what systems share
-    they import from below."""
+    """A model and its training, as the one training loop needs it.
+
+    This is an interface; code that systems share is in `nets` and `losses`.
+    """
 
     config: Any
     """The system's frozen configuration dataclass."""
@@ -91,18 +92,15 @@ class System(nn.Module, ABC):
     fields: tuple[PixelField, ...] = ("image",)
     """Pictures of each hand that its steps read."""
     objectives: tuple[str, ...] = ()
-    """Names of methods that are pure in their arguments and take most of a step's time: the loop may compile
-    them."""
+    """Names of pure methods that take most of a step's time; the loop may compile them."""
     own_progress: tuple[str, ...] = ()
-    """Buffers that tell of a run, not of the model: a run that begins with a model's weights begins these
-    anew."""
+    """Buffers that belong to a run, not to the model; fine-tuning resets them."""
     sheet_rows: str = ""
-    """What the rows of `sample_sheet` show, for people."""
+    """Caption of `sample_sheet`: what its rows show."""
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """Names of models that it is trained against: what they say of its pictures is no independent
-        judgement."""
+        """Names of models that it is trained against; these cannot measure its pictures."""
         return ()
 
     def pretrained(self) -> Mapping[str, str]:
@@ -120,7 +118,7 @@ class System(nn.Module, ABC):
     @property
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
-        """The stretches of training, in order."""
+        """The parts of training, in order."""
 
     @property
     @abstractmethod
@@ -129,17 +127,21 @@ class System(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, labels: Hands) -> None:
-        """Take what is constant from the training labels (means, scales) before the first step."""
+        """Set constants of the training labels (means, scales) before the first step."""
 
     @abstractmethod
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
-        """Yield one phase per optimiser step; a later phase sees the parameters that the earlier one has
-        updated."""
+        """Yield one phase per optimiser step.
+
+        The loop takes the step before it asks for the next phase, which sees the updated parameters.
+        """
 
     @abstractmethod
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
-        """Measure training pictures and keep what use needs of them (latent moments); called before a model
-        is written."""
+        """Measure training pictures before a model is written.
+
+        The system keeps what later use needs of them, such as moments of the latent.
+        """
 
     @abstractmethod
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
@@ -147,48 +149,45 @@ class System(nn.Module, ABC):
 
 
 class PoseEstimator(System):
-    """A system that reads poses from crops."""
+    """A system that estimates poses from crops."""
 
     pose: Literal["2d", "3d"]
-    """What it reads: 2D joints in crop units, or root-relative 3D joints in bone units."""
+    """2D joints in crop units, or root-relative 3D joints in bone units."""
     reads: tuple[PixelField, ...] = ("image",)
-    """Pictures of each hand that `estimate` reads, unless it is asked to read others of `inputs`."""
+    """Pictures of each hand that `predict` reads by default."""
     inputs: tuple[Input, ...] = ("image",)
-    """All that it can read poses from, the usual one first; where there are several, each alone or some
-    together."""
+    """All that `predict` can read, alone or together; the default first."""
     root: Root | Literal["centre"] = "wrist"
-    """What 3D joints are relative to; `centre`: their mean, of hands whose joints are all labelled."""
+    """Origin of 3D joints; `centre` is the mean of all labelled joints."""
     spread_scales: Mapping[str, SpreadScale] = MappingProxyType({})
-    """What makes the claimed spread as large as the errors, by what is read (`asked`); kept with the model
-    once it is fitted."""
+    """Calibration of the spread for each set of inputs (`asked`); kept with the model."""
 
     @property
     def unit_mm(self) -> float | None:
-        """Length of a bone unit, mm, of a system that has one for all hands; None: each hand's own bone from
-        joint 9 to joint 10."""
+        """Length of a bone unit, mm; None where it is each hand's own bone from joint 9 to joint 10."""
         return None
 
     @abstractmethod
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint axis"]:
-        """The labels of crops in the unit that `predict` answers in; finite also where a joint has none
-        (`labelled`)."""
+        """Labels in the unit of `predict`; finite also for joints without a label (see `labelled`)."""
 
     def labelled(self, hands: Hands) -> Bool[Tensor, "batch joint"]:
         """Which of `joints_of` have a label that training may use.
 
-        In bone units none has, where the wrist or an end of the scale bone lacks its own (relative to the
-        centre, where any joint does);
-        none has where the pose is held back.
+        A 3D pose has no label at all where the joints that give its origin and unit lack one: the wrist and
+        the ends of the scale bone, or any joint if the root is the centre. Nor has a pose that is held back.
         """
         joints = hands.require("joints_2d" if self.pose == "2d" else "joints_3d")
         valid = hands.joint_valid
         if valid is None:
             valid = torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
         elif self.pose == "3d":
-            valid = valid & valid[:, slice(None) if self.root == "centre" else [0, 9, 10]].all(
-                1, keepdim=True
-            )
-        return valid if hands.pose_known is None else valid & hands.pose_known[:, None]
+            needed = valid if self.root == "centre" else valid[:, [0, 9, 10]]
+            valid = valid & needed.all(1, keepdim=True)
+
+        if hands.pose_known is not None:
+            valid = valid & hands.pose_known[:, None]
+        return valid
 
     def in_bone_units(
         self, points: Float[Tensor, "batch point 3"], hands: Hands
@@ -210,44 +209,46 @@ class PoseEstimator(System):
 
     @abstractmethod
     def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
-        """Read poses from crops, the spread as the network claims it; arguments are those of `predict`."""
+        """`predict` with the network's own spread."""
 
     def predict(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
-        """Read poses from crops; where the model keeps a scale for what is read, the spread is calibrated.
+        """Estimate poses from crops; the spread is calibrated if the model keeps a scale for these inputs.
 
         Args:
-            hands: crops, with their sides where the system is to be told.
-            inputs: out of `self.inputs`, what to read; the usual one if not given.
+            hands: crops, with their sides where the system needs them.
+            inputs: some of `self.inputs`; by default the first.
         """
-        scale, claimed = self.spread_scales.get(self.asked(inputs)), self.predict_uncalibrated(hands, inputs)
+        scale = self.spread_scales.get(self.asked(inputs))
+        prediction = self.predict_uncalibrated(hands, inputs)
         if scale is None:
-            return claimed
-        spread = scale(claimed.spread)
+            return prediction
+
+        spread = scale(prediction.spread)
         if self.root_joint is not None:
-            spread[:, self.root_joint] = claimed.spread[:, self.root_joint]
-        return replace(claimed, spread=spread, calibrated_on=scale.fitted_on)
+            spread[:, self.root_joint] = prediction.spread[:, self.root_joint]
+        return replace(prediction, spread=spread, calibrated_on=scale.fitted_on)
 
     def asked(self, inputs: Sequence[Input] = ()) -> str:
-        """What is read, in one word: `image`, `joints_2d`, `image+joints_2d`."""
+        """Name of a set of inputs: `image`, `joints_2d`, `image+joints_2d`."""
         if not set(inputs) <= set(self.inputs):
             raise ValueError(f"this system reads {', '.join(self.inputs)}, not {', '.join(inputs)}")
         return "+".join(one for one in self.inputs if one in (inputs or self.inputs[:1]))
 
     @property
     def input_sets(self) -> tuple[tuple[Input, ...], ...]:
-        """Each of `inputs` alone, and all that may be read together."""
-        return tuple(
-            some for count in range(1, len(self.inputs) + 1) for some in combinations(self.inputs, count)
-        )
+        """All sets of `inputs`, the smaller ones first."""
+        sizes = range(1, len(self.inputs) + 1)
+        return tuple(some for size in sizes for some in combinations(self.inputs, size))
 
     @property
     def root_joint(self) -> int | None:
-        """The joint that 3D joints are relative to: 0 by definition, so its errors say nothing and its spread
-        is left as claimed."""
-        return {"wrist": 0, "middle_mcp": 9}.get(self.root) if self.pose == "3d" else None
+        """The joint at the origin of 3D joints; its error is 0 by definition, and its spread is left alone."""
+        if self.pose == "2d":
+            return None
+        return {"wrist": 0, "middle_mcp": 9}.get(self.root)
 
     def take_spread_scales(self, scales: Mapping[str, SpreadScale]) -> None:
-        """Calibrate the spread by these from now on.
+        """Calibrate the spread with these scales.
 
         Raises:
             ValueError: one is for inputs that the system does not read, or of another number of axes.
@@ -265,12 +266,11 @@ class PoseEstimator(System):
 
 
 class PerceptualCritic(PoseEstimator):
-    """A reader whose features and reading let gradients through to the picture, so that a generator can be
-    trained against it."""
+    """A detector that a generator can be trained against: gradients reach the picture."""
 
     @abstractmethod
     def maps(self, image: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
-        """Feature maps of every stage of pictures in [0, 1], the finest first."""
+        """Feature maps of pictures in [0, 1], of every stage, the finest first."""
 
     @abstractmethod
     def read(self, image: Float[Tensor, "batch 3 height width"]) -> RandomVariable:
@@ -278,22 +278,22 @@ class PerceptualCritic(PoseEstimator):
 
 
 class Generator(PoseEstimator):
-    """A system that also makes pictures of the poses it is asked for."""
+    """A system that also makes pictures, of given poses."""
 
     @abstractmethod
     def appearance_of(
         self, image: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch appearance"]:
-        """The looks of crops in [0, 1]."""
+        """Appearance codes of crops in [0, 1]."""
 
     @abstractmethod
     def random_appearance(
         self, count: int, noise: Noise, source: Literal["prior", "aggregate"] = "prior"
     ) -> Float[Tensor, "count appearance"]:
-        """Looks drawn from N(0, I), or from the Gaussian fitted to the training pictures' looks."""
+        """Draws from N(0, I), or from the Gaussian fitted to the training pictures' codes."""
 
     @abstractmethod
     def synthesize(
         self, joints: Float[Tensor, "batch joint axis"], appearance: Float[Tensor, "batch appearance"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Pictures in [0, 1] of exactly known poses, in the unit of `joints_of`, with the given looks."""
+        """Pictures in [0, 1] of these poses, in the unit of `joints_of`, with these appearances."""

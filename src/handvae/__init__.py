@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from handvae.errors import UserError
     from handvae.inference.estimate import estimate
+    from handvae.inference.estimator import DepthFormat
     from handvae.inference.model_cards import ModelCard, models
     from handvae.inference.named_poses import NamedPose, poses
     from handvae.inference.networks import load_model
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "DepthFormat",
     "FittedHand",
     "Hand",
     "LabelledPicture",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DepthFormat": "handvae.inference.estimator",
     "FittedHand": "handvae.inference.result",
     "Hand": "handvae.inference.result",
     "LabelledPicture": "handvae.inference.result",

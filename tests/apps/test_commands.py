@@ -46,7 +46,7 @@ def test_a_folder_of_photos_is_never_whole_in_memory(run, tiny_model, tiny_set, 
         most = max(most, sum(one() is not None for one in kept))
         return seen
 
-    monkeypatch.setattr("handvae.inference.estimate.crop_photo", reading)
+    monkeypatch.setattr("handvae.inference.estimator.crop_photo", reading)
     photos = sorted((tiny_set / "images").iterdir())[:6]
     said = run("estimate", *photos, "--model", tiny_model, "--out", tmp_path)
     assert said.count("overlay") == 6
@@ -232,7 +232,7 @@ def test_demo_cuts_photos_for_the_detector_as_the_detector_reads_them(
         sizes.append(crop.image.shape[-1])
         return read_hand(system, crop, *more)
 
-    monkeypatch.setattr("handvae.inference.estimate.read_hand", reading)
+    monkeypatch.setattr("handvae.inference.estimator.read_hand", reading)
     photos = ["--photos", tiny_set / "images"] if own else []
     run("demo", "--model", tiny_model, *photos, "--out", tmp_path / "demo")
     assert sizes == [64] * (4 if own else 5)

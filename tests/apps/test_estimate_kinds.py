@@ -17,7 +17,7 @@ from handvae.data.readers.coco import CocoHands
 from handvae.geometry import apply_affine
 from handvae.hand import RIGHT, HandShape, forward_kinematics, named_pose, root
 from handvae.inference.depth_input import crop_depth
-from handvae.inference.estimate import DEPTH_PRESET
+from handvae.inference.estimator import DEPTH_PRESET
 from handvae.inference.joints_input import crop_joints, read_flat_hands
 from handvae.inference.plot_3d import plot_joints
 from handvae.inference.reading import read_hand

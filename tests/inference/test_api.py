@@ -31,7 +31,7 @@ def picture():
     return handvae.synthesize("victory", appearance=PHOTO)
 
 
-# --------------------------------------------------------------------------------------------------------- import
+# --------------------------------------------------------------------------------------------------- import
 
 
 def test_importing_the_package_is_fast_and_loads_neither_torch_nor_numpy():
@@ -55,7 +55,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         _ = handvae.estimat
 
 
-# ------------------------------------------------------------------------------------------------------- estimate
+# ------------------------------------------------------------------------------------------------- estimate
 
 
 def test_a_hand_has_joints_in_2d_and_3d_with_their_spread(hand):
@@ -160,7 +160,7 @@ def test_a_file_of_joints_is_lifted(hand, tmp_path):
     close(lifted.joints_3d, hand.joints_3d, atol=1e-3)
 
 
-# -------------------------------------------------------------------------------------------- synthesize, transfer
+# ------------------------------------------------------------------------------------- synthesize, transfer
 
 
 def test_a_picture_comes_with_the_labels_of_its_pose(picture):
@@ -223,7 +223,7 @@ def test_transfer_takes_the_pose_of_the_second_photo():
     close(named.joints_2d, handvae.synthesize("victory").joints_2d)
 
 
-# ------------------------------------------------------------------------------------------------------- results
+# -------------------------------------------------------------------------------------------------- results
 
 
 def test_results_are_frozen(hand, picture):
@@ -267,7 +267,7 @@ def test_a_wide_photo_is_drawn_wide(tmp_path):
     assert hand.draw(400).shape == (200, 400, 3)
 
 
-# ------------------------------------------------------------------------------------------------ models and poses
+# ----------------------------------------------------------------------------------------- models and poses
 
 
 def test_every_shipped_model_has_a_card_and_opens():
@@ -289,7 +289,7 @@ def test_the_named_poses_are_those_that_synthesize_takes():
     assert np.linalg.norm(flat.joints_3d[12] - flat.joints_3d[0]) == pytest.approx(188, abs=3)
 
 
-# -------------------------------------------------------------------------------------------------------- refusals
+# ------------------------------------------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize("device", ["quantum", "cuda:99", "cpu:-1", ""])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from handvae.inference.estimate import Estimator
+    from handvae.inference.estimator import Estimator
     from handvae.systems.system import Generator
 
 APPEARANCES = 6
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     from handvae.data.files.pictures import write_picture
     from handvae.device import find_device
     from handvae.inference.drawing import write_gif
-    from handvae.inference.estimate import Estimator
+    from handvae.inference.estimator import Estimator
     from handvae.inference.networks import load_model, random_appearance
     from handvae.inference.pictures import pictures_in
     from handvae.inference.samples import sample_photos
@@ -140,12 +140,8 @@ def _generated(system: "Generator", appearances: "torch.Tensor") -> "list[np.nda
 
 
 def _estimate_sheet(estimator: "Estimator", pictures: "Sequence[Path | np.ndarray]") -> "np.ndarray":
-    """First row: the joints that were read. Second row: the fitted hands."""
-    from handvae.inference.drawing import grid, square_cell
-    from handvae.inference.estimate import Located
-    from handvae.inference.sheets import SIDE
+    from handvae.inference.estimator import Located
+    from handvae.inference.sheets import hands_sheet
 
-    hands = [estimator.read(crop) for picture in pictures for crop in estimator.crop(picture, Located())]
-    overlays = [square_cell(hand.draw(2 * SIDE)) for hand in hands]
-    fitted = [hand.fitted.draw(2 * SIDE) for hand in hands if hand.fitted is not None]
-    return grid([overlays, fitted])
+    crops = [crop for picture in pictures for crop in estimator.crop(picture, Located())]
+    return hands_sheet([estimator.read(crop) for crop in crops])

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from handvae.apps.boxes import parse_box
+from handvae.apps.hand_options import parse_box, parse_side
 from handvae.apps.options import DeviceOption, JsonOption, QuietOption, Rare, parse
 from handvae.apps.output import output
 from handvae.apps.progress import counted
-from handvae.choices import Encoding, Side
+from handvae.choices import Encoding
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
 
 if TYPE_CHECKING:
     from handvae.inference.crops import HandCrop
-    from handvae.inference.estimate import Estimator, Located
+    from handvae.inference.estimator import Estimator, Located
 
 FAR_APART = 1.0
 """Bone units between what two inputs of one hand give, above which the command warns."""
@@ -27,17 +27,14 @@ FAR_APART = 1.0
 
 @dataclass(frozen=True)
 class Options:
-    """Read the pose of the hand in each photo, depth picture or file of 2D joints, whichever the model
-    reads."""
+    """Read the poses of hands in photos, depth pictures or files of 2D joints."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Photos or depth pictures (PNG), folders of them, or JSON files of 2D joints: 21 pairs [x, y], or COCO
-    keypoints."""
+    """Photos, depth pictures (PNG), folders of them, or JSON files of 2D joints (21 pairs, or COCO)."""
     out: Path = Path("out/estimate")
     """Folder for overlays, 3D plots and estimate.json."""
     model: str | None = None
-    """A shipped model, a .safetensors file or a run folder. Without: detector-64, or lifting for files of 2D
-    joints."""
+    """A shipped model, a .safetensors file or a run folder; default detector-64, for 2D joints lifting."""
     lift: bool = True
     """Where the model reads 2D joints, read 3D joints from these (by the shipped model lifting)."""
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
@@ -64,12 +61,12 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, read, write."""
     options = parse(Options, arguments, "handvae estimate")
-    side = _check(options)
-    box = parse_box(options.box)
+    _check(options)
+    side, box = parse_side(options.side), parse_box(options.box)
 
     from handvae.device import find_device
     from handvae.hand import JOINT_NAMES
-    from handvae.inference.estimate import DepthFormat, Estimator, Located, default_model
+    from handvae.inference.estimator import DepthFormat, Estimator, Located, default_model
     from handvae.inference.pictures import pictures_in
 
     paths = [path for given in options.files for path in pictures_in(given)]
@@ -94,21 +91,16 @@ def main(arguments: Sequence[str]) -> None:
         result(content)
 
 
-def _check(options: Options) -> Side:
-    """The side, once all options are sound."""
-    positive = {
+def _check(options: Options) -> None:
+    """Refuse numbers that are none, before anything is loaded."""
+    numbers = {
         "--depth-unit-mm": options.depth_unit_mm,
         "--focal": options.focal,
         "--bone-mm": options.bone_mm,
     }
-    for name, value in positive.items():
-        if not 0 <= value < float("inf") or (name == "--depth-unit-mm" and not value):
+    for name, value in numbers.items():
+        if not 0 <= value < float("inf") or (name == "--depth-unit-mm" and value == 0):
             raise UserError(name, f"is {value}", "give a positive number")
-    if options.side == "left":
-        return "left"
-    if options.side == "right":
-        return "right"
-    raise UserError("--side", f"is {options.side!r}", "give left or right")
 
 
 def _groups(

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from handvae.apps.boxes import parse_box
+from handvae.apps.hand_options import parse_box, parse_side
 from handvae.apps.options import GENERATOR, DeviceOption, QuietOption, Rare, parse
 from handvae.apps.output import output
-from handvae.choices import Side
 from handvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,9 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae transfer")
     if options.most < 1:
         raise UserError("--most", f"is {options.most}", "give at least 1")
-    if options.side not in ("left", "right"):
-        raise UserError("--side", f"is {options.side!r}", "give left or right")
-    side: Side = "left" if options.side == "left" else "right"
+    side = parse_side(options.side)
 
     from handvae.data.files.pictures import write_picture
     from handvae.device import find_device

@@ -22,8 +22,10 @@ MOST_FRAMES = 1000
 
 @dataclass(frozen=True)
 class Options:
-    """Walk from A to B and back: one factor moves, the other stands still; with cm-VAE every modality it
-    decodes, side by side."""
+    """Walk from A to B and back: one factor moves, the other stands still.
+
+    With cm-VAE the frames show every modality that it decodes, side by side.
+    """
 
     a: tyro.conf.Positional[str]
     """Factor pose: a named pose or JSON file (cm-VAE: or a photo). Factor appearance: a named one, photo,
@@ -95,6 +97,7 @@ def _frames(options: Options, model: "Model") -> "list[np.ndarray]":
             return random_appearance(system, 1, noise, "aggregate")
         return read_appearance(text, model)[0]
 
+    # one factor moves, the other one stands still
     if options.factor == "pose":
         joints = pose_walk(system, options.a, options.b, share)
         appearances = appearance(options.appearance).expand(len(share), -1)

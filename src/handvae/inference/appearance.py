@@ -40,6 +40,7 @@ def read_appearance(
         photo = crop_photo(source, box, model.generator.crop, mirror)
         return appearance_of(model.generator, photo.image), f"{photo.name} ({photo.located_by})"
 
+    # a file of that name outranks the library
     path = Path(source)
     if path.is_dir() or path.is_file():
         return _of_photos(path, model, box, mirror)

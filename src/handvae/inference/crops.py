@@ -82,10 +82,14 @@ def crop_photo(source: PictureSource, box: Box | None, crop: Crop, mirror: bool 
     """
     pixels = read_rgb(source)
     path = source_path(source)
+
+    # the caller's box outranks the labels beside the photo
     if box is not None:
         height, width = pixels.shape[:2]
         check_box(source_name(source), box, width, height)
         x, y, across, down = box
+
+        # the box bounds the joints; crops are larger by the model's margin, so that the fingertips are in
         centre = (x + across / 2, y + down / 2)
         side_px = max(across, down) * crop.margin
         return _cut_square(path, pixels, centre, side_px, crop, "the given box", mirror)
@@ -112,9 +116,11 @@ def crop_whole(
 
 def crop_again(photo: HandCrop, joints_px: Float[Tensor, "joint 2"], crop: Crop) -> HandCrop:
     """Cut a photo again, round joints that a first reading gave in pixels of the picture."""
+    # a reading that puts all joints on one point must still leave a crop
     low, high = joints_px.amin(0), joints_px.amax(0)
     x, y = ((low + high) / 2).tolist()
     side_px = max(float((high - low).max()) * crop.margin, SMALLEST_CROP_PX)
+
     located_by = f"{photo.located_by}, then the box of the joints found there"
     cut = _cut_square(photo.source, photo.pixels, (x, y), side_px, crop, located_by, photo.mirrored)
     return replace(cut, side=photo.side)
@@ -140,6 +146,8 @@ def square_affine(
     affine = crop_affine(torch.tensor([centre]), torch.tensor([side_px]), crop.size_px)[0]
     if not mirror:
         return affine
+
+    # x' = size - x
     flipped_x = torch.tensor([0.0, 0.0, crop.size_px]) - affine[0]
     return torch.stack([flipped_x, affine[1]])
 
@@ -153,6 +161,8 @@ def check_box(name: str, box: Box, width: int, height: int) -> None:
     x, y, across, down = box
     finite = bool(np.isfinite(box).all())
     sound_size = min(across, down) >= 1 and max(across, down) <= LARGEST_BOX * max(width, height)
+
+    # a box may reach beyond the picture: a hand that is cut off has joints there
     overlaps = x < width and y < height and x + across > 0 and y + down > 0
     if not (finite and sound_size and overlaps):
         fault = f"{box} does not lie in the {width} x {height} picture {name}"
@@ -177,8 +187,10 @@ def _cut_by_labels(path: Path | None, pixels: np.ndarray, labels: Hands, crop: C
     if labels.joint_visible is None:  # where labels do not tell, all joints count as visible
         labels = replace(labels, joint_visible=labels.joint_valid)
     flat_crop = replace(crop, box="joints") if crop.box == "cube" else crop
+
     affine = crop_affines(labels, flat_crop, None, Noise(0))[0]
 
+    # a map that turns left into right has a negative determinant
     mirrored = bool(torch.linalg.det(affine[:, :2]) < 0)
     located_by = "the keypoints' box in annotations.json"
     return HandCrop(path, pixels, affine, _warped(pixels, affine, crop), located_by, mirrored)

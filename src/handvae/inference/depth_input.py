@@ -40,7 +40,7 @@ def crop_depth(
 
     Args:
         path: PNG file.
-        crop: of the model; a `cube` is put round the hand's surface, other crops round the pixels of the hand.
+        crop: of the model; a `cube` is put round the hand's surface, others round the hand's pixels.
         mirror: whether the model knows the other hand only.
         box: x, y, width, height of the hand, px; without it the nearest thing in the picture is taken.
         encoding: how the depth is packed.
@@ -55,6 +55,7 @@ def crop_depth(
         remedy = "give one, or say with --depth-encoding how its colours pack the depth: nyu, rhd or stb"
         raise UserError(path, "is no picture of one channel of 16 bits", remedy)
 
+    # find the hand, then the square that the model wants to see of it
     depth = read_depth(path, encoding, unit_mm)
     region = _region(path, depth, box)
     focal = focal_px or USUAL_FOCAL * depth.shape[1]

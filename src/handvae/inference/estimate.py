@@ -1,166 +1,16 @@
 """Hands from photos, depth pictures and files of 2D joints."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
-from handvae.choices import Encoding, Side
-from handvae.data.files.depth import is_plane
-from handvae.errors import UserError
-from handvae.inference.crops import Box, HandCrop, as_box, crop_photo
-from handvae.inference.depth_input import crop_depth
-from handvae.inference.joints_input import crop_joints, read_flat_hands
-from handvae.inference.lift import lift_hand
-from handvae.inference.networks import Device, open_model, pose_estimator
+from handvae.choices import Side
+from handvae.inference.crops import as_box
+from handvae.inference.estimator import DepthFormat, Estimator, Located, default_model
+from handvae.inference.networks import Device
 from handvae.inference.pictures import PictureSource
-from handvae.inference.reading import read_hand
 from handvae.inference.result import Hand
-from handvae.inference.shipped import DETECTOR, LIFTER
-from handvae.systems.system import Input, PoseEstimator
 from handvae.training.checkpoint import Model
-
-DEPTH_PRESET = "rendered-depth-64"
-"""What to train for depth pictures: no shipped model reads them."""
-WORDS: dict[Input, str] = {
-    "image": "a photo",
-    "depth": "a depth picture",
-    "joints_2d": "a JSON file of 2D joints",
-}
-"""What models read."""
-
-
-@dataclass(frozen=True)
-class DepthFormat:
-    """How depth pictures are to be understood."""
-
-    encoding: Encoding = "plane"
-    """One channel of 16 bits, or bits packed into colours as a data set does it."""
-    unit_mm: float = 1.0
-    """What one unit of a 16-bit plane stands for."""
-    focal_px: float = 0.0
-    """Focal length of the camera; 0 takes a usual one."""
-
-
-@dataclass(frozen=True)
-class Located:
-    """Which hand an input shows, and where."""
-
-    side: Side | None = None
-    """None: as a file of joints or the labels beside a photo tell, else right."""
-    box: Box | None = None
-    """x, y, width, height of the joints, px; None: as the labels beside a photo tell, else the whole picture,
-    or what is nearest in a depth picture."""
-    depth: DepthFormat = DepthFormat()
-
-
-@dataclass(frozen=True)
-class Estimator:
-    """A model that reads hands, and the one that lifts its 2D joints to 3D."""
-
-    name: str
-    system: PoseEstimator
-    lifter: PoseEstimator | None = None
-    """None where the model reads 3D joints itself, or where 2D is enough."""
-
-    @classmethod
-    def open(cls, model: str | Path | Model, lift: bool = True, device: Device = "cpu") -> "Estimator":
-        """Open the models.
-
-        Raises:
-            UserError: there is no such model or device, or the model reads no hands of 21 joints.
-        """
-        opened = open_model(model, device)
-        system = pose_estimator(opened)
-        lifter = open_model(LIFTER, device).reader if lift and system.pose == "2d" else None
-        return cls(opened.name, system, lifter)
-
-    def read(self, crop: HandCrop, others: Sequence[HandCrop] = (), bone_mm: float | None = None) -> Hand:
-        """The hand in a crop; `others` are inputs of other kinds that show the same hand."""
-        hand = read_hand(self.system, crop, others, bone_mm, self.name)
-        return hand if self.lifter is None else lift_hand(hand, self.lifter)
-
-    def crop(self, source: PictureSource, located: Located) -> list[HandCrop]:
-        """The hands of an input, cut as the model reads them.
-
-        Raises:
-            UserError: the file is damaged, or the model does not read this kind of file.
-            TypeError: the input is neither a path nor a picture.
-            ValueError: it is an array of another shape or range.
-        """
-        kind = self._kind(source, located.depth)
-        if kind == "joints_2d":
-            return self._crop_joints(Path(_path(source)), located)
-
-        side = located.side or "right"
-        mirror = self._mirror(side)
-        if kind == "depth":
-            depth = located.depth
-            crop = crop_depth(
-                Path(_path(source)),
-                self.system.crop,
-                mirror,
-                located.box,
-                depth.encoding,
-                depth.unit_mm,
-                depth.focal_px,
-            )
-        else:
-            crop = crop_photo(source, located.box, self.system.crop, mirror)
-        return [replace(crop, side=self._side(crop, side))]
-
-    def check_one_hand(self, crops: Sequence[HandCrop]) -> None:
-        """Refuse crops that cannot be inputs of one hand: each must be of another kind.
-
-        Raises:
-            UserError: two are of one kind.
-        """
-        kinds = [name for crop in crops for name, _ in crop.hands.items()]
-        for name, words in WORDS.items():
-            if kinds.count(name) > 1:
-                fault = f"several hands are given, each by {words}"
-                raise UserError("--together", fault, "give one file of each kind, of one hand")
-
-    def _kind(self, source: PictureSource, depth: DepthFormat) -> Input:
-        """What an input is, if the model reads it."""
-        inputs = self.system.inputs
-        kind: Input = "image"
-        if isinstance(source, str | Path):
-            packed = depth.encoding != "plane" or ("image" not in inputs and "depth" in inputs)
-            if Path(source).suffix.lower() == ".json":
-                kind = "joints_2d"
-            elif packed or is_plane(Path(source)):
-                kind = "depth"
-        if kind in inputs:
-            return kind
-
-        readable = " or ".join(WORDS[one] for one in inputs)
-        train = f" (none is shipped; handvae train {DEPTH_PRESET} makes one)" if kind == "depth" else ""
-        where = source if isinstance(source, str | Path) else "the picture"
-        fault = f"is {WORDS[kind]}, and {self.name} reads {readable}"
-        raise UserError(where, fault, f"give {readable}, or a model that reads {WORDS[kind]}{train}")
-
-    def _crop_joints(self, path: Path, located: Located) -> list[HandCrop]:
-        crops = []
-        for flat in read_flat_hands(path):
-            side = flat.side or located.side or "right"
-            crop = crop_joints(path, flat, located.box, self.system.crop, self._mirror(side))
-            crops.append(replace(crop, side=side))
-        return crops
-
-    def _mirror(self, side: Side) -> bool:
-        """Whether the model knows the other hand only."""
-        return self.system.spec.sides != "both" and side != self.system.spec.sides
-
-    def _side(self, crop: HandCrop, side: Side) -> Side:
-        """Which hand the picture shows; labels beside a photo may know better than the caller."""
-        match self.system.spec.sides:
-            case "both":
-                return side
-            case "left":
-                return "right" if crop.mirrored else "left"
-            case "right":
-                return "left" if crop.mirrored else "right"
 
 
 @overload
@@ -172,7 +22,7 @@ def estimate(
     box: Sequence[int | float] | None = ...,
     lift: bool = ...,
     bone_mm: int | float | None = ...,
-    depth: DepthFormat = ...,
+    depth: DepthFormat | None = ...,
     device: Device = ...,
 ) -> list[Hand]: ...
 
@@ -186,7 +36,7 @@ def estimate(
     box: Sequence[int | float] | None = ...,
     lift: bool = ...,
     bone_mm: int | float | None = ...,
-    depth: DepthFormat = ...,
+    depth: DepthFormat | None = ...,
     device: Device = ...,
 ) -> list[list[Hand]]: ...
 
@@ -199,7 +49,7 @@ def estimate(
     box: Sequence[int | float] | None = None,
     lift: bool = True,
     bone_mm: int | float | None = None,
-    depth: DepthFormat = DepthFormat(),
+    depth: DepthFormat | None = None,
     device: Device = "cpu",
 ) -> list[Hand] | list[list[Hand]]:
     """Read the hands of a picture.
@@ -208,15 +58,15 @@ def estimate(
     labels of a COCO file beside the photo, else in the whole picture. A file of 2D joints may hold several.
 
     Args:
-        source: the path of a photo, a depth picture (PNG of 16 bits) or a JSON file of 2D joints; a PIL picture;
-            an array (height, width, 3), uint8 or floats in [0, 1]; or a list of these.
+        source: the path of a photo, a depth picture (PNG of 16 bits) or a JSON file of 2D joints; a PIL
+            picture; an array (height, width, 3), uint8 or floats in [0, 1]; or a list of these.
         model: a shipped model's name, a `.safetensors` file, a run folder, or what `handvae.load_model` gave.
             None takes detector-64, or lifting for a file of 2D joints.
         side: `left` or `right`; None takes what a file of joints or labels beside the photo tell, else right.
         box: x, y, width, height of the hand's joints, px.
         lift: read 3D joints from the 2D ones, where the model reads 2D.
         bone_mm: length of the bone from joint 9 to joint 10; `Hand.unit_mm` is then known.
-        depth: how depth pictures are packed.
+        depth: how depth pictures are packed; None: one channel of 16 bits, mm.
         device: where the networks run, of a model that is given by name.
 
     Returns:
@@ -227,33 +77,20 @@ def estimate(
         TypeError: an input is of another type or dtype.
         ValueError: an array has another shape or range, or an option is out of range.
     """
-    located = Located(_checked_side(side), None if box is None else as_box(box), depth)
+    if side not in (None, "left", "right"):
+        raise ValueError(f"side is {side!r}; give 'left', 'right' or None")
     if bone_mm is not None and not 0 < bone_mm < float("inf"):
         raise ValueError(f"bone_mm is {bone_mm}; give a positive number of mm")
     known_mm = None if bone_mm is None else float(bone_mm)
+    located = Located(side, None if box is None else as_box(box), depth or DepthFormat())
+
     sources = source if isinstance(source, list) else [source]
     if not sources:
         return []
 
+    # models are opened once for all inputs; of several calls too, where they ship
     estimator = Estimator.open(model or default_model(sources[0]), lift, device)
     hands = []
     for one in sources:
         hands.append([estimator.read(crop, bone_mm=known_mm) for crop in estimator.crop(one, located)])
     return hands if isinstance(source, list) else hands[0]
-
-
-def default_model(source: PictureSource) -> str:
-    """The shipped model that reads such an input."""
-    is_json = isinstance(source, str | Path) and Path(source).suffix.lower() == ".json"
-    return LIFTER if is_json else DETECTOR
-
-
-def _path(source: PictureSource) -> str | Path:
-    assert isinstance(source, str | Path)  # only files are depth pictures or joints
-    return source
-
-
-def _checked_side(side: Side | None) -> Side | None:
-    if side not in (None, "left", "right"):
-        raise ValueError(f"side is {side!r}; give 'left', 'right' or None")
-    return side

@@ -1,8 +1,9 @@
 """2D joints from JSON files, placed in a crop as the joints of pictures are.
 
-Understood: a pose of 21 pairs [x, y] in pixels, null for a joint that is not known, or a list of such poses;
-the same under `keypoints`, or under `hands` as `handvae estimate` writes it; COCO annotations or results, whose
-`keypoints` are 63 numbers x, y, visibility, with `hand_side`.
+Understood are
+- a pose of 21 pairs [x, y] in pixels, null for a joint that is not known, or a list of such poses;
+- the same under `keypoints`, or under `hands` as `handvae estimate` writes it;
+- COCO annotations or results, whose `keypoints` are 63 numbers x, y, visibility, with `hand_side`.
 """
 
 import math
@@ -73,6 +74,7 @@ def crop_joints(source: Path | None, hand: FlatHand, box: Box | None, crop: Crop
     Raises:
         UserError: the box is none.
     """
+    # the square to cut: round the box, and the larger by the model's margin
     joints, valid = hand.joints, hand.valid
     low, high = joints[valid].amin(0), joints[valid].amax(0)
     if box is not None:
@@ -90,6 +92,7 @@ def crop_joints(source: Path | None, hand: FlatHand, box: Box | None, crop: Crop
     affine = square_affine((float(centre[0]), float(centre[1])), side, crop, mirror)
     placed = apply_affine(joints[None], affine[None]).masked_fill(~valid[None, :, None], 0.0)
 
+    # the drawing shows the same square, so that results can be drawn on it
     left, top = (centre - side / 2).tolist()
     zoom = CANVAS_PX / side
     drawn = _draw(((joints - centre + side / 2) * zoom).numpy(), valid.numpy())
@@ -116,6 +119,7 @@ def _entries(content: Any) -> list[tuple[Any, Any]]:
         return []
     if isinstance(content[0], dict):  # COCO results
         return _entries_of_each(content)
+    # a list of poses, or one pose
     hands = content if _is_pose(content[0]) else [content]
     return [(hand, "") for hand in hands]
 
@@ -150,6 +154,8 @@ def _hand(path: Path, which: str, keypoints: Any, side: Any) -> FlatHand:
 def _pairs(path: Path, which: str, keypoints: list[Any]) -> list[Any]:
     """21 entries, pairs if all is well; None for a joint that is not known."""
     count = len(JOINT_NAMES)
+
+    # a list without lists inside is COCO's, unless it is all null
     is_flat = not any(isinstance(one, list) for one in keypoints)
     if not (is_flat and any(one is not None for one in keypoints)):
         if len(keypoints) != count:

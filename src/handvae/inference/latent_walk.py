@@ -27,6 +27,8 @@ def modality_frames(
 ) -> list[UInt8[np.ndarray, "height width 3"]]:
     """From the code of A to that of B along a line: frames with the decoded modalities side by side."""
     z = torch.lerp(code_of(system, a), code_of(system, b), share.to(device_of(system))[:, None])
+
+    # a row a modality, a column a step; each frame takes one step of every row
     rows = []
     for modality in system.config.decoded:
         rows.append(system.visualise(system.decode(z, modality), modality).cpu())

@@ -23,6 +23,8 @@ def lift_hand(hand: Hand, lifter: PoseEstimator) -> Hand:
     that the first reading holds as likely. The draws are the same for every hand.
     """
     joints, spread, calibrated_on = _lift(hand, hand.joints_2d, lifter)
+
+    # Var[joints] = E[Var[joints | 2D]] + Var[E[joints | 2D]], the second term from draws of the 2D joints
     draws = Noise(0).normal(LIKELY, *hand.joints_2d.shape).numpy() * hand.spread_2d[:, None]
     likely = np.stack([_lift(hand, hand.joints_2d + draw, lifter)[0] for draw in draws])
 
@@ -42,6 +44,7 @@ def _lift(
     """3D joints, their spread, and what that was calibrated on."""
     mirror = lifter.spec.sides != "both" and hand.side != lifter.spec.sides
     flat = FlatHand(torch.from_numpy(joints_px), torch.ones(len(joints_px), dtype=torch.bool), hand.side)
+
     crop = crop_joints(hand.crop.source, flat, None, lifter.crop, mirror)
     lifted = read_hand(lifter, replace(crop, side=hand.side))
     assert lifted.joints_3d is not None and lifted.spread_3d is not None  # noqa: PT018 (a lifter is a 3D model)

@@ -14,7 +14,7 @@ from handvae.training.first_edition import modernise_header
 NOT_MEASURED = "not measured"
 
 ERRORS = ("error_over_hand_size_median", "epe")
-"""Rows of a card with the error of the joints that a model reads, 2D or 3D; the first that the card has counts."""
+"""Rows of a card with the error of a model's joints, 2D or 3D; the first that the card has counts."""
 
 READS = {"RGB crop": "pictures", "depth": "depth", "2D joints": "2D joints"}
 MAKES = {

@@ -42,6 +42,8 @@ def open_model(model: str | Path | Model, device: Device = "cpu") -> Model:
     """A model by its name, or one that is open already; shipped ones are read from disk once."""
     if isinstance(model, Model):
         return model
+
+    # only shipped files are kept: others may be written again between two calls
     known = find_device(str(device), "device")
     path = find_model(str(model))
     if path.parent == WEIGHTS:

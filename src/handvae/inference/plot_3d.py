@@ -39,6 +39,8 @@ def plot_joints(
         axes = figure.add_subplot(1, len(VIEWS), number + 1, projection="3d")
         for parent, child in BONES:
             axes.plot(*points[[parent, child]].T, color=_colour(child), linewidth=2.5)
+
+        # a bar an axis: the spread is one of coordinates, not of places
         for joint in range(len(points)):
             for axis in range(3):
                 ends = np.repeat(points[joint][None], 2, 0)

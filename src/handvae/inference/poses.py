@@ -105,11 +105,14 @@ def _named(name: str, view: str, model: PoseEstimator) -> Poses:
     """A named pose of the mean hand, seen from one side without perspective."""
     if view not in VIEWS:
         raise UserError("--view", f"no view {view!r}", f"there are {', '.join(VIEWS)}")
+
+    # without perspective: the pose is the same at every distance
     joints = forward_kinematics(named_pose(name)[None], HandShape.mean()).joints
     rotation = VIEWS[view].to(joints.dtype)[None]
     projected = orthographic_view(joints, rotation, margin=model.crop.margin)
     flat, solid = projected.joints_2d, projected.joints_mm
 
+    # named poses are of right hands
     if model.spec.sides == "left":
         flat = flat * torch.tensor([-1.0, 1.0])
         solid = mirror_3d(solid)
@@ -142,6 +145,7 @@ def _from_data(path: Path, split: str | None, model: PoseEstimator, most: int | 
     if not names:
         raise UserError(path, "no hand has all 21 keypoints labelled", "give poses with all joints")
 
+    # the poses as training would see them: in the crop, mirrored to the model's side
     labels = Hands.cat(whole)
     moved = move_labels(labels, crop_affines(labels, model.crop, None, Noise(0)))
     flat = to_crop_units(moved.require("joints_2d"), model.crop.size_px)
@@ -169,6 +173,7 @@ def _from_file(path: Path, model: PoseEstimator) -> Poses:
         raise UserError(path, f"holds poses of shape {tuple(joints.shape)}", GIVE)
     if _any_on_one_point(joints):
         raise UserError(path, "a pose has all joints on one point", "give distinct joints")
+
     names = tuple(f"{path.stem}_{row}" for row in range(len(joints)))
     return _of_joints(joints, names, str(path), model)
 

@@ -48,10 +48,12 @@ def read_hand(
         bone_mm: length of the bone from joint 9 to joint 10, where it is known.
         model: the model's name, for the result.
     """
+    # training crops are cut round the joints: in a whole photo the hand is too small, and its joints are rough
     prediction = _predict(system, [crop, *others])
     if crop.whole and system.pose == "2d":
         crop = crop_again(crop, _in_picture(system, prediction, crop), system.crop)
         prediction = _predict(system, [crop, *others])
+
     joints_px = _in_picture(system, prediction, crop)
     if system.pose == "3d":
         return _hand_3d(system, prediction, crop, joints_px, bone_mm, model)
@@ -73,6 +75,7 @@ def read_hand(
 def disagreement(system: PoseEstimator, crops: Sequence[HandCrop]) -> Disagreement:
     """The two inputs of one hand that differ most, each read alone by a 3D model."""
     alone = [_predict(system, [crop]).joints[0] for crop in crops]
+
     pairs = []
     for (i, a), (j, b) in itertools.combinations(enumerate(alone), 2):
         pairs.append((float((a - b).norm(dim=1).mean()), i, j))
@@ -82,8 +85,10 @@ def disagreement(system: PoseEstimator, crops: Sequence[HandCrop]) -> Disagreeme
 
 def _predict(system: PoseEstimator, crops: Sequence[HandCrop]) -> Prediction:
     """Read crops of one hand together; a model whose crops show both sides is given the side."""
+    # crops of a model that knows one side show that side, mirrored where need be
     side = system.spec.sides if system.spec.sides != "both" else crops[0].side
     fields = {name: value for crop in crops for name, value in crop.hands.items()}
+
     hands = Hands(**fields, side=torch.tensor([LEFT if side == "left" else RIGHT]))
     return predict(system, hands, [name for name in system.inputs if name in fields])
 
@@ -99,6 +104,8 @@ def _hand_3d(
     """A hand in bone units; their size in px follows from where the joints lie in the picture."""
     joints, spread = prediction.joints[0], prediction.spread[0]
     extent = (joints[:, :2].amax(0) - joints[:, :2].amin(0)).max()
+
+    # as many pixels to a bone unit as the joints' larger extent has in the picture
     unit_px = float((joints_px.amax(0) - joints_px.amin(0)).max() / extent)
     return Hand(
         side=crop.side,
@@ -119,6 +126,8 @@ def _cloud(system: PoseEstimator, crop: HandCrop) -> np.ndarray | None:
     """The visible surface, where the model reads it in a picture."""
     if not isinstance(system, DaVae) or crop.hands.image is None:
         return None
+
+    # the posterior's mean: the surface that the model holds most likely
     code = system.encode(crop.image.to(device_of(system))).mean
     cloud = system.decode(code).cloud[0].cpu()
     return (cloud * _MIRROR if crop.mirrored else cloud).numpy()
@@ -154,8 +163,10 @@ def _flattened(
 
 def _onto(flat: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Joints under the scale and shift that bring the valid ones closest to their targets."""
+    # least squares: s = <source, goal> / <source, source> about the means; never a mirror image
     source, goal = flat[:, valid], target[:, valid]
     middle, goal_middle = source.mean(1, keepdim=True), goal.mean(1, keepdim=True)
+
     covariance = ((source - middle) * (goal - goal_middle)).sum()
     scale = covariance / (source - middle).square().sum().clamp_min(1e-9)
     return (flat - middle) * scale.clamp_min(1e-3) + goal_middle

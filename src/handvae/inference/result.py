@@ -51,8 +51,8 @@ class FittedHand:
 class Hand:
     """A hand that was read.
 
-    2D coordinates are pixels of the whole picture (x right, y down, the first pixel covers [0, 1)), or the unit
-    of the 2D joints that were given. Joints are in the order of `handvae.hand.JOINT_NAMES`.
+    2D coordinates are pixels of the whole picture (x right, y down, the first pixel covers [0, 1)), or the
+    unit of the 2D joints that were given. Joints are in the order of `handvae.hand.JOINT_NAMES`.
     """
 
     side: Side
@@ -79,8 +79,8 @@ class Hand:
     cloud: Float[np.ndarray, "point 3"] | None = None
     """The visible surface, bone units relative to `root`; of models that read surfaces (davae-64)."""
     calibrated_on: str = ""
-    """Hands on which `spread_2d` (of 3D models, both spreads) was made as large as the errors; empty where the
-    spread is as the network claims it."""
+    """Hands on which `spread_2d` (of 3D models, both spreads) was made as large as the errors; empty where
+    the spread is as the network claims it."""
     lifted_on: str | None = None
     """The same of `spread_3d`, where another model read the 3D joints from the 2D ones."""
 
@@ -99,6 +99,8 @@ class Hand:
         """
         if self.joints_3d is None:
             return None
+
+        # bone units have no size of their own: the fit needs mm
         mm = self.unit_mm or float(HandShape.mean().lengths_mm[2, 0])
         side = torch.tensor([LEFT if self.side == "left" else RIGHT])
         hands = fit_hands(torch.from_numpy(self.joints_3d)[None] * mm, side)
@@ -113,6 +115,8 @@ class Hand:
     def draw(self, side_px: int = DRAWING_PX) -> UInt8[np.ndarray, "height width 3"]:
         """Draw the skeleton, with the spread as circles, on the picture; RGB, its longer side `side_px`."""
         crop = self.crop
+
+        # from the caller's coordinates to the drawing's: of 2D joints, the drawing has its own scale
         large = enlarge(crop.pixels, side_px)
         zoom = crop.zoom * max(large.shape[:2]) / max(crop.pixels.shape[:2])
         return draw_skeleton(large, (self.joints_2d - np.array(crop.corner)) * zoom, self.spread_2d * zoom)
@@ -127,6 +131,8 @@ class Hand:
             "spread_px": _rounded(self.spread_2d, 3),
             "spread_is": _describe_spread(self.calibrated_on),
         }
+
+        # 3D joints may be of another model, so that their spread has a description of its own
         if self.joints_3d is not None and self.spread_3d is not None:
             entry |= self._to_dict_3d(self.joints_3d, self.spread_3d)
         if self.lifted_on is not None:

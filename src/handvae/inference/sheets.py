@@ -11,8 +11,9 @@ from torch import Tensor
 
 from handvae.data.crop import to_crop_px
 from handvae.inference.crops import HandCrop
-from handvae.inference.drawing import draw_skeleton, grid, picture_cell
+from handvae.inference.drawing import draw_skeleton, grid, picture_cell, square_cell
 from handvae.inference.networks import appearance_of, generate, joints_in_crop
+from handvae.inference.result import Hand
 from handvae.systems.dvae_generator import DvaeGenerator
 from handvae.systems.system import Generator
 
@@ -61,7 +62,10 @@ def transfer_sheet(
     rows = [[corner, white_cell(), *headers]]
     for photo in photos:
         appearance = appearance_of(system, photo.image)
+
+        # own pose, as the model reads it, and own appearance: what is lost here is the model's fault
         reconstruction = generate(system, joints_in_crop(system, photo.image), appearance)[0]
+
         shown = appearance if ground is None else ground.behind(appearance)
         pictures = generate(system, joints, shown.expand(len(joints), -1))
         cells = [picture_cell(picture, SIDE) for picture in (photo.image[0], reconstruction, *pictures)]
@@ -95,6 +99,13 @@ def poses_sheet(
         pictures = generate(system, joints, appearance.expand(len(joints), -1))
         rows.append([picture_cell(picture, SIDE) for picture in pictures])
     return grid(rows)
+
+
+def hands_sheet(hands: Sequence[Hand]) -> UInt8[np.ndarray, "height width 3"]:
+    """First row: the joints that were read, in their pictures. Second row: our hand fitted to them."""
+    overlays = [square_cell(hand.draw(2 * SIDE)) for hand in hands]
+    fitted = [hand.fitted.draw(2 * SIDE) for hand in hands if hand.fitted is not None]
+    return grid([overlays, fitted])
 
 
 def animation_frames(

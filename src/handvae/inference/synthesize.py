@@ -83,11 +83,11 @@ def synthesize(
     """Make a picture of a hand in a pose, with the labels of that pose.
 
     Args:
-        pose: a name out of `handvae.poses()`; an array of joints, (21, 2) in any unit (y down) or (21, 3) in mm
-            (camera frame); a JSON file of joints or a data set; or a list of these.
+        pose: a name out of `handvae.poses()`; an array of joints, (21, 2) in any unit (y down) or (21, 3) in
+            mm (camera frame); a JSON file of joints or a data set; or a list of these.
         appearance: `random`; a named appearance of the model; `library`, all the named ones in turn; a photo
-            (path, PIL picture or array) or a folder of photos, whose mean is taken; or a data set, whose hands
-            are drawn at random.
+            (path, PIL picture or array) or a folder of photos, whose mean is taken; or a data set, whose
+            hands are drawn at random.
         model: a shipped model that makes pictures, a `.safetensors` file, a run folder, or what
             `handvae.load_model` gave.
         view: what of a named pose faces the camera: `palm`, `back`, `side_thumb` or `side_pinky`.
@@ -107,20 +107,25 @@ def synthesize(
     """
     if n is not None and n < 1:
         raise ValueError(f"n is {n}; give 1 or more")
+
     opened = open_model(model, device)
     system = opened.generator
     sources = pose if isinstance(pose, list) else [pose]
     if not sources:
         return []
 
+    # poses repeat in turn until there are enough
     single = not isinstance(pose, list) and n is None
     poses = join_poses([_read_pose(one, view, system, 1 if single else n) for one in sources])
     count = 1 if single else n or len(poses.names)
     turn = torch.arange(count) % len(poses.names)
+
+    # where both name their people, a picture gets the appearance of another one than its pose's
     subjects = None if poses.subjects is None else poses.subjects[turn]
     appearances, notes = read_appearances(
         appearance, None, count, opened, Noise(seed), random_source, subjects
     )
+
     pictures = list(labelled_pictures(system, poses, turn, appearances, notes, opened.name))
     return pictures[0] if single else pictures
 
@@ -135,9 +140,11 @@ def labelled_pictures(
 ) -> Iterator[LabelledPicture]:
     """Decode in batches: picture i has pose `turn[i]` and appearance `appearances[i]`."""
     for rows in torch.arange(len(turn)).split(BATCH):
+        # the network draws a batch at a time: memory does not grow with the number of pictures
         which = turn[rows]
         images = generate(system, poses.joints[which], appearances[rows]).numpy()
         joints = to_crop_px(poses.joints_2d[which], system.crop.size_px).numpy()
+
         for i, (row, number) in enumerate(zip(rows.tolist(), which.tolist(), strict=True)):
             solid = None if poses.joints_mm is None else poses.joints_mm[number].numpy()
             yield LabelledPicture(

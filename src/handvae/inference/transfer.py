@@ -58,6 +58,8 @@ def transfer(
     opened = open_model(model, device)
     system = opened.generator
     mirror = needs_mirror(system, side)
+
+    # the generator reads the pose itself: its own joints fit its own pictures best
     poses = _read_pose(pose, None if pose_box is None else as_box(pose_box), mirror, system)
     code, note = read_appearance(appearance, opened, None if box is None else as_box(box), mirror)
     return next(labelled_pictures(system, poses, torch.tensor([0]), code, [note], opened.name))

@@ -28,9 +28,11 @@ def pose_walk(
         end = read_poses(b, None, "palm", system, 1).joints[:1]
         return start + share[:, None, None] * (end - start)
 
+    # angles turn at even speed; the picture plane would shorten fingers that point to the camera
     first, last = named_pose(a), named_pose(b)
     angles = first + share[:, None, None] * (last - first)
     joints = forward_kinematics(angles, HandShape.mean()).joints
+
     view = VIEWS["palm"].float()[None]
     flat = orthographic_view(joints, view, margin=system.crop.margin).joints_2d
     mirror = -1.0 if system.spec.sides == "left" else 1.0

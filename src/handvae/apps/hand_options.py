@@ -1,6 +1,20 @@
-"""Boxes on the command line."""
+"""Options that tell which hand a picture shows, and where."""
 
+from handvae.choices import Side
 from handvae.errors import UserError
+
+
+def parse_side(text: str) -> Side:
+    """Read left or right.
+
+    Raises:
+        UserError: the text is neither.
+    """
+    if text == "left":
+        return "left"
+    if text == "right":
+        return "right"
+    raise UserError("--side", f"is {text!r}", "give left or right")
 
 
 def parse_box(text: str | None) -> tuple[float, float, float, float] | None:

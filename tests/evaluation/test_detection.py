@@ -122,7 +122,7 @@ def test_a_program_finds_joints_or_none(program, spot):
         (["print(json.dumps({n: [[1, 2]] for n in names}))"], "printed something else (00000.png"),
         (["print(json.dumps({n: [[1, 2, 3]] * 21 for n in names}))"], "printed something else (00000.png"),
         (["print(json.dumps({n: [[float('nan'), 2]] * 21 for n in names}))"], "printed something else"),
-        (["print('{}')"], "said nothing of 1 pictures, such as 00000.png"),
+        (["print('{}')"], "left out 1 pictures, such as 00000.png"),
         (["sys.exit('no camera')"], "ended with 1: no camera"),
     ],
 )

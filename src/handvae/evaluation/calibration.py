@@ -24,49 +24,70 @@ def appearance_calibration(
     joints: Float[Tensor, "batch joint axis"],
     samples: int = 128,
 ) -> tuple[Measure, ...]:
-    """Decode the appearance's posterior at the exact pose by each model of variance, and compare with
-    `samples` plain decodings."""
+    """Compare the pixel variance that each model of it predicts with that of `samples` plain decodings.
+
+    The appearance's posterior is decoded at the exact pose.
+    """
     # torch's forward-mode derivative of group_norm cannot take channels-last feature maps (2.13)
     system = copy.deepcopy(system).to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     appearance = system.encode(image).appearance
     pose = system.standardise(joints).flatten(1)
 
-    def plain(texture: Tensor) -> Tensor:
-        picture = system.decode(pose, texture)
+    def decode(code: Tensor) -> Tensor:
+        picture = system.decode(pose, code)
         return picture.mean if isinstance(picture, RandomVariable) else picture
 
+    # all models draw their directions from this one generator, in this order
     generator = torch.Generator().manual_seed(0)
     models: dict[str, Callable[[RandomVariable], Any]] = {
-        "diagonal": lambda texture: system.decode(pose, texture),
-        "tangent_1": lambda texture: tangent_moments(plain, texture, generator=generator),
-        f"tangent_{MAP_TANGENTS}": lambda texture: tangent_moments(
-            plain, texture, MAP_TANGENTS, generator=generator
+        "diagonal": lambda code: system.decode(pose, code),
+        "tangent_1": lambda code: tangent_moments(decode, code, generator=generator),
+        f"tangent_{MAP_TANGENTS}": lambda code: tangent_moments(
+            decode, code, MAP_TANGENTS, generator=generator
         ),
-        "mirrored_1": lambda texture: mirrored_moments(plain, texture, generator=generator),
+        "mirrored_1": lambda code: mirrored_moments(decode, code, generator=generator),
     }
+    protocol = Stated(
+        f"pixel variance of the appearance's posterior at the exact pose, {samples} Gaussian draws "
+        "through the plain decoder"
+    )
+
+    n = len(image)
     measures: list[Measure] = []
     for name, model in models.items():
-        report = _report(plain, model, appearance, samples)
-        protocol = Stated(
-            f"pixel variance of the appearance's posterior at the exact pose, {samples} Gaussian draws through the plain decoder"
-        )
-        total, correlation = f"{name}_modelled_over_true_variance", f"{name}_variance_map_correlation"
-        measures += [
-            Measure(total, 1 / report.ratio, "", len(image), protocol, "total over pixels"),
+        report = _compare(decode, model, appearance, samples)
+        measures.append(
             Measure(
-                correlation, report.map_correlation, "", len(image), protocol, "Pearson, mean over pictures"
-            ),
-        ]
+                name=f"{name}_modelled_over_true_variance",
+                value=1 / report.ratio,
+                unit="",
+                n=n,
+                protocol=protocol,
+                definition="total over pixels",
+            )
+        )
+        measures.append(
+            Measure(
+                name=f"{name}_variance_map_correlation",
+                value=report.map_correlation,
+                unit="",
+                n=n,
+                protocol=protocol,
+                definition="Pearson, mean over pictures",
+            )
+        )
     return tuple(measures)
 
 
-def _report(
-    plain: Callable[[Tensor], Tensor],
+def _compare(
+    decode: Callable[[Tensor], Tensor],
     model: Callable[[RandomVariable], Any],
     appearance: RandomVariable,
     samples: int,
 ) -> CalibrationReport:
-    def decode(texture: Tensor | RandomVariable) -> Any:
-        return model(texture) if isinstance(texture, RandomVariable) else plain(texture)
+    """Calibrate a decoder that handles tensors plainly and random variables by the model."""
 
-    return calibrate(decode, appearance, samples, generator=torch.Generator().manual_seed(1))
+    def either(code: Tensor | RandomVariable) -> Any:
+        return model(code) if isinstance(code, RandomVariable) else decode(code)
+
+    return calibrate(either, appearance, samples, generator=torch.Generator().manual_seed(1))

@@ -1,5 +1,4 @@
-"""Does the picture show the pose? A detector reads generated pictures, and the same detector reads real ones
-beside them as the floor."""
+"""Whether generated pictures show the requested pose: a detector looks at them, and at real pictures as the floor."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,13 +16,15 @@ from handvae.evaluation.resampling import PerHand
 from handvae.noise import Noise, Stream
 
 NEAR = 10
-"""Error in % of hand size below which a picture counts as showing the pose."""
+"""Error in % of hand size up to which a picture counts as showing the pose."""
 APPEARANCE_SOURCES = ("real", "own", "random", "other")
-WORDS = {
+SOURCE_TEXT = {
     "real": "the real pictures against their labels, the floor of the others",
     "own": "pictures of the true pose with the hand's own appearance",
     "random": "pictures of the true pose, appearances drawn from the training pictures' distribution",
-    "other": "pictures of the true pose with the appearance of another hand (of another person where people are known)",
+    "other": (
+        "pictures of the true pose with the appearance of another hand (of another person where people are known)"
+    ),
 }
 
 
@@ -32,10 +33,15 @@ class Consistency:
     """What a detector finds in one kind of pictures."""
 
     appearances: str
-    """What the pictures are: one of `APPEARANCE_SOURCES`, or a word of another report."""
+    """The kind of pictures: one of `APPEARANCE_SOURCES`, or a word of another report."""
     errors: Float[Tensor, "batch joint"]
     """In % of hand size; NaN where no hand is found."""
     protocol: Stated
+
+    @property
+    def name(self) -> str:
+        """What the names of its measures begin with."""
+        return f"consistency_{self.appearances}"
 
     @property
     def per_hand(self) -> Float[Tensor, " batch"]:
@@ -43,87 +49,107 @@ class Consistency:
         return self.errors.nanmean(1)
 
     def measures(self) -> tuple[Measure, ...]:
-        """Share found, error of those, share that shows the pose."""
-        error, name = self.per_hand, f"consistency_{self.appearances}"
-        read = error[error.isfinite()]
-        median = float(read.quantile(0.5)) if len(read) else float("nan")
-        near = (
-            f"share of pictures in which a hand is found with a mean error of at most {NEAR} % of hand size"
-        )
+        """Share of pictures with a hand, the error in these, share of pictures that show the pose."""
+        error = self.per_hand
+        found = error[error.isfinite()]
+        median = float(found.quantile(0.5)) if len(found) else float("nan")
 
-        def percent(what: str, value: float, n: int, definition: str) -> Measure:
-            return Measure(f"{name}_{what}", value, "%", n, self.protocol, definition)
+        def percent(name: str, value: float, n: int, definition: str) -> Measure:
+            return Measure(f"{self.name}_{name}", value, "%", n, self.protocol, definition)
 
         return (
             percent(
                 "found",
-                100 * len(read) / len(error),
+                100 * len(found) / len(error),
                 len(error),
                 "share of pictures in which a hand is found",
             ),
             percent(
                 "error_median",
                 median,
-                len(read),
+                len(found),
                 "median of the mean errors over hand size where a hand is found",
             ),
             percent(
                 "error_mean",
-                float(read.mean()),
-                len(read),
+                float(found.mean()),
+                len(found),
                 "mean of the mean errors over hand size where a hand is found",
             ),
-            percent(f"within_{NEAR}", 100 * float((error <= NEAR).float().mean()), len(error), near),
+            percent(
+                f"within_{NEAR}",
+                100 * float((error <= NEAR).float().mean()),
+                len(error),
+                f"share of pictures in which a hand is found with a mean error of at most {NEAR} % of hand size",
+            ),
         )
 
     def compared(self, rows: Int[Tensor, " batch"], count: int) -> tuple[PerHand, ...]:
-        """The same hand by hand, over all `count` hands of the data set, of which these are `rows`."""
-        error = np.full(count, np.nan)
-        error[rows.numpy()] = self.per_hand.numpy()
-        found, near = (np.full(count, np.nan) for _ in range(2))
-        found[rows.numpy()] = 100.0 * np.isfinite(error[rows.numpy()])
-        near[rows.numpy()] = 100.0 * (error[rows.numpy()] <= NEAR)
-        name, once = f"consistency_{self.appearances}", np.ones(count)
+        """The same values hand by hand, for comparisons of models.
+
+        Args:
+            rows: the pictures' rows in the data set.
+            count: hands of the data set.
+        """
+        some = self.per_hand.numpy()
+        error = _over_all(some, rows, count)
+        found = _over_all(100.0 * np.isfinite(some), rows, count)
+        near = _over_all(100.0 * (some <= NEAR), rows, count)
+        once = np.ones(count)
         return (
-            PerHand(f"{name}_found", "%", "mean", found, once),
-            PerHand(f"{name}_error_median", "%", "median", error, once),
-            PerHand(f"{name}_error_mean", "%", "mean", error, once),
-            PerHand(f"{name}_within_{NEAR}", "%", "mean", near, once),
+            PerHand(f"{self.name}_found", "%", "mean", found, once),
+            PerHand(f"{self.name}_error_median", "%", "median", error, once),
+            PerHand(f"{self.name}_error_mean", "%", "mean", error, once),
+            PerHand(f"{self.name}_within_{NEAR}", "%", "mean", near, once),
         )
 
 
+def _over_all(values: np.ndarray, rows: Int[Tensor, " batch"], count: int) -> np.ndarray:
+    """Values of some rows as values of all, NaN elsewhere."""
+    spread_out = np.full(count, np.nan)
+    spread_out[rows.numpy()] = values
+    return spread_out
+
+
 def pose_consistency(
-    inputs: GenerationInputs, real: Iterable[Tensor], detector: HandDetector, appearances: str, seed: int = 0
+    inputs: GenerationInputs,
+    real: Iterable[Tensor],
+    detector: HandDetector,
+    appearances: str,
+    seed: int = 0,
 ) -> Consistency:
-    """Compare what is found in pictures of hands with the joints asked for.
+    """Compare the joints detected in pictures of hands with the requested ones.
 
     Args:
         inputs: the hands.
-        real: their real crops, batch by batch; gone through for `real` only.
-        detector: reads the pictures.
-        looks: one of `APPEARANCE_SOURCES`.
+        real: their real crops, batch by batch; read for `real` only.
+        detector: looks at the pictures.
+        appearances: one of `APPEARANCE_SOURCES`.
         seed: of the appearances.
     """
     system = inputs.system
     match appearances:
         case "real":
-            made = real
+            pictures = real
         case "own":
-            made = inputs.synthesize(inputs.appearance)
+            pictures = inputs.synthesize(inputs.appearance)
         case "random":
-            made = inputs.synthesize(
-                system.random_appearance(len(inputs), Noise(seed, stream=Stream.CONSISTENCY), "aggregate")
-            )
+            noise = Noise(seed, stream=Stream.CONSISTENCY)
+            pictures = inputs.synthesize(system.random_appearance(len(inputs), noise, "aggregate"))
         case "other":
-            made = inputs.synthesize(inputs.other_appearance(seed))
+            pictures = inputs.synthesize(inputs.other_appearance(seed))
         case _:
-            raise ValueError(f"looks is one of {APPEARANCE_SOURCES}, not {appearances!r}")
-    found, truth = detector.detect(made, system.crop), inputs.joints_px
-    everything = torch.ones(truth.shape[:2], dtype=torch.bool)
-    errors = (
-        joint_errors(found.joints_px.nan_to_num(), truth, everything) / hand_size(truth, everything)[:, None]
-    )
+            raise ValueError(f"appearances is one of {APPEARANCE_SOURCES}, not {appearances!r}")
+
+    detections = detector.detect(pictures, system.crop)
+    target = inputs.joints_px
+    valid = torch.ones(target.shape[:2], dtype=torch.bool)
+    size = hand_size(target, valid)[:, None]
+    errors = joint_errors(detections.joints_px.nan_to_num(), target, valid) / size
+
     protocol = Stated(
-        f"{detector.relation(system)}; {WORDS[appearances]}; {system.crop.size_px} px crop, 2D, no alignment, all 21 joints"
+        f"{detector.relation(system)}; {SOURCE_TEXT[appearances]}; "
+        f"{system.crop.size_px} px crop, 2D, no alignment, all 21 joints"
     )
-    return Consistency(appearances, (100 * errors).masked_fill(~found.found[:, None], float("nan")), protocol)
+    percent = (100 * errors).masked_fill(~detections.found[:, None], float("nan"))
+    return Consistency(appearances, percent, protocol)

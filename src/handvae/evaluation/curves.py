@@ -1,5 +1,4 @@
-"""Published curves beside our own: read from a file of the user's, because their numbers are not ours to give
-on."""
+"""Published curves next to ours, read from a file of the user's: their numbers are not ours to distribute."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,36 +28,38 @@ def read_curves(path: Path) -> tuple[Curve, ...]:
     """
     remedy = 'give JSON: {"name": {"x": [errors in mm], "y": [shares of joints, 0 to 1]}, ...}'
     try:
-        content = TypeAdapter(dict[str, _Published]).validate_json(path.read_bytes())
+        published = TypeAdapter(dict[str, _Published]).validate_json(path.read_bytes())
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the path") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise UserError(
-            path, f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}", remedy
-        ) from error
-    for name, curve in content.items():
-        if len(curve.x) != len(curve.y) or not curve.x or not all(0 <= share <= 1 for share in curve.y):
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(path, f"{where}: {first['msg']}", remedy) from error
+
+    curves = []
+    for name, curve in published.items():
+        shares_valid = all(0 <= share <= 1 for share in curve.y)
+        if len(curve.x) != len(curve.y) or not curve.x or not shares_valid:
             raise UserError(path, f"{name}: x and y are not as many errors as shares from 0 to 1", remedy)
-    return tuple(
-        Curve(f"{name} (published)", tuple(curve.x), tuple(curve.y), "dashed")
-        for name, curve in content.items()
-    )
+        curves.append(Curve(f"{name} (published)", tuple(curve.x), tuple(curve.y), "dashed"))
+    return tuple(curves)
 
 
-def with_curves(found: Report, published: tuple[Curve, ...]) -> Report:
-    """The report with the curves drawn where joints are counted by their error in mm.
+def with_curves(report: Report, published: tuple[Curve, ...]) -> Report:
+    """The report with the curves added to its figures over errors in mm.
 
     Raises:
-        UserError: there are curves, and nothing was counted so.
+        UserError: there are curves and no such figure.
     """
-    fitting = [figure for figure in found.figures if figure.x_label == "error, mm"]
-    if published and not fitting:
-        raise UserError(
-            "--curves", "are of errors in mm, and no 3D model's pose is measured here", "leave the option out"
-        )
-    drawn = tuple(
-        replace(figure, curves=figure.curves + published) if figure in fitting else figure
-        for figure in found.figures
-    )
-    return replace(found, figures=drawn)
+    figures = []
+    fits = False
+    for figure in report.figures:
+        if figure.x_label == "error, mm":
+            fits = True
+            figure = replace(figure, curves=figure.curves + published)
+        figures.append(figure)
+
+    if published and not fits:
+        fault = "are of errors in mm, and no 3D model's pose is measured here"
+        raise UserError("--curves", fault, "leave the option out")
+    return replace(report, figures=tuple(figures))

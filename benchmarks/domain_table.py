@@ -27,7 +27,7 @@ import torch
 from handvae.data.crop import cut, to_crop_px
 from handvae.data.hands import Hands
 from handvae.data.open import open_data
-from handvae.evaluation.pose import pose_measures_2d
+from handvae.evaluation.pose_2d import pose_measures_2d
 from handvae.training.checkpoint import load_model
 
 TRAINED_ON = ("rendered", "photos", "both")

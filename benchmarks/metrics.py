@@ -16,7 +16,8 @@ from collections.abc import Callable
 import torch
 
 from handvae.evaluation.frechet import Moments, frechet_distance, gaussian_of, kernel_distance, manifold
-from handvae.evaluation.pose import PixelMetrics, PoseMetrics
+from handvae.evaluation.pose_2d import PixelMetrics
+from handvae.evaluation.pose_3d import PoseMetrics
 
 BATCH = 8192
 JOINTS = 21

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from handvae.evaluation.measure import Measure
-from handvae.evaluation.pose import bone_measures_3d, hand_size, joint_errors, pose_measures_2d
+from handvae.evaluation.pose import hand_size, joint_errors
+from handvae.evaluation.pose_2d import pose_measures_2d
+from handvae.evaluation.pose_3d import bone_measures_3d
 
 
 @pytest.fixture

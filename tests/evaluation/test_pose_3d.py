@@ -13,7 +13,8 @@ from handvae.errors import UserError
 from handvae.evaluation.comparison import Comparison, aligned
 from handvae.evaluation.external_predictions import INTRINSICS, back_projected
 from handvae.evaluation.measure import Measure, PoseProtocol
-from handvae.evaluation.pose import HAND3D, PoseMetrics, RelativeRoots, joint_errors, pose_measures_3d
+from handvae.evaluation.pose import joint_errors
+from handvae.evaluation.pose_3d import HAND3D, PoseMetrics, RelativeRoots, pose_measures_3d
 from handvae.geometry import procrustes_align, random_rotation
 from handvae.hand import scale_bone
 

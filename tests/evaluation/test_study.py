@@ -11,7 +11,7 @@ from handvae.errors import UserError
 from handvae.evaluation.detection import ModelDetector
 from handvae.evaluation.metrics import METRICS
 from handvae.evaluation.model_predictions import predict_hands
-from handvae.evaluation.pose import pose_measures_2d
+from handvae.evaluation.pose_2d import pose_measures_2d
 from handvae.evaluation.study import Study
 from handvae.evaluation.study_report import report_studies
 from handvae.systems.detector import Detector, DetectorConfig

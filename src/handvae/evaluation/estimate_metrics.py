@@ -9,7 +9,9 @@ from handvae.evaluation.comparison import Comparison
 from handvae.evaluation.measure import Measure, PoseProtocol, Stated
 from handvae.evaluation.model_predictions import ModelPredictions
 from handvae.evaluation.plots import Curve, Plot
-from handvae.evaluation.pose import bone_measures_3d, joint_errors, pose_measures_2d, pose_measures_3d
+from handvae.evaluation.pose import joint_errors
+from handvae.evaluation.pose_2d import pose_measures_2d
+from handvae.evaluation.pose_3d import bone_measures_3d, pose_measures_3d
 from handvae.evaluation.resampling import PerHand
 from handvae.evaluation.spread import (
     LEVELS,

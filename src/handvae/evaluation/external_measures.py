@@ -17,7 +17,8 @@ from handvae.evaluation.external_predictions import (
     back_projected,
 )
 from handvae.evaluation.measure import Measure
-from handvae.evaluation.pose import pose_measures_2d, pose_measures_3d
+from handvae.evaluation.pose_2d import pose_measures_2d
+from handvae.evaluation.pose_3d import pose_measures_3d
 from handvae.hand import ORDERS, to_internal
 
 UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}

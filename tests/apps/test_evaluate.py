@@ -235,7 +235,7 @@ def test_two_detectors_are_refused(refused, tiny_model, tiny_set):
     assert "--detector-command" in line
 
 
-# ----------------------------------------------------------------------------------------- summary, JSON, aliases
+# ------------------------------------------------------------------------------------- summary, JSON, aliases
 
 
 def test_one_line_sums_up_before_the_table(handvae, tiny_model, tiny_set):

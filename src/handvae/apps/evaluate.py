@@ -1,4 +1,4 @@
-"""`handvae evaluate MODEL [MODEL ...] DATASET`: numbers that name their protocol, side by side, and a page."""
+"""`handvae evaluate MODEL [MODEL ...] DATASET`: numbers that name their protocol, and a page of them."""
 
 import json
 from collections.abc import Sequence
@@ -30,29 +30,29 @@ class Options:
     protocol: str | None = None
     """Which hands or which division, for data sets that have several (docs/data.md)."""
     metrics: str = "all"
-    """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors, latent_factors; or
-    all that the data allow."""
+    """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors,
+    latent_factors; or all that the data allow."""
     detector: str | None = None
-    """Model that reads joints from generated pictures, for consistency and leakage: detector-64 unless given; `own`:
-    each model its own."""
+    """Model that reads joints from generated pictures, for consistency and leakage: detector-64 unless given;
+    `own`: each model its own."""
     detector_command: Rare[str | None] = None
-    """A program instead of a model: called with a folder of PNG files, it prints JSON, for each file's name 21 pairs
-    [x, y] in px, or null."""
+    """A program instead of a model: called with a folder of PNG files, it prints JSON, for each file's name
+    21 pairs [x, y] in px, or null."""
     report: Path | None = None
     """Folder for report.json and report.html."""
     curves: Rare[Path | None] = None
-    """Published PCK curves to draw beside those of 3D models: JSON, {name: {"x": [errors in mm], "y": [shares of
-    joints]}, ...}."""
+    """Published PCK curves to draw with those of 3D models: JSON, {name: {"x": [errors in mm], "y": [shares
+    of joints]}, ...}."""
     keep_spread: bool = False
-    """Fit the scale of the model's spread on these hands and keep it in the model's file, so that its spread is
-    calibrated wherever it is used. Give hands that it was not trained on and that nothing else is measured on. The
-    numbers printed are those from before."""
+    """Fit the scale of the model's spread on these hands and keep it in the model's file, so that its spread
+    is calibrated wherever it is used. Give hands that it was not trained on and that nothing else is measured
+    on. The numbers printed are those from before."""
     inception_weights: Rare[Path | None] = None
     """File of the FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): adds fid and kid to `sets`."""
     renew_statistics: Rare[int] = 0
-    """Batches of generated pictures on which the statistics of a generator's batch normalisation are measured again
-    before anything else (a thousand are usual); 0 keeps those of training. A Frechet distance may depend on it
-    much, and names it."""
+    """Batches of generated pictures on which the statistics of a generator's batch normalisation are measured
+    again before anything else (a thousand are usual); 0 keeps those of training. A Frechet distance may
+    depend on it much, and names it."""
     seed: SeedOption = 0
     quiet: QuietOption = False
     json: JsonOption = False

@@ -1,4 +1,4 @@
-"""`handvae evaluate --predictions FILE --truth FILE`: other people's predictions, measured by a named protocol."""
+"""`handvae evaluate --predictions FILE --truth FILE`: predictions in a file, by a named protocol."""
 
 import json
 from collections.abc import Sequence
@@ -37,14 +37,16 @@ class Options:
     unit: Literal["mm", "cm", "m"] = "mm"
     """Unit of both files' 3D joints (FreiHAND's are m)."""
     order: str = "openpose"
-    """Joint order of both files, where there are 21: openpose, freihand, rhd, stb, interhand, msra, ho3d, fpha ..."""
+    """Joint order of both files, where there are 21: openpose, freihand, rhd, stb, interhand, msra, ho3d,
+    fpha ..."""
     root: RootOption = "given"
     """Point that is subtracted from every joint before comparing."""
     reroot: Literal["both", "truth"] = "both"
-    """`truth` keeps the predictions as they are, for those that are root-relative already (hand3d's protocol)."""
+    """`truth` keeps the predictions as they are, for those that are root-relative already (hand3d's
+    protocol)."""
     scale: ScaleOption = "given"
-    """`bone-units`: predictions are in these and get the true bone's length; `true-bone`: their own bone 9-10 is made
-    as long."""
+    """`bone-units`: predictions are in these and get the true bone's length; `true-bone`: their own bone 9-10
+    is made as long."""
     within: tuple[int, ...] = (10, 20, 30, 40)
     """Thresholds of PCK and success rates, whole mm up to 80."""
     picture: str = "picture as given"

@@ -1,4 +1,4 @@
-"""Batch normalisation of generators: which statistics it uses, and statistics measured on generated pictures."""
+"""Batch normalisation of generators: its statistics, and new ones measured on generated pictures."""
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ def batch_norm_mode(system: nn.Module) -> str:
 
 @torch.no_grad()
 def renew_statistics(system: Generator, data: HandData, batches: int, *, seed: int = 0) -> None:
-    """Replace the running statistics of the generating layers by their means over batches of generated pictures.
+    """Replace running statistics of generating layers by means over batches of generated pictures.
 
     The statistics from training followed reconstructions and fakes of the last steps; with them a checkpoint
     can look far worse than with the batch's own. Renewed layers keep no momentum, by which `batch_norm_mode`

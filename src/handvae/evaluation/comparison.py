@@ -1,4 +1,4 @@
-"""How a predicted 3D pose is brought beside its truth before a distance is taken: root, scale, alignment."""
+"""How a predicted 3D pose is compared with its truth: root, scale, alignment."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,30 +25,29 @@ FEWEST_TO_ALIGN = 3
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is done to prediction and truth before their distance is taken; all of it is part of a number's
-    protocol."""
+    """What is done to prediction and truth before their distance is taken; part of a number's protocol."""
 
     root: Root | Literal["as given"] = "as given"
     """Point subtracted from every joint."""
     reroot: Literal["both", "truth"] = "both"
-    """`truth` leaves a prediction that is root-relative already as it is, as hand3d's script does, so that
-    its root joint can be wrong."""
+    """`truth` leaves a prediction that is root-relative already, whose root joint can then be wrong.
+
+    hand3d's script does so.
+    """
     scale: Scale = "as given"
-    """`bone units` and `true bone` give the prediction the true hand's size, as the papers' tables have
-    it."""
+    """`bone units` and `true bone` give the prediction the true hand's size, as in the papers' tables."""
     given_root: str = "as given"
     """What poses are relative to already, in words, where nothing is subtracted."""
 
     def protocol(self, joints: str, alignment: Alignment = "none") -> PoseProtocol:
         """The protocol of errors after this comparison."""
-        said = (
-            self.given_root
-            if self.root == "as given"
-            else f"{self.root} of the truth"
-            if self.reroot == "truth"
-            else self.root
-        )
-        return PoseProtocol("3D", said, _SCALE_TEXT[self.scale], alignment, joints)
+        if self.root == "as given":
+            root_text = self.given_root
+        elif self.reroot == "truth":
+            root_text = f"{self.root} of the truth"
+        else:
+            root_text = self.root
+        return PoseProtocol("3D", root_text, _SCALE_TEXT[self.scale], alignment, joints)
 
     def check(self, joints: int) -> None:
         """Refuse roots and bones of joint sets that are not the 21 of this package.
@@ -57,7 +56,10 @@ class Comparison:
             UserError: they are asked for.
         """
         if joints != 21 and (self.root, self.scale) != ("as given", "as given"):
-            fault = f"root {self.root} and scale {self.scale} need the 21 joints of one hand, and there are {joints}"
+            fault = (
+                f"root {self.root} and scale {self.scale} need the 21 joints of one hand, "
+                f"and there are {joints}"
+            )
             raise UserError("comparison of poses", fault, "leave root and scale as given")
 
     def __call__(
@@ -66,19 +68,26 @@ class Comparison:
         truth: Float[Tensor, "batch joint 3"],
         valid: Bool[Tensor, "batch joint"],
     ) -> tuple[Float[Tensor, "batch joint 3"], Float[Tensor, "batch joint 3"], Bool[Tensor, "batch joint"]]:
-        """Prediction and truth as they are compared, and the joints that count: none of a hand whose root or
-        scale bone has no label."""
+        """Prediction and truth as they are compared, and the joints that count.
+
+        No joint counts of a hand whose root or scale bone has no label.
+        """
         needed: set[int] = set()
-        length = scale_bone(truth) if self.scale != "as given" else None
+        true_length = scale_bone(truth) if self.scale != "as given" else None
+
         if self.root != "as given":
             needed.update(_ROOT_JOINTS[self.root])
             truth = truth - root(truth, self.root)[:, None]
             if self.reroot == "both":
                 prediction = prediction - root(prediction, self.root)[:, None]
-        if length is not None:
+
+        if true_length is not None:
             needed |= {9, 10}
-            factor = length if self.scale == "bone units" else length / scale_bone(prediction)
+            factor = true_length
+            if self.scale == "true bone":
+                factor = true_length / scale_bone(prediction)
             prediction = prediction * factor[:, None, None]
+
         if needed:
             valid = valid & valid[:, sorted(needed)].all(1, keepdim=True)
         return prediction, truth, valid
@@ -104,30 +113,29 @@ def aligned(
     truth: Float[Tensor, "batch joint 3"],
     valid: Bool[Tensor, "batch joint"],
 ) -> Aligned:
-    """Fit every prediction to its truth by least squares over labelled joints, with and without scale; any
-    unit.
-
-    The best rotation does not depend on the scale, so it is found once.
-    """
+    """Fit each prediction to its truth by least squares over labelled joints, with and without scale."""
     usable = valid & (valid.sum(1, keepdim=True) >= FEWEST_TO_ALIGN)
-    prediction, truth = _at_mean(prediction, usable), _at_mean(truth, usable)
+    prediction = _with_unused_at_mean(prediction, usable)
+    truth = _with_unused_at_mean(truth, usable)
+
+    # the best rotation does not depend on the scale, so it is computed once
     rigid = procrustes_align(prediction, truth, scale=False)
     centre = truth.mean(1, keepdim=True)
-    turned, goal = rigid - centre, truth - centre
-    spread = turned.square().sum((1, 2), keepdim=True)
-    ratio = (turned * goal).sum((1, 2), keepdim=True) / torch.where(
-        spread > 0, spread, 1.0
-    )  # Umeyama (1991), eq. (42)
-    return Aligned(centre + turned * ratio, rigid, usable)
+    rotated = rigid - centre
+    target = truth - centre
+
+    # Umeyama (1991), eq. (42): the scale of a rotated point set
+    variance = rotated.square().sum((1, 2), keepdim=True)
+    covariance = (rotated * target).sum((1, 2), keepdim=True)
+    ratio = covariance / torch.where(variance > 0, variance, 1.0)
+    return Aligned(centre + rotated * ratio, rigid, usable)
 
 
-def _at_mean(joints: Tensor, valid: Tensor) -> Tensor:
-    """Joints that do not count put at the mean of those that do, where they have no say in a least-squares
-    fit of centred points."""
+def _with_unused_at_mean(joints: Tensor, valid: Tensor) -> Tensor:
+    """Joints that do not count at the mean of those that do, where a fit of centred points ignores them."""
     if bool(valid.all()):
         return joints
-    weight = valid[..., None].to(joints.dtype)
-    mean = torch.where(valid[..., None], joints, 0).sum(1, keepdim=True) / weight.sum(
-        1, keepdim=True
-    ).clamp_min(1)
-    return torch.where(valid[..., None], joints, mean)
+    counted = valid[..., None]
+    total = torch.where(counted, joints, 0).sum(1, keepdim=True)
+    mean = total / counted.to(joints.dtype).sum(1, keepdim=True).clamp_min(1)
+    return torch.where(counted, joints, mean)

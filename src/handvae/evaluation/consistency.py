@@ -1,4 +1,4 @@
-"""Whether generated pictures show the requested pose: a detector looks at them, and at real pictures as the floor."""
+"""Whether a detector finds the requested pose in generated pictures, and as a floor in real ones."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ SOURCE_TEXT = {
     "own": "pictures of the true pose with the hand's own appearance",
     "random": "pictures of the true pose, appearances drawn from the training pictures' distribution",
     "other": (
-        "pictures of the true pose with the appearance of another hand (of another person where people are known)"
+        "pictures of the true pose with the appearance of another hand "
+        "(of another person where people are known)"
     ),
 }
 
@@ -80,7 +81,8 @@ class Consistency:
                 f"within_{NEAR}",
                 100 * float((error <= NEAR).float().mean()),
                 len(error),
-                f"share of pictures in which a hand is found with a mean error of at most {NEAR} % of hand size",
+                "share of pictures in which a hand is found "
+                f"with a mean error of at most {NEAR} % of hand size",
             ),
         )
 

@@ -1,4 +1,4 @@
-"""Detectors that look at generated pictures, to see whether they show the requested pose: a model, or any program."""
+"""Detectors that look for the requested pose in generated pictures: a model, or any program."""
 
 import shlex
 import subprocess
@@ -49,12 +49,12 @@ class HandDetector(ABC):
         """How independent it is of the model whose pictures it looks at, in words."""
 
 
-# ------------------------------------------------------------------------------------------------------- a model
+# ---------------------------------------------------------------------------------------------------- a model
 
 
 @dataclass(frozen=True)
 class ModelDetector(HandDetector):
-    """A 2D model of this package; it sees each picture as its own crop shows it, and finds a hand in all of them."""
+    """A 2D model of this package, which sees pictures as its own crop shows them and finds a hand in each."""
 
     estimator: PoseEstimator
     name: str
@@ -100,7 +100,7 @@ class ModelDetector(HandDetector):
         return Detections(joints_px, torch.ones(len(joints_px), dtype=torch.bool))
 
     def relation(self, model: PoseEstimator) -> str:
-        """The model itself, its teacher, or another one; the model cards name what the two were trained on."""
+        """The model itself, its teacher, or another model; their cards name what the two were trained on."""
         if self.estimator is model:
             relation = "the measured model's own encoder, NOT independent of it"
         elif self.name in model.teachers:
@@ -125,16 +125,16 @@ def _zoomed(
     return F.grid_sample(picture, places, padding_mode="border", align_corners=False)
 
 
-# ------------------------------------------------------------------------------------------------------ a program
+# -------------------------------------------------------------------------------------------------- a program
 
 
 @dataclass(frozen=True)
 class CommandDetector(HandDetector):
     """Any program: it is called with a folder of PNG pictures and prints one JSON object.
 
-    The object holds 21 pairs [x, y] in px, or null, for each file: {"00000.png": [[x, y], ...], ...}. Joints are in
-    this package's order (wrist, then thumb to little finger, each from base to tip); x goes right, y down, and the
-    first pixel covers [0, 1).
+    The object holds 21 pairs [x, y] in px, or null, for each file: {"00000.png": [[x, y], ...], ...}. Joints
+    are in this package's order (wrist, then thumb to little finger, each from base to tip); x goes right, y
+    down, and the first pixel covers [0, 1).
     """
 
     command: str

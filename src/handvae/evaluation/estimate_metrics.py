@@ -150,11 +150,11 @@ def _pooled(
     return PerHand(name, unit, "mean", hand_means.numpy(), weights.numpy())
 
 
-# ------------------------------------------------------------------------------------------------------ spread
+# ---------------------------------------------------------------------------------------------------- spread
 
 
 def spread_metric(study: Study) -> MetricResult:
-    """Whether errors are as large as the predicted spread, as it is and after a scale fitted on other people."""
+    """Whether errors match the predicted spread, as it is and after a scale fitted on other people."""
     predictions = study.predictions
     unit = predictions.unit
     errors = predictions.prediction - predictions.target

@@ -1,7 +1,8 @@
-"""Inception-v3 as the FID uses it: the 2015 TensorFlow graph in plain torch, with weights from a file of the user's.
+"""Inception-v3 as the FID uses it: the 2015 TensorFlow graph in plain torch, with weights from a file.
 
-Szegedy et al. (2016), with three marks of that graph: average pools leave the border's padding out, the last block
-pools by the maximum, and the classifier has 1008 outputs. Module names are those of the two common weight files.
+Szegedy et al. (2016), with three marks of that graph: average pools leave the border's padding out, the last
+block pools by the maximum, and the classifier has 1008 outputs. Module names are those of the two common
+weight files.
 """
 
 import pickle
@@ -58,7 +59,7 @@ def _halving_pool(maps: Tensor) -> Tensor:
     return F.max_pool2d(maps, 3, stride=2)
 
 
-# ------------------------------------------------------------------------------------------------------- blocks
+# ----------------------------------------------------------------------------------------------------- blocks
 
 
 class Fine(nn.Module):
@@ -191,7 +192,7 @@ class Coarse(nn.Module):
         return torch.cat([one, once, twice, self.branch_pool(pooled)], 1)
 
 
-# ------------------------------------------------------------------------------------------------------ network
+# ---------------------------------------------------------------------------------------------------- network
 
 
 class InceptionV3(nn.Module):
@@ -234,7 +235,7 @@ class InceptionV3(nn.Module):
 def resize_like_tensorflow_1(
     image: Float[Tensor, "batch channel height width"], side_px: int
 ) -> Float[Tensor, "batch channel side side"]:
-    """Bilinear resize as in TensorFlow 1: output pixel i reads input place i * in / out, without antialiasing."""
+    """Bilinear resize as in TensorFlow 1: output pixel i reads input place i * in / out, no antialiasing."""
     for axis in (3, 2):
         size = image.shape[axis]
         place = torch.arange(side_px, dtype=torch.float32, device=image.device) * (size / side_px)
@@ -248,7 +249,7 @@ def resize_like_tensorflow_1(
     return image
 
 
-# ------------------------------------------------------------------------------------------------------ weights
+# ---------------------------------------------------------------------------------------------------- weights
 
 
 def load_inception(path: Path) -> InceptionV3:
@@ -257,7 +258,10 @@ def load_inception(path: Path) -> InceptionV3:
     Raises:
         UserError: the file is missing, another one, or damaged.
     """
-    remedy = f"fetch {FILES[0]} (releases of mseitzer/pytorch-fid) or {FILES[1]} (releases of toshas/torch-fidelity)"
+    remedy = (
+        f"fetch {FILES[0]} (releases of mseitzer/pytorch-fid) "
+        f"or {FILES[1]} (releases of toshas/torch-fidelity)"
+    )
     if not path.is_file():
         raise UserError(path, "there is no such file of Inception weights", remedy)
 

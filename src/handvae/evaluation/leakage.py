@@ -1,7 +1,7 @@
 """Leakage: does the pose move when the appearance is swapped, and the appearance when the pose is?
 
-A value read from a picture is a function f(pose, appearance), and leakage is the total Sobol index of the factor
-that should not matter:
+A value read from a picture is a function f(pose, appearance), and leakage is the total Sobol index of the
+factor that should not matter:
     E[(f(p, z) - f(p, z'))^2] / (2 Var f)      of the appearance on the pose, or with p swapped instead of z
 with poses and appearances drawn independently. It is 0 where nothing leaks and 1 where the wrong factor alone
 decides.
@@ -21,7 +21,7 @@ from handvae.hand import BONES
 from handvae.noise import Noise, Stream
 
 CLEAR = 0.25
-"""Distance in crop units (1/8 of the crop's side) to every bone and the forearm from which a pixel is background."""
+"""Distance to every bone and the forearm from which a pixel is background: crop units, 1/8 of the side."""
 SHEET_SIZE = 6
 """Poses and appearances of the swap sheet."""
 
@@ -124,7 +124,7 @@ def swap_sheet(
 
 
 def clear_of_hand(joints: Float[Tensor, "batch joint 2"], size_px: int) -> Bool[Tensor, "batch size size"]:
-    """Pixels far from every bone and from the forearm, which extends the line from the middle MCP to the wrist.
+    """Pixels far from every bone and the forearm, which extends the line from middle MCP to wrist.
 
     Args:
         joints: crop units.

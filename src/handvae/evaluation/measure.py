@@ -96,7 +96,8 @@ class Measure:
         return "; ".join(part for part in (self.definition, str(self.protocol)) if part)
 
     def __str__(self) -> str:
-        return f"{self.name} = {self.value:.5g}{' ' if self.unit else ''}{self.unit} (N = {self.n}; {self.terms})"
+        value = f"{self.value:.5g} {self.unit}".rstrip()
+        return f"{self.name} = {value} (N = {self.n}; {self.terms})"
 
     def to_json(self) -> dict[str, Any]:
         """Every field, the protocol both in parts and in words; a value that is not finite becomes null."""

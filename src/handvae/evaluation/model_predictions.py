@@ -34,7 +34,7 @@ class ModelPredictions:
     """See `Prediction`."""
     valid: Bool[Tensor, "batch joint"]
     squared_error: Float[Tensor, " batch"]
-    """Mean squared error of the picture that is reconstructed from the true pose and the hand's own appearance.
+    """Mean squared error of the picture reconstructed from the true pose and the hand's own appearance.
 
     NaN for a hand with unlabelled joints, and for systems that make no pictures.
     """

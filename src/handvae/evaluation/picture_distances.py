@@ -1,4 +1,4 @@
-"""Distances between sets of generated and real pictures: `fid_seen`, `fid_unseen` and others, as in SRV-VAE's tables."""
+"""Distances between sets of generated and real pictures, as in SRV-VAE's tables: `fid_seen` and others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

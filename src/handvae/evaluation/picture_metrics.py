@@ -1,4 +1,4 @@
-"""Metrics of generated pictures: reconstruction, pixel variance, distances of sets, consistency and leakage."""
+"""Metrics of pictures: reconstruction, pixel variance, distances of sets, consistency and leakage."""
 
 import numpy as np
 

@@ -14,7 +14,7 @@ from handvae.hand import PARENTS, bone_lengths
 
 WHOLE_MM = tuple(float(mm) for mm in range(81))
 HAND3D = tuple(torch.linspace(0, 50, 20, dtype=torch.float64).tolist())
-"""Thresholds of hand3d's script, mm; what papers call its AUC 20-50 uses the last twelve, which begin at 21.05."""
+"""Thresholds of hand3d's script, mm; its AUC 20-50 in papers uses the last twelve, which begin at 21.05."""
 FREIHAND = tuple(torch.linspace(0, 50, 100, dtype=torch.float64).tolist())
 """Thresholds of FreiHAND's script, mm."""
 

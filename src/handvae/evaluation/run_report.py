@@ -1,4 +1,4 @@
-"""report.html of a run folder: one self-contained page with its curves, its last sample sheet and its options."""
+"""report.html of a run folder: one self-contained page of its curves, last sample sheet and options."""
 
 import html
 import json

@@ -1,10 +1,8 @@
-"""Whether the spread that a model gives for its joints is right, and the fit of a scale that makes it so.
+"""Whether the spread that a model predicts for its joints is right, and the fit of a scale that makes it so.
 
-A spread is read as the standard deviation of a Gaussian for each coordinate. It is calibrated where a share q
-of the truths lies in the
-central interval of probability q, for every q; of two calibrated spreads the smaller (sharper) one says more.
-CRPS and the negative
-log-likelihood are proper scores: they fall with both.
+A spread is read as the standard deviation of a Gaussian for each coordinate. It is calibrated where a share
+q of the truths lies in the central interval of probability q, for every q; of two calibrated spreads the
+smaller (sharper) one is better. CRPS and the negative log-likelihood are proper scores: they fall with both.
 """
 
 import math
@@ -24,8 +22,8 @@ LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Probabilities of central intervals whose coverage is compared."""
 ONE_SIGMA = math.erf(math.sqrt(0.5))
 SMALLEST = 1e-3
-"""Spread that scores count for a smaller one, in the joints' unit: a coordinate that is certain and wrong
-would have an infinite score."""
+"""Smallest spread that scores use, in the joints' unit: a coordinate that is certain and wrong would have an
+infinite score."""
 
 
 def fit_spread_scale(
@@ -36,9 +34,9 @@ def fit_spread_scale(
 ) -> SpreadScale:
     """The factor and floor of each axis with the lowest CRPS.
 
-    The likelihood would be bought by the few errors that are far too large: errors have heavier tails than a
-    Gaussian, and under the
-    likeliest scale three quarters of them, not 68.3 %, lie within one deviation (docs/log.md).
+    The likelihood would follow the few errors that are far too large: errors have heavier tails than a
+    Gaussian, and under the likeliest scale three quarters of them, not 68.3 %, lie within one deviation
+    (docs/log.md).
 
     Args:
         errors: predicted minus true, of hands that the model was not trained on.
@@ -46,39 +44,50 @@ def fit_spread_scale(
         valid: joints that have a label.
         fitted_on: see `SpreadScale`.
     """
-    apart, claimed = (part[valid].double().numpy() for part in (errors, spread))
-    fitted = [_closest(np.abs(e), s) for e, s in zip(apart.T, claimed.T, strict=True)]
-    factor, floor = zip(*fitted, strict=True)
-    return SpreadScale(factor, floor, fitted_on)
+    sizes = np.abs(errors[valid].double().numpy())
+    claimed = spread[valid].double().numpy()
+
+    factors = []
+    floors = []
+    for axis in range(sizes.shape[1]):
+        factor, floor = _fit_axis(sizes[:, axis], claimed[:, axis])
+        factors.append(factor)
+        floors.append(floor)
+    return SpreadScale(tuple(factors), tuple(floors), fitted_on)
 
 
-def _closest(error: np.ndarray, spread: np.ndarray) -> tuple[float, float]:
-    """Factor and floor of one axis, by the CRPS and its gradient."""
-    size = max(math.sqrt(np.square(error).mean()), 1e-12)
-    reach = max(
-        math.sqrt(np.square(spread).mean()), 1e-3 * size
-    )  # so that both numbers are about 1, and no factor is beyond bounds
-    error, squared_spread = error / size, np.square(spread / reach)
+def _fit_axis(error: np.ndarray, spread: np.ndarray) -> tuple[float, float]:
+    """Factor and floor of one axis, by the CRPS and its gradient.
+
+    With v = factor^2 * spread^2 + floor^2, sigma = sqrt(v), p = exp(-(e / sigma)^2 / 2) / sqrt(2 pi):
+        CRPS = e erf(e / (sigma sqrt 2)) + sigma (2 p - 1 / sqrt pi)
+        dCRPS / dv = (2 p - 1 / sqrt pi) / (2 sigma)
+    """
+    # in these units both numbers are about 1, and no factor is beyond the bounds
+    error_unit = max(math.sqrt(np.square(error).mean()), 1e-12)
+    spread_unit = max(math.sqrt(np.square(spread).mean()), 1e-3 * error_unit)
+    error = error / error_unit
+    squared_spread = np.square(spread / spread_unit)
 
     def cost(logs: np.ndarray) -> tuple[float, np.ndarray]:
-        factor, floor = np.exp(logs)  # both squared
-        sigma = np.sqrt(factor * squared_spread + floor)
+        squared_factor, squared_floor = np.exp(logs)
+        sigma = np.sqrt(squared_factor * squared_spread + squared_floor)
         density = np.exp(-np.square(error / sigma) / 2) / math.sqrt(2 * math.pi)
-        score = error * erf(error / sigma / math.sqrt(2)) + sigma * (2 * density - 1 / math.sqrt(math.pi))
-        slope = (2 * density - 1 / math.sqrt(math.pi)) / (2 * sigma)  # of the score, by the variance
-        return score.mean(), np.array([(slope * squared_spread).mean() * factor, slope.mean() * floor])
+        tail = 2 * density - 1 / math.sqrt(math.pi)
+        score = error * erf(error / sigma / math.sqrt(2)) + sigma * tail
+        slope = tail / (2 * sigma)
+        by_factor = (slope * squared_spread).mean() * squared_factor
+        by_floor = slope.mean() * squared_floor
+        return score.mean(), np.array([by_factor, by_floor])
 
-    starts = (
-        np.log([0.5, 0.5]),
-        np.log([1.0, 1e-4]),
-        np.log([1e-4, 1.0]),
-    )  # the cost may have a hollow at either end
-    best = min(
-        (minimize(cost, start, jac=True, method="L-BFGS-B", bounds=[(-25, 25)] * 2) for start in starts),
-        key=lambda found: found.fun,
-    )
+    # the cost may have a local minimum at either end: nearly all factor, or nearly all floor
+    starts = ([0.5, 0.5], [1.0, 1e-4], [1e-4, 1.0])
+    fits = [
+        minimize(cost, np.log(start), jac=True, method="L-BFGS-B", bounds=[(-25, 25)] * 2) for start in starts
+    ]
+    best = min(fits, key=lambda fit: fit.fun)
     factor, floor = np.exp(best.x / 2)
-    return float(factor * size / reach), float(floor * size)
+    return float(factor * error_unit / spread_unit), float(floor * error_unit)
 
 
 def cross_fitted(
@@ -90,11 +99,14 @@ def cross_fitted(
 ) -> Float[Tensor, "batch joint axis"]:
     """The spread of each half of the groups (people) scaled as fits the other half."""
     names, number = group.unique(return_inverse=True)
-    first = (Noise(seed, stream=Stream.SPREAD_HALVES).permutation(len(names)) < len(names) // 2)[number]
+    order = Noise(seed, stream=Stream.SPREAD_HALVES).permutation(len(names))
+    first = (order < len(names) // 2)[number]
+
     scaled = spread.clone()
     for half in (first, ~first):
         if half.any() and valid[~half].any():
-            scaled[half] = fit_spread_scale(errors[~half], spread[~half], valid[~half])(spread[half])
+            scale = fit_spread_scale(errors[~half], spread[~half], valid[~half])
+            scaled[half] = scale(spread[half])
     return scaled
 
 
@@ -111,8 +123,10 @@ def coverage(
 
 
 def crps(errors: Float[Tensor, "*shape"], spread: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Continuous ranked probability score of N(0, spread^2) at each error, in the error's unit (Gneiting &
-    Raftery 2007, eq. (21))."""
+    """Continuous ranked probability score of N(0, spread^2) at each error, in the error's unit.
+
+    Gneiting & Raftery (2007), eq. (21).
+    """
     z = errors / spread
     density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
     return spread * (z * torch.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))
@@ -137,26 +151,55 @@ def spread_measures(
         name: what the measures' names begin with.
         protocol: where the spread is from.
     """
-    n, covered = len(errors), coverage(errors, spread, valid, (*LEVELS, ONE_SIGMA))
+    n = len(errors)
+    covered = coverage(errors, spread, valid, (*LEVELS, ONE_SIGMA))
     gap = (covered[:-1] - torch.tensor(LEVELS, dtype=covered.dtype)).abs().mean()
-    e, s = errors[valid].double(), spread[valid].double().clamp_min(SMALLEST)
-    likelihood = 0.5 * (e / s).square() + s.log() + 0.5 * math.log(2 * math.pi)
-    levels = f"{len(LEVELS)} central intervals from {LEVELS[0]:.0%} to {LEVELS[-1]:.0%}"
-    ranked = "of a joint's error and its claimed spread (root mean square over axes), all joints of all hands"
+
+    error = errors[valid].double()
+    sigma = spread[valid].double().clamp_min(SMALLEST)
+    nll = 0.5 * (error / sigma).square() + sigma.log() + 0.5 * math.log(2 * math.pi)
+    rank_correlation = _spearman(error.norm(dim=-1), sigma.square().mean(-1).sqrt())
+
+    def measure(suffix: str, value: float, measure_unit: str, definition: str) -> Measure:
+        return Measure(f"{name}_{suffix}", value, measure_unit, n, protocol, definition)
+
     return (
-        Measure(f"{name}_coverage", 100 * float(covered[-1]), "%", n, protocol, "share of labelled coordinates with |error| <= claimed "
-                "standard deviation; a calibrated Gaussian has 68.3 %"),
-        Measure(f"{name}_calibration_error", 100 * float(gap), "%", n, protocol, f"mean |coverage - claimed|, {levels}"),
-        Measure(f"{name}_sharpness", float(s.mean()), unit, n, protocol, "mean claimed standard deviation of a coordinate"),
-        Measure(f"{name}_crps", float(crps(e, s).mean()), unit, n, protocol, "continuous ranked probability score of a coordinate"),
-        Measure(f"{name}_nll", float(likelihood.mean()), "nats", n, protocol, f"Gaussian, of a coordinate in {unit}"),
-        Measure(f"{name}_rank_correlation", _spearman(e.norm(dim=-1), s.square().mean(-1).sqrt()), "", n, protocol, f"Spearman, {ranked}"),
-    )  # fmt: skip
+        measure(
+            "coverage",
+            100 * float(covered[-1]),
+            "%",
+            "share of labelled coordinates with |error| <= claimed standard deviation; "
+            "a calibrated Gaussian has 68.3 %",
+        ),
+        measure(
+            "calibration_error",
+            100 * float(gap),
+            "%",
+            f"mean |coverage - claimed|, {len(LEVELS)} central intervals "
+            f"from {LEVELS[0]:.0%} to {LEVELS[-1]:.0%}",
+        ),
+        measure("sharpness", float(sigma.mean()), unit, "mean claimed standard deviation of a coordinate"),
+        measure(
+            "crps",
+            float(crps(error, sigma).mean()),
+            unit,
+            "continuous ranked probability score of a coordinate",
+        ),
+        measure("nll", float(nll.mean()), "nats", f"Gaussian, of a coordinate in {unit}"),
+        measure(
+            "rank_correlation",
+            rank_correlation,
+            "",
+            "Spearman, of a joint's error and its claimed spread (root mean square over axes), "
+            "all joints of all hands",
+        ),
+    )
 
 
 def _spearman(a: Float[Tensor, " value"], b: Float[Tensor, " value"]) -> float:
-    """Correlation of ranks; ties keep the order they came in."""
+    """Correlation of ranks; ties keep their order."""
     if len(a) < 2:
         return float("nan")
-    ranks = torch.stack([values.argsort(stable=True).argsort().double() for values in (a, b)])
-    return float(torch.corrcoef(ranks)[0, 1])
+    rank_a = a.argsort(stable=True).argsort().double()
+    rank_b = b.argsort(stable=True).argsort().double()
+    return float(torch.corrcoef(torch.stack([rank_a, rank_b]))[0, 1])

@@ -43,7 +43,7 @@ class _Claim:
     valid: Bool[Tensor, "batch joint"]
 
 
-# --------------------------------------------------------------------------------------------- a model and its file
+# --------------------------------------------------------------------------------------- a model and its file
 
 
 def fit_kept_scales(models: Sequence[Model], data: HandData, name: str) -> dict[str, FittedScale]:
@@ -73,15 +73,15 @@ def keep_scales(model: Model, scales: Mapping[str, FittedScale]) -> str:
     """Write the scales into the model's file; returns what they change, a line a set of inputs."""
     keep_spread_scales(model, {inputs: fitted.scale for inputs, fitted in scales.items()})
     lines = [
-        f"spread of {inputs}: {fitted.claimed_coverage:.1f} % of coordinates within one deviation as claimed, "
-        f"{fitted.coverage:.1f} % calibrated "
+        f"spread of {inputs}: {fitted.claimed_coverage:.1f} % of coordinates within one deviation "
+        f"as claimed, {fitted.coverage:.1f} % calibrated "
         f"(68.3 % is right; each half scaled as fits the other, N = {fitted.hands})"
         for inputs, fitted in scales.items()
     ]
     return "\n".join([*lines, f"kept in {model.path}"])
 
 
-# ---------------------------------------------------------------------------------------------------------- the fit
+# ---------------------------------------------------------------------------------------------------- the fit
 
 
 def fit_spread_scales(system: PoseEstimator, data: HandData, name: str) -> dict[str, FittedScale]:

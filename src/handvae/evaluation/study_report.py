@@ -83,7 +83,7 @@ def _cell(measure: Measure, interval: Interval | None) -> str:
     return text if interval is None else f"{text} [{interval.low:.4g}, {interval.high:.4g}]"
 
 
-# ---------------------------------------------------------------------------------------------------- measuring
+# -------------------------------------------------------------------------------------------------- measuring
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ def report_studies(studies: Sequence[Study], metrics: Sequence[str] | None) -> R
         figures=_merged([figure for result in results for figure in result.figures]),
         sheets=tuple(sheet for result in results for sheet in result.sheets),
         interval_protocol=(
-            f"95 % percentile bootstrap, {draws.count} draws of {draws.groups} {draws.unit}, seed {draws.seed}"
+            f"95 % percentile bootstrap, {draws.count} draws of {draws.groups} {draws.unit}, "
+            f"seed {draws.seed}"
         ),
     )
 

@@ -26,8 +26,8 @@ _HEADLINES: tuple[tuple[str, Callable[[float], str]], ...] = (
     ("spread_coverage", lambda value: f"spread {value:.0f} % within one deviation"),
     ("fid_unseen", lambda value: f"FID {value:.1f} on unseen poses"),
     ("fid_seen", lambda value: f"FID {value:.1f} on seen poses"),
-    ("fd_hand_unseen", lambda value: f"Frechet distance of hand features {value:.2f} on unseen poses"),
-    ("fd_hand_seen", lambda value: f"Frechet distance of hand features {value:.2f} on seen poses"),
+    ("fd_hand_unseen", lambda value: f"hand-feature Frechet distance {value:.2f} on unseen poses"),
+    ("fd_hand_seen", lambda value: f"hand-feature Frechet distance {value:.2f} on seen poses"),
     (
         "consistency_random_within_10",
         lambda value: f"{value:.0f} % of generated pictures show the requested pose",
@@ -38,11 +38,11 @@ _HEADLINES: tuple[tuple[str, Callable[[float], str]], ...] = (
 )
 
 
-# ------------------------------------------------------------------------------------------------------ summary
+# ---------------------------------------------------------------------------------------------------- summary
 
 
 def summary_of_measures(measures: Iterable[Measure]) -> str:
-    """The most important numbers in a few words; the first number where none of the important ones is there."""
+    """The most important numbers in a few words; the first number where none of these was measured."""
     measures = tuple(measures)
     values = {measure.name: measure.value for measure in measures}
     headlines = [text(values[name]) for name, text in _HEADLINES if math.isfinite(values.get(name, math.nan))]
@@ -76,11 +76,11 @@ def summary_of_differences(differences: Sequence[Difference]) -> str:
     )
 
 
-# ------------------------------------------------------------------------------------------------------- tables
+# ----------------------------------------------------------------------------------------------------- tables
 
 
 def print_report(report: Report, title: str) -> None:
-    """The table of measures with its protocols, and the table of differences where there are several models."""
+    """The table of measures with its protocols, then that of differences between several models."""
     console = _console()
     rows = report.rows()
     protocols = list(dict.fromkeys(row.protocol for row in rows))
@@ -142,7 +142,7 @@ def _console() -> Console:
     return console
 
 
-# --------------------------------------------------------------------------------------------------------- JSON
+# ------------------------------------------------------------------------------------------------------- JSON
 
 
 def report_json(report: Report) -> dict[str, Any]:

@@ -16,6 +16,9 @@ Quality = Literal["fast", "reference"]
 PoseKind = Literal["same", "perturbed", "interpolated"]
 """Where the poses of new pictures come from."""
 
+Schedule = Literal["mix", "mix-then-real"]
+"""Training on real and new pictures: mixed batches throughout, or for the first half only, then real ones."""
+
 ExportTarget = Literal["onnx", "pt2"]
 """File formats of an exported model."""
 

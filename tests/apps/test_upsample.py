@@ -14,7 +14,8 @@ from handvae.data.readers.coco import CocoHands
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.training.appearances import NamedAppearance, write_named_appearances
 from handvae.training.checkpoint import save_model
-from handvae.upsampling import upsample as upsampling
+from handvae.upsampling import plan as upsampling_plan
+from handvae.upsampling.upsample import Upsampler
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def command(tiny_set: Path, tiny_model: Path, tiny_detector: Path) -> list[objec
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(upsampling, "SHARD_PICTURES", 16)
+    monkeypatch.setattr(upsampling_plan, "SHARD_PICTURES", 16)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -54,7 +55,7 @@ def test_the_set_has_a_picture_for_each_copy_of_each_training_hand(command, hand
     assert len(new) == 64
     joints = new.labels(torch.arange(64)).require("joints_2d")
     assert ((joints >= 0) & (joints <= 32)).all()
-    assert not (tmp_path / "u.parts").exists()
+    assert not (tmp_path / "u.shards").exists()
     assert "no fault" in handvae("data", "check", tmp_path / "u")[1]
 
 
@@ -126,7 +127,7 @@ def test_nothing_is_written_where_no_picture_passes(command, handvae, tmp_path):
 def test_a_killed_job_that_goes_on_gives_the_same_bytes(command, handvae, tmp_path, monkeypatch):
     options = [*command, "--times", 2, "--poses", "same", "perturbed"]
     assert handvae(*options, "--out", tmp_path / "whole" / "u")[0] == 0
-    drawn, shard = [], upsampling.Upsampler.shard
+    drawn, shard = [], Upsampler.shard
 
     def killed(self, number):
         if number == 2 and not drawn:
@@ -134,7 +135,7 @@ def test_a_killed_job_that_goes_on_gives_the_same_bytes(command, handvae, tmp_pa
             raise KeyboardInterrupt
         return shard(self, number)
 
-    monkeypatch.setattr(upsampling.Upsampler, "shard", killed)
+    monkeypatch.setattr(Upsampler, "shard", killed)
     assert handvae(*options, "--out", tmp_path / "cut" / "u")[0] == 130
     assert not (tmp_path / "cut" / "u").exists()
     code, said, error = handvae(*options, "--out", tmp_path / "cut" / "u")
@@ -143,18 +144,32 @@ def test_a_killed_job_that_goes_on_gives_the_same_bytes(command, handvae, tmp_pa
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
+def test_shards_of_the_first_edition_are_continued(command, handvae, tmp_path, monkeypatch):
+    """It kept them in OUT.parts, as part-00000.parquet."""
+    options = [*command, "--times", 2, "--out", tmp_path / "u"]
+    assert handvae(*options, "--shard", "0/2")[0] == 0
+    older = (tmp_path / "u.shards").rename(tmp_path / "u.parts")
+    for path in older.glob("shard-*"):
+        path.rename(older / path.name.replace("shard-", "part-"))
+    code, said, error = handvae(*options)
+    assert code == 0, error
+    assert "32 were there" in said
+    assert len(CocoHands(tmp_path / "u")) == 64
+    assert [path.name for path in tmp_path.iterdir()] == ["u"]
+
+
 def test_a_job_killed_while_it_reports_goes_on(command, handvae, tmp_path, monkeypatch):
     options = [*command, "--times", 1, "--out", tmp_path / "u"]
     monkeypatch.setattr(
-        "handvae.apps.upsample.upsample_page", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        "handvae.upsampling.job.upsample_page", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     assert handvae(*options)[0] == 130
     assert (tmp_path / "u" / "annotations.json").is_file()
     monkeypatch.undo()
-    monkeypatch.setattr(upsampling, "SHARD_PICTURES", 16)
+    monkeypatch.setattr(upsampling_plan, "SHARD_PICTURES", 16)
     assert handvae(*options)[0] == 0
     assert (tmp_path / "u" / "report.json").is_file()
-    assert not (tmp_path / "u.parts").exists()
+    assert not (tmp_path / "u.shards").exists()
 
 
 def test_shards_together_are_one_job(command, handvae, tmp_path):

@@ -28,8 +28,8 @@ from handvae.upsampling.poses import (
     Neighbourhood,
     believable_mix,
     joint_angles,
+    movable_labels,
     perturbed,
-    plain,
 )
 
 CAMERA = torch.tensor([[300.0, 0.0, 64.0], [0.0, 310.0, 60.0], [0.0, 0.0, 1.0]])
@@ -50,7 +50,7 @@ def hands_of(count: int = 40, side: int = RIGHT, camera: bool = True, solid: boo
         joints_2d=project(joints, cameras), joints_3d=joints if solid else None, intrinsics=cameras,
         side=torch.full((count,), side), joint_visible=torch.ones(count, 21, dtype=torch.bool),
     )  # fmt: skip
-    return plain(labels, camera)
+    return movable_labels(labels, camera)
 
 
 def outside(angles: Tensor) -> Tensor:

@@ -28,16 +28,10 @@ from handvae.upsampling.appearances import (
     FixedAppearance,
     RandomAppearances,
 )
-from handvae.upsampling.report import outcome
-from handvae.upsampling.upsample import (
-    SHARD_PICTURES,
-    GeneratedSet,
-    UpsamplePlan,
-    Upsampler,
-    begin,
-    missing_shards,
-    write_shards,
-)
+from handvae.upsampling.plan import SHARD_PICTURES, UpsamplePlan, begin, missing_shards
+from handvae.upsampling.report import summarise
+from handvae.upsampling.shards import GeneratedSet, write_shards
+from handvae.upsampling.upsample import Upsampler
 
 PLAN = UpsamplePlan("tiny", "train", 32, 60, ("same",), "random", "tiny", "dots", 0.08, 0)
 
@@ -151,7 +145,7 @@ def test_the_report_counts_what_was_dropped_and_reads_the_real_pictures_too(pain
     painter.fault = Fault((3, 11), shift=0.2)
     upsampler = maker(painter, data)
     looked = DarkFeatures()
-    found = {m.name: m for m in outcome(upsampler, made_of(tmp_path, upsampler), looked).measures}
+    found = {m.name: m for m in summarise(upsampler, made_of(tmp_path, upsampler), looked).measures}
     assert found["pictures_asked"].value == 60
     assert found["pictures_kept"].value == 58
     assert found["pictures_dropped"].value == 2
@@ -284,7 +278,7 @@ def test_a_part_does_not_depend_on_the_others(painter, data, tmp_path):
         == SHARD_PICTURES
     )
     assert missing_shards(tmp_path / "some", plan) == 2
-    name = "part-00001.parquet"
+    name = "shard-00001.parquet"
     assert (tmp_path / "all" / name).read_bytes() == (tmp_path / "some" / name).read_bytes()
 
 

@@ -24,7 +24,7 @@ from handvae.reproduction.sheets import (
 )
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import load_model
-from handvae.upsampling.upsample import whole_rows
+from handvae.upsampling.upsample import usable_rows
 
 
 def draw_appearance_figure(
@@ -70,7 +70,7 @@ def _sheet(figure: AppearanceFigure, system: Generator, data: HandData, options:
     Where appearances are transferred, the picture that gives one stands first in its row.
     """
     givers = options.appearances if figure.transfer else 0
-    rows = _chosen_rows(data, whole_rows(data, system), options.poses + givers, options.seed)
+    rows = _chosen_rows(data, usable_rows(data, system), options.poses + givers, options.seed)
 
     hands = cut(data, rows[: options.poses], system.crop)
     joints = system.joints_of(hands)

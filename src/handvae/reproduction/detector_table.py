@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from handvae.choices import PoseKind
+from handvae.choices import PoseKind, Schedule
 from handvae.data.crop import Crop, crop_affines, move_labels
 from handvae.data.dataset import HandData
 from handvae.data.subset import Subset
@@ -29,11 +29,13 @@ from handvae.reproduction.downstream import hand_errors, trained_on_both
 from handvae.reproduction.experiment import Reproduction, RowResult, trained
 from handvae.reproduction.recipe import resolve
 from handvae.reproduction.report import by_row
-from handvae.reproduction.table import MIX, REAL_ALONE, Recipe, Schedule, TableColumn, TableRow
+from handvae.reproduction.table import MIX, REAL_ALONE, Recipe, TableColumn, TableRow
 from handvae.systems.keypoint_regression import KeypointRegressionConfig
 from handvae.training.checkpoint import Model, load_model
 from handvae.upsampling.appearances import Appearances, AppearancesOfOthers, RandomAppearances
-from handvae.upsampling.upsample import GeneratedSet, UpsamplePlan, Upsampler, begin, whole_rows, write_shards
+from handvae.upsampling.plan import UpsamplePlan, begin
+from handvae.upsampling.shards import GeneratedSet, write_shards
+from handvae.upsampling.upsample import Upsampler, usable_rows
 
 KEEP_ALL = 10.0
 """Error over hand size up to which new pictures are kept: all. A check by a detector that has seen more
@@ -143,7 +145,7 @@ class DetectorTable(Reproduction):
         """Refuse data that the generator cannot work with before anything is trained."""
         generator = self.augmentation.generator
         if isinstance(generator, Model):
-            whole_rows(self.real(self.plan.seeds[0]), generator.generator)
+            usable_rows(self.real(self.plan.seeds[0]), generator.generator)
 
     def findings(self, results: Sequence[RowResult]) -> Sequence[str]:
         """The gain of new pictures over real ones alone: by seed, and its interval over other test people."""
@@ -227,7 +229,7 @@ class DetectorTable(Reproduction):
         else:
             appearances = RandomAppearances(system)
 
-        hands = len(whole_rows(real, system))
+        hands = len(usable_rows(real, system))
         pictures = UpsamplePlan(
             dataset=real.spec.name,
             split="train",

@@ -10,13 +10,14 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from handvae.choices import Schedule
 from handvae.data.dataset import HandData
 from handvae.data.mixture import Mixture
 from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.model_predictions import predict_hands
 from handvae.reproduction.experiment import trained
 from handvae.reproduction.recipe import resolve
-from handvae.reproduction.table import SCHEDULES, Recipe, Schedule
+from handvae.reproduction.table import SCHEDULES, Recipe
 from handvae.systems.system import PoseEstimator
 from handvae.training.checkpoint import Model
 from handvae.training.distributed import Ranks

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from handvae.choices import Schedule
+
 Scale = Literal["laptop", "full"]
 
 Kind = Literal["pictures", "detectors", "poses", "factors"]
 """Which `Reproduction` makes a table; `experiment.py` describes how to add a kind."""
 
 # ----------------------------------------------------------------------------------- what a row is trained on
-
-Schedule = Literal["mix", "mix-then-real"]
-"""Training on real and new pictures: mixed batches throughout, or for the first half only, then real ones."""
 
 SCHEDULES: dict[Schedule, str] = {
     "mix": "real and new pictures",

@@ -1,5 +1,4 @@
-"""Where the looks of new pictures come from: drawn at random, taken from other hands of the set, or the same
-for all."""
+"""Where the appearances of new pictures come from: random, other hands of the set, or one for all."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -18,37 +17,38 @@ TRIES = 64
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Looks of some pictures."""
+class ChosenAppearances:
+    """An appearance for each of some pictures."""
 
     appearance: Float[Tensor, "picture appearance"]
     names: tuple[str, ...]
     """Where each comes from, in words."""
     people: tuple[int, ...] | None = None
-    """Whose looks they are, where that is somebody of the data set."""
+    """Whose appearances they are, where they are of people in the data set."""
 
 
 class Appearances(ABC):
-    """A source of looks."""
+    """A source of appearances."""
 
     name: str
     """In words."""
 
     @abstractmethod
-    def draw(self, rows: Int[Tensor, " picture"], noise: Noise) -> Drawn:
-        """Looks for pictures of the poses of these rows of the data set."""
+    def draw(self, rows: Int[Tensor, " picture"], noise: Noise) -> ChosenAppearances:
+        """Appearances for pictures of the poses of these rows of the data set."""
 
 
 @dataclass(frozen=True)
 class RandomAppearances(Appearances):
-    """Drawn from the Gaussian fitted to the looks of the generator's training pictures."""
+    """Drawn from the Gaussian fitted to the appearances of the generator's training pictures."""
 
     system: Generator
     name: str = "random from the aggregate"
 
-    def draw(self, rows: Int[Tensor, " picture"], noise: Noise) -> Drawn:
-        """A look a picture."""
-        return Drawn(self.system.random_appearance(len(rows), noise, "aggregate"), (self.name,) * len(rows))
+    def draw(self, rows: Int[Tensor, " picture"], noise: Noise) -> ChosenAppearances:
+        """Another one for each picture."""
+        appearance = self.system.random_appearance(len(rows), noise, "aggregate")
+        return ChosenAppearances(appearance, (self.name,) * len(rows))
 
 
 @dataclass(frozen=True)
@@ -58,36 +58,41 @@ class FixedAppearance(Appearances):
     appearance: Float[Tensor, "1 appearance"]
     name: str
 
-    def draw(self, rows: Int[Tensor, " picture"], noise: Noise) -> Drawn:
-        """The one look, for each picture."""
-        return Drawn(self.appearance.expand(len(rows), -1), (self.name,) * len(rows))
+    def draw(self, rows: Int[Tensor, " picture"], noise: Noise) -> ChosenAppearances:
+        """The one appearance, for each picture."""
+        return ChosenAppearances(self.appearance.expand(len(rows), -1), (self.name,) * len(rows))
 
 
 @dataclass(frozen=True)
 class AppearancesOfOthers(Appearances):
-    """Each picture gets the looks of another hand of the set: of another person than the pose's, where people
-    are known."""
+    """Each picture gets the appearance of another hand of the set.
+
+    Where people are known, it is a hand of another person than the pose's.
+    """
 
     system: Generator
     data: HandData
     name: str = "of another hand of the set"
 
-    def draw(self, rows: Int[Tensor, " picture"], noise: Noise) -> Drawn:
-        """Encode one hand a picture."""
+    def draw(self, rows: Int[Tensor, " picture"], noise: Noise) -> ChosenAppearances:
+        """Encode one hand for each picture."""
         count = len(rows)
-        tried = noise.uniform(count, TRIES, high=len(self.data)).long().clamp_max(len(self.data) - 1)
-        own, theirs = self._people(rows), self._people(tried.flatten())
-        fits = (
-            tried != rows[:, None] if own is None or theirs is None else theirs.view_as(tried) != own[:, None]
-        )
-        givers = tried[
-            torch.arange(count), fits.int().argmax(1)
-        ]  # the first that fits; the first of all in a set of one person
+        candidates = noise.uniform(count, TRIES, high=len(self.data)).long().clamp_max(len(self.data) - 1)
+
+        owners, candidate_people = self._people(rows), self._people(candidates.flatten())
+        if owners is None or candidate_people is None:
+            fits = candidates != rows[:, None]
+        else:
+            fits = candidate_people.view_as(candidates) != owners[:, None]
+
+        # the first that fits; in a set of one person, the first of all
+        givers = candidates[torch.arange(count), fits.int().argmax(1)]
         image = cut(self.data, givers, self.system.crop).require("image")
         people = self._people(givers)
-        names = tuple(f"hand {self.data.name(row)}" for row in givers.tolist())
-        return Drawn(
-            self.system.appearance_of(image), names, None if people is None else tuple(people.tolist())
+        return ChosenAppearances(
+            appearance=self.system.appearance_of(image),
+            names=tuple(f"hand {self.data.name(row)}" for row in givers.tolist()),
+            people=None if people is None else tuple(people.tolist()),
         )
 
     def _people(self, rows: Int[Tensor, " row"]) -> Int[Tensor, " row"] | None:

@@ -1,10 +1,8 @@
-"""Names for appearances: unlike ones among a model's random appearances, each called after what its pictures
-look like.
+"""Names for appearances: unlike ones among a model's random appearances, each named by what its pictures show.
 
 Words are measured on pictures of four poses: skin by the individual typology angle (ITA) of the pixels on the
-fingers and the palm, the
-ground by its lightness and tint along the upper border. They tell of the picture, its light included, not of
-a person.
+fingers and the palm, the ground by its lightness and tint along the upper border. They describe the picture,
+its light included, not a person.
 """
 
 import math
@@ -24,8 +22,10 @@ from handvae.noise import Noise, Stream
 from handvae.systems.system import Generator
 from handvae.training.appearances import NamedAppearance
 
-DRAWN, TYPICAL = 512, 0.75
-"""Appearances drawn, and the share of them, the most typical ones, that may be named."""
+DRAWN = 512
+"""Random appearances to choose from."""
+TYPICAL = 0.75
+"""Share of them, the most typical ones, that may be named."""
 POSES = ("open", "flat", "victory", "relaxed")
 SKIN = (
     (55.0, "very-light"),
@@ -66,7 +66,8 @@ class Colours:
     def about(self) -> str:
         """The numbers behind the name."""
         light, red, yellow = self.ground
-        return f"skin ITA {typology_angle(self.skin):.0f} degrees; ground L* {light:.0f}, a* {red:.0f}, b* {yellow:.0f}"
+        ground = f"ground L* {light:.0f}, a* {red:.0f}, b* {yellow:.0f}"
+        return f"skin ITA {typology_angle(self.skin):.0f} degrees; {ground}"
 
 
 def typology_angle(lab: Float[np.ndarray, "3"]) -> float:
@@ -75,92 +76,102 @@ def typology_angle(lab: Float[np.ndarray, "3"]) -> float:
 
 
 def skin_word(lab: Float[np.ndarray, "3"]) -> str:
-    """How skin of this colour is called."""
+    """The word for skin of this colour."""
     angle = typology_angle(lab)
     return next(word for least, word in SKIN if angle > least)
 
 
 def ground_word(lab: Float[np.ndarray, "3"]) -> str:
-    """How a ground of this colour is called."""
-    light = next(word for least, word in GROUND if lab[0] > least)
-    if math.hypot(lab[1], lab[2]) < TINT:
+    """The word for a ground of this colour."""
+    lightness, red, yellow = lab
+    light = next(word for least, word in GROUND if lightness > least)
+    if math.hypot(red, yellow) < TINT:
         return light
-    if abs(lab[2]) >= abs(lab[1]):
-        return f"{'warm' if lab[2] > 0 else 'cool'}-{light}"
-    return f"{'pink' if lab[1] > 0 else 'green'}-{light}"
+    if abs(yellow) >= abs(red):
+        return f"{'warm' if yellow > 0 else 'cool'}-{light}"
+    return f"{'pink' if red > 0 else 'green'}-{light}"
 
 
 def named_appearances(system: Generator, most: int = 12, seed: int = 0) -> dict[str, NamedAppearance]:
     """Up to `most` unlike appearances by name, the first the most typical one of the model.
 
-    Of `DRAWN` random ones the most typical are grouped by name; each name is given to the one in the middle
-    of its group, and names are
-    chosen one after the other, each as far as can be from those before, by the colours of skin and ground.
+    Of `DRAWN` random ones the most typical are grouped by name; a name goes to the one in the middle of its
+    group. Names are chosen in turn, each the farthest from those before it by the colours of skin and ground.
     """
     drawn = system.random_appearance(DRAWN, Noise(seed, stream=Stream.NAMED_APPEARANCES), "aggregate")
+
+    # typical: a small squared Mahalanobis distance from the mean
     centred = drawn - drawn.mean(0)
-    unusual = (centred @ torch.linalg.pinv(torch.cov(centred.T)) * centred).sum(
-        1
-    )  # squared Mahalanobis distance
-    kept = unusual.argsort(stable=True)[: round(TYPICAL * DRAWN)]
+    distance = (centred @ torch.linalg.pinv(torch.cov(centred.T)) * centred).sum(1)
+    kept = distance.argsort(stable=True)[: round(TYPICAL * DRAWN)]
+
+    # one appearance for each name, the middle of those that share it
     colours = [colours_of(system, appearance) for appearance in drawn[kept]]
-    places = np.stack([np.concatenate([c.skin, c.ground]) for c in colours])
+    places = np.stack([np.concatenate([colour.skin, colour.ground]) for colour in colours])
     groups: dict[str, list[int]] = {}
-    for number, found in enumerate(colours):
-        groups.setdefault(found.name, []).append(number)
-    middles = {name: _middle(places, members) for name, members in groups.items()}
-    order = _spread_out(places, list(middles.values()), most)
-    return {
-        colours[number].name: NamedAppearance(drawn[kept[number]], colours[number].about) for number in order
-    }
+    for number, colour in enumerate(colours):
+        groups.setdefault(colour.name, []).append(number)
+    middles = [_middle(places, members) for members in groups.values()]
+
+    named = {}
+    for number in _spread_out(places, middles, most):
+        colour = colours[number]
+        named[colour.name] = NamedAppearance(drawn[kept[number]], colour.about)
+    return named
 
 
-def _middle(places: Float[np.ndarray, "look 6"], members: Sequence[int]) -> int:
+def _middle(places: Float[np.ndarray, "appearance 6"], members: Sequence[int]) -> int:
     """The member with the least distance to all others."""
     own = places[list(members)]
-    return members[int(np.linalg.norm(own[:, None] - own[None], axis=2).sum(1).argmin())]
+    distances = np.linalg.norm(own[:, None] - own[None], axis=2)
+    return members[int(distances.sum(1).argmin())]
 
 
-def _spread_out(places: Float[np.ndarray, "look 6"], candidates: Sequence[int], most: int) -> list[int]:
+def _spread_out(places: Float[np.ndarray, "appearance 6"], candidates: Sequence[int], most: int) -> list[int]:
     """Candidates, the first nearest the middle of all, every further one farthest from those before it."""
-    first = candidates[
-        int(np.linalg.norm(places[list(candidates)] - np.median(places, axis=0), axis=1).argmin())
-    ]
-    chosen = [first]
+    from_middle = np.linalg.norm(places[list(candidates)] - np.median(places, axis=0), axis=1)
+    chosen = [candidates[int(from_middle.argmin())]]
     while len(chosen) < min(most, len(candidates)):
-        apart = [min(np.linalg.norm(places[c] - places[d]) for d in chosen) for c in candidates]
-        chosen.append(candidates[int(np.argmax(apart))])
+        gaps = [min(np.linalg.norm(places[c] - places[d]) for d in chosen) for c in candidates]
+        chosen.append(candidates[int(np.argmax(gaps))])
     return chosen
 
 
 def colours_of(system: Generator, appearance: Float[Tensor, " appearance"]) -> Colours:
     """Mean colours of skin and ground, over pictures of `POSES` with this appearance."""
-    solid = forward_kinematics(torch.stack([named_pose(name) for name in POSES]), HandShape.mean()).joints
-    seen = orthographic_view(solid, VIEWS["palm"].float()[None], margin=system.crop.margin)
-    mirror = torch.tensor([-1.0, 1.0]) if system.spec.sides == "left" else torch.ones(2)
-    flat = seen.joints_2d * mirror
-    asked = (
-        flat
-        if system.pose == "2d"
-        else to_bone_units(seen.joints_mm * torch.cat([mirror, torch.ones(1)]), "wrist")
-    )
-    pictures = system.synthesize(asked, appearance.expand(len(POSES), -1))
+    angles = torch.stack([named_pose(name) for name in POSES])
+    solid = forward_kinematics(angles, HandShape.mean()).joints
+    view = orthographic_view(solid, VIEWS["palm"].float()[None], margin=system.crop.margin)
+
+    # named poses are right hands
+    mirror = torch.tensor([-1.0, 1.0, 1.0]) if system.spec.sides == "left" else torch.ones(3)
+    flat = view.joints_2d * mirror[:2]
+    if system.pose == "2d":
+        poses = flat
+    else:
+        poses = to_bone_units(view.joints_mm * mirror, "wrist")
+
     size = system.crop.size_px
+    pictures = system.synthesize(poses, appearance.expand(len(POSES), -1))
     skin, ground = [], []
     for picture, joints in zip(pictures, to_crop_px(flat, size), strict=True):
         lab = cv2.cvtColor(np.ascontiguousarray(picture.permute(1, 2, 0).numpy()), cv2.COLOR_RGB2LAB)
-        middles = (
-            torch.stack([(joints[a] + joints[b]) / 2 for a, b in BONES]).long().clamp(0, size - 1).numpy()
-        )
-        skin.append(lab[middles[:, 1], middles[:, 0]].mean(0))
-        edge, half = max(2, size // 10), size // 2
-        ground.append(
-            np.concatenate(
-                [
-                    lab[:edge].reshape(-1, 3),
-                    lab[:half, :edge].reshape(-1, 3),
-                    lab[:half, -edge:].reshape(-1, 3),
-                ]
-            ).mean(0)
-        )
+        skin.append(_skin_colour(lab, joints))
+        ground.append(_ground_colour(lab))
     return Colours(np.mean(skin, axis=0), np.mean(ground, axis=0))
+
+
+def _skin_colour(
+    lab: Float[np.ndarray, "size size 3"], joints_px: Float[Tensor, "21 2"]
+) -> Float[np.ndarray, "3"]:
+    """Mean colour at the middles of the bones."""
+    middles = torch.stack([(joints_px[a] + joints_px[b]) / 2 for a, b in BONES])
+    places = middles.long().clamp(0, len(lab) - 1).numpy()
+    return lab[places[:, 1], places[:, 0]].mean(0)
+
+
+def _ground_colour(lab: Float[np.ndarray, "size size 3"]) -> Float[np.ndarray, "3"]:
+    """Mean colour along the upper border and the upper halves of the sides."""
+    edge, half = max(2, len(lab) // 10), len(lab) // 2
+    border = [lab[:edge], lab[:half, :edge], lab[:half, -edge:]]
+    return np.concatenate([pixels.reshape(-1, 3) for pixels in border]).mean(0)

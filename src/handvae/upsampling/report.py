@@ -1,5 +1,4 @@
-"""What became of an upsampled set: how many pictures passed, how well they show their poses, how near they
-are to the real ones."""
+"""Measures of an upsampled set: how many pictures passed, how well they show their poses, how real they are."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,16 +8,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from handvae.data.crop import cut
-from handvae.evaluation.batch_norm import batch_norm_mode
+from handvae.data.dataset import HandData
 from handvae.evaluation.consistency import Consistency
 from handvae.evaluation.features import Extractor, features_of
 from handvae.evaluation.frechet import frechet_distance, gaussian_of
 from handvae.evaluation.measure import Measure, PictureProtocol, Stated
 from handvae.evaluation.model_predictions import BATCH
-from handvae.evaluation.picture_distances import FEWEST, set_measures
+from handvae.evaluation.picture_distances import FEWEST, batch_norm, set_measures
 from handvae.evaluation.plots import Curve, Plot
 from handvae.noise import Noise, Stream
-from handvae.upsampling.upsample import GeneratedSet, Upsampler
+from handvae.upsampling.shards import GeneratedSet
+from handvae.upsampling.upsample import Upsampler
 
 MOST = 2000
 """Pictures of each set that are read or compared, at most."""
@@ -32,121 +32,114 @@ class UpsamplingSummary:
     figure: Plot
 
 
-def outcome(maker: Upsampler, made: GeneratedSet, extractor: Extractor) -> UpsamplingSummary:
-    """Measure a finished set of pictures, beside the real ones of its split."""
+def summarise(maker: Upsampler, generated: GeneratedSet, extractor: Extractor) -> UpsamplingSummary:
+    """Measure a finished set of pictures, and the real ones of its split in the same way."""
     plan = maker.plan
-    real = _drawn(maker.rows, Noise(plan.seed, stream=Stream.REPORT_REAL))
-    real_errors = 100 * torch.cat([_real_errors(maker, rows) for rows in real.split(BATCH)])
-    errors = 100 * made.error
+    real_rows = _some(maker.rows, Noise(plan.seed, stream=Stream.REPORT_REAL))
+    real_errors = torch.cat([_real_errors(maker, rows) for rows in real_rows.split(BATCH)])
+
+    # all errors in % of hand size
     limit = 100 * plan.max_error
-    kinds = {
-        "asked": (errors, "all pictures made, against the joints asked for"),
-        "kept": (
-            errors[made.kept],
-            f"pictures that passed (error at most {limit:g} % of hand size), against the joints asked for",
-        ),
-        "real": (
-            real_errors,
-            "real pictures of the split against their labels, read by the same detector: the floor of the others",
-        ),
+    errors = {
+        "asked": 100 * generated.error,
+        "kept": 100 * generated.error[generated.kept],
+        "real": 100 * real_errors,
+    }
+    meanings = {
+        "asked": "all pictures made, against the joints asked for",
+        "kept": f"pictures that passed (error at most {limit:g} % of hand size), against the joints asked for",
+        "real": "real pictures of the split against their labels, read by the same detector: the floor of "
+        "the others",
     }
     size, relation = maker.system.crop.size_px, maker.detector.relation(maker.system)
-    protocols = {
-        name: Stated(f"{relation}; {words}; {size} px crop, 2D, no alignment, all joints")
-        for name, (_, words) in kinds.items()
-    }
-    measures = list(_counts(plan.count, made, protocols["asked"], limit))
-    for name, (error, _) in kinds.items():
+    protocols = {}
+    for name, meaning in meanings.items():
+        protocols[name] = Stated(f"{relation}; {meaning}; {size} px crop, 2D, no alignment, all joints")
+
+    measures = list(_counts(plan.count, generated, protocols["asked"], limit))
+    for name, error in errors.items():
         measures += Consistency(name, error[:, None], protocols[name]).measures()
-    over = 100 * float((~(real_errors <= limit)).float().mean())
-    definition = f"share of real pictures that the check would drop at {limit:g} % of hand size"
-    measures.append(Measure("real_over_limit", over, "%", len(real_errors), protocols["real"], definition))
-    if len(made.kept) >= FEWEST and len(maker.rows) >= FEWEST:
-        measures += _distances(maker, made, extractor)
-    return UpsamplingSummary(
-        tuple(measures),
-        _figure({name: error for name, (error, _) in kinds.items()}, limit, f"{relation}; {size} px crop"),
-    )
+    measures.append(_real_over_limit(errors["real"], limit, protocols["real"]))
+    if min(len(generated.kept), len(maker.rows)) >= FEWEST:
+        measures += _distances(maker, generated, extractor)
+
+    figure = _figure(errors, limit, f"{relation}; {size} px crop")
+    return UpsamplingSummary(tuple(measures), figure)
 
 
-def _counts(count: int, made: GeneratedSet, protocol: Stated, limit: float) -> Iterator[Measure]:
-    unfound = int(made.error.isnan().sum())
-    yield Measure("pictures_asked", float(count), "", count, protocol, "pictures made")
-    yield Measure(
-        "pictures_kept",
-        float(len(made.kept)),
-        "",
-        count,
-        protocol,
-        f"read with a mean error of at most {limit:g} % of hand size",
-    )
-    yield Measure(
-        "share_kept", 100 * len(made.kept) / count, "%", count, protocol, "pictures kept of those made"
-    )
-    yield Measure(
-        "pictures_dropped", float(len(made.dropped)), "", count, protocol, "pictures made and not kept"
-    )
-    keeps = torch.zeros(count, dtype=torch.bool)
-    keeps[made.kept] = True
-    for kind in sorted(set(made.kinds)):
-        of = torch.tensor([one == kind for one in made.kinds])
-        definition = f"pictures kept of those made with the pose {kind}"
-        yield Measure(
-            f"share_kept_{kind}",
-            100 * float(keeps[of].float().mean()),
-            "%",
-            int(of.sum()),
-            protocol,
-            definition,
-        )
-    yield Measure(
-        "pictures_without_hand",
-        float(unfound),
-        "",
-        count,
-        protocol,
-        "dropped pictures in which the detector finds no hand at all",
-    )
+def _real_errors(maker: Upsampler, rows: Int[Tensor, " row"]) -> Float[Tensor, " row"]:
+    """Errors of the detector on real pictures, over hand size."""
+    image, joints = cut(maker.data, rows, maker.system.crop).require_all("image", "joints_2d")
+    _, errors = maker.check(image, joints)
+    return errors
 
 
-def _drawn(rows: Int[Tensor, " row"], noise: Noise, most: int = MOST) -> Int[Tensor, " some"]:
-    """The rows, or `most` of them at random, in their order."""
+def _some(rows: Int[Tensor, " row"], noise: Noise, most: int = MOST) -> Int[Tensor, " some"]:
+    """The rows, or a random `most` of them, in their order."""
     chosen = torch.randperm(len(rows), generator=noise.generator)[:most].sort().values
     return rows[chosen]
 
 
-def _real_errors(maker: Upsampler, rows: Int[Tensor, " row"]) -> Float[Tensor, " row"]:
-    image, joints = cut(maker.data, rows, maker.system.crop).require_all("image", "joints_2d")
-    return maker.check(image, joints)[1]
+# ----------------------------------------------------------------------------------------------------- counts
 
 
-def _distances(maker: Upsampler, made: GeneratedSet, extractor: Extractor) -> tuple[Measure, ...]:
-    """Of kept pictures from as many real ones, all as crops of the generator."""
-    crop, most = maker.system.crop, min(MOST, len(made.kept), len(maker.rows))
-    seed = maker.plan.seed
-    sets = ((maker.data, maker.rows, Stream.REPORT_REAL), (made.data, made.kept, Stream.REPORT_KEPT))
-    real, kept = (
-        features_of(
-            (
-                cut(data, some, crop).require("image")
-                for some in _drawn(rows, Noise(seed, 1, stream), most).split(BATCH)
-            ),
-            extractor,
-        )
-        for data, rows, stream in sets
-    )
-    split = f"split {maker.plan.split}" if maker.plan.split else "the set"
-    generated = f"kept pictures, poses {' and '.join(maker.plan.poses)}, looks {maker.appearances.name}"
+def _counts(count: int, generated: GeneratedSet, protocol: Stated, limit: float) -> Iterator[Measure]:
+    """How many pictures were made, kept and dropped, and the share kept of each kind of pose."""
+    kept, dropped = len(generated.kept), len(generated.dropped)
+    passing = f"read with a mean error of at most {limit:g} % of hand size"
+    yield Measure("pictures_asked", float(count), "", count, protocol, "pictures made")
+    yield Measure("pictures_kept", float(kept), "", count, protocol, passing)
+    yield Measure("share_kept", 100 * kept / count, "%", count, protocol, "pictures kept of those made")
+    yield Measure("pictures_dropped", float(dropped), "", count, protocol, "pictures made and not kept")
+
+    is_kept = torch.zeros(count, dtype=torch.bool)
+    is_kept[generated.kept] = True
+    for kind in sorted(set(generated.kinds)):
+        of_kind = torch.tensor([one == kind for one in generated.kinds])
+        share = 100 * float(is_kept[of_kind].float().mean())
+        definition = f"pictures kept of those made with the pose {kind}"
+        yield Measure(f"share_kept_{kind}", share, "%", int(of_kind.sum()), protocol, definition)
+
+    missed = int(generated.error.isnan().sum())
+    definition = "dropped pictures in which the detector finds no hand at all"
+    yield Measure("pictures_without_hand", float(missed), "", count, protocol, definition)
+
+
+def _real_over_limit(errors: Float[Tensor, " picture"], limit: float, protocol: Stated) -> Measure:
+    """The share of real pictures that the check would drop; a missed hand counts."""
+    share = 100 * float((~(errors <= limit)).float().mean())
+    definition = f"share of real pictures that the check would drop at {limit:g} % of hand size"
+    return Measure("real_over_limit", share, "%", len(errors), protocol, definition)
+
+
+# -------------------------------------------------------------------------------------------------- distances
+
+
+def _distances(maker: Upsampler, generated: GeneratedSet, extractor: Extractor) -> list[Measure]:
+    """Distances of kept pictures from as many real ones, all as crops of the generator."""
+    plan, system = maker.plan, maker.system
+    most = min(MOST, len(generated.kept), len(maker.rows))
+
+    def features(data: HandData, rows: Int[Tensor, " row"], stream: Stream) -> Float[Tensor, "n feature"]:
+        chosen = _some(rows, Noise(plan.seed, 1, stream), most)
+        batches = (cut(data, batch, system.crop).require("image") for batch in chosen.split(BATCH))
+        return features_of(batches, extractor)
+
+    real = features(maker.data, maker.rows, Stream.REPORT_REAL)
+    kept = features(generated.data, generated.kept, Stream.REPORT_KEPT)
+
+    split = f"split {plan.split}" if plan.split else "the set"
+    poses = " and ".join(plan.poses)
     protocol = PictureProtocol(
-        extractor.described(maker.system),
-        crop.size_px,
-        batch_norm_mode(maker.system),
-        f"real pictures of {split}",
-        generated,
+        extractor=extractor.described(system),
+        size_px=system.crop.size_px,
+        batch_norm=batch_norm(system),
+        real=f"real pictures of {split}",
+        generated=f"kept pictures, poses {poses}, appearances {maker.appearances.name}",
     )
-    return *set_measures(real, kept, extractor, protocol, "kept", seed), *_halves(
-        real, kept, extractor, protocol, Noise(seed, 2, Stream.REPORT_REAL)
-    )
+    whole = set_measures(real, kept, extractor, protocol, "kept", plan.seed)
+    halves = _halves(real, kept, extractor, protocol, Noise(plan.seed, 2, Stream.REPORT_REAL))
+    return [*whole, *halves]
 
 
 def _halves(
@@ -156,45 +149,52 @@ def _halves(
     protocol: PictureProtocol,
     noise: Noise,
 ) -> Iterator[Measure]:
-    """How far one half of the real pictures is from the other, and how far as many kept pictures are: a
-    distance depends on numbers."""
+    """The distance of one half of the real pictures from the other, and from as many kept pictures.
+
+    A Frechet distance depends on the number of pictures: these two may be compared.
+    """
     half = len(real) // 2
     order = torch.randperm(len(real), generator=noise.generator)
-    one, other = gaussian_of(real[order[:half]]), gaussian_of(real[order[half : 2 * half]])
-    name = extractor.distances[0]
-    floor = replace(protocol, generated="the other half of them")
-    yield Measure(
-        f"{name}_real_halves",
-        frechet_distance(one, other),
-        "",
-        half,
-        floor,
-        "Frechet distance, float64; what is not to be had for less",
-    )
+    first = gaussian_of(real[order[:half]])
+    second = gaussian_of(real[order[half : 2 * half]])
     new = gaussian_of(kept[torch.randperm(len(kept), generator=noise.generator)[:half]])
+
+    name = extractor.distances[0]
     yield Measure(
-        f"{name}_kept_half",
-        frechet_distance(one, new),
-        "",
-        half,
-        protocol,
-        "Frechet distance, float64; of as many as real_halves",
+        name=f"{name}_real_halves",
+        value=frechet_distance(first, second),
+        unit="",
+        n=half,
+        protocol=replace(protocol, generated="the other half of them"),
+        definition="Frechet distance, float64; the floor of kept_half",
     )
+    yield Measure(
+        name=f"{name}_kept_half",
+        value=frechet_distance(first, new),
+        unit="",
+        n=half,
+        protocol=protocol,
+        definition="Frechet distance, float64; of as many as real_halves",
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- figure
 
 
 def _figure(errors: dict[str, Float[Tensor, " picture"]], limit: float, note: str) -> Plot:
-    """Shares of pictures up to each error."""
-    places = [step * limit / 40 for step in range(81)]
-    curves = [
-        Curve(name, tuple(places), tuple(100 * float((error <= place).float().mean()) for place in places))
-        for name, error in errors.items()
-        if len(error)
-    ]
+    """Shares of pictures up to each error, to twice the limit."""
+    places = tuple(step * limit / 40 for step in range(81))
+    curves = []
+    for name, error in errors.items():
+        if len(error):
+            shares = tuple(100 * float((error <= place).float().mean()) for place in places)
+            curves.append(Curve(name, places, shares))
+
     curves.append(Curve("limit of the check", (limit, limit), (0.0, 100.0), "dashed"))
     return Plot(
-        "Share of pictures read with at most so much error",
-        "mean error, % of hand size",
-        "% of pictures",
-        tuple(curves),
-        note,
+        title="Share of pictures read with at most this error",
+        x_label="mean error, % of hand size",
+        y_label="% of pictures",
+        curves=tuple(curves),
+        note=note,
     )

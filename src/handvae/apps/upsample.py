@@ -16,9 +16,7 @@ from handvae.errors import UserError
 from handvae.upsampling.options import UpsamplingOptions
 
 if TYPE_CHECKING:
-    from handvae.data.dataset import HandData
-    from handvae.evaluation.measure import Measure
-    from handvae.upsampling.job import Delivered, MeasureGains
+    from handvae.upsampling.job import Delivered
     from handvae.upsampling.upsample import Upsampler
 
 TRAINABLE = ("coco", "parquet")
@@ -58,6 +56,8 @@ def main(arguments: Sequence[str]) -> None:
 
     import torch
 
+    from handvae.data.open import open_data
+    from handvae.reproduction.downstream import gains_on
     from handvae.upsampling.job import begin_shards, deliver, is_delivered, open_job
     from handvae.upsampling.plan import missing_shards
 
@@ -65,6 +65,10 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(1)
     job = open_job(options)
     plan = job.maker.plan
+    gains = None
+    if options.downstream:
+        test, seeds = open_data(options.dataset, "test"), range(options.downstream)
+        gains = gains_on(test, seeds, options.downstream_steps, options.schedule)
 
     with output(options.quiet, options.json) as give:
         give({"out": options.out, "plan": plan.to_json()})
@@ -85,7 +89,7 @@ def main(arguments: Sequence[str]) -> None:
                 print("all shards are made: run the same command without --shard to put them together")
             return
 
-        delivered = deliver(job, folder, options, _gains_of(options))
+        delivered = deliver(job, folder, options, gains)
         _print_summary(options, delivered)
         measures = (*delivered.summary.measures, *delivered.gains)
         give({"pictures": delivered.count, "measures": [measure.to_json() for measure in measures]})
@@ -124,26 +128,10 @@ def _make_shards(maker: "Upsampler", folder: Path, first: int, jobs: int) -> Non
     print(f"{made} pictures made in {time.monotonic() - started:.1f} s, {total - made} were there")
 
 
-def _gains_of(options: Options) -> "MeasureGains | None":
-    """Trainings with and without the new pictures, if the options ask for them."""
-    if not options.downstream:
-        return None
-
-    from handvae.data.open import open_data
-    from handvae.reproduction.downstream import downstream
-
-    test = open_data(options.dataset, "test")
-
-    def measure_gains(real: "HandData", new: "HandData", folder: Path) -> "list[Measure]":
-        seeds = range(options.downstream)
-        steps, schedule = options.downstream_steps, options.schedule
-        return list(downstream(real, new, test, folder, seeds, steps, schedule))
-
-    return measure_gains
-
-
 def _print_summary(options: Options, delivered: "Delivered") -> None:
     """The most telling measures, where the files are, and how to train on them."""
+    from handvae.reproduction.downstream import training_commands
+
     for measure in delivered.summary.measures:
         if measure.name in SUMMARY:
             print(measure)
@@ -153,22 +141,6 @@ def _print_summary(options: Options, delivered: "Delivered") -> None:
 
     if options.format in TRAINABLE:
         print("train on them, for example:")
-        for command in _training_commands(options):
+        source = options.dataset, options.out, options.include_real
+        for command in training_commands(*source, options.schedule):
             print(f"  {command}")
-
-
-def _training_commands(options: Options) -> list[str]:
-    """How to train on the new pictures, by the schedule."""
-    from handvae.reproduction.downstream import PRESET
-
-    mixed = Path("runs/mixed")
-    if options.include_real:
-        data = f"--data.root {options.out}"
-    else:
-        data = f"--data.root {options.dataset} --data.also {options.out}"
-    commands = [f"handvae train {PRESET} {data} --out {mixed}"]
-
-    if options.schedule == "mix-then-real":
-        root = f"--data.root {options.dataset}"
-        commands.append(f"handvae train {PRESET} {root} --init {mixed} --out runs/then_real")
-    return commands

@@ -4,7 +4,7 @@ Both take equally many steps.
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from jaxtyping import Float
@@ -91,6 +91,34 @@ def downstream(
         ),
         definition=definition,
     )
+
+
+def gains_on(
+    test: HandData, seeds: Sequence[int], steps: int, schedule: Schedule
+) -> Callable[[HandData, HandData, Path], list[Measure]]:
+    """`downstream` of real and new pictures in a folder, with all else given."""
+
+    def measure_gains(real: HandData, new: HandData, folder: Path) -> list[Measure]:
+        return list(downstream(real, new, test, folder, seeds, steps, schedule))
+
+    return measure_gains
+
+
+def training_commands(dataset: Path, new: Path, include_real: bool, schedule: Schedule) -> list[str]:
+    """How to train on the new pictures and the real ones.
+
+    Args:
+        dataset: the real pictures.
+        new: the new ones.
+        include_real: whether the folder of the new ones also holds the real ones.
+        schedule: of the training.
+    """
+    mixed = Path("runs/mixed")
+    data = f"--data.root {new}" if include_real else f"--data.root {dataset} --data.also {new}"
+    commands = [f"handvae train {PRESET} {data} --out {mixed}"]
+    if schedule == "mix-then-real":
+        commands.append(f"handvae train {PRESET} --data.root {dataset} --init {mixed} --out runs/then_real")
+    return commands
 
 
 def _mean_error(model: Model, test: HandData) -> float:

@@ -1,4 +1,4 @@
-"""Names for appearances: unlike ones among a model's random appearances, each named by what its pictures show.
+"""Names for appearances: unlike ones among a model's random ones, each named by what its pictures show.
 
 Words are measured on pictures of four poses: skin by the individual typology angle (ITA) of the pixels on the
 fingers and the palm, the ground by its lightness and tint along the upper border. They describe the picture,
@@ -146,10 +146,7 @@ def colours_of(system: Generator, appearance: Float[Tensor, " appearance"]) -> C
     # named poses are right hands
     mirror = torch.tensor([-1.0, 1.0, 1.0]) if system.spec.sides == "left" else torch.ones(3)
     flat = view.joints_2d * mirror[:2]
-    if system.pose == "2d":
-        poses = flat
-    else:
-        poses = to_bone_units(view.joints_mm * mirror, "wrist")
+    poses = flat if system.pose == "2d" else to_bone_units(view.joints_mm * mirror, "wrist")
 
     size = system.crop.size_px
     pictures = system.synthesize(poses, appearance.expand(len(POSES), -1))

@@ -25,8 +25,8 @@ class UpsamplingOptions:
     format: FormatName = "coco"
     """Layout of the folder."""
     poses: tuple[PoseKind, ...] = ("same",)
-    """The set's own poses, perturbed ones, or ones between near neighbours. Several: the copies of the set take
-    them in turn."""
+    """The set's own poses, perturbed ones, or ones between near neighbours. Several: the copies of the set
+    take them in turn."""
     appearance: str = "random"
     """`random`; `dataset` (of another hand of the split, another person's where people are known); a named
     appearance of the model; a photo; or a folder of photos (their mean)."""

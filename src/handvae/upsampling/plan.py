@@ -1,7 +1,7 @@
 """Which pictures an upsampling makes, and the folder in which its unfinished work is kept.
 
-Pictures are made in shards of `SHARD_PICTURES`. A shard depends on the plan and on its number alone: any number
-of jobs make shards in any order, a killed one is made again, and the bytes are the same.
+Pictures are made in shards of `SHARD_PICTURES`. A shard depends on the plan and on its number alone: any
+number of jobs make shards in any order, a killed one is made again, and the bytes are the same.
 """
 
 import json

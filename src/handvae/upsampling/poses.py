@@ -140,7 +140,7 @@ class Mixed:
 
     hands: Hands
     other: Int[Tensor, " hand"]
-    """Which hand of the neighbourhood each was mixed with; -1 where none fitted, and the pose is unchanged."""
+    """Which hand of the neighbourhood each was mixed with; -1 where none fitted: the pose is unchanged."""
     share: Float[Tensor, " hand"]
     """Of that other hand; 0 where there is none."""
 

@@ -1,4 +1,4 @@
-"""Measures of an upsampled set: how many pictures passed, how well they show their poses, how real they are."""
+"""Measures of an upsampled set: how many pictures passed, how well they show poses, how real they are."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,12 +9,13 @@ from torch import Tensor
 
 from handvae.data.crop import cut
 from handvae.data.dataset import HandData
+from handvae.evaluation.batch_norm import batch_norm_mode
 from handvae.evaluation.consistency import Consistency
 from handvae.evaluation.features import Extractor, features_of
 from handvae.evaluation.frechet import frechet_distance, gaussian_of
 from handvae.evaluation.measure import Measure, PictureProtocol, Stated
 from handvae.evaluation.model_predictions import BATCH
-from handvae.evaluation.picture_distances import FEWEST, batch_norm, set_measures
+from handvae.evaluation.picture_distances import FEWEST, set_measures
 from handvae.evaluation.plots import Curve, Plot
 from handvae.noise import Noise, Stream
 from handvae.upsampling.shards import GeneratedSet
@@ -47,7 +48,8 @@ def summarise(maker: Upsampler, generated: GeneratedSet, extractor: Extractor) -
     }
     meanings = {
         "asked": "all pictures made, against the joints asked for",
-        "kept": f"pictures that passed (error at most {limit:g} % of hand size), against the joints asked for",
+        "kept": f"pictures that passed (error at most {limit:g} % of hand size), against the joints "
+        "asked for",
         "real": "real pictures of the split against their labels, read by the same detector: the floor of "
         "the others",
     }
@@ -133,7 +135,7 @@ def _distances(maker: Upsampler, generated: GeneratedSet, extractor: Extractor) 
     protocol = PictureProtocol(
         extractor=extractor.described(system),
         size_px=system.crop.size_px,
-        batch_norm=batch_norm(system),
+        batch_norm=batch_norm_mode(system),
         real=f"real pictures of {split}",
         generated=f"kept pictures, poses {poses}, appearances {maker.appearances.name}",
     )

@@ -150,7 +150,9 @@ class Upsampler:
                 subject = -1 - int(numbers[i]) if appearances.people is None else appearances.people[i]
 
             picture = pictures[i].flip(2) if mirrored[i] else pictures[i]
-            labels = {name: value[i].numpy() for name, value in written.items() if name != "side"}
+            labels: dict[str, Any] = {
+                name: value[i].numpy() for name, value in written.items() if name != "side"
+            }
             yield Sample(
                 **labels,
                 side=int(sides[i]),

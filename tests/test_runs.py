@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def test_a_script_names_only_commands_and_presets_that_there_are(script):
     text = script.read_text()
     assert set(re.findall(r"^\s*handvae (\S+)", text, re.MULTILINE)) <= COMMANDS.keys()
     assert set(re.findall(r"handvae train (\S+)", text)) <= PRESETS.keys()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_sets_only_options_that_its_presets_have(script):
+    text = script.read_text()
+    known = set()
+    for name in re.findall(r"handvae train (\S+)", text):
+        preset = PRESETS[name]
+        for section in ("system", "crop", "augment", "train"):
+            known |= {(section, field.name) for field in fields(getattr(preset, section))}
+
+    options = re.findall(r"--(system|crop|augment|train)\.([a-z-]+)", text)
+    assert {(section, name.removeprefix("no-").replace("-", "_")) for section, name in options} <= known
 
 
 def test_every_table_of_the_papers_is_made_on_each_of_its_data_sets(called, project, tmp_path):

@@ -124,7 +124,9 @@ def test_shipping_a_generator_names_its_looks(project, tiny_model, small_set, tm
     nothing_measured = SimpleNamespace(
         columns=[SimpleNamespace(measures=())]
     )  # what the card measures is tested elsewhere
-    monkeypatch.setattr("handvae.evaluation.study_report.report", lambda studies, wanted: nothing_measured)
+    monkeypatch.setattr(
+        "handvae.evaluation.study_report.report_studies", lambda studies, wanted: nothing_measured
+    )
     runpy.run_path(str(project / "runs" / "ship.py"), run_name="__main__")
     appearances = read_named_appearances(load_model(tmp_path / "shipped.safetensors"))
     assert appearances

@@ -96,8 +96,8 @@ class UpsamplingJob:
     """Of the data set that is written."""
     delivered: dict[str, Any]
     """What decides the folder's content besides the plan; for report.json."""
-    lost: str
-    """What the format cannot hold, or nothing."""
+    lost: str | None
+    """What the format cannot hold, in words; None where it holds all."""
 
 
 def open_job(options: UpsamplingOptions) -> UpsamplingJob:

@@ -19,9 +19,8 @@ from handvae.noise import Noise, Stream
 class Loader:
     """An endless, shuffled, augmented stream of batches.
 
-    Batch `step` depends on nothing but the seed and the step, so a resumed run sees what an unbroken one
-    would have seen, and rank r of n
-    sees rows [r b, (r+1) b) of the global batch of n b.
+    Batch `step` depends on nothing but the seed and the step: a resumed run sees what an unbroken one would
+    have seen. Rank r of n sees rows [r b, (r+1) b) of the global batch of n b.
     """
 
     data: HandData
@@ -33,11 +32,11 @@ class Loader:
     rank: int = 0
     ranks: int = 1
     workers: int = 2
-    """Threads that decode and warp; OpenCV lets go of the interpreter meanwhile."""
+    """Threads that decode and warp; OpenCV releases the interpreter lock meanwhile."""
     prefetched: int = 4
     """Batches prepared in advance."""
     fields: tuple[PixelField, ...] = ("image",)
-    """Which pictures to read; see `view.cut`."""
+    """Which pictures to read; see `crop.cut`."""
 
     def __post_init__(self) -> None:
         if self.batch % self.ranks:
@@ -45,18 +44,19 @@ class Loader:
 
     def rows_at(self, step: int) -> Int[Tensor, " rows"]:
         """Rows of the data set in this rank's batch: one shuffle an epoch, nothing dropped."""
-        share, count = self.batch // self.ranks, len(self.data)
-        positions = torch.arange(
-            step * self.batch + self.rank * share, step * self.batch + (self.rank + 1) * share
-        )
-        epochs, places = positions // count, positions % count
-        orders = {
-            epoch: torch.randperm(count, generator=Noise(self.seed, epoch).generator)
-            for epoch in epochs.unique().tolist()
-        }
-        return torch.stack(
-            [orders[epoch][place] for epoch, place in zip(epochs.tolist(), places.tolist(), strict=True)]
-        )
+        count = len(self.data)
+        share = self.batch // self.ranks
+        start = step * self.batch + self.rank * share
+        positions = torch.arange(start, start + share)
+        epochs = positions // count
+        places = positions % count
+
+        # a batch may lie in several epochs
+        rows = torch.empty(share, dtype=torch.int64)
+        for epoch in epochs.unique().tolist():
+            order = torch.randperm(count, generator=Noise(self.seed, epoch).generator)
+            rows[epochs == epoch] = order[places[epochs == epoch]]
+        return rows
 
     def batch_at(self, step: int) -> Hands:
         """This rank's share of batch `step`."""

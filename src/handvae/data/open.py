@@ -1,4 +1,4 @@
-"""From what a user names to a reader: the data set is recognised by its layout."""
+"""From a folder to its reader: a data set is recognised by its layout."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from handvae.errors import UserError
 
 @dataclass(frozen=True)
 class DataOptions:
-    """A data set on disk."""
+    """The data to train on: one data set on disk, or several mixed."""
 
     root: Path
     """Folder of a data set: COCO keypoints (annotations.json), or one of docs/data.md in its own layout."""
@@ -31,17 +31,22 @@ class DataOptions:
     also_split: str | None = "train"
     """Split of the further data sets."""
     shares: tuple[float, ...] = ()
-    """Share of each data set in training, in any unit, the root's first; without them every hand counts once."""
+    """Share of each data set in training, in any unit, the root's first; without them every hand counts
+    once."""
     labelled_share: float = 1.0
-    """Share of the hands, the first in file order, whose poses are known in training; of the others only the pictures."""
+    """Share of the hands, the first in file order, whose poses are known in training; of the others only the
+    pictures."""
     labelled_of_batch: float | None = None
-    """Share of an average batch whose poses are known, at least: the known hands come as often as that takes. None: once, as all."""
+    """Share of an average batch whose poses are known, at least: the known hands come as often as that takes.
+    None: once, as all."""
     people_as_contents: bool = False
-    """In data that tell whose hand it is, but no content (dVAE's: background, light and skin), such as photos, each person is one."""
+    """In data with people but without contents (dVAE's: background, light and skin), such as photos, each
+    person is one content."""
     hold_out: tuple[str, ...] = ()
     """Gestures whose hands are left out, where the data name gestures."""
     protocol: str | None = None
-    """Which hands or which division of the root, where a data set has several; None is the first of docs/data.md, as for further sets."""
+    """Which hands or which division of the root, where a data set has several; None is the first of
+    docs/data.md, as for further sets."""
 
 
 OWN_LAYOUTS = {
@@ -63,7 +68,10 @@ OWN_LAYOUTS = {
 
 
 def recognise(root: Path) -> str:
-    """The layout of a folder or file: a key of `OWN_LAYOUTS`, `parquet`, `plan` (rendered), `mmpose` or, failing all, `coco`."""
+    """The layout of a folder or file.
+
+    A key of `OWN_LAYOUTS`, `parquet`, `plan` (rendered), `mmpose` or, failing all, `coco`.
+    """
     if root.suffix == ".parquet" or (root.is_dir() and any(root.glob("*.parquet"))):
         return "parquet"
     if (root / PLAN_FILE).is_file():
@@ -75,11 +83,9 @@ def recognise(root: Path) -> str:
             return name
     if find_files(root, None):
         return "interhand"
-    return (
-        "mmpose"
-        if any(find_annotation(root, split) is not None for split in (None, "train", "val", "test"))
-        else "coco"
-    )
+    # a folder may hold one file for each split
+    has_annotation = any(find_annotation(root, split) for split in (None, "train", "val", "test"))
+    return "mmpose" if has_annotation else "coco"
 
 
 def is_data_set(root: Path) -> bool:
@@ -91,7 +97,8 @@ def open_data(root: Path, split: str | None = None, protocol: str | None = None)
     """The reader for a folder.
 
     Raises:
-        UserError: it is no data set, it lacks a file, its labels have a fault, or it knows no such split or protocol.
+        UserError: it is no data set, it lacks a file, its labels have a fault, or it has no such split or
+            protocol.
     """
     layout = recognise(root)
     match layout:
@@ -109,16 +116,16 @@ def open_data(root: Path, split: str | None = None, protocol: str | None = None)
             return IcvlHands(root, split, protocol)
         case "msra":
             return MsraHands(root, split, protocol)
+
+    # the others have one protocol
     if protocol is not None:
         raise UserError(root, f"there is no protocol {protocol!r}", "this layout has none: leave it out")
     match layout:
         case "parquet":
             return ShardHands(root, split)
         case "plan":
-            from handvae.data.readers.rendered import (  # numba and all the renderer: half a second
-                RenderedHands,
-                read_plan,
-            )
+            # numba and all the renderer: half a second
+            from handvae.data.readers.rendered import RenderedHands, read_plan
 
             return RenderedHands(read_plan(root / PLAN_FILE), split)
         case "ho3d":

@@ -1,4 +1,4 @@
-"""Work done by threads before its results are asked for."""
+"""Work that threads do before its results are needed."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,17 +16,16 @@ def prefetch(
 ) -> Iterator[Result]:
     """`work(item)` for each item, in order.
 
-    It pays where most of the work lets go of the interpreter, as OpenCV does. What `items` or `work` raise is
-    raised here, and the results
-    that wait are dropped.
+    It pays where most of the work releases the interpreter lock, as OpenCV does. An exception of `items` or
+    `work` is raised here, and the waiting results are dropped.
 
     Args:
         work: called in threads, for several items at once.
         items: taken one at a time, in the caller's thread.
         workers: threads.
-        most: results that wait in memory beyond the one that is asked for.
+        most: results that wait in memory beyond the one that is returned.
     """
-    # one thread of arithmetic each: more would fight with the caller's own
+    # one thread of arithmetic each: more would compete with the caller's own
     with ThreadPoolExecutor(workers, "ahead", initializer=torch.set_num_threads, initargs=(1,)) as pool:
         waiting: deque[Future[Result]] = deque()
         try:

@@ -1,4 +1,4 @@
-"""One hand with its labels, as those who make hands give them to those who write them."""
+"""One hand with its labels, as writers of data sets take it."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,10 @@ from jaxtyping import Bool, Float, UInt8
 
 @dataclass(frozen=True)
 class Sample:
-    """One hand: fields, frames and units as in `Hands`, but of numpy, without the batch axis, and with
-    pictures as they lie on disk."""
+    """One hand: fields, frames and units of `Hands`, as numpy arrays without the batch axis.
+
+    Pictures are as on disk.
+    """
 
     joints_2d: Float[np.ndarray, "joint 2"]
     """Pixels of `image`."""

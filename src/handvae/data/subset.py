@@ -1,5 +1,4 @@
-"""Some hands of a data set, as a data set; data sets whose poses are known for some hands only; people taken
-for contents."""
+"""Data sets made of another one: some of its hands, few known poses, people as contents."""
 
 import math
 from collections.abc import Sequence
@@ -19,13 +18,12 @@ class Subset(HandData):
     """The chosen rows of a data set, in the given order."""
 
     def __init__(self, data: HandData, rows: Sequence[int]) -> None:
-        self._data, self._rows = data, list(rows)
+        self._data = data
+        self._rows = list(rows)
         self._order = torch.tensor(self._rows, dtype=torch.int64)
-        self.spec, self.remarks, self.evaluated_joints = (
-            replace(data.spec, count=len(self._rows)),
-            data.remarks,
-            data.evaluated_joints,
-        )
+        self.spec = replace(data.spec, count=len(self._rows))
+        self.remarks = data.remarks
+        self.evaluated_joints = data.evaluated_joints
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -35,7 +33,7 @@ class Subset(HandData):
         return self._data.labels(self._order[rows])
 
     def name(self, row: int) -> str:
-        """What the row is called in the whole set."""
+        """The name of the row in the whole set."""
         return self._data.name(self._rows[row])
 
     def split_of(self, row: int) -> str:
@@ -75,18 +73,16 @@ class FewLabels(Subset):
         share: of the hands whose poses are known, above 0 and up to 1; a part of a hand counts as none,
             but one is always known.
         of_batch: share of an average batch whose poses are known, at least, above 0 and below 1: an epoch
-            then shows the known hands as
-            often as that takes, and the others once. None shows every hand once.
+            then shows the known hands as often as that takes, and the others once. None shows every hand once.
     """
 
     def __init__(self, data: HandData, share: float, of_batch: float | None = None) -> None:
         self.known = max(1, int(len(data) * share + 1e-9))
         others = len(data) - self.known
-        times = (
-            1
-            if of_batch is None
-            else max(1, math.ceil(of_batch * others / ((1 - of_batch) * self.known) - 1e-9))
-        )
+        times = 1
+        if of_batch is not None:
+            # t known / (t known + others) >= of_batch
+            times = max(1, math.ceil(of_batch * others / ((1 - of_batch) * self.known) - 1e-9))
         super().__init__(data, [*range(self.known)] * times + [*range(self.known, len(data))])
         self.spec = replace(self.spec, modalities=(*data.spec.modalities, "pose_known"))
 
@@ -95,17 +91,18 @@ class FewLabels(Subset):
         return replace(super().labels(rows), pose_known=self._order[rows] < self.known)
 
     def companions(self, rows: Int[Tensor, " rows"], draws: Float[Tensor, " rows"]) -> Int[Tensor, " rows"]:
-        """As of the data set itself: a hand that comes again is no other one of the same content."""
-        found = self._data.companions(self._order[rows], draws)
-        return torch.where(found < self.known, found, found + len(self) - len(self._data))
+        """As of the data set itself: a repetition of a hand is not another hand of its content."""
+        companion = self._data.companions(self._order[rows], draws)
+        return torch.where(companion < self.known, companion, companion + len(self) - len(self._data))
 
 
 class PeopleAsContents(Subset):
-    """A data set whose people count as contents (dVAE's): pictures of a person mostly share background and
-    light, and always the skin.
+    """A data set whose people count as contents (dVAE's).
+
+    Pictures of a person mostly share background and light, and always the skin.
 
     Args:
-        data: tells `subject`.
+        data: has the label `subject`.
     """
 
     def __init__(self, data: HandData) -> None:
@@ -115,8 +112,7 @@ class PeopleAsContents(Subset):
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows, with `content`."""
         labels = super().labels(rows)
-        people = labels.require("subject")
-        return replace(labels, content=people)
+        return replace(labels, content=labels.require("subject"))
 
 
 def split_by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Subset, Subset]:
@@ -125,29 +121,26 @@ def split_by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tu
     Args:
         data: the data set.
         gestures: their names.
-        option: what the user named them by.
+        option: the option that names them, for messages.
 
     Raises:
         UserError: the data set names no gestures, or not these, or one side would be empty.
     """
     known = data.spec.gestures
     if not known:
-        raise UserError(
-            data.spec.name,
-            "names no gestures",
-            f"leave out {option}, or add `gesture` to its pictures (docs/data.md)",
-        )
+        remedy = f"leave out {option}, or add `gesture` to its pictures (docs/data.md)"
+        raise UserError(data.spec.name, "names no gestures", remedy)
     for gesture in gestures:
         if gesture not in known:
-            raise UserError(
-                option, f"{data.spec.name} has no gesture {gesture!r}", f"there are {', '.join(known)}"
-            )
+            fault = f"{data.spec.name} has no gesture {gesture!r}"
+            raise UserError(option, fault, f"there are {', '.join(known)}")
+
     labels = data.labels(torch.arange(len(data))).require("gesture")
     held = torch.isin(labels, torch.tensor([known.index(gesture) for gesture in gestures]))
     if held.all() or not held.any():
-        fault = (
-            f"{data.spec.name} has {int(held.sum())} hands of gestures {', '.join(gestures)}, of {len(data)}"
-        )
-        raise UserError(option, fault, "name gestures that are some of its hands'")
-    others, those = (Subset(data, rows.nonzero()[:, 0].tolist()) for rows in (~held, held))
-    return others, those
+        count = f"{int(held.sum())} hands of gestures {', '.join(gestures)}, of {len(data)}"
+        fault = f"{data.spec.name} has {count}"
+        raise UserError(option, fault, "name gestures of some, not all, of its hands")
+
+    others = Subset(data, (~held).nonzero()[:, 0].tolist())
+    return others, Subset(data, held.nonzero()[:, 0].tolist())

@@ -50,7 +50,7 @@ def read_frames(source: Path, every: int = 1, larger_side: int = 0) -> Iterator[
 
 def _shrunk(
     pixels: UInt8[np.ndarray, "height width 3"], larger_side: int
-) -> UInt8[np.ndarray, "height width 3"]:
+) -> UInt8[np.ndarray, "new_height new_width 3"]:
     """A picture with at most this many pixels on its larger side."""
     height, width = pixels.shape[:2]
     zoom = larger_side / max(height, width)

@@ -1,2 +1,1 @@
-"""Writing data sets: a module a format, all of them streams; a folder appears under its name when it is
-complete, or not at all."""
+"""Writing data sets: one module for each format, all of them streams."""

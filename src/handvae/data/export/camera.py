@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from handvae.data.export.labels import picture_of, valid_joints
 from handvae.data.sample import Sample
+from handvae.geometry import mirror_intrinsics
 from handvae.hand import LEFT, RIGHT
 
 FAR_MM = 20_000.0
@@ -15,19 +17,23 @@ would lose its shape."""
 
 
 def before_far_camera(samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Hands whose camera is not known, seen by a long lens from far away, so that every joint projects on its
-    2D label exactly.
+    """Hands without a camera, seen by a long lens from far away; every joint projects on its 2D label exactly.
 
-    Depth within the hand stays; sideways the hand follows the 2D labels at the scale at which its joints fit
+    Depth within the hand stays. Sideways the hand follows the 2D labels, at the scale at which its joints fit
     them best.
     """
     for sample in samples:
         assert sample.joints_3d is not None
         height, width = picture_of(sample).shape[:2]
         valid = valid_joints(sample)
-        flat, solid = sample.joints_2d.astype(np.float64), sample.joints_3d.astype(np.float64)
-        a, b = (points[valid] - points[valid].mean(0) for points in (flat, solid[:, :2]))
-        focal = FAR_MM * float(np.linalg.norm(a) / max(np.linalg.norm(b), 1e-6))
+        flat = sample.joints_2d.astype(np.float64)
+        solid = sample.joints_3d.astype(np.float64)
+
+        # pixels for each mm at the hand's distance, by the spread of the labelled joints
+        spread_px = np.linalg.norm(flat[valid] - flat[valid].mean(0))
+        spread_mm = np.linalg.norm(solid[valid, :2] - solid[valid, :2].mean(0))
+        focal = FAR_MM * float(spread_px / max(spread_mm, 1e-6))
+
         depth = FAR_MM + solid[:, 2] - solid[valid, 2].mean()
         sideways = (flat - [width / 2, height / 2]) * depth[:, None] / focal
         camera = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
@@ -42,19 +48,19 @@ def as_right_hands(samples: Iterable[Sample]) -> Iterator[Sample]:
             continue
         assert sample.joints_3d is not None
         assert sample.intrinsics is not None
-        width = picture_of(sample).shape[1]
-        flip = np.array([-1.0, 1.0])
-        camera = (
-            np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]]) @ sample.intrinsics @ np.diag([-1.0, 1, 1])
-        )
+
+        picture = picture_of(sample)
+        width = picture.shape[1]
+        segmentation = sample.segmentation
+        if segmentation is not None:
+            segmentation = np.ascontiguousarray(segmentation[:, ::-1])
+        intrinsics = torch.from_numpy(sample.intrinsics.astype(np.float64))
         yield replace(
             sample,
             side=RIGHT,
-            image=np.ascontiguousarray(picture_of(sample)[:, ::-1]),
-            segmentation=None
-            if sample.segmentation is None
-            else np.ascontiguousarray(sample.segmentation[:, ::-1]),
-            joints_2d=sample.joints_2d * flip + np.array([width, 0.0]),
+            image=np.ascontiguousarray(picture[:, ::-1]),
+            segmentation=segmentation,
+            joints_2d=sample.joints_2d * np.array([-1.0, 1.0]) + np.array([width, 0.0]),
             joints_3d=sample.joints_3d * np.array([-1.0, 1, 1]),
-            intrinsics=camera,
+            intrinsics=mirror_intrinsics(intrinsics, width).numpy(),
         )

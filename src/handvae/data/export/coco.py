@@ -1,5 +1,7 @@
-"""COCO keypoints with our additions: joints in space, side, camera, label spread; what `data/readers/coco.py`
-reads."""
+"""COCO keypoints with our additions: joints in space, side, camera and label spread.
+
+`data/readers/coco.py` reads them.
+"""
 
 import json
 from collections.abc import Iterable
@@ -35,7 +37,10 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
                 "skeleton": [[parent + 1, child + 1] for parent, child in BONES],
             }
         ]
-        head = f'{{"info": {json.dumps(info)},\n"licenses": {json.dumps(licences)},\n"categories": {json.dumps(categories)}'
+        head = (
+            f'{{"info": {json.dumps(info)},\n"licenses": {json.dumps(licences)},\n'
+            f'"categories": {json.dumps(categories)}'
+        )
         write_json(
             folder / "annotations.json",
             head,
@@ -75,7 +80,8 @@ def _labels(sample: Sample, spec: DataSpec) -> dict[str, object]:
     }
     if sample.joints_3d is not None:
         solid = sample.joints_3d.astype(np.float64)
-        if spec.root == "camera":  # readers of the plain format expect the hand about its wrist
+        # readers of the plain format expect the hand about its wrist
+        if spec.root == "camera":
             labels["root_mm"] = rounded(solid[0], 4)
             solid = solid - solid[0]
         labels["keypoints_3d"] = rounded(solid, 4)

@@ -11,33 +11,35 @@ from handvae.errors import UserError
 
 @contextmanager
 def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = False) -> Iterator[Path]:
-    """A folder to fill, beside `folder`; it takes that name when the block ends without an exception, and
-    else is removed.
+    """A partial folder to fill; it gets its name when the block ends without an exception, else it is removed.
 
     Args:
         folder: the name it gets.
-        markers: glob patterns; only a folder that has a file of one of them is ever replaced.
+        markers: glob patterns; only a folder with a file of one of them is ever replaced.
         overwrite: replace the folder if it is there.
 
     Raises:
-        UserError: the folder exists and holds something, and `overwrite` is not set, or what it holds is
-            of another kind.
+        UserError: the folder holds something and `overwrite` is not set, or what it holds is of another
+            kind.
     """
     check_free(folder, markers, overwrite)
-    folder = folder.resolve()  # "." has no name to write beside
-    partial, replaced = (folder.with_name(f".{folder.name}.{word}") for word in ("partial", "replaced"))
+    # resolved: "." has no name to derive others from
+    folder = folder.resolve()
+    partial = folder.with_name(f".{folder.name}.partial")
+    replaced = folder.with_name(f".{folder.name}.replaced")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         yield partial
+
         for path in partial.rglob("*"):
             if path.is_file():
                 with path.open("rb+") as handle:
                     os.fsync(handle.fileno())
+
+        # an empty folder stays itself: it may be the working directory
         if folder.exists() and not any(folder.iterdir()):
-            for path in sorted(
-                partial.iterdir()
-            ):  # an empty folder stays itself: it may be the one we stand in
+            for path in sorted(partial.iterdir()):
                 path.rename(folder / path.name)
         else:
             if folder.exists():
@@ -50,8 +52,9 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
 
 
 def check_free(folder: Path, markers: Sequence[str], overwrite: bool) -> None:
-    """Only an empty folder is written into, and only one of the same kind is ever replaced: `--out ~
-    --overwrite` must not cost a home.
+    """Check that a folder is empty, or may be replaced because it is of the same kind.
+
+    `--out ~ --overwrite` must not cost a home directory.
 
     Raises:
         UserError: as `complete_folder`.
@@ -60,7 +63,8 @@ def check_free(folder: Path, markers: Sequence[str], overwrite: bool) -> None:
         return
     if not overwrite:
         raise UserError(folder, "already exists", "give another folder, or --overwrite")
-    if not folder.is_dir() or not any(path.is_file() for marker in markers for path in folder.glob(marker)):
-        raise UserError(
-            folder, "is nothing that this command writes, so it is not replaced", "give another folder"
-        )
+
+    files = [path for marker in markers for path in folder.glob(marker)] if folder.is_dir() else []
+    if not any(path.is_file() for path in files):
+        fault = "is nothing that this command writes, so it is not replaced"
+        raise UserError(folder, fault, "give another folder")

@@ -1,4 +1,4 @@
-"""The table of formats: what each holds, what it asks of hands, who writes it."""
+"""The table of formats: what each holds, what it requires of hands, who writes it."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -53,8 +53,8 @@ class Format:
     """Fields of `Hands` that it holds."""
     whole: Literal["any", "wrist", "all"] = "any"
     """Joints that must be labelled; hands without them are left out."""
-    in_space: bool = False
-    """Whether it holds joints only in the frame of a camera: 2D joints are their projections."""
+    needs_camera: bool = False
+    """Whether it holds joints only in the frame of a camera; 2D joints are their projections."""
     right_only: bool = False
     beyond: float | None = None
     """How far, in shares of the larger side, a joint may lie outside its picture; farther out it counts as
@@ -102,7 +102,7 @@ assert set(FORMATS) == set(get_args(FormatName))
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a stream of hands."""
+    """How many hands of a stream were written."""
 
     count: int
     left_out: int
@@ -122,9 +122,10 @@ def warning(name: FormatName, spec: DataSpec) -> str | None:
     ]
     if chosen.right_only and spec.sides != "right":
         lost.append("left hands (they are mirrored to right ones)")
-    if chosen.in_space and not spec.has_camera:
+    if chosen.needs_camera and not spec.has_camera:
         lost.append(
-            "hands without a camera (they are put before one 20 m away: 2D joints and depth stay, 3D follows the 2D labels sideways)"
+            "hands without a camera (they are put 20 m away from one: 2D joints and depth stay, "
+            "3D follows the 2D labels sideways)"
         )
     if chosen.beyond is not None and spec.root == "camera":
         lost.append("joints outside their picture")
@@ -141,19 +142,17 @@ def check_spec(name: FormatName, spec: DataSpec, where: str | Path) -> None:
     Raises:
         UserError: it cannot; says why.
     """
-    chosen, any_hands = FORMATS[name], "use " + " or ".join(ANY_HANDS)
     if name in ANY_HANDS:
         return
+    chosen = FORMATS[name]
+    any_hands = "use " + " or ".join(ANY_HANDS)
     if spec.joints != 21:
         raise UserError(where, f"has {spec.joints} joints a hand, {name} holds 21", any_hands)
     if "image" not in spec.modalities:
         raise UserError(where, f"has no colour pictures, without which {name} is nothing", any_hands)
-    if chosen.in_space and "joints_3d" not in spec.modalities:
-        raise UserError(
-            where,
-            f"has no joints in space, and {name} holds no others",
-            "use coco, mmpose, yolo-pose, parquet or webdataset",
-        )
+    if chosen.needs_camera and "joints_3d" not in spec.modalities:
+        fault = f"has no joints in space, and {name} holds no others"
+        raise UserError(where, fault, "use coco, mmpose, yolo-pose, parquet or webdataset")
 
 
 def write_data(
@@ -164,8 +163,9 @@ def write_data(
     description: str,
     overwrite: bool = False,
 ) -> Written:
-    """Write hands as a data set that appears under its name when it is complete, or not at all; memory does
-    not grow with their number.
+    """Write hands as a data set that appears under its name when it is complete, or not at all.
+
+    Memory does not grow with their number.
 
     Args:
         folder: the data set.
@@ -187,9 +187,8 @@ def write_data(
         nonlocal left_out
         for sample in samples:
             if sample.split and not SPLIT.fullmatch(sample.split):
-                raise UserError(
-                    folder, f"{sample.split!r} is no name for a split", "use letters, digits, - and _"
-                )
+                fault = f"{sample.split!r} is no name for a split"
+                raise UserError(folder, fault, "use letters, digits, - and _")
             hand = sample if chosen.beyond is None else _unlabelled_outside(sample, chosen.beyond)
             if name in ANY_HANDS or _usable(hand, chosen.whole):
                 yield hand
@@ -197,20 +196,17 @@ def write_data(
                 left_out += 1
 
     hands: Iterable[Sample] = kept()
-    if chosen.in_space and not spec.has_camera:
+    if chosen.needs_camera and not spec.has_camera:
         hands = before_far_camera(hands)
     if chosen.right_only:
         hands = as_right_hands(hands)
-    if chosen.in_space or name == "mmpose":
+    if chosen.needs_camera or name == "mmpose":
         hands = _without_skew(folder, name, hands)
     with complete_folder(folder, MARKERS, overwrite) as partial:
         count = chosen.write(partial, spec, hands, description)
         if not count:
-            raise UserError(
-                folder,
-                f"no hand to write{f': {left_out} lack joints that {name} needs' if left_out else ''}",
-                "give other hands",
-            )
+            reason = f": {left_out} lack joints that {name} needs" if left_out else ""
+            raise UserError(folder, f"no hand to write{reason}", "give other hands")
     return Written(count, left_out)
 
 
@@ -229,13 +225,10 @@ def _unlabelled_outside(sample: Sample, beyond: float) -> Sample:
 
 
 def _without_skew(folder: Path, name: FormatName, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """The same hands; these formats hold a focal length and a centre, no more."""
+    """The same hands, checked: these formats hold two focal lengths and a centre, no more."""
     for sample in samples:
         k = sample.intrinsics
         if k is not None and not np.allclose([k[0, 1], k[1, 0], *k[2]], [0, 0, 0, 0, 1], atol=1e-6):
-            raise UserError(
-                folder,
-                f"a camera is turned or skewed, which {name} cannot hold",
-                "use coco, parquet or webdataset",
-            )
+            fault = f"a camera is turned or skewed, which {name} cannot hold"
+            raise UserError(folder, fault, "use coco, parquet or webdataset")
         yield sample

@@ -1,5 +1,7 @@
-"""FreiHAND's layout: right hands before a camera, in metres; `test` is its evaluation set, all else its
-training set."""
+"""FreiHAND's layout, written: right hands in the camera frame, in metres.
+
+The split `test` is its evaluation set, all others its training set.
+"""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -17,8 +19,7 @@ FILES = ("K", "xyz", "scale")
 
 
 def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
-    """Write `training/rgb/*.jpg`, `training_K.json`, `training_xyz.json`, `training_scale.json`, and so for
-    `evaluation`.
+    """Write `training/rgb/*.jpg` and `training_{K,xyz,scale}.json`, and so for `evaluation`.
 
     Args:
         folder: to fill.
@@ -34,15 +35,18 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             part = "evaluation" if sample.split == "test" else "training"
             if part not in spools:
                 spools[part] = {name: stack.enter_context(Spool()) for name in FILES}
+
             number = spools[part]["K"].count
             write_pixels(folder / part / "rgb" / f"{number:08d}.jpg", picture_of(sample))
             if sample.segmentation is not None:
                 hand = (sample.segmentation >= SEGMENTATION_CLASSES.index("palm")).astype(np.uint8) * 255
                 write_pixels(folder / part / "mask" / f"{number:08d}.jpg", hand)
+
             metres = sample.joints_3d.astype(np.float64) / 1000
             spools[part]["K"].item(rounded(sample.intrinsics, 6))
             spools[part]["xyz"].item(rounded(metres, 8))
             spools[part]["scale"].item(round(float(np.linalg.norm(metres[10] - metres[9])), 8))
+
         for part, files in spools.items():
             for name, spool in files.items():
                 write_json(folder / f"{part}_{name}.json", "[", spool, "]\n")

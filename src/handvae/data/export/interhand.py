@@ -1,5 +1,4 @@
-"""InterHand2.6M's layout: one hand a picture, each camera a camera of the one capture, the world its camera's
-frame."""
+"""InterHand2.6M's layout, written: one capture, one hand in each picture, the world its camera's frame."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -22,18 +21,23 @@ class _Split:
     """The three annotation files of a split, as they grow."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.images, self.annotations, self.joints, *fields = (
-            stack.enter_context(Spool()) for _ in range(3 + len(CAMERA_FIELDS))
-        )
-        self.camera_fields = dict(zip(CAMERA_FIELDS, fields, strict=True))
+        self.images = stack.enter_context(Spool())
+        self.annotations = stack.enter_context(Spool())
+        self.joints = stack.enter_context(Spool())
+        self.camera_fields = {field: stack.enter_context(Spool()) for field in CAMERA_FIELDS}
         self.cameras: dict[tuple[float, ...], str] = {}
+        """From focal lengths and centre to the camera's name."""
 
     def camera(self, intrinsics: np.ndarray) -> str:
         """The name of the camera with these intrinsics."""
-        focal, centre = rounded(intrinsics[[0, 1], [0, 1]], 6), rounded(intrinsics[:2, 2], 6)
+        focal = rounded(intrinsics[[0, 1], [0, 1]], 6)
+        centre = rounded(intrinsics[:2, 2], 6)
         key = (*focal, *centre)
         if key not in self.cameras:
-            name = self.cameras[key] = str(len(self.cameras))
+            name = str(len(self.cameras))
+            self.cameras[key] = name
+
+            # the world is the camera's frame
             values = ([0.0] * 3, np.eye(3).tolist(), focal, centre)
             for field, value in zip(CAMERA_FIELDS, values, strict=True):
                 self.camera_fields[field].member(name, value)
@@ -41,14 +45,15 @@ class _Split:
 
     def write(self, folder: Path, split: str) -> None:
         """Write the files."""
-        head = folder / "annotations" / split / f"InterHand2.6M_{split}"
+        stem = folder / "annotations" / split / f"InterHand2.6M_{split}"
         data = ('{"images": [\n', self.images, '\n],\n"annotations": [\n', self.annotations, "\n]}\n")
-        write_json(head.with_name(f"{head.name}_data.json"), *data)
-        write_json(head.with_name(f"{head.name}_joint_3d.json"), f'{{"{CAPTURE}": {{', self.joints, "}}\n")
-        segmentation: list[str | Spool] = [f'{{"{CAPTURE}": ']
+        write_json(stem.with_name(f"{stem.name}_data.json"), *data)
+        write_json(stem.with_name(f"{stem.name}_joint_3d.json"), f'{{"{CAPTURE}": {{', self.joints, "}}\n")
+
+        cameras: list[str | Spool] = [f'{{"{CAPTURE}": ']
         for number, field in enumerate(CAMERA_FIELDS):
-            segmentation += [f'{", " if number else "{"}"{field}": {{', self.camera_fields[field], "}"]
-        write_json(head.with_name(f"{head.name}_camera.json"), *segmentation, "}}\n")
+            cameras += [f'{", " if number else "{"}"{field}": {{', self.camera_fields[field], "}"]
+        write_json(stem.with_name(f"{stem.name}_camera.json"), *cameras, "}}\n")
 
 
 def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
@@ -66,22 +71,24 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
         for number, sample in enumerate(samples, 1):
             assert sample.intrinsics is not None
             split = sample.split or "train"
-            files = splits.setdefault(split, _Split(stack)) if split not in splits else splits[split]
-            camera, pixels = files.camera(sample.intrinsics), picture_of(sample)
+            if split not in splits:
+                splits[split] = _Split(stack)
+            files = splits[split]
+            camera = files.camera(sample.intrinsics)
+            pixels = picture_of(sample)
+            height, width = pixels.shape[:2]
             name = f"Capture{CAPTURE}/all/cam{camera}/image{number}.png"
             write_pixels(folder / "images" / split / name, pixels)
-            height, width = pixels.shape[:2]
-            files.images.item(
-                {"id": number, "file_name": name, "width": width, "height": height, "capture": int(CAPTURE)}
-                | {"subject": sample.subject or 0, "seq_name": "all", "camera": camera, "frame_idx": number}
-            )
+
+            image = {"id": number, "file_name": name, "width": width, "height": height}
+            capture = {"capture": int(CAPTURE), "subject": sample.subject or 0, "seq_name": "all"}
+            files.images.item(image | capture | {"camera": camera, "frame_idx": number})
+
             world, valid = _both_hands(sample)
-            kind: dict[str, object] = {"hand_type": side_name(sample), "hand_type_valid": 1}
             flags = valid[:, None].astype(int).tolist()
-            files.annotations.item(
-                {"id": number, "image_id": number, "bbox": rounded(box(sample), 3), "joint_valid": flags}
-                | kind
-            )
+            kind: dict[str, object] = {"hand_type": side_name(sample), "hand_type_valid": 1}
+            hand = {"id": number, "image_id": number, "bbox": rounded(box(sample), 3), "joint_valid": flags}
+            files.annotations.item(hand | kind)
             files.joints.member(str(number), {"world_coord": rounded(world, 4), "joint_valid": flags} | kind)
         for split, files in splits.items():
             files.write(folder, split)
@@ -91,8 +98,13 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
 def _both_hands(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """Joints (42, 3) mm and which of them are labelled, in the data set's order; the other hand has none."""
     assert sample.joints_3d is not None
-    world, valid = np.zeros((42, 3)), np.zeros(42, bool)
-    here = slice(0, 21) if sample.side == RIGHT else slice(21, 42)
-    world[here] = from_internal(torch.from_numpy(sample.joints_3d.astype(np.float64)), "interhand").numpy()
-    valid[here] = from_internal(torch.from_numpy(valid_joints(sample))[:, None], "interhand")[:, 0].numpy()
+    joints = torch.from_numpy(sample.joints_3d.astype(np.float64))
+    labelled = torch.from_numpy(valid_joints(sample))[:, None]
+
+    # the first 21 joints are the right hand's
+    rows = slice(0, 21) if sample.side == RIGHT else slice(21, 42)
+    world = np.zeros((42, 3))
+    valid = np.zeros(42, bool)
+    world[rows] = from_internal(joints, "interhand").numpy()
+    valid[rows] = from_internal(labelled, "interhand")[:, 0].numpy()
     return world * valid[:, None], valid

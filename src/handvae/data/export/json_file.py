@@ -1,4 +1,4 @@
-"""JSON files larger than memory: items are spooled to the disk as they come, and put together at the end."""
+"""JSON files larger than memory: items are spooled to the disk and joined at the end."""
 
 import json
 import shutil
@@ -24,30 +24,30 @@ class Spool:
 
     def item(self, value: Any) -> None:
         """Add an item of an array."""
-        self.file.write((",\n" if self.count else "") + json.dumps(value, allow_nan=False))
-        self.count += 1
+        self._write(json.dumps(value, allow_nan=False))
 
     def member(self, key: str, value: Any) -> None:
         """Add a member of an object."""
-        self.file.write(
-            (",\n" if self.count else "") + f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
-        )
+        self._write(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
+
+    def _write(self, text: str) -> None:
+        self.file.write((",\n" if self.count else "") + text)
         self.count += 1
 
 
-def write_json(path: Path, *segmentation: str | Spool) -> None:
+def write_json(path: Path, *pieces: str | Spool) -> None:
     """Write pieces of text and spools one after another as a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        for part in segmentation:
-            if isinstance(part, str):
-                file.write(part)
+        for piece in pieces:
+            if isinstance(piece, str):
+                file.write(piece)
             else:
-                part.file.seek(0)
-                shutil.copyfileobj(part.file, file)
+                piece.file.seek(0)
+                shutil.copyfileobj(piece.file, file)
 
 
 def rounded(values: np.ndarray, digits: int) -> list[Any]:
-    """An array as nested lists of numbers with so many digits after the point; what is not finite, and so no
-    label, is 0."""
-    return np.nan_to_num(np.round(np.asarray(values, np.float64), digits), posinf=0, neginf=0).tolist()
+    """An array as nested lists of numbers with `digits` decimals; a number that is not finite is 0."""
+    decimals = np.round(np.asarray(values, np.float64), digits)
+    return np.nan_to_num(decimals, posinf=0, neginf=0).tolist()

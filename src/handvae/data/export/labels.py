@@ -1,5 +1,4 @@
-"""What several formats say of a hand in the same words: keypoints with their flags, the box round them, the
-picture's file."""
+"""Labels that several formats write alike: keypoints with their flags, the box round them, the picture."""
 
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from handvae.data.export.json_file import rounded
 from handvae.data.sample import Sample
 from handvae.hand import LEFT
 
-UNLABELLED, HIDDEN, SEEN = 0, 1, 2
+UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2
 """COCO's flags of a keypoint."""
 
 
@@ -22,14 +21,16 @@ def side_name(sample: Sample) -> str:
 
 def valid_joints(sample: Sample) -> Bool[np.ndarray, " joint"]:
     """Which joints are labelled."""
-    return np.ones(len(sample.joints_2d), bool) if sample.joint_valid is None else sample.joint_valid
+    if sample.joint_valid is None:
+        return np.ones(len(sample.joints_2d), bool)
+    return sample.joint_valid
 
 
 def keypoints(sample: Sample) -> Float[np.ndarray, "joint 3"]:
     """X px, y px and COCO's flag of each joint; an unlabelled joint is 0, 0, 0."""
     valid = valid_joints(sample)
     visible = np.ones_like(valid) if sample.joint_visible is None else sample.joint_visible
-    flags = np.where(visible, SEEN, HIDDEN)
+    flags = np.where(visible, VISIBLE, HIDDEN)
     return np.where(valid[:, None], np.column_stack([sample.joints_2d, flags]), 0.0).astype(np.float64)
 
 
@@ -41,7 +42,7 @@ def box(sample: Sample) -> Float[np.ndarray, "4"]:
 
 
 def annotation(number: int, sample: Sample) -> dict[str, object]:
-    """The fields that COCO asks of every annotation."""
+    """The fields that COCO requires of every annotation."""
     around = box(sample)
     return {
         "id": number,

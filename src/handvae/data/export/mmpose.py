@@ -1,5 +1,7 @@
-"""The JSON form in which open-mmlab/mmpose keeps hand data sets: RHD's where there is a camera, OneHand10K's
-where there is none."""
+"""The JSON form in which open-mmlab/mmpose keeps hand data sets, written.
+
+RHD's form where there is a camera, OneHand10K's where there is none.
+"""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +20,8 @@ from handvae.hand import JOINT_NAMES, from_internal
 def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
     """Write `annotations/FORM_SPLIT.json` and `images/*.png`; returns the number of hands."""
     camera = spec.has_camera
-    kind, order = ("rhd", "rhd") if camera else ("onehand10k", "coco")
+    kind = "rhd" if camera else "onehand10k"
+    order = "rhd" if camera else "coco"
     number = 0
     with ExitStack() as stack:
         splits: dict[str, tuple[Spool, Spool]] = {}
@@ -27,10 +30,12 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             if split not in splits:
                 splits[split] = (stack.enter_context(Spool()), stack.enter_context(Spool()))
             images, annotations = splits[split]
+
             pixels = picture_of(sample)
             height, width = pixels.shape[:2]
             name = f"{number:06d}.png"
             write_pixels(folder / "images" / name, pixels)
+
             points = from_internal(torch.from_numpy(keypoints(sample)), order).numpy()
             image: dict[str, object] = {"id": number, "file_name": name, "width": width, "height": height}
             hand = annotation(number, sample) | {"hand_type": side_name(sample)}
@@ -45,6 +50,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             hand["keypoints"] = rounded(points, 3) if camera else rounded(points.reshape(-1), 3)
             images.item(image)
             annotations.item(hand)
+
         names = from_internal(torch.arange(21)[:, None], order)[:, 0].tolist()
         categories = [
             {
@@ -55,9 +61,11 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             }
         ]
         info = {"description": f"hands in the form of {kind}", "source": description}
-        head = f'{{"info": {json.dumps(info)},\n"licenses": [{json.dumps({"id": 1, "name": spec.licence or "not known"})}]'
+        licence = {"id": 1, "name": spec.licence or "not known"}
+        head = f'{{"info": {json.dumps(info)},\n"licenses": [{json.dumps(licence)}]'
         middle = f',\n"categories": {json.dumps(categories)},\n"images": [\n'
         for split, (images, annotations) in splits.items():
-            path = folder / "annotations" / f"{kind}_{split}.json"  # the name tells readers the form
+            # the name tells readers the form
+            path = folder / "annotations" / f"{kind}_{split}.json"
             write_json(path, head, middle, images, '\n],\n"annotations": [\n', annotations, "\n]}\n")
     return number

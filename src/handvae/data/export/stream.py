@@ -21,16 +21,16 @@ BLOCK = 256
 def samples_of(
     data: HandData, rows: Sequence[int] | range, side: int | None = None, split: str = ""
 ) -> Iterator[Sample]:
-    """Hands of a data set one by one, pictures included, the next ones read ahead.
+    """Hands of a data set one by one, with their pictures; the next ones are read ahead.
 
     Args:
         data: the opened data set.
         rows: which hands.
-        side: of the hands, for a data set that does not tell.
-        split: of the hands, for a data set that does not tell.
+        side: of the hands, for a data set that has no sides.
+        split: of the hands, for a data set that has no splits.
 
     Raises:
-        UserError: the data set does not tell which hand it shows, and `side` is not given.
+        UserError: the data set has no sides, and `side` is not given.
     """
     yield from prefetch(partial(_with_pictures, data), _labelled(data, rows, side, split))
 
@@ -38,7 +38,7 @@ def samples_of(
 def _labelled(
     data: HandData, rows: Sequence[int] | range, side: int | None, split: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows and what is known of them before a picture is read."""
+    """Rows and all their labels but pictures."""
     for start in range(0, len(rows), BLOCK):
         block = list(rows[start : start + BLOCK])
         labels = data.labels(torch.tensor(block))
@@ -50,11 +50,8 @@ def _labelled(
             )
         for place, row in enumerate(block):
             origin = data.provenance_of(row) or json.dumps({"set": data.spec.name, "hand": data.name(row)})
-            yield (
-                row,
-                {"side": side, "split": data.split_of(row) or split, "provenance": origin}
-                | _values(labels, place),
-            )
+            values = {"side": side, "split": data.split_of(row) or split, "provenance": origin}
+            yield row, values | _values(labels, place)
 
 
 def _with_pictures(data: HandData, labelled: tuple[int, dict[str, Any]]) -> Sample:

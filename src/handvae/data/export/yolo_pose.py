@@ -1,5 +1,4 @@
-"""The layout that YOLO's pose models train on: a text file a picture, all in shares of the picture's
-sides."""
+"""The layout of YOLO's pose models: one text file for each picture, all in shares of the picture's sides."""
 
 import json
 from collections.abc import Iterable
@@ -14,12 +13,15 @@ from handvae.data.sample import Sample
 
 def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
     """Write `images/SPLIT/*.png`, `labels/SPLIT/*.txt` and `data.yaml`; returns the number of hands."""
-    number, splits = 0, set[str]()
+    number = 0
+    splits: set[str] = set()
     for number, sample in enumerate(samples, 1):
         split = sample.split or "train"
         splits.add(split)
         pixels = picture_of(sample)
         write_pixels(folder / "images" / split / f"{number:06d}.png", pixels)
+
+        # class 0, the box's centre and extent, then x, y and flag of each joint
         size = np.array(pixels.shape[1::-1], np.float64)
         left_top, extent = box(sample).reshape(2, 2)
         points = keypoints(sample)
@@ -34,9 +36,11 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
         path.write_text(line + "\n")
     joints = len(spec.joint_names)
     rows = [f"# {json.dumps(description)}", *(f"{split}: images/{split}" for split in sorted(splits))]
-    if "val" not in splits:  # the tools refuse a set without one
+    # the tools refuse a set without `val`
+    if "val" not in splits:
         rows.append(f"val: images/{'test' if 'test' in splits else sorted(splits)[0]}")
-    flips = ", ".join(str(joint) for joint in range(joints))  # a mirrored hand keeps its joints' names
+    # a mirrored hand keeps its joints' names
+    flips = ", ".join(str(joint) for joint in range(joints))
     rows += [f"kpt_shape: [{joints}, 3]", f"flip_idx: [{flips}]", "names:", "  0: hand"]
     (folder / "data.yaml").write_text("\n".join(rows) + "\n")
     return number

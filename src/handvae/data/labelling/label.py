@@ -1,9 +1,8 @@
-"""Labels for one's own pictures: a labeller sees each picture in several views, and where its answers differ,
-so far the label is spread.
+"""Labels for your own pictures: a labeller sees each picture in several views, which vote.
 
 A labeller is anything with `hands(pixels)`. Views are the picture and its mirror image, each also turned a
-little both ways; a hand must be
-found again in half of them, its joints are the votes' median, and `joint_spread` is their standard deviation.
+little both ways. A hand must be found in half of them; its joints are the votes' median, and `joint_spread` is
+their standard deviation.
 """
 
 import json
@@ -59,7 +58,8 @@ class View:
             return pixels
         height, width = pixels.shape[:2]
         matrix = self.affine(height, width)
-        matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5  # OpenCV counts from the first pixel's centre
+        # OpenCV counts from the first pixel's centre
+        matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5
         return np.asarray(
             cv2.warpAffine(
                 pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -67,15 +67,16 @@ class View:
             np.uint8,
         )
 
-    def back(self, found: LabelledHand, height: int, width: int) -> LabelledHand:
+    def back(self, hand: LabelledHand, height: int, width: int) -> LabelledHand:
         """A hand found in the view, in the picture."""
         matrix = self.affine(height, width)
         inverse = np.linalg.inv(matrix[:, :2])
-        flat = (found.joints_2d - matrix[:, 2]) @ inverse.T
-        solid = found.joints_3d
+        flat = (hand.joints_2d - matrix[:, 2]) @ inverse.T
+        solid = hand.joints_3d
         if solid is not None:
             solid = np.column_stack([solid[:, :2] @ inverse.T, solid[:, 2]])
-        return LabelledHand(flat, LEFT + RIGHT - found.side if self.mirror else found.side, solid)
+        side = LEFT + RIGHT - hand.side if self.mirror else hand.side
+        return LabelledHand(flat, side, solid)
 
 
 VIEWS = tuple(View(mirror, degrees) for degrees in (0.0, TURN_DEG, -TURN_DEG) for mirror in (False, True))
@@ -90,7 +91,7 @@ class Labeller(ABC):
     has_3d: bool = False
     """Whether it gives `joints_3d`."""
     views: Sequence[View] = VIEWS
-    """What it is shown of each picture, the picture itself first."""
+    """The views of each picture, the picture itself first."""
 
     @abstractmethod
     def hands(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Sequence[LabelledHand]:
@@ -121,37 +122,45 @@ class Vote:
 def vote(labeller: Labeller, pixels: UInt8[np.ndarray, "height width 3"]) -> list[Vote]:
     """The hands that the first view shows and at least half of all views confirm."""
     height, width = pixels.shape[:2]
-    views = labeller.views
-    seen = [
-        [view.back(found, height, width) for found in labeller.hands(view.show(pixels))] for view in views
-    ]
-    votes = []
-    for hand in seen[0]:
-        size = max(float(np.ptp(hand.joints_2d, axis=0).max()), 1e-6)
-        votes_for = [hand]
-        for others in seen[1:]:
-            distances = [
-                float(np.linalg.norm(other.joints_2d - hand.joints_2d, axis=1).mean()) for other in others
-            ]
-            if distances and min(distances) < SAME_HAND * size:
-                votes_for.append(others[int(np.argmin(distances))])
-        if 2 * len(votes_for) >= len(views):
-            votes.append(_agreed(votes_for))
-    return votes
+    hands_of_view = []
+    for view in labeller.views:
+        hands = labeller.hands(view.show(pixels))
+        hands_of_view.append([view.back(hand, height, width) for hand in hands])
+
+    agreed = []
+    for hand in hands_of_view[0]:
+        votes = [hand]
+        for others in hands_of_view[1:]:
+            nearest = min(others, key=lambda other: _distance(hand, other), default=None)
+            if nearest is not None and _distance(hand, nearest) < SAME_HAND:
+                votes.append(nearest)
+        if 2 * len(votes) >= len(labeller.views):
+            agreed.append(_agreed(votes))
+    return agreed
 
 
-def _agreed(found: Sequence[LabelledHand]) -> Vote:
-    flat = np.stack([hand.joints_2d for hand in found])
-    solids = [hand.joints_3d for hand in found if hand.joints_3d is not None]
-    solid = np.median(np.stack(solids), axis=0) if solids else None
-    right = sum(hand.side == RIGHT for hand in found)
-    side = found[0].side if 2 * right == len(found) else RIGHT if 2 * right > len(found) else LEFT
-    spread = np.sqrt(flat.var(axis=0, ddof=1).mean(1)) if len(found) > 1 else np.zeros(21)
-    return Vote(
-        LabelledHand(np.median(flat, axis=0), side, None if solid is None else solid - solid[0]),
-        spread,
-        len(found),
-    )
+def _distance(hand: LabelledHand, other: LabelledHand) -> float:
+    """Mean distance of the joints of two hands, over the size of the first."""
+    size = max(float(np.ptp(hand.joints_2d, axis=0).max()), 1e-6)
+    return float(np.linalg.norm(other.joints_2d - hand.joints_2d, axis=1).mean()) / size
+
+
+def _agreed(votes: Sequence[LabelledHand]) -> Vote:
+    """The median of the votes for one hand."""
+    flat = np.stack([hand.joints_2d for hand in votes])
+    spread = np.sqrt(flat.var(axis=0, ddof=1).mean(1)) if len(votes) > 1 else np.zeros(21)
+    solids = [hand.joints_3d for hand in votes if hand.joints_3d is not None]
+    joints_3d = None
+    if solids:
+        solid = np.median(np.stack(solids), axis=0)
+        joints_3d = solid - solid[0]
+
+    # a tie goes to the picture as it is
+    right = sum(hand.side == RIGHT for hand in votes)
+    side = votes[0].side
+    if 2 * right != len(votes):
+        side = RIGHT if 2 * right > len(votes) else LEFT
+    return Vote(LabelledHand(np.median(flat, axis=0), side, joints_3d), spread, len(votes))
 
 
 @dataclass

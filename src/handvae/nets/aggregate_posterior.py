@@ -1,4 +1,4 @@
-"""The aggregate posterior of a latent variable: the Gaussian that fits its values over the training images."""
+"""The aggregate posterior of a latent variable: the Gaussian that fits it over the training images."""
 
 from dataclasses import dataclass
 

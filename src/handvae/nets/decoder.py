@@ -1,5 +1,4 @@
-"""Image decoders; built of layers that `rv.to_rv` knows, so the same weights decode a sample or a random
-variable."""
+"""Image decoders, of layers that `rv.to_rv` knows: the same weights decode a sample or a random variable."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,15 +11,14 @@ from handvae import rv
 from handvae.nets.blocks import Norm, conv_block, double_block
 
 ToRgb = Literal["conv", "transposed", "upsample"]
-"""How a decoder's last map becomes a picture."""
+"""How a decoder's last map becomes an image."""
 
 
 class LevelDecoder(nn.Module):
-    """A small map, levels that each double it, and a last layer to RGB; pose maps may join the picture before
-    each of them.
+    """A small map, levels that each double it, and a last layer to RGB.
 
-    A decoder adds `levels`, which take channels and maps of one size and give channels of twice the size, and
-    `to_rgb`.
+    Pose maps may be concatenated before each of them. A decoder adds `levels`, which take channels and maps
+    of one size and give channels of twice the size, and `to_rgb`.
 
     Args:
         latent: number of input values.
@@ -38,47 +36,46 @@ class LevelDecoder(nn.Module):
         self, latent: int, width: int, *, stem_px: int, hidden: int, rectified: bool, maps: int
     ) -> None:
         super().__init__()
-        self.stem_px, self.maps = stem_px, maps
+        self.stem_px = stem_px
+        self.maps = maps
         self.hidden = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU()) if hidden else nn.Identity()
-        self.stem = nn.Sequential(
-            nn.Linear(hidden or latent, width * stem_px**2), *([nn.ReLU()] if rectified else [])
-        )
+        self.stem = nn.Sequential(nn.Linear(hidden or latent, width * stem_px**2))
+        if rectified:
+            self.stem.append(nn.ReLU())
 
     @property
     def map_sizes(self) -> tuple[int, ...]:
-        """Sides in pixels at which `forward` wants pose maps."""
-        return tuple(self.stem_px * 2**level for level in range(len(self.levels) + 1)) if self.maps else ()
+        """Sides in pixels at which `forward` takes pose maps."""
+        if not self.maps:
+            return ()
+        return tuple(self.stem_px * 2**level for level in range(len(self.levels) + 1))
 
     def forward(
         self,
         latent: Float[Tensor, "batch latent"] | rv.RandomVariable,
         maps: Sequence[Float[Tensor, "batch map _ _"]] = (),
     ) -> Float[Tensor, "batch 3 size size"] | rv.RandomVariable:
-        """The picture: plain from a plain latent, mean and variance per pixel from a random one (after
-        `rv.to_rv`)."""
-        channels = self.stem(self.hidden(latent))
-        picture = channels.reshape(channels.shape[0], -1, self.stem_px, self.stem_px)
+        """The image of a latent; of a random one (after `rv.to_rv`), mean and variance of each pixel."""
+        flat = self.stem(self.hidden(latent))
+        channels = flat.reshape(flat.shape[0], -1, self.stem_px, self.stem_px)
         for index, level in enumerate(self.levels):
-            picture = level(rv.cat([picture, maps[index]], 1) if self.maps else picture)
-        return self.to_rgb(rv.cat([picture, maps[-1]], 1) if self.maps else picture)
+            channels = level(rv.cat([channels, maps[index]], 1) if self.maps else channels)
+        return self.to_rgb(rv.cat([channels, maps[-1]], 1) if self.maps else channels)
 
 
 class ImageDecoder(LevelDecoder):
-    """Linear to a small map, transposed convolutions that double it, and a last convolution to RGB without
-    activation.
+    """Linear to a small map, transposed convolutions that double it, and a last convolution to RGB.
 
     Args:
         latent: number of input values.
         widths: channels of the small map and after each doubling.
         stem_px: side of the small map.
         kernel: 3 or 4, of the transposed convolutions.
-        refine: add a 3 x 3 convolution after each doubling (not after one to full size: that costs more
-            than all others together).
-        to_rgb: `conv`: a 3 x 3 convolution at full size (paper); `transposed`: the last doubling gives
-            RGB, at a third of the cost;
-            `upsample`: the last doubling copies pixels, two 3 x 3 convolutions follow: four neighbours differ
-            by what they show, not by the
-            weights that made them, which leaves no grid.
+        refine: add a 3 x 3 convolution after each doubling, but not after one to full size: that would cost
+            more than all others.
+        to_rgb: `conv`: a 3 x 3 convolution at full size (paper). `transposed`: the last doubling gives RGB,
+            at a third of the cost. `upsample`: the last doubling copies pixels, two 3 x 3 convolutions follow;
+            the same weights then make all four neighbours, which leaves no grid.
         hidden: width of an extra layer before the small map; 0 for none.
         maps: number of pose maps that are concatenated at every size; 0 for none.
     """
@@ -97,6 +94,7 @@ class ImageDecoder(LevelDecoder):
         to_rgb: ToRgb,
     ) -> None:
         super().__init__(latent, widths[0], stem_px=stem_px, hidden=hidden, rectified=bool(hidden), maps=maps)
+
         levels = []
         for index, (inputs, outputs) in enumerate(pairwise(widths)):
             layers = [double_block(inputs + maps, outputs, kernel=kernel, norm=norm)]
@@ -104,6 +102,7 @@ class ImageDecoder(LevelDecoder):
                 layers.append(conv_block(outputs, outputs, kernel=3, stride=1, norm=norm, slope=0.0))
             levels.append(nn.Sequential(*layers))
         self.levels = nn.ModuleList(levels)
+
         last = widths[-1] + maps
         if to_rgb == "conv":
             self.to_rgb = nn.Conv2d(last, 3, 3, padding=1)

@@ -1,4 +1,4 @@
-"""Image encoders: a strided trunk, and heads that read vectors or joint positions from it."""
+"""Image encoders: a strided trunk, and heads that predict vectors or joint positions from its features."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from handvae.rv import RandomVariable
 
 
 class Stages(nn.Module):
-    """Stages in a row, each of which halves the picture."""
+    """A sequence of stages, each of which halves the image."""
 
     def __init__(self, stages: Iterable[nn.Module]) -> None:
         super().__init__()
@@ -43,36 +43,42 @@ class Trunk(Stages):
 
 
 class GaussianHead(nn.Module):
-    """Features to a diagonal Gaussian: flatten, an optional hidden layer, one linear layer each for mean and
-    log-variance."""
+    """Features to a diagonal Gaussian: one linear layer each for mean and log-variance.
+
+    Args:
+        features: number of values of the flattened features.
+        outputs: dimensions of the Gaussian.
+        hidden: width of a layer before both; 0 for none.
+        slope: slope of that layer's leaky ReLU.
+    """
 
     def __init__(self, features: int, outputs: int, *, hidden: int = 0, slope: float = 0.01) -> None:
         super().__init__()
-        self.hidden = (
-            nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(slope)) if hidden else nn.Identity()
-        )
+        self.hidden: nn.Module = nn.Identity()
+        if hidden:
+            self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(slope))
         self.mean = nn.Linear(hidden or features, outputs)
         self.logvar = nn.Linear(hidden or features, outputs)
 
     def forward(
         self, features: Float[Tensor, "batch *feature"], *, spread_apart: bool = False
     ) -> RandomVariable:
-        """(batch, outputs) random variable; `spread_apart` keeps the variance's gradient out of all layers
-        but its own."""
+        """A random variable (batch, outputs).
+
+        `spread_apart` keeps the variance's gradient out of all layers but its own.
+        """
         code = self.hidden(features.flatten(1))
-        return RandomVariable.from_logvar(
-            self.mean(code).float(), self.logvar(code.detach() if spread_apart else code).float()
-        )
+        mean = self.mean(code)
+        logvar = self.logvar(code.detach() if spread_apart else code)
+        return RandomVariable.from_logvar(mean.float(), logvar.float())
 
 
 class HeatmapHead(nn.Module):
-    """Joint positions as the mean of a heat map per joint (integral regression), their variance as its
-    spread.
+    """Joint positions as the mean of a heat map for each joint, their variance as its spread.
 
-    A fully connected regression has to learn every position from examples; a convolution that finds a joint
-    finds it anywhere, which is
-    what a small set of pictures needs. Coarse features are brought up level by level and added to the finer
-    ones.
+    Integral regression. A fully connected regression has to learn every position from examples; a convolution
+    that locates a joint locates it anywhere, which is what a small set of images needs. Coarse features are
+    upsampled level by level and added to the finer ones.
     """
 
     def __init__(
@@ -88,39 +94,40 @@ class HeatmapHead(nn.Module):
         self.heat = nn.Conv2d(width, joints, 1)
 
     def forward(self, features: list[Tensor]) -> RandomVariable:
-        """(batch, joint * 2) random variable in crop units [-1, 1]."""
-        _, found = heat_centre(self.maps(features))
-        return RandomVariable(found.mean.flatten(1), found.var_or_zeros().flatten(1))
+        """A random variable (batch, joint * 2) in crop units [-1, 1]."""
+        _, joints = heat_centre(self.maps(features))
+        return joints.flatten(1)
 
     def maps(self, features: list[Tensor]) -> Float[Tensor, "batch joint size size"]:
         """Log-odds of each joint's place."""
-        total: Tensor | None = None
+        merged: Tensor | None = None
         for feature, lateral, merge in zip(reversed(features), self.lateral, self.merge, strict=False):
             fine = lateral(feature)
-            total = merge(
-                fine if total is None else fine + F.interpolate(total, scale_factor=2.0, mode="nearest")
-            )
-        if total is None:
+            if merged is not None:
+                fine = fine + F.interpolate(merged, scale_factor=2.0, mode="nearest")
+            merged = merge(fine)
+        if merged is None:
             raise ValueError("the head needs at least one feature map")
-        return self.heat(total)
+        return self.heat(merged)
 
 
 def heat_centre(
     heat: Float[Tensor, "batch joint size size"],
 ) -> tuple[Float[Tensor, "batch joint size size"], RandomVariable]:
-    """Maps of log-odds as shares of 1, and their centres and variances (batch, joint, 2), crop units."""
+    """Heat maps that sum to 1, and their means and variances (batch, joint, 2), crop units."""
     size = heat.shape[-1]
-    share = heat.float().flatten(2).softmax(-1).unflatten(2, (size, size))
+    heatmaps = heat.float().flatten(2).softmax(-1).unflatten(2, (size, size))
+
+    # Marginals over columns (x) and rows (y), and their moments.
     centres = (torch.arange(size, device=heat.device) + 0.5) * (2 / size) - 1
-    columns, rows = share.sum(2), share.sum(3)
+    columns, rows = heatmaps.sum(2), heatmaps.sum(3)
     mean = torch.stack([columns @ centres, rows @ centres], -1)
     square = torch.stack([columns @ centres.square(), rows @ centres.square()], -1)
-    return share, RandomVariable(mean, (square - mean.square()).clamp_min(0))
+    return heatmaps, RandomVariable(mean, (square - mean.square()).clamp_min(0))
 
 
 class SidedEncoder(nn.Module):
-    """Features, the hand's side beside them where it is told, one linear layer each to mean and
-    log-variance."""
+    """Features, with the hand's side where the encoder gets it, to a Gaussian."""
 
     def __init__(self, features: nn.Module, count: int, latent: int, *, sided: bool) -> None:
         super().__init__()
@@ -130,7 +137,7 @@ class SidedEncoder(nn.Module):
     def forward(
         self, value: Float[Tensor, "batch *shape"], side: Float[Tensor, "batch 2"] | None
     ) -> RandomVariable:
-        """z; `side` is one-hot, left first, and ignored by an encoder that is not told."""
+        """q(z); `side` is one-hot, left first, and ignored by an encoder that does not get it."""
         code = self.features(value)
         if self.sided and side is not None:
             code = torch.cat([code, side.to(code)], 1)

@@ -1,4 +1,4 @@
-"""A pose drawn as soft limbs, one map a bone, for networks that work on pictures."""
+"""A pose drawn as soft limbs, one map for each bone, for networks that work on images."""
 
 import torch
 from jaxtyping import Float
@@ -18,13 +18,18 @@ def limb_maps(
         width: standard deviation of a limb in crop units.
     """
     centres = (torch.arange(size_px, device=joints.device, dtype=joints.dtype) + 0.5) * (2 / size_px) - 1
-    child, parent = joints[:, 1:, :, None, None], joints[:, PARENTS[1:], :, None, None]
+    child = joints[:, 1:, :, None, None]
+    parent = joints[:, PARENTS[1:], :, None, None]
     bone = child - parent
-    x, y = centres - parent[:, :, 0], centres[:, None] - parent[:, :, 1]
+
+    # Pixel centres relative to the parent, and where on the segment each one's nearest point is (0 to 1).
+    x = centres - parent[:, :, 0]
+    y = centres[:, None] - parent[:, :, 1]
     along = (x * bone[:, :, 0] + y * bone[:, :, 1]) / bone.square().sum(2).clamp_min(1e-6)
     along = along.clamp(0, 1)
-    distance = (x - along * bone[:, :, 0]).square() + (y - along * bone[:, :, 1]).square()
-    return torch.exp(distance * (-0.5 / width**2))
+
+    squared_distance = (x - along * bone[:, :, 0]).square() + (y - along * bone[:, :, 1]).square()
+    return torch.exp(squared_distance * (-0.5 / width**2))
 
 
 def drawn(

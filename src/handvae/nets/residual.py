@@ -17,10 +17,9 @@ class Residual(nn.Module):
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
-        doubles: the picture is first brought to twice its size, by copying pixels. That and the first
-            convolution run as one, which has
-            4/9 of the multiplications and knows that the copies are equal; the 1 x 1 skip runs before it,
-            with which it commutes.
+        doubles: the features are first brought to twice their size, by copying pixels. That and the first
+            convolution run as one, which has 4/9 of the multiplications and knows that the copies are equal;
+            the 1 x 1 skip runs before it, with which it commutes.
         slope: of the leaky ReLU; 0 for ReLU.
         norm: normalisation.
     """
@@ -44,12 +43,15 @@ class Residual(nn.Module):
     ) -> Float[Tensor, "batch out _ _"] | rv.RandomVariable:
         """Feature maps, of twice the size if `doubles`."""
         first = rv.upsample_conv2d(features, self.first) if self.doubles else self.first(features)
-        return self.last(self.second(self.between(first)) + self.enlarge(self.skip(features)))
+        branch = self.second(self.between(first))
+        return self.last(branch + self.enlarge(self.skip(features)))
 
 
 class ResidualTrunk(Stages):
-    """A 5 x 5 convolution, then a residual block a stage, each followed by a halving; a last block at the
-    smallest size."""
+    """A 5 x 5 convolution, then a residual block for each stage; a last block at the smallest size.
+
+    Each stage ends with a halving.
+    """
 
     def __init__(self, widths: tuple[int, ...], *, norm: Norm, slope: float) -> None:
         entry = nn.Conv2d(3, widths[0], 5, padding=2, bias=False)
@@ -63,8 +65,9 @@ class ResidualTrunk(Stages):
 
 
 class ResidualDecoder(LevelDecoder):
-    """The trunk mirrored: a residual block at the smallest size, one for each doubling, and a 5 x 5
-    convolution to RGB; all ReLU.
+    """The trunk mirrored: a residual block at the smallest size, then one for each doubling; all ReLU.
+
+    A 5 x 5 convolution gives RGB.
 
     Args:
         latent: number of input values.
@@ -79,6 +82,8 @@ class ResidualDecoder(LevelDecoder):
         self, latent: int, widths: tuple[int, ...], *, stem_px: int, hidden: int, maps: int, norm: Norm
     ) -> None:
         super().__init__(latent, widths[0], stem_px=stem_px, hidden=hidden, rectified=True, maps=maps)
+
+        # The first level holds the block at the smallest size, too.
         smallest = Residual(widths[0] + maps, widths[0], norm=norm, slope=0.0)
         doublings = [
             Residual(a + maps, b, norm=norm, slope=0.0, doubles=True) for a, b in pairwise(widths[1:])

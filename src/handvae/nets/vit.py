@@ -1,5 +1,4 @@
-"""A plain vision transformer (Dosovitskiy et al., ICLR 2021): a picture's patches as tokens, and a query that
-may read them."""
+"""A plain vision transformer (Dosovitskiy et al., ICLR 2021): an image's patches as tokens."""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 STD = 0.02
-"""Of initial weights, positions and queries."""
+"""Standard deviation of initial weights and queries."""
 
 
 class Attention(nn.Module):
@@ -25,45 +24,47 @@ class Attention(nn.Module):
         tokens: Float[Tensor, "batch token width"],
         memory: Float[Tensor, "batch patch width"] | None = None,
     ) -> Float[Tensor, "batch token width"]:
-        """As many tokens as came in."""
+        """Each token's attention to the memory."""
+        query = self.query(tokens)
         keys, values = self.memory(tokens if memory is None else memory).chunk(2, -1)
-        query, keys, values = (
-            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (self.query(tokens), keys, values)
+        attended = F.scaled_dot_product_attention(
+            self._split_heads(query), self._split_heads(keys), self._split_heads(values)
         )
-        found = F.scaled_dot_product_attention(query, keys, values)
-        return self.out(found.transpose(1, 2).flatten(2))
+        return self.out(attended.transpose(1, 2).flatten(2))
+
+    def _split_heads(self, values: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch head token _"]:
+        return values.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class Block(nn.Module):
-    """Attention and two layers, each behind a normalisation and beside a path that skips it."""
+    """Attention and two layers, each after a normalisation and with a skip connection."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
-        self.norm_attention, self.attention = nn.LayerNorm(width), Attention(width, heads)
-        self.norm_mlp, self.mlp = (
-            nn.LayerNorm(width),
-            nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)),
-        )
+        self.norm_attention = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
     def forward(self, tokens: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch token width"]:
-        """The tokens, told of each other."""
+        """The tokens after attention to each other."""
         tokens = tokens + self.attention(self.norm_attention(tokens))
         return tokens + self.mlp(self.norm_mlp(tokens))
 
 
 class PatchTransformer(nn.Module):
-    """Square patches to tokens, their positions added (sines and cosines to begin with), and blocks in a row.
+    """Square patches to tokens, plus learnt positions that begin as sines and cosines, then blocks.
 
     Args:
-        size_px: side of the pictures.
+        size_px: side of the images.
         patch_px: side of a patch.
-        width: of a token.
-        depth: blocks.
-        heads: of each attention.
+        width: channels of a token.
+        depth: number of blocks.
+        heads: heads of each attention.
         mlp_ratio: hidden width of a block's two layers over a token's.
 
     Raises:
-        ValueError: the picture does not divide into patches, or the width into heads.
+        ValueError: the image does not divide into patches, or the width into heads.
     """
 
     def __init__(
@@ -72,11 +73,11 @@ class PatchTransformer(nn.Module):
         super().__init__()
         if size_px % patch_px:
             near = max(patch_px, size_px // patch_px * patch_px)
-            raise ValueError(
-                f"a crop of {size_px} px does not divide into patches of {patch_px}; use a multiple, such as {near}"
-            )
+            fault = f"a crop of {size_px} px does not divide into patches of {patch_px}"
+            raise ValueError(f"{fault}; use a multiple, such as {near}")
         if width % heads:
             raise ValueError(f"{width} channels do not divide into {heads} heads")
+
         self.patches = nn.Conv2d(3, width, patch_px, patch_px)
         self.positions = nn.Parameter(waves(size_px // patch_px, width)[None])
         self.blocks = nn.Sequential(*(Block(width, heads, mlp_ratio * width) for _ in range(depth)))
@@ -84,17 +85,16 @@ class PatchTransformer(nn.Module):
         self.apply(initialise)
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch patch channel"]:
-        """A token a patch, row by row."""
+        """A token for each patch, row by row."""
         tokens = self.patches(image).flatten(2).transpose(1, 2)
         return self.norm(self.blocks(tokens + self.positions))
 
 
 def waves(side: int, width: int) -> Float[Tensor, "patch width"]:
-    """A grid's places, row by row, as sines and cosines of geometric frequencies: first of the column, then
-    of the row.
+    """Grid positions, row by row, as sines and cosines of the column, then of the row.
 
-    Small random positions would first have to grow beside what patches hold; till then a picture reads as a
-    bag of patches.
+    Their frequencies are a geometric series. Small random positions would first have to grow to the size of
+    the patches' tokens; until then an image is a bag of patches.
 
     Raises:
         ValueError: the width does not divide by four.
@@ -108,18 +108,20 @@ def waves(side: int, width: int) -> Float[Tensor, "patch width"]:
 
 
 class QueryPool(nn.Module):
-    """One learnt query that attends to all tokens: what a head reads, in place of their mean."""
+    """One learnt query that attends to all tokens: a head's input, in place of their mean."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.query = nn.Parameter(torch.empty(1, 1, width))
-        self.attention, self.norm = Attention(width, heads), nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.norm = nn.LayerNorm(width)
         nn.init.trunc_normal_(self.query, std=STD)
         self.apply(initialise)
 
     def forward(self, tokens: Float[Tensor, "batch patch width"]) -> Float[Tensor, "batch width"]:
-        """A vector a picture."""
-        return self.norm(self.attention(self.query.expand(len(tokens), -1, -1), tokens))[:, 0]
+        """A vector for each image."""
+        query = self.query.expand(len(tokens), -1, -1)
+        return self.norm(self.attention(query, tokens))[:, 0]
 
 
 def initialise(module: nn.Module) -> None:

@@ -1,9 +1,8 @@
-"""Joints read from a crop by a small convolutional network: the judge of pictures, and a second reader beside
-the generators.
+"""Joints predicted from a crop by a small convolutional network: the critic of generated images.
 
 Ours; integral regression after Sun et al., "Integral Human Pose Regression", ECCV 2018. The objective is that
-of `joint_reader`.
-The last feature maps, averaged over the picture, are what Frechet distances are taken in (`features`).
+of `keypoint_regression`. The last feature maps, averaged over the image, are the space of Frechet distances
+(`features`).
 """
 
 from dataclasses import dataclass
@@ -42,17 +41,13 @@ class DetectorConfig(KeypointRegressionConfig):
 
     def __post_init__(self) -> None:
         if self.pose == "3d" and self.head == "heatmap":
-            raise ValueError("heat maps find 2D joints: use pose='2d', or head='linear'")
-        if (
-            not self.widths
-            or not all(1 <= width <= MAX_WIDTH for width in self.widths)
-            or not 0 <= self.hidden <= MAX_WIDTH
-        ):
+            raise ValueError("heat maps locate 2D joints: use pose='2d', or head='linear'")
+        widths_fit = all(1 <= width <= MAX_WIDTH for width in self.widths)
+        if not self.widths or not widths_fit or not 0 <= self.hidden <= MAX_WIDTH:
             raise ValueError(f"widths holds numbers from 1 to {MAX_WIDTH}, hidden is 0 to {MAX_WIDTH}")
         if self.head == "heatmap" and not 0 <= self.heatmap_levels < len(self.widths):
-            raise ValueError(
-                f"heatmap_levels is 0 to {len(self.widths) - 1}, one less than the trunk's stages"
-            )
+            most = len(self.widths) - 1
+            raise ValueError(f"heatmap_levels is 0 to {most}, one less than the trunk's stages")
 
 
 class Detector(KeypointRegressor[DetectorConfig], PerceptualCritic):
@@ -60,43 +55,46 @@ class Detector(KeypointRegressor[DetectorConfig], PerceptualCritic):
 
     def __init__(self, config: DetectorConfig, spec: DataSpec, crop: Crop) -> None:
         super().__init__(config, spec, crop)
-        smallest = halved(crop.size_px, len(config.widths))
+        last_side = halved(crop.size_px, len(config.widths))
         outputs = spec.joints * config.axes
         self.trunk = Trunk(config.widths, kernel=4, refine=config.refine, norm=config.norm, slope=0.0)
+
         self.head: HeatmapHead | GaussianHead
-        if config.head == "heatmap":
-            self.head = HeatmapHead(
-                config.widths, spec.joints, levels=config.heatmap_levels, norm=config.norm, slope=0.0
-            )
-            # a heat map is as wide as its grid is coarse: its variance is right up to a factor, which is
-            # learned
-            self.log_factor = nn.Linear(config.widths[-1], outputs)
-            nn.init.zeros_(self.log_factor.weight)
-            nn.init.zeros_(self.log_factor.bias)
-        else:
-            self.head = GaussianHead(
-                config.widths[-1] * smallest**2, outputs, hidden=config.hidden, slope=0.0
-            )
+        if config.head == "linear":
+            features = config.widths[-1] * last_side**2
+            self.head = GaussianHead(features, outputs, hidden=config.hidden, slope=0.0)
+            return
+        self.head = HeatmapHead(
+            config.widths, spec.joints, levels=config.heatmap_levels, norm=config.norm, slope=0.0
+        )
+        # A heat map is as wide as its grid is coarse: its variance is right up to a factor, which is learned.
+        self.log_factor = nn.Linear(config.widths[-1], outputs)
+        nn.init.zeros_(self.log_factor.weight)
+        nn.init.zeros_(self.log_factor.bias)
 
     # ---------------------------------------------------------------- network
 
     def maps(self, image: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
-        """Feature maps of every stage of pictures in [0, 1], the finest first."""
+        """Feature maps of every stage of images in [0, 1], the finest first."""
         return self.trunk(image * 2 - 1)
 
     def read(self, image: Float[Tensor, "batch 3 height width"]) -> RandomVariable:
-        """Joints (batch, joint, axis) of pictures in [0, 1], as mean and variance."""
-        apart = self.config.spread_apart
-        maps = self.maps(image)
+        """Joints (batch, joint, axis) of images in [0, 1], as mean and variance."""
+        features = self.maps(image)
         if isinstance(self.head, HeatmapHead):
-            found, pooled = self.head(maps), maps[-1].mean((2, 3))
-            width = found.var_or_zeros()
-            factor = self.log_factor(pooled.detach() if apart else pooled).float().clamp(-10, 10).exp()
-            found = RandomVariable(found.mean, (width.detach() if apart else width) * factor)
+            prediction = self._scaled(self.head(features), features[-1].mean((2, 3)))
         else:
-            found = self.head(maps[-1], spread_apart=apart)
+            prediction = self.head(features[-1], spread_apart=self.config.spread_apart)
         shape = (len(image), self.spec.joints, self.config.axes)
-        return RandomVariable(found.mean.view(shape), found.var_or_zeros().view(shape))
+        return RandomVariable(prediction.mean.view(shape), prediction.var_or_zeros().view(shape))
+
+    def _scaled(self, heatmaps: RandomVariable, pooled: Float[Tensor, "batch feature"]) -> RandomVariable:
+        """The heat maps' centres, their variances times the learned factor."""
+        variance = heatmaps.var_or_zeros()
+        if self.config.spread_apart:
+            variance, pooled = variance.detach(), pooled.detach()
+        factor = self.log_factor(pooled).float().clamp(-10, 10).exp()
+        return RandomVariable(heatmaps.mean, variance * factor)
 
     @property
     def feature_dims(self) -> int:
@@ -105,6 +103,5 @@ class Detector(KeypointRegressor[DetectorConfig], PerceptualCritic):
 
     @torch.no_grad()
     def features(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch feature"]:
-        """What the trunk's last stage holds, averaged over the picture: the space of Frechet distances;
-        `feature_dims` numbers a crop."""
+        """The trunk's last stage, averaged over the image: the space of Frechet distances."""
         return self.maps(image)[-1].mean((2, 3)).float()

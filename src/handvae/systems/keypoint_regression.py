@@ -1,10 +1,10 @@
-"""Joints read from a crop by one network: what the detector and the transformer share. They differ in the
-network alone (`read`).
+"""Joints predicted from a crop by one network: what the detector and the transformer share.
 
-For joints p of a picture x, the network's mean p^(x) and variance v(x), training minimises, averaged over
-labelled joints,
-    l1, l2      |p - p^|  or  |p - p^|^2,  and beside it the Gaussian negative log-likelihood of v alone: the network and p^ do not feel it
-    nll         1/2 [(p - p^)^2 / v + log v]                of both together
+They differ in the network alone (`read`). For joints p of an image x, the network's mean p^(x) and variance
+v(x), training minimises, averaged over labelled joints,
+    l1, l2   |p - p^|  or  |p - p^|^2,  plus the Gaussian negative log-likelihood of v alone, whose gradient
+             reaches neither p^ nor the rest of the network
+    nll      1/2 [(p - p^)^2 / v + log v]  of both together
 """
 
 from abc import abstractmethod
@@ -19,25 +19,28 @@ from torch import Tensor, nn
 
 from handvae.data.crop import Crop, in_own_crop, to_crop_units
 from handvae.data.hands import DataSpec, Hands
-from handvae.hand import PARENTS, to_bone_units
+from handvae.hand import PARENTS
 from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.losses import point_error
+from handvae.systems.sheet import image_grid
 from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction, Stage
 
 SHEET_PX = 128
 """Side of a cell of the sample sheet, at least."""
+PREDICTION_COLOUR, LABEL_COLOUR = (1.0, 0.3, 0.1), (0.1, 0.7, 1.0)
+"""RGB of the limbs on it."""
 
 
 @dataclass(frozen=True)
 class KeypointRegressionConfig:
-    """What is read, and how it is taught."""
+    """What is predicted, and by which loss."""
 
     pose: Literal["2d", "3d"] = "2d"
-    """What it reads: crop-relative 2D joints, or root-relative 3D joints in bone units."""
+    """What is predicted: crop-relative 2D joints, or root-relative 3D joints in bone units."""
     loss: Literal["l1", "l2", "nll"] = "l1"
-    """Of the joints: absolute or squared error, the spread learned beside it; or the likelihood of both."""
+    """Loss of the joints: absolute or squared error, the spread learned apart; or the likelihood of both."""
 
     @property
     def axes(self) -> int:
@@ -46,14 +49,13 @@ class KeypointRegressionConfig:
 
     @property
     def spread_apart(self) -> bool:
-        """Whether the spread is learned from what the joints have taught the network, and teaches it
-        nothing."""
+        """Whether the spread's gradient is kept out of the rest of the network."""
         return self.loss != "nll"
 
 
 @dataclass(frozen=True)
 class JointLosses(Losses):
-    """Parts of the objective; `error` is logged only, comparable across all options."""
+    """Terms of the objective; `error` is logged only, to compare options."""
 
     pose: Float[Tensor, ""]
     spread: Float[Tensor, ""]
@@ -66,7 +68,7 @@ Config = TypeVar("Config", bound=KeypointRegressionConfig, covariant=True)
 
 
 class KeypointRegressor(PoseEstimator, Generic[Config]):
-    """How joints are taught and told; a system adds the network."""
+    """Training and prediction of joints; a system adds the network."""
 
     config: Config
     objectives = ("objective",)
@@ -74,13 +76,16 @@ class KeypointRegressor(PoseEstimator, Generic[Config]):
 
     def __init__(self, config: Config, spec: DataSpec, crop: Crop) -> None:
         super().__init__()
-        self.config, self.spec, self.crop, self.pose = config, spec, crop, config.pose
+        self.config = config
+        self.spec = spec
+        self.crop = crop
+        self.pose = config.pose
         if config.pose == "3d" and "joints_3d" not in spec.modalities:
             raise ValueError("pose='3d' needs keypoints_3d in the data; add them, or use pose='2d'")
 
     @abstractmethod
     def read(self, image: Float[Tensor, "batch 3 height width"]) -> RandomVariable:
-        """Joints (batch, joint, axis) of pictures in [0, 1], as mean and variance."""
+        """Joints (batch, joint, axis) of images in [0, 1], as mean and variance."""
 
     # ---------------------------------------------------------------- training
 
@@ -95,13 +100,12 @@ class KeypointRegressor(PoseEstimator, Generic[Config]):
         return {"all": tuple(self.children())}
 
     def prepare(self, labels: Hands) -> None:
-        """Crop units and bone units are the network's own: nothing is taken from the labels."""
+        """The network works in crop units and bone units: nothing is taken from the labels."""
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
-        image = batch.require("image")
-        joints = self.joints_of(batch)
-        yield Phase(self.objective(image, joints, self.labelled(batch)), group="all")
+        losses = self.objective(batch.require("image"), self.joints_of(batch), self.labelled(batch))
+        yield Phase(losses, group="all")
 
     def objective(
         self,
@@ -110,20 +114,22 @@ class KeypointRegressor(PoseEstimator, Generic[Config]):
         valid: Bool[Tensor, "batch joint"],
     ) -> JointLosses:
         """The loss of one batch; pure in its arguments, so it can be compiled."""
-        read = self.read(image)
-        error = joints - read.mean
-        spread = torch.zeros((), device=image.device)
+        prediction = self.read(image)
+        error = joints - prediction.mean
+
         match self.config.loss:
             case "l1":
                 pose = _mean_labelled(error.abs().sum(2), valid)
             case "l2":
                 pose = _mean_labelled(error.square().sum(2), valid)
             case "nll":
-                pose = point_error(joints, read, "nll", valid=valid).mean()
+                pose = point_error(joints, prediction, "nll", valid=valid).mean()
+
+        spread = torch.zeros((), device=image.device)
         if self.config.loss != "nll":
-            spread = point_error(
-                joints, RandomVariable(read.mean.detach(), read.var), "nll", valid=valid
-            ).mean()
+            fixed_mean = RandomVariable(prediction.mean.detach(), prediction.var)
+            spread = point_error(joints, fixed_mean, "nll", valid=valid).mean()
+
         distance = _mean_labelled(error.detach().norm(dim=2), valid)
         return JointLosses(total=pose + spread, pose=pose, spread=spread, error=distance)
 
@@ -132,43 +138,42 @@ class KeypointRegressor(PoseEstimator, Generic[Config]):
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint axis"]:
         """The joints of crops in crop units (2D) or root-relative bone units (3D)."""
         if self.config.pose == "2d":
-            joints = hands.require("joints_2d")
-            return to_crop_units(joints, self.crop.size_px)
-        joints = hands.require("joints_3d")
-        return to_bone_units(joints, "wrist").masked_fill(~self.labelled(hands)[..., None], 0.0)
+            return to_crop_units(hands.require("joints_2d"), self.crop.size_px)
+        return self.bone_unit_joints(hands)
 
     @torch.no_grad()
     def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
-        """Read poses from crops in [0, 1]."""
-        image = hands.require("image")
-        found = self.read(image)
-        return Prediction(found.mean, found.std)
+        """Predict poses from crops in [0, 1]."""
+        prediction = self.read(hands.require("image"))
+        return Prediction(prediction.mean, prediction.std)
 
     @torch.no_grad()
     def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
-        """Error and spread on training pictures; nothing is kept."""
-        losses = [(len(batch), next(self.step(batch, "all", Noise(0))).losses) for batch in batches]
-        count = sum(size for size, _ in losses)
-        return {
-            f"training_{name}": sum(size * loss.scalars()[name] for size, loss in losses) / count
-            for name in ("error", "pose", "spread")
-        }
+        """Error and spread on training images; nothing is kept."""
+        count = 0
+        sums = dict.fromkeys(("error", "pose", "spread"), 0.0)
+        for batch in batches:
+            (phase,) = self.step(batch, "all", Noise(0))
+            scalars = phase.losses.scalars()
+            count += len(batch)
+            for name in sums:
+                sums[name] += len(batch) * scalars[name]
+        return {f"training_{name}": value / count for name, value in sums.items()}
 
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
-        """Rows: pictures, the joints read from them, their labels; a hand a column."""
+        """See `sheet_rows`; a column for each hand."""
         image = batch.require("image")
-        large = F.interpolate(image, scale_factor=float(max(1, round(SHEET_PX / image.shape[-1]))))
-        read, labelled = self.predict_uncalibrated(Hands(image=image)).joints, self.joints_of(batch)
-        rows = [
-            large,
-            self._drawn(large, read, (1.0, 0.3, 0.1)),
-            self._drawn(large, labelled, (0.1, 0.7, 1.0)),
-        ]
-        return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
+        prediction = self.predict_uncalibrated(Hands(image=image)).joints
 
-    def _drawn(self, image: Tensor, joints: Tensor, colour: tuple[float, float, float]) -> Tensor:
-        """Limbs painted over pictures; joints that are no hand of 21 are left out."""
+        factor = float(max(1, round(SHEET_PX / image.shape[-1])))
+        large = F.interpolate(image, scale_factor=factor)
+        predicted = self._with_limbs(large, prediction, PREDICTION_COLOUR)
+        labelled = self._with_limbs(large, self.joints_of(batch), LABEL_COLOUR)
+        return image_grid([large, predicted, labelled])
+
+    def _with_limbs(self, image: Tensor, joints: Tensor, colour: tuple[float, float, float]) -> Tensor:
+        """Limbs painted over images; only hands of 21 joints have any."""
         if joints.shape[1] != len(PARENTS):
             return image
         flat = joints if self.config.pose == "2d" else in_own_crop(joints[..., :2], self.crop.margin)

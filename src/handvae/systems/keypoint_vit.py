@@ -1,15 +1,10 @@
-"""The keypoint detector of SRV-VAE's table 4: a plain vision transformer of 10 million parameters that
-regresses joints.
+"""The keypoint detector of SRV-VAE's table 4: a plain vision transformer of 10 million parameters.
 
-The paper (section 4.6) says: "using ViT as the backbone, we added a head for the prediction of the hand joint
-positions, inspired by"
-HaMeR (Pavlakos et al., CVPR 2024); 10 M parameters. Ours, as in docs/papers/srv_vae.md: patches of 16 px of a
-128 px crop, 12 blocks of
-256 channels and 8 heads; tokens narrowed and laid side by side, and a linear layer each for joints and
-spread. HaMeR's one query that
-attends to the tokens is the other head: from random weights and few pictures it learns far more slowly
-(docs/log.md).
-The objective is that of `joint_reader`.
+The paper (section 4.6) uses a ViT as the backbone and adds a head for the hand joints, inspired by HaMeR
+(Pavlakos et al., CVPR 2024). Our choices (docs/papers/srv_vae.md): patches of 16 px of a 128 px crop, 12
+blocks of 256 channels and 8 heads; tokens are narrowed and concatenated, and a linear layer each gives joints
+and spread. HaMeR's single query that attends to the tokens is the other head: from random weights and few
+images it learns far more slowly (docs/log). The objective is that of `keypoint_regression`.
 """
 
 from dataclasses import dataclass
@@ -26,7 +21,7 @@ from handvae.rv import RandomVariable
 from handvae.systems.keypoint_regression import KeypointRegressionConfig, KeypointRegressor
 
 MAX_SIZE = 4096
-"""Of any size in the configuration; what a damaged model file may ask for."""
+"""Of any size in the configuration; a damaged model file may ask for more than there is memory."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +39,7 @@ class KeypointVitConfig(KeypointRegressionConfig):
     mlp_ratio: int = 4
     """Hidden width of a block's two layers over `width`."""
     head: Literal["tokens", "query"] = "tokens"
-    """What the linear layers read: all tokens, narrowed and side by side, or what one learnt query finds in
-    them."""
+    """Input of the linear layers: all tokens, narrowed and concatenated, or one learnt query's output."""
     token_dims: int = 32
     """Channels of a narrowed token."""
 
@@ -68,18 +62,20 @@ class KeypointVit(KeypointRegressor[KeypointVitConfig]):
             heads=config.heads,
             mlp_ratio=config.mlp_ratio,
         )
+
         self.pool: nn.Module
         if config.head == "tokens":
-            self.pool, features = (
-                nn.Linear(config.width, config.token_dims),
-                self.trunk.positions.shape[1] * config.token_dims,
-            )
+            tokens = self.trunk.positions.shape[1]
+            self.pool = nn.Linear(config.width, config.token_dims)
+            features = tokens * config.token_dims
         else:
-            self.pool, features = QueryPool(config.width, config.heads), config.width
+            self.pool = QueryPool(config.width, config.heads)
+            features = config.width
         self.head = GaussianHead(features, spec.joints * config.axes)
 
     def read(self, image: Float[Tensor, "batch 3 height width"]) -> RandomVariable:
-        """Joints (batch, joint, axis) of pictures in [0, 1], as mean and variance."""
-        found = self.head(self.pool(self.trunk(image * 2 - 1)), spread_apart=self.config.spread_apart)
+        """Joints (batch, joint, axis) of images in [0, 1], as mean and variance."""
+        tokens = self.trunk(image * 2 - 1)
+        prediction = self.head(self.pool(tokens), spread_apart=self.config.spread_apart)
         shape = (len(image), self.spec.joints, self.config.axes)
-        return RandomVariable(found.mean.view(shape), found.var_or_zeros().view(shape))
+        return RandomVariable(prediction.mean.view(shape), prediction.var_or_zeros().view(shape))

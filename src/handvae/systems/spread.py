@@ -1,9 +1,8 @@
 """A scale that makes the spread a model claims as large as its errors.
 
 It is fitted once on hands that the model was not trained on (`handvae.evaluation.spread`), kept in the
-model's file and applied wherever
-poses are read (`PoseEstimator.estimate`). A picture and 2D joints do not leave the same unsure: each set of inputs
-has a scale of its own.
+model's file and applied wherever poses are predicted (`PoseEstimator.predict`). An image and 2D joints leave
+different uncertainties: each set of inputs has a scale of its own.
 """
 
 from dataclasses import dataclass
@@ -17,30 +16,27 @@ LARGEST = 1e9
 
 @dataclass(frozen=True)
 class SpreadScale:
-    """Makes a claimed spread as large as the errors: sqrt((factor * spread)^2 + floor^2), for x, y, and z
-    where there is one.
+    """Calibrates a claimed spread: sqrt((factor * spread)^2 + floor^2), for x, y, and z where there is one.
 
-    The floor is what heat maps need: one that falls into a single cell claims to be certain, whatever its
-    factor.
+    Heat maps need the floor: one that falls into a single cell claims to be certain, whatever the factor.
     """
 
     factor: tuple[float, ...]
     floor: tuple[float, ...]
     """In the spread's unit."""
     fitted_on: str = ""
-    """Which hands, for people."""
+    """Description of these hands."""
 
     def __post_init__(self) -> None:
-        if len(self.factor) != len(self.floor) or not all(
-            0 <= value <= LARGEST for value in (*self.factor, *self.floor)
-        ):
-            raise ValueError(
-                f"a scale of spread has a factor and a floor for each axis, each from 0 to {LARGEST:.0e}"
-            )
+        in_range = all(0 <= value <= LARGEST for value in (*self.factor, *self.floor))
+        if len(self.factor) != len(self.floor) or not in_range:
+            expected = "a scale of spread has a factor and a floor for each axis"
+            raise ValueError(f"{expected}, each from 0 to {LARGEST:.0e}")
         if len(self.fitted_on) > 200 or not self.fitted_on.isprintable():
             raise ValueError("fitted_on is one line of at most 200 characters")
 
     def __call__(self, spread: Float[Tensor, "batch joint axis"]) -> Float[Tensor, "batch joint axis"]:
         """The scaled spread."""
-        factor, floor = spread.new_tensor(self.factor), spread.new_tensor(self.floor)
+        factor = spread.new_tensor(self.factor)
+        floor = spread.new_tensor(self.floor)
         return ((factor * spread).square() + floor.square()).sqrt()

@@ -1,5 +1,4 @@
-"""Named appearances of a model: a small JSON file beside its weights, `NAME.appearances.json` beside
-`NAME.safetensors`."""
+"""Named appearances of a model: `NAME.appearances.json`, a small file beside its `NAME.safetensors`."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ class NamedAppearance:
 
     appearance: Float[Tensor, " appearance"]
     about: str
-    """What a picture with it looks like, as measured."""
+    """Description of an image with it, as measured."""
 
 
 class _Entry(BaseModel):
@@ -39,14 +38,14 @@ class _Entry(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     weights: str
-    """Hash of the weights that the numbers mean something to."""
+    """Hash of the weights that the numbers belong to."""
     appearances: dict[Annotated[str, Field(pattern=NAME)], _Entry] = Field(
         validation_alias=AliasChoices("appearances", FIRST_EDITION_APPEARANCES)
     )
 
 
 def appearances_file(weights: Path) -> Path:
-    """Where the named appearances of a model file lie."""
+    """Path of a model file's named appearances."""
     path = weights.with_name(f"{weights.stem}.appearances.json")
     older = weights.with_name(f"{weights.stem}.{FIRST_EDITION_APPEARANCES}.json")
     return older if older.is_file() and not path.is_file() else path
@@ -54,10 +53,11 @@ def appearances_file(weights: Path) -> Path:
 
 def write_named_appearances(weights: Path, appearances: Mapping[str, NamedAppearance]) -> None:
     """Write the named appearances of a model file, in this order, whole or not at all."""
-    entries = {
-        name: {"about": appearance.about, "appearance": [round(v, 4) for v in appearance.appearance.tolist()]}
-        for name, appearance in appearances.items()
-    }
+    entries = {}
+    for name, named in appearances.items():
+        values = [round(value, 4) for value in named.appearance.tolist()]
+        entries[name] = {"about": named.about, "appearance": values}
+
     content = {"weights": _hash(weights), "appearances": entries}
     write_text_atomically(appearances_file(weights), json.dumps(content, indent=1) + "\n")
 
@@ -71,6 +71,7 @@ def read_named_appearances(model: Model) -> dict[str, NamedAppearance]:
     path = appearances_file(model.path)
     if not path.is_file():
         return {}
+
     remedy = "delete the file, or make it again with runs/appearances.py"
     try:
         content = _File.model_validate_json(path.read_bytes())
@@ -78,17 +79,14 @@ def read_named_appearances(model: Model) -> dict[str, NamedAppearance]:
         raise UserError(path, "holds no named appearances", remedy) from error
     if content.weights != _hash(model.path):
         raise UserError(path, f"belongs to other weights than {model.path.name}", remedy)
-    appearances = {
-        name: NamedAppearance(torch.tensor(entry.appearance), entry.about)
-        for name, entry in content.appearances.items()
-    }
-    wanted = model.generator.random_appearance(1, Noise(0)).shape[1]
-    if wrong := [name for name, appearance in appearances.items() if len(appearance.appearance) != wanted]:
-        raise UserError(
-            path,
-            f"{wrong[0]} has {len(appearances[wrong[0]].appearance)} numbers, the model takes {wanted}",
-            remedy,
-        )
+
+    size = model.generator.random_appearance(1, Noise(0)).shape[1]
+    appearances: dict[str, NamedAppearance] = {}
+    for name, entry in content.appearances.items():
+        if len(entry.appearance) != size:
+            fault = f"{name} has {len(entry.appearance)} numbers, the model takes {size}"
+            raise UserError(path, fault, remedy)
+        appearances[name] = NamedAppearance(torch.tensor(entry.appearance), entry.about)
     return appearances
 
 

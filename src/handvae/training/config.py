@@ -26,24 +26,23 @@ class Train:
     weight_decay: float = 1e-4
     """Only for AdamW."""
     warmup_steps: int = 200
-    """Linear rise of the learning rate."""
+    """Steps over which the learning rate rises linearly."""
     schedule: Literal["cosine", "constant", "epoch_decay"] = "cosine"
-    """How the learning rate falls."""
+    """Fall of the learning rate."""
     decay: float = 0.95
-    """Factor an epoch, for `epoch_decay`."""
+    """Factor for each epoch, with `epoch_decay`."""
     clip: float = 0.0
-    """Largest gradient norm, as a multiple of its running mean; 0 for none."""
+    """Largest gradient norm, as a multiple of its running mean; 0 for no clipping."""
     ema: float = 0.998
     """Decay of the averaged weights that are saved; 0 saves the last ones."""
     precision: Literal["float32", "bf16-variances", "bf16"] = "bf16"
-    """Of convolutions and products: bf16 under autocast, or for the variances of random variables alone."""
+    """Precision of convolutions and products: bf16 under autocast, or for variances alone."""
     compile: bool = True
-    """Compile the objective, and the moments of activations (20 to 45 s once); falls back to eager where that
-    fails."""
+    """Compile the objective and the moments of activations (20 to 45 s once); eager where that fails."""
     channels_last: bool = True
-    """Memory layout of pictures and convolutions."""
+    """Memory layout of images and convolutions."""
     seed: int = 0
-    """Of weights, shuffling, augmentation and sampling."""
+    """Seed of weights, shuffling, augmentation and sampling."""
     workers: int = 2
     """Loader threads."""
     log_every: int = 50
@@ -58,14 +57,13 @@ class Train:
             raise ValueError("stop_at is at least 1")
         if min(self.batch, self.log_every, self.save_every, self.workers) < 1:
             raise ValueError("batch, log_every, save_every and workers are at least 1")
-        if not 0 < self.lr < math.inf or not 0 < (1.0 if self.epochs is None else self.epochs) < math.inf:
+        epochs = 1.0 if self.epochs is None else self.epochs
+        if not 0 < self.lr < math.inf or not 0 < epochs < math.inf:
             raise ValueError("lr and epochs are positive")
         if not all(0 <= value < 1 for value in (self.beta2, self.ema)) or not 0 < self.decay <= 1:
             raise ValueError("beta2 and ema lie in [0, 1), decay in (0, 1]")
-        if (
-            not all(0 <= value < math.inf for value in (self.weight_decay, self.warmup_steps, self.clip))
-            or self.seed < 0
-        ):
+        not_negative = (self.weight_decay, self.warmup_steps, self.clip)
+        if not all(0 <= value < math.inf for value in not_negative) or self.seed < 0:
             raise ValueError("weight_decay, warmup_steps, clip and seed are not negative")
 
     def total_steps(self, count: int) -> int:
@@ -74,13 +72,12 @@ class Train:
 
     def lr_at(self, step: int, count: int) -> float:
         """Learning rate of a step."""
-        total = self.total_steps(count)
-        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
         match self.schedule:
             case "cosine":
-                fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / total))
+                fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.total_steps(count)))
             case "constant":
                 fall = 1.0
             case "epoch_decay":
                 fall = self.decay ** (step * self.batch // count)
-        return self.lr * warm * fall
+        return self.lr * rise * fall

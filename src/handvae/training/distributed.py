@@ -20,22 +20,24 @@ class Ranks:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def average(self, gradients: Iterable[Tensor]) -> None:
-        """Replace each gradient by its mean over the processes; one message for all of them.
+        """Replace each gradient by its mean over the processes, in one message for all of them.
 
-        Done by hand, after each phase's backward pass, so that any number of phases with any subset of
+        By hand, after each phase's backward pass, so that any number of phases with any subset of
         parameters works.
         """
         tensors = list(gradients)
         if self.ranks == 1 or not tensors:
             return
+
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
         flat /= self.ranks
-        for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        sizes = [tensor.numel() for tensor in tensors]
+        for tensor, mean in zip(tensors, flat.split(sizes), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
     def mean(self, value: float) -> float:
@@ -47,7 +49,7 @@ class Ranks:
         return float(total) / self.ranks
 
     def wait(self) -> None:
-        """Return when every process is here."""
+        """Return once every process has come to this point."""
         if self.ranks > 1:
             dist.barrier()
 
@@ -57,8 +59,8 @@ def ranks(device: torch.device | None = None) -> Iterator[Ranks]:
     """The ranks that `torchrun` has started (one, without it), with gloo on CPUs and nccl on GPUs.
 
     Args:
-        device: where to train; without it, the GPU of this rank's number if there are GPUs, else the CPU. With
-            several ranks, a CUDA device stands for the one of each rank's number.
+        device: where to train; without it, the GPU of this rank's number if there are GPUs, else the CPU.
+            With several ranks, a CUDA device stands for the one of each rank's number.
     """
     cuda = torch.cuda.is_available() if device is None else device.type == "cuda"
     count = int(os.environ.get("WORLD_SIZE", "1"))
@@ -67,9 +69,11 @@ def ranks(device: torch.device | None = None) -> Iterator[Ranks]:
         device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
+
     if count == 1:
         yield Ranks(device=device)
         return
+
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield Ranks(dist.get_rank(), count, device)

@@ -1,7 +1,7 @@
 """A run's folder: its options, its environment, its log.
 
-It holds config.json, environment.json, metrics.jsonl, model.safetensors (what to use), state.pt (what to
-resume), samples/ and report.html.
+It holds config.json, environment.json, metrics.jsonl, model.safetensors (for use), state.pt (to resume from),
+samples/ and report.html.
 """
 
 import json
@@ -19,11 +19,9 @@ from handvae.data.augment import Augment
 from handvae.data.dataset import HandData
 from handvae.errors import UserError
 from handvae.files import write_text_atomically
-from handvae.systems.build import system_name
 from handvae.systems.system import System
 from handvae.training.checkpoint import Model
 from handvae.training.config import Train
-from handvae.training.first_edition import modernise_run
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,40 @@ class Run:
     preset: str = ""
     resume: bool = False
     init: Model | None = None
-    """Weights to begin with, constants of the labels they were trained on included."""
+    """Initial weights, with the constants of the labels that they were trained on."""
 
 
 def prepare_folder(run: Run) -> None:
-    """Make the run folder, or check that it may be continued."""
-    out, config_path = run.out, run.out / "config.json"
-    config = {
+    """Make the run folder, or check that its run may be continued.
+
+    Raises:
+        UserError: it holds another run, or something that is no run.
+    """
+    out, config_path, environment_path = run.out, run.out / "config.json", run.out / "environment.json"
+    config = json.dumps(_options(run), indent=2) + "\n"
+
+    # A run with a saved state: continue it only with the same options.
+    if (out / "state.pt").is_file():
+        if not run.resume:
+            raise UserError(out, "already holds a run", "continue it with --resume, or give another --out")
+        changed = _changed_options(config_path, json.loads(config))
+        if changed:
+            fault = f"the run was started with other options ({', '.join(changed)})"
+            raise UserError(config_path, fault, "resume with the same options")
+        return
+
+    # Anything else in the folder may only be a run that was killed before its first save.
+    begun = config_path.is_file() and environment_path.is_file()
+    if out.is_dir() and any(out.iterdir()) and not begun:
+        raise UserError(out, "holds something that is no run", "give another --out")
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(config_path, config)
+    write_text_atomically(environment_path, json.dumps(_environment(), indent=2) + "\n")
+
+
+def _options(run: Run) -> dict[str, Any]:
+    return {
         "preset": run.preset,
         "system": asdict(run.system.config),
         "crop": asdict(run.system.crop),
@@ -53,25 +78,10 @@ def prepare_folder(run: Run) -> None:
         "data": asdict(run.system.spec),
         "init": None if run.init is None else run.init.name,
     }
-    text = json.dumps(config, indent=2) + "\n"
-    if (out / "state.pt").is_file():
-        if not run.resume:
-            raise UserError(out, "already holds a run", "continue it with --resume, or give another --out")
-        changed = _changes(config_path, system_name(run.system.config), json.loads(text))
-        if changed:
-            raise UserError(
-                config_path,
-                f"the run was started with other options ({', '.join(changed)})",
-                "resume with the same options",
-            )
-        return
-    begun = (
-        config_path.is_file() and (out / "environment.json").is_file()
-    )  # a run that was killed before its first save
-    if out.is_dir() and any(out.iterdir()) and not begun:
-        raise UserError(out, "holds something that is no run", "give another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    environment = {
+
+
+def _environment() -> dict[str, Any]:
+    return {
         "handvae": handvae.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -80,32 +90,42 @@ def prepare_folder(run: Run) -> None:
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "command": sys.argv,
     }
-    write_text_atomically(config_path, text)
-    write_text_atomically(out / "environment.json", json.dumps(environment, indent=2) + "\n")
 
 
-def _changes(path: Path, system: str, now: dict[str, Any]) -> list[str]:
+def _changed_options(path: Path, config: dict[str, Any]) -> list[str]:
     """Names of the options that differ from those that a run was started with."""
     try:
-        was = _flat(modernise_run(system, json.loads(path.read_text())))
-        wanted = _flat(now)
+        saved = _flat(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(path, "cannot be read as a run's options", "start anew in another --out") from error
-    return sorted(name for name in was.keys() | wanted.keys() if was.get(name) != wanted.get(name))
+        raise UserError(
+            path, "cannot be read as a run's options", "start a new run in another --out"
+        ) from error
+    now = _flat(config)
+    return sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    parts = [(part, values if isinstance(values, dict) else {"": values}) for part, values in config.items()]
-    return {f"{part}.{name}".rstrip("."): value for part, values in parts for name, value in values.items()}
+    """Options by their dotted names, such as `train.batch`."""
+    flat: dict[str, Any] = {}
+    for section, values in config.items():
+        if isinstance(values, dict):
+            flat |= {f"{section}.{name}": value for name, value in values.items()}
+        else:
+            flat[section] = values
+    return flat
 
 
 class MetricsLog:
-    """metrics.jsonl: a line per logged step; lines after the step a run resumes from are dropped."""
+    """metrics.jsonl: a line for each logged step.
+
+    Lines after the step that a run resumes from are dropped.
+    """
 
     def __init__(self, path: Path, first: int) -> None:
         self.path = path
         lines = path.read_text(errors="replace").splitlines() if path.is_file() and first else []
-        write_text_atomically(path, "".join(f"{line}\n" for line in lines if 0 < _step_of(line) <= first))
+        kept = [line for line in lines if 0 < _step_of(line) <= first]
+        write_text_atomically(path, "".join(f"{line}\n" for line in kept))
 
     def write(self, row: dict[str, float | int | str]) -> None:
         """Append a line."""
@@ -119,7 +139,7 @@ class MetricsLog:
 
 
 def _step_of(line: str) -> int:
-    """The step a line of metrics.jsonl tells of; 0 for the rest of a line that a kill cut off."""
+    """The step of a line of metrics.jsonl; 0 for a line that a kill cut off."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):

@@ -1,5 +1,7 @@
-"""What a run resumes from: weights, their average, the optimisers' moments. Randomness needs no state: step
-n's depends on n alone."""
+"""What a run resumes from: weights, their average, the optimisers' moments.
+
+Randomness needs no state: that of step n depends on n alone.
+"""
 
 import pickle
 import warnings
@@ -17,10 +19,24 @@ from handvae.systems.system import System
 from handvae.training.config import Train
 from handvae.training.first_edition import modernise_tensors
 
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+"""What a damaged file, or one of another system, may raise."""
+
 
 class Average:
-    """Exponential moving average of all weights and buffers; the first steps weigh more, so that it starts
-    quickly."""
+    """Exponential moving average of all weights and buffers.
+
+    The first steps weigh more, so that it starts quickly.
+    """
 
     def __init__(self, system: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -28,15 +44,14 @@ class Average:
 
     @torch.no_grad()
     def update(self, system: nn.Module, step: int) -> None:
-        """Move towards the present weights."""
-        share = 1 - min(self.decay, (step + 1) / (step + 51)) if self.decay else 1.0
-        pairs = [(self.values[name], value) for name, value in system.state_dict().items()]
-        floats = [(old, new) for old, new in pairs if old.is_floating_point()]
-        for old, new in floats:
-            old.lerp_(new, share)
-        for old, new in pairs:
-            if not old.is_floating_point():
-                old.copy_(new)
+        """Move towards the present weights; counters are copied."""
+        decay = min(self.decay, (step + 1) / (step + 51)) if self.decay else 0.0
+        for name, present in system.state_dict().items():
+            average = self.values[name]
+            if average.is_floating_point():
+                average.lerp_(present, 1 - decay)
+            else:
+                average.copy_(present)
 
     def copy_to(self, system: nn.Module) -> None:
         """Give the system the averaged weights."""
@@ -44,7 +59,7 @@ class Average:
 
     @contextmanager
     def inside(self, system: nn.Module) -> Iterator[None]:
-        """The system with its averaged weights, at rest, for a while."""
+        """The system with its averaged weights, in evaluation mode, inside the block."""
         present = {name: value.clone() for name, value in system.state_dict().items()}
         self.copy_to(system)
         system.eval()
@@ -61,7 +76,7 @@ class State:
     system: System
     average: Average
     parameters: dict[str, list[nn.Parameter]]
-    """Of each group."""
+    """The parameters of each group."""
     optimisers: dict[str, torch.optim.Optimizer]
     norms: dict[str, float] = field(default_factory=dict)
     """Running mean of each group's gradient norm."""
@@ -69,12 +84,15 @@ class State:
     @classmethod
     def fresh(cls, system: System, train: Train) -> "State":
         """The state before the first step."""
-        parameters = {
-            name: [p for module in modules for p in module.parameters()]
-            for name, modules in system.groups.items()
-        }
-        optimisers = {name: _optimiser(group, train) for name, group in parameters.items()}
-        return cls(system, Average(system, train.ema), parameters, optimisers)
+        parameters: dict[str, list[nn.Parameter]] = {}
+        for name, modules in system.groups.items():
+            parameters[name] = [p for module in modules for p in module.parameters()]
+        return cls(
+            system=system,
+            average=Average(system, train.ema),
+            parameters=parameters,
+            optimisers={name: _optimiser(group, train) for name, group in parameters.items()},
+        )
 
     def write(self, path: Path, step: int) -> None:
         """Save, whole or not at all."""
@@ -85,7 +103,7 @@ class State:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "norms": self.norms,
         }
-        write_atomically(path, lambda beside: torch.save(state, beside))
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
 
     def read(self, path: Path) -> int:
         """Put a saved state back; returns the next step.
@@ -95,7 +113,8 @@ class State:
         """
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what torch says of a foreign pickle before it refuses it
+                # Torch warns of a foreign pickle before it refuses it.
+                warnings.simplefilter("ignore")
                 state = torch.load(path, map_location="cpu", weights_only=True)
             self.system.load_state_dict(modernise_tensors(state["system"]))
             for name, value in modernise_tensors(state["average"]).items():
@@ -104,19 +123,9 @@ class State:
                 optimiser.load_state_dict(state["optimisers"][name])
             self.norms.update(state["norms"])
             return int(state["step"])
-        except (
-            OSError,
-            EOFError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            RuntimeError,
-            ValueError,
-            pickle.UnpicklingError,
-        ) as error:
-            raise UserError(
-                path, "cannot be read as a training state", "start anew in another --out"
-            ) from error
+        except _UNREADABLE as error:
+            fault = "cannot be read as a training state"
+            raise UserError(path, fault, "start a new run in another --out") from error
 
 
 def _optimiser(parameters: list[nn.Parameter], train: Train) -> torch.optim.Optimizer:

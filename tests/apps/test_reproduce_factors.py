@@ -220,7 +220,7 @@ def test_a_page_shows_the_sheet_with_clouds(finished, rendered, handvae, tmp_pat
         "evaluate", finished / "runs" / "da-vae-0", rendered, "--metrics", "pose", "--report", tmp_path
     )
     assert code == 0, error
-    assert "clouds read, labels" in (tmp_path / "report.html").read_text()
+    assert "clouds and labels" in (tmp_path / "report.html").read_text()
 
 
 def test_factors_are_mirrored_with_their_hands(rendered):

@@ -186,10 +186,12 @@ def test_a_pose_held_back_teaches_nothing_but_its_picture_does(build, seen):
     """Semi-supervision: unlabelled pictures take part in i -> i alone."""
     system = build()
     some = replace(seen, pose_known=torch.arange(16) < 5)
+    known = some.pose_known[:, None, None]
     spoilt = replace(
-        some, joints_3d=torch.where(some.pose_known[:, None, None], some.joints_3d, some.joints_3d.flip(1) + 50),
-        image=torch.where(some.pose_known[:, None, None, None], some.image, 1 - some.image),
-    )  # fmt: skip
+        some,
+        joints_3d=torch.where(known, some.joints_3d, some.joints_3d.flip(1) + 50),
+        image=torch.where(known[..., None], some.image, 1 - some.image),
+    )
     first, second = phases(system, some), phases(system, spoilt)
     assert first["rgb-3d"].scalars() == second["rgb-3d"].scalars()
     assert first["3d-3d"].scalars() == second["3d-3d"].scalars()

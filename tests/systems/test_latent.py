@@ -89,9 +89,14 @@ def test_each_input_and_all_together_are_measured(data, monkeypatch):
     assert {round(measure.value, 3) for measure in measures} == {10.0}  # mm, of the original labels
     whole = [inputs for inputs, valid, depth in asked if valid == depth == 1]
     assert whole == [
-        ("image",), ("depth",), ("joints_2d",), ("image", "depth"), ("image", "joints_2d"), ("depth", "joints_2d"),
+        ("image",),
+        ("depth",),
+        ("joints_2d",),
+        ("image", "depth"),
+        ("image", "joints_2d"),
+        ("depth", "joints_2d"),
         ("image", "depth", "joints_2d"),
-    ]  # fmt: skip
+    ]
     hidden = [valid for inputs, valid, depth in asked if depth == 1 and valid < 1]
     assert all(0.55 < valid < 0.85 for valid in hidden)
     (without,) = [(valid, depth) for inputs, valid, depth in asked if depth < 1]
@@ -160,7 +165,11 @@ def test_what_a_part_does_to_the_others_pixels_is_told(data, monkeypatch):
     n = measures[0].n
     assert 4 <= n <= 16
     assert swaps_said(measures).startswith("another hand moves the hand's mean colour by ")
-    leaked = f"another hand by 0.0 (0%), real pictures lie {value(measures, 'ground_apart'):.1f} apart, it misses the one it comes from by 0.0"
+    apart = value(measures, "ground_apart")
+    leaked = (
+        f"another hand by 0.0 (0%), real pictures lie {apart:.1f} apart, "
+        "it misses the one it comes from by 0.0"
+    )
     assert f"{leaked}; N = {n}" in swaps_said(measures)
 
 

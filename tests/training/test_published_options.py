@@ -16,27 +16,73 @@ ADAM = {
     "train.clip": 0.0,
 }
 STILL = {"augment.rotation_deg": 0, "augment.scale": 0, "augment.shift": 0, "augment.mirror": 0}
-SRV = ADAM | STILL | {
-    "train.lr": 5e-3, "train.schedule": "epoch_decay", "train.decay": 0.95, "train.batch": 64, "crop.size_px": 64,
-    "system.appearance_dims": 128, "system.kl_weight": None, "system.image_variance": "squared", "system.image_variance_weight": 50,
-    "system.pose_weight": 1, "system.pose_variance": "squared", "system.pose_input": "vector", "system.teacher_forcing": 0,
-    "system.generation_variance": "dirac", "system.image_range": "symmetric",
-    "system.encoder_widths": (32, 64, 128, 256, 512), "system.encoder_kernel": 3, "system.encoder_slope": 0.01,
-    "system.decoder_widths": (512, 256, 128, 64, 32, 32), "system.decoder_kernel": 3, "system.norm": "batch",
-}  # fmt: skip
-GAME = ADAM | STILL | {
-    "train.lr": 2e-4, "train.schedule": "constant", "train.epochs": 150, "system.latent": "rv", "system.generation_variance": "unit",
-    "system.image_range": "unit", "system.blocks": "residual", "system.encoder_slope": 0.2, "system.pose_weight": 1,
-    "system.pose_consistency": 0, "system.pose_on_fakes": "none", "system.scale": None, "system.smallest_gap": -1,
-    "system.beta_rec": 0.5, "system.beta_kl": 1, "system.beta_neg": 1024,
-}  # fmt: skip
+SRV = (
+    ADAM
+    | STILL
+    | {
+        "train.lr": 5e-3,
+        "train.schedule": "epoch_decay",
+        "train.decay": 0.95,
+        "train.batch": 64,
+        "crop.size_px": 64,
+        "system.appearance_dims": 128,
+        "system.kl_weight": None,
+        "system.image_variance": "squared",
+        "system.image_variance_weight": 50,
+        "system.pose_weight": 1,
+        "system.pose_variance": "squared",
+        "system.pose_input": "vector",
+        "system.teacher_forcing": 0,
+        "system.generation_variance": "dirac",
+        "system.image_range": "symmetric",
+        "system.encoder_widths": (32, 64, 128, 256, 512),
+        "system.encoder_kernel": 3,
+        "system.encoder_slope": 0.01,
+        "system.decoder_widths": (512, 256, 128, 64, 32, 32),
+        "system.decoder_kernel": 3,
+        "system.norm": "batch",
+    }
+)
+GAME = (
+    ADAM
+    | STILL
+    | {
+        "train.lr": 2e-4,
+        "train.schedule": "constant",
+        "train.epochs": 150,
+        "system.latent": "rv",
+        "system.generation_variance": "unit",
+        "system.image_range": "unit",
+        "system.blocks": "residual",
+        "system.encoder_slope": 0.2,
+        "system.pose_weight": 1,
+        "system.pose_consistency": 0,
+        "system.pose_on_fakes": "none",
+        "system.scale": None,
+        "system.smallest_gap": -1,
+        "system.beta_rec": 0.5,
+        "system.beta_kl": 1,
+        "system.beta_neg": 1024,
+    }
+)
 CM = ADAM | {
-    "train.lr": 1e-4, "train.schedule": "constant", "train.batch": 64, "crop.size_px": 256,
+    "train.lr": 1e-4,
+    "train.schedule": "constant",
+    "train.batch": 64,
+    "crop.size_px": 256,
     # a tenth of the crop's side
-    "augment.rotation_deg": 45, "augment.mirror": 0.5, "augment.shift": 0.2, "augment.scale": 0,
-    "system.latent_dims": 30, "system.kl_weight": 1, "system.hidden": 512, "system.encoder": ResNetEncoder(64, "quarter"),
-    "system.scale_given": True, "system.side_given": True, "system.root": "palm",
-}  # fmt: skip
+    "augment.rotation_deg": 45,
+    "augment.mirror": 0.5,
+    "augment.shift": 0.2,
+    "augment.scale": 0,
+    "system.latent_dims": 30,
+    "system.kl_weight": 1,
+    "system.hidden": 512,
+    "system.encoder": ResNetEncoder(64, "quarter"),
+    "system.scale_given": True,
+    "system.side_given": True,
+    "system.root": "palm",
+}
 DVAE = ADAM | {
     "train.lr": 1e-4,
     "train.batch": 32,
@@ -45,12 +91,27 @@ DVAE = ADAM | {
     "system.factor_weight": 0.01,
 }
 DA = ADAM | {
-    "train.lr": 1e-4, "train.schedule": "epoch_decay", "train.batch": 32, "crop.size_px": 256, "crop.sides": "left",
-    "augment.rotation_deg": 180, "augment.shrink": 0.2, "augment.scale": 0, "augment.shift": 0,
-    "system.dims": (24, 16, 8), "system.pose_weight": 1000, "system.cloud_weight": 100, "system.image_weight": 1,
-    "system.betas": (10, 10, 10), "system.grid": 45, "system.fold_width": 512, "system.cloud_points": 1024, "system.chamfer": "mean",
-    "system.encoder": ResNetEncoder(64, "quarter"), "system.detach_across_factors": False,
-}  # fmt: skip
+    "train.lr": 1e-4,
+    "train.schedule": "epoch_decay",
+    "train.batch": 32,
+    "crop.size_px": 256,
+    "crop.sides": "left",
+    "augment.rotation_deg": 180,
+    "augment.shrink": 0.2,
+    "augment.scale": 0,
+    "augment.shift": 0,
+    "system.dims": (24, 16, 8),
+    "system.pose_weight": 1000,
+    "system.cloud_weight": 100,
+    "system.image_weight": 1,
+    "system.betas": (10, 10, 10),
+    "system.grid": 45,
+    "system.fold_width": 512,
+    "system.cloud_points": 1024,
+    "system.chamfer": "mean",
+    "system.encoder": ResNetEncoder(64, "quarter"),
+    "system.detach_across_factors": False,
+}
 VIT = {
     "crop.size_px": 128,
     "system.patch_px": 16,
@@ -84,8 +145,8 @@ RHD_TRAINING = 41_258
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_papers_preset_has_the_papers_numbers(name):
-    preset, wanted = PRESETS[name], PUBLISHED[name]
-    assert {option: reduce(getattr, option.split("."), preset) for option in wanted} == wanted
+    preset, published = PRESETS[name], PUBLISHED[name]
+    assert {option: reduce(getattr, option.split("."), preset) for option in published} == published
 
 
 @pytest.mark.parametrize(("name", "last"), [("da-vae", 1e-7), ("na-vae", 1e-7)])

@@ -112,3 +112,26 @@ def test_the_listed_presets_are_the_presets():
     from handvae.training.presets import PRESETS
 
     assert list(PRESET_LIST) == list(PRESETS)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        *(name for name in COMMANDS if name != "upsample"),
+        *(f"data {name}" for name in SUBCOMMANDS),
+        "train photos-64",
+    ],
+)
+def test_the_short_help_of_every_command_is_shown_without_torch(command):
+    script = """
+import contextlib, sys
+from handvae.apps.cli import main
+with contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
+print("torch" in sys.modules, file=sys.stderr)
+"""
+    arguments = [sys.executable, "-c", script, *command.split(), "--help"]
+    process = subprocess.run(arguments, capture_output=True, text=True)
+    assert process.stderr.split() == ["False"]
+    assert "usage: handvae" in process.stdout

@@ -137,7 +137,7 @@ def test_a_file_that_answers_otherwise_is_refused_and_nothing_is_left(
     monkeypatch.setattr(graphs, "_as_pt2", lambda *given: tuple(value + 0.01 for value in honest(*given)))
     line = refused("export", tiny_model, "--to", "pt2", "--out", tmp_path / "out")
     assert "read_image.pt2" in line
-    assert "0.01 apart" in line
+    assert "differ from the model's by 0.01" in line
     assert list(tmp_path.iterdir()) == []
 
 

@@ -226,6 +226,13 @@ def test_transfer_takes_the_pose_of_the_second_photo():
 # -------------------------------------------------------------------------------------------------- results
 
 
+def test_results_print_as_one_short_line(hand, picture):
+    for result in (hand, picture, hand.fitted, handvae.poses()[0]):
+        assert len(repr(result).splitlines()) == 1
+        assert len(repr(result)) < 400
+    assert "side='right'" in repr(hand)
+
+
 def test_results_are_frozen(hand, picture):
     for result, name in ((hand, "side"), (hand, "joints_2d"), (picture, "image"), (hand.fitted, "error_mm")):
         with pytest.raises(FrozenInstanceError):

@@ -38,7 +38,7 @@ class Options:
     lift: bool = True
     """Where the model reads 2D joints, read 3D joints from these (by the shipped model lifting)."""
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None
-    """Where the hand's joints are, px. Without it a COCO file beside a photo tells, else the whole picture or
+    """Where the hand's joints are, px. Without it a COCO file tells, else the whole picture or
     the nearest thing is taken."""
     side: Annotated[str, tyro.conf.arg(metavar="left|right")] = "right"
     """Which hand it is; the other one is mirrored for the model and back."""

@@ -1,4 +1,4 @@
-"""Hands cut out of pictures: by a box, by the labels beside a photo, or the whole picture."""
+"""Hands cut out of pictures: by a box, by the labels next to a photo, or the whole picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -70,10 +70,10 @@ def crop_photo(source: PictureSource, box: Box | None, crop: Crop, mirror: bool 
 
     Args:
         source: the picture.
-        box: what the joints lie in, px. Without it a COCO file beside the picture tells, else the whole
+        box: what the joints lie in, px. Without it a COCO file next to the picture tells, else the whole
             picture is taken.
         crop: how the model's crops are cut.
-        mirror: whether the model knows the other hand only. Labels beside the picture overrule it.
+        mirror: whether the model knows the other hand only. Labels next to the picture overrule it.
 
     Raises:
         UserError: the file cannot be read, or the box does not lie in the picture.
@@ -83,7 +83,7 @@ def crop_photo(source: PictureSource, box: Box | None, crop: Crop, mirror: bool 
     pixels = read_rgb(source)
     path = source_path(source)
 
-    # the caller's box outranks the labels beside the photo
+    # the caller's box outranks the labels next to the photo
     if box is not None:
         height, width = pixels.shape[:2]
         check_box(source_name(source), box, width, height)

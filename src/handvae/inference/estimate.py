@@ -55,14 +55,14 @@ def estimate(
     """Read the hands of a picture.
 
     No shipped model looks for hands: of a photo, one hand is read, in the box that is given, else round the
-    labels of a COCO file beside the photo, else in the whole picture. A file of 2D joints may hold several.
+    labels of a COCO file next to the photo, else in the whole picture. A file of 2D joints may hold several.
 
     Args:
         source: the path of a photo, a depth picture (PNG of 16 bits) or a JSON file of 2D joints; a PIL
             picture; an array (height, width, 3), uint8 or floats in [0, 1]; or a list of these.
         model: a shipped model's name, a `.safetensors` file, a run folder, or what `handvae.load_model` gave.
             None takes detector-64, or lifting for a file of 2D joints.
-        side: `left` or `right`; None takes what a file of joints or labels beside the photo tell, else right.
+        side: `left` or `right`; None: as a file or labels next to the photo tell, else right.
         box: x, y, width, height of the hand's joints, px.
         lift: read 3D joints from the 2D ones, where the model reads 2D.
         bone_mm: length of the bone from joint 9 to joint 10; `Hand.unit_mm` is then known.

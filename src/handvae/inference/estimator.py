@@ -46,9 +46,9 @@ class Located:
     """Which hand an input shows, and where."""
 
     side: Side | None = None
-    """None: as a file of joints or the labels beside a photo tell, else right."""
+    """None: as a file of joints or the labels next to a photo tell, else right."""
     box: Box | None = None
-    """x, y, width, height of the joints, px; None: as the labels beside a photo tell, else the whole picture,
+    """x, y, width, height of the joints, px; None: as labels next to a photo tell, else the whole picture,
     or what is nearest in a depth picture."""
     depth: DepthFormat = DepthFormat()
 
@@ -154,7 +154,7 @@ class Estimator:
         return self.system.spec.sides != "both" and side != self.system.spec.sides
 
     def _side(self, crop: HandCrop, side: Side) -> Side:
-        """Which hand the picture shows; labels beside a photo may know better than the caller."""
+        """Which hand the picture shows; labels next to a photo may know better than the caller."""
         match self.system.spec.sides:
             case "both":
                 return side

@@ -1,6 +1,6 @@
 """The poses that have names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -14,9 +14,9 @@ class NamedPose:
 
     name: str
     """What `handvae.synthesize` calls it."""
-    angles_deg: Float[np.ndarray, "5 4"]
+    angles_deg: Float[np.ndarray, "5 4"] = field(repr=False)
     """Joint angles of thumb to little finger, degrees, as `handvae.hand.forward_kinematics` takes them."""
-    joints_3d: Float[np.ndarray, "21 3"]
+    joints_3d: Float[np.ndarray, "21 3"] = field(repr=False)
     """Joints in the hand frame, mm, the wrist at the origin."""
 
 

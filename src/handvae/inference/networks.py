@@ -44,11 +44,11 @@ def open_model(model: str | Path | Model, device: Device = "cpu") -> Model:
         return model
 
     # only shipped files are kept: others may be written again between two calls
-    known = find_device(str(device), "device")
+    where = find_device(str(device), "device")
     path = find_model(str(model))
     if path.parent == WEIGHTS:
-        return _shipped(path, known)
-    return checkpoint.load_model(model, known)
+        return _shipped(path, where)
+    return checkpoint.load_model(model, where)
 
 
 @lru_cache(maxsize=4)

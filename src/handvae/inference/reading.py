@@ -48,7 +48,7 @@ def read_hand(
         bone_mm: length of the bone from joint 9 to joint 10, where it is known.
         model: the model's name, for the result.
     """
-    # training crops are cut round the joints: in a whole photo the hand is too small, and its joints are rough
+    # training crops are cut round the joints: in a whole photo the hand is too small, its joints are rough
     prediction = _predict(system, [crop, *others])
     if crop.whole and system.pose == "2d":
         crop = crop_again(crop, _in_picture(system, prediction, crop), system.crop)

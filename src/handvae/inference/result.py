@@ -24,11 +24,11 @@ FITTED_PX = 384
 class FittedHand:
     """Our hand model, fitted to 3D joints within the limits of its angles."""
 
-    angles_deg: Float[np.ndarray, "5 4"]
+    angles_deg: Float[np.ndarray, "5 4"] = field(repr=False)
     """Joint angles of thumb to little finger, degrees, as `handvae.hand.forward_kinematics` takes them."""
-    bone_lengths_mm: Float[np.ndarray, "5 3"]
+    bone_lengths_mm: Float[np.ndarray, "5 3"] = field(repr=False)
     """Bones of thumb to little finger, base to tip, mm."""
-    joints_3d: Float[np.ndarray, "21 3"]
+    joints_3d: Float[np.ndarray, "21 3"] = field(repr=False)
     """Where its joints lie, mm, in the frame of the joints that were read."""
     error_mm: float
     """Mean distance to the joints that were read, mm."""
@@ -56,10 +56,10 @@ class Hand:
     """
 
     side: Side
-    """`left` or `right`: as given, or as the labels beside the photo tell. It is not recognised."""
-    joints_2d: Float[np.ndarray, "21 2"]
+    """`left` or `right`: as given, or as the labels next to the photo tell. It is not recognised."""
+    joints_2d: Float[np.ndarray, "21 2"] = field(repr=False)
     """px."""
-    spread_2d: Float[np.ndarray, " 21"]
+    spread_2d: Float[np.ndarray, " 21"] = field(repr=False)
     """Standard deviation of a coordinate, px."""
     crop: HandCrop = field(repr=False)
     """What the network read, and where it lies in the picture."""
@@ -67,16 +67,16 @@ class Hand:
     """What read it."""
     score: float | None = None
     """Always None: no shipped model tells whether there is a hand at all."""
-    joints_3d: Float[np.ndarray, "21 3"] | None = None
+    joints_3d: Float[np.ndarray, "21 3"] | None = field(default=None, repr=False)
     """Relative to `root`, in lengths of the bone from joint 9 to joint 10; x right, y down, z away from the
     camera. None where only 2D was asked for."""
-    spread_3d: Float[np.ndarray, "21 3"] | None = None
+    spread_3d: Float[np.ndarray, "21 3"] | None = field(default=None, repr=False)
     """Standard deviations, likewise."""
     root: str | None = None
     """What 3D joints are relative to: `wrist`, `palm`, `middle_mcp` or `centre`."""
     unit_mm: float | None = None
     """Length of that bone, mm, where the caller or the model knows it."""
-    cloud: Float[np.ndarray, "point 3"] | None = None
+    cloud: Float[np.ndarray, "point 3"] | None = field(default=None, repr=False)
     """The visible surface, bone units relative to `root`; of models that read surfaces (davae-64)."""
     calibrated_on: str = ""
     """Hands on which `spread_2d` (of 3D models, both spreads) was made as large as the errors; empty where
@@ -158,9 +158,9 @@ class Hand:
 class LabelledPicture:
     """A picture of a hand that a model made, with the labels of the pose that it was asked for."""
 
-    image: UInt8[np.ndarray, "side side 3"]
+    image: UInt8[np.ndarray, "side side 3"] = field(repr=False)
     """RGB."""
-    joints_2d: Float[np.ndarray, "21 2"]
+    joints_2d: Float[np.ndarray, "21 2"] = field(repr=False)
     """px of the picture (x right, y down, the first pixel covers [0, 1)), in the order of
     `handvae.hand.JOINT_NAMES`."""
     side: Side
@@ -169,7 +169,7 @@ class LabelledPicture:
     """The pose's name, or where it comes from."""
     appearance: str
     """Where the appearance comes from."""
-    joints_3d: Float[np.ndarray, "21 3"] | None = None
+    joints_3d: Float[np.ndarray, "21 3"] | None = field(default=None, repr=False)
     """mm, x right, y down, z away from the camera, where the pose gives them; None of 2D poses."""
     model: str = ""
     """What made it."""

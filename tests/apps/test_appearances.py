@@ -37,7 +37,7 @@ def run(handvae, model):
     return call
 
 
-def test_a_name_gives_its_looks_to_all_pictures(run, tmp_path):
+def test_a_name_gives_its_appearance_to_all_pictures(run, tmp_path):
     for name in ("one", "two"):
         run("synthesize", "--pose", "open", "-n", 2, "--appearance", name, "--out", tmp_path / name)
     pictures = [
@@ -52,13 +52,13 @@ def test_a_name_gives_its_looks_to_all_pictures(run, tmp_path):
     assert noted == "two"
 
 
-def test_the_library_gives_all_named_looks_in_turn(run, tmp_path):
+def test_the_library_gives_all_named_appearances_in_turn(run, tmp_path):
     run("synthesize", "--pose", "open", "-n", 3, "--appearance", "library", "--out", tmp_path / "all")
     images = json.loads((tmp_path / "all" / "annotations.json").read_text())["images"]
     assert [image["provenance"]["appearance"] for image in images] == ["one", "two", "one"]
 
 
-def test_a_folder_of_photos_gives_the_mean_of_their_looks(model, tiny_set, tmp_path):
+def test_a_folder_of_photos_gives_the_mean_of_their_appearances(model, tiny_set, tmp_path):
     (tmp_path / "photos").mkdir()
     for name in ("001.png", "020.png"):
         shutil.copy(tiny_set / "images" / name, tmp_path / "photos" / name)

@@ -10,7 +10,7 @@ from handvae.render.surroundings.solids import (
     CYLINDER,
     ROOM,
     Camera,
-    Light,
+    SceneLight,
     cast,
     rectangles,
     solid,
@@ -19,11 +19,11 @@ from handvae.render.surroundings.solids import (
 WHITE = np.ones(3, np.float32)
 RED = np.array([1, 0, 0], np.float32)
 AHEAD = Camera((0, 0, 0), 0.0, 0.0, 0.5)
-EVEN = Light((0, 1e4, 0), np.zeros(3, np.float32), 1.0, WHITE, WHITE, contact_m=1e-3)
+EVEN = SceneLight((0, 1e4, 0), np.zeros(3, np.float32), 1.0, WHITE, WHITE, contact_m=1e-3)
 """The same light from everywhere, no lamp."""
 
 
-def seen(*solids, camera: Camera = AHEAD, light: Light = EVEN, size: int = 64) -> np.ndarray:
+def seen(*solids, camera: Camera = AHEAD, light: SceneLight = EVEN, size: int = 64) -> np.ndarray:
     picture = np.zeros((size, size, 3), np.float32)
     cast(np.array(solids, np.float32), camera, light, picture)
     return picture
@@ -105,7 +105,7 @@ def test_a_solid_behind_the_camera_is_not_seen():
 
 
 FLOOR = solid(BOX, (0, -1.5, 5), (20, 0.5, 20), WHITE, tile_m=1e6)
-LAMP = Light((0, 9, 5), WHITE, 10.0, np.zeros(3, np.float32), np.zeros(3, np.float32), contact_m=1e-3)
+LAMP = SceneLight((0, 9, 5), WHITE, 10.0, np.zeros(3, np.float32), np.zeros(3, np.float32), contact_m=1e-3)
 
 
 def test_a_ball_throws_its_shadow_on_the_floor_below_it():
@@ -121,14 +121,14 @@ def test_a_ball_throws_its_shadow_on_the_floor_below_it():
 
 def test_light_fades_with_the_square_of_the_distance():
     def level(height: float) -> float:
-        lamp = Light((0, height - 1, 5), WHITE, 1.0, np.zeros(3, np.float32), np.zeros(3, np.float32))
+        lamp = SceneLight((0, height - 1, 5), WHITE, 1.0, np.zeros(3, np.float32), np.zeros(3, np.float32))
         return float(seen(FLOOR, camera=Camera((0, 4, 5), np.pi / 2, 0.0, 0.05), light=lamp)[32, 32, 0])
 
     assert level(10.0) / level(20.0) == pytest.approx(4, rel=0.03)
 
 
 def test_surfaces_darken_where_solids_meet():
-    wide = Light((0, 1e4, 0), np.zeros(3, np.float32), 1.0, WHITE, WHITE, contact_m=0.3)
+    wide = SceneLight((0, 1e4, 0), np.zeros(3, np.float32), 1.0, WHITE, WHITE, contact_m=0.3)
     camera = Camera((0, 6, 5), np.pi / 2, 0.0, 0.5)
     picture = seen(
         FLOOR, solid(BOX, (0, -0.5, 5), (0.5, 0.5, 0.5), WHITE, tile_m=1e6), camera=camera, light=wide

@@ -1,9 +1,7 @@
-"""What lies behind a hand: plain sheets, rooms, desks, streets, lights, out of focus as behind a hand held
-near a camera.
+"""What lies behind a hand: plain sheets, rooms, desks, streets, lights, blurred as behind a near hand.
 
-A background is a pure function of the generator's state. Nothing that is drawn depends on the size in pixels:
-the same state paints the
-same scene at 64 and at 128 pixels.
+A background is a pure function of the generator's state. No draw depends on the size in pixels: the same
+state paints the same scene at 64 and at 128 pixels.
 """
 
 import math
@@ -18,7 +16,6 @@ from numpy import ndarray as Array
 
 from handvae.render.chance import between, check_range, check_share, spread
 from handvae.render.surroundings.environments import (
-    Scene,
     clutter,
     desk,
     lattice,
@@ -27,14 +24,16 @@ from handvae.render.surroundings.environments import (
     screens,
     surface,
 )
-from handvae.render.surroundings.palette import LUMINANCE, hue_colours, light_colour, materials
+from handvae.render.surroundings.palette import LUMINANCE, LinearImage, hue_colours, light_colour, materials
 from handvae.render.surroundings.textures import TILE, bank, choose, tile_means
 
 
 @dataclass(frozen=True)
 class BackgroundRanges:
-    """How often each kind of surroundings is painted, and how. Weights need not sum to one; 0 switches a kind
-    off."""
+    """How often each kind of surroundings is painted, and how.
+
+    Weights need not sum to one; 0 switches a kind off.
+    """
 
     plain: float = 0.28
     """Weight of walls, paper and studio sheets, as behind the hands of many data sets."""
@@ -53,8 +52,7 @@ class BackgroundRanges:
     lights: float = 0.04
     """Weight of lamps far out of focus."""
     near_defocus: tuple[float, float] = (0.003, 0.035)
-    """Radius of the disc that a point is blurred to, as a share of the picture's side, where the hand lies on
-    or near what is behind it:
+    """Radius of the blur's disc, as a share of the picture's side, where the background is near the hand:
     plain sheets, desks, surfaces."""
     far_defocus: tuple[float, float] = (0.007, 0.06)
     """The same for all that is further away."""
@@ -68,9 +66,8 @@ class BackgroundRanges:
     def __post_init__(self) -> None:
         weights = [getattr(self, kind) for kind in KINDS]
         if min(weights) < 0 or sum(weights) == 0:
-            raise ValueError(
-                f"weights of kinds are {dict(zip(KINDS, weights, strict=True))}; none may be below 0 and one must be above"
-            )
+            given = dict(zip(KINDS, weights, strict=True))
+            raise ValueError(f"weights of kinds are {given}; none may be below 0 and one must be above")
         for name in ("low_light", "cast"):
             check_share(name, getattr(self, name))
         for name, least, most in (
@@ -95,7 +92,9 @@ def paint(generator: np.random.Generator, size_px: int, ranges: BackgroundRanges
     """Paint one background of `size_px` x `size_px`."""
     weights = np.cumsum([getattr(ranges, kind) for kind in KINDS])
     kind = KINDS[int(np.searchsorted(weights, generator.random() * weights[-1], side="right"))]
+
     defocus = spread(generator, *(ranges.near_defocus if kind in NEAR_KINDS else ranges.far_defocus))
+
     low, high = ranges.brightness
     level = spread(generator, math.sqrt(low * high) if kind == "plain" else low, high)
     if generator.random() < ranges.low_light:
@@ -108,11 +107,11 @@ def paint(generator: np.random.Generator, size_px: int, ranges: BackgroundRanges
     painted = min(max(math.ceil(1.6 / defocus), 48), math.ceil(1.4 * size_px))
     scene = SCENES[kind](generator, painted)
     scene *= cast
+
     # the mean of roots, squared: windows and lamps count for little, as in a camera's exposure
     scene *= np.float32(level / max(float(np.sqrt(scene @ LUMINANCE).mean()) ** 2, 1e-4))
-    scene = np.minimum(
-        scene, np.float32(3), out=scene
-    )  # a lamp is bright, but does not drown the picture when blurred
+    # a lamp is bright, but does not drown the picture when blurred
+    scene = np.minimum(scene, np.float32(3), out=scene)
     scene = blur(scene, defocus * painted)
     if painted != size_px:
         way = cv2.INTER_AREA if painted > size_px else cv2.INTER_CUBIC
@@ -126,7 +125,7 @@ def tint(hue: float, strength: float) -> Float32[Array, "3"]:
     return (colour / (LUMINANCE @ colour)).astype(np.float32)
 
 
-def blur(scene: Scene, radius_px: float) -> Scene:
+def blur(scene: LinearImage, radius_px: float) -> LinearImage:
     """Blur every point to a disc, as a lens out of focus does."""
     reach = math.ceil(radius_px - 0.5)
     if reach < 1:
@@ -146,12 +145,11 @@ def places(size: int) -> tuple[Float32[Array, "size size"], Float32[Array, "size
     return x, y
 
 
-# -------------------------------------------------------------------------------------------- -- painted flat
+# ----------------------------------------------------------------------------------------------- painted flat
 
 
-def plain(generator: np.random.Generator, size: int) -> Scene:
-    """A sheet of paper, a wall or a studio's seamless ground: light, its falling off, creases, an edge, a
-    shadow."""
+def plain(generator: np.random.Generator, size: int) -> LinearImage:
+    """A sheet of paper, a wall or a studio's seamless ground, with creases, an edge, shadows and falling light."""
     x, y = places(size)
     sheet = sheet_colour(generator)
     scene = np.empty((size, size, 3), np.float32)
@@ -159,20 +157,23 @@ def plain(generator: np.random.Generator, size: int) -> Scene:
     grain = choose(generator, "plaster", "plaster", "speckle", "weave", "marble")
     scene *= 1 + np.float32(between(generator, 0, 0.35)) * (spun(generator, grain, size) - 1)
 
+    # creases and folds: bright on one side, dark on the other
     light = np.ones((size, size), np.float32)
-    for _ in range(int(generator.integers(0, 5))):  # creases and folds: bright on one side, dark on the other
+    for _ in range(int(generator.integers(0, 5))):
         along = line_distance(generator, x, y) / np.float32(spread(generator, 0.01, 0.12))
         light += np.float32(between(generator, -0.12, 0.12)) * along * np.exp(-along * along)
     light *= 1 + np.float32(between(generator, 0, 0.06)) * lattice(generator, size)
-    if generator.random() < 0.3:  # the edge of the sheet, a table's edge, a corner of the room
+
+    # the edge of the sheet, a table's edge, a corner of the room
+    if generator.random() < 0.3:
         side = line_distance(generator, x, y, nearest=0.35)
         beyond = np.clip(side / np.float32(spread(generator, 0.01, 0.2)) + 0.5, 0, 1)[..., None]
-        scene = (
-            scene * (1 - beyond)
-            + (sheet_colour(generator) if generator.random() < 0.6 else materials(generator, 1)[0]) * beyond
-        )
+        other = sheet_colour(generator) if generator.random() < 0.6 else materials(generator, 1)[0]
+        scene = scene * (1 - beyond) + other * beyond
         light *= 1 - np.float32(between(generator, 0, 0.4)) * np.exp(-np.abs(side) / np.float32(0.05))
-    for _ in range(int(generator.integers(0, 3))):  # shadows of what is outside the picture
+
+    # shadows of things outside the picture
+    for _ in range(int(generator.integers(0, 3))):
         side = line_distance(generator, x, y, nearest=0.9) / np.float32(spread(generator, 0.05, 0.6))
         light *= 1 - np.float32(between(generator, 0.02, 0.22)) * (1 + np.tanh(2 * side))
 
@@ -188,9 +189,8 @@ def plain(generator: np.random.Generator, size: int) -> Scene:
 def sheet_colour(generator: np.random.Generator) -> Float32[Array, "3"]:
     """White and light grey more often than not, else a coloured paint or paper."""
     if generator.random() < 0.65:
-        return np.float32(between(generator, 0.4, 0.9)) * (1 + generator.uniform(-0.04, 0.04, 3)).astype(
-            np.float32
-        )
+        grey = np.float32(between(generator, 0.4, 0.9))
+        return grey * (1 + generator.uniform(-0.04, 0.04, 3)).astype(np.float32)
     return materials(generator, 1, vivid=0.35)[0] ** np.float32(0.6)
 
 
@@ -205,56 +205,52 @@ def line_distance(
     return np.float32(math.cos(turn)) * x + np.float32(math.sin(turn)) * y - np.float32(offset)
 
 
-def spun(generator: np.random.Generator, tile: int, size: int) -> Scene:
+def spun(generator: np.random.Generator, tile: int, size: int) -> LinearImage:
     """A tile of the bank, turned and scaled at random, over its mean colour."""
     scale = TILE / size * spread(generator, 0.5, 1.5)
-    turn, (left, top) = between(generator, 0, 2 * math.pi), generator.uniform(0, TILE, 2).tolist()
+    turn = between(generator, 0, 2 * math.pi)
+    left, top = generator.uniform(0, TILE, 2).tolist()
+
+    # picture -> tile: a rotation about the picture's middle, then the tile's corner
     c, s = scale * math.cos(turn), scale * math.sin(turn)
     middle = (size - 1) / 2
     matrix = np.array([[c, -s, left - (c - s) * middle], [s, c, top - (s + c) * middle]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return (
-        cv2.warpAffine(bank()[tile], matrix, (size, size), flags=flags, borderMode=cv2.BORDER_WRAP)
-        / tile_means()[tile]
-    )
+    turned = cv2.warpAffine(bank()[tile], matrix, (size, size), flags=flags, borderMode=cv2.BORDER_WRAP)
+    return turned / tile_means()[tile]
 
 
-def lights(generator: np.random.Generator, size: int) -> Scene:
+def lights(generator: np.random.Generator, size: int) -> LinearImage:
     """Lamps far out of focus: discs of light over the dark."""
-    scene = (
-        np.float32(between(generator, 0.01, 0.08))
-        * np.exp(0.8 * lattice(generator, size))[..., None]
-        * materials(generator, 1)[0]
-    )
+    dark = np.float32(between(generator, 0.01, 0.08))
+    scene = dark * np.exp(0.8 * lattice(generator, size))[..., None] * materials(generator, 1)[0]
+
+    # all discs have about one size, that of the lens's blur; strengths are spread in the logarithm
     radius = spread(generator, 0.03, 0.16)
     warm = between(generator, 0.3, 1)
     for x, y, wide, strength, hue, which in generator.random((int(generator.integers(6, 45)), 6)).tolist():
         colour = light_colour(2200 * 2.7**hue) if which < warm else tint(hue, 0.8)
-        add_disc(
-            scene,
-            1.2 * x - 0.1,
-            0.7 * y + 0.15,
-            radius * (0.7 + 0.5 * wide),
-            colour * np.float32(0.05 * 24**strength),
-        )
+        brightness = np.float32(0.05 * 24**strength)
+        add_disc(scene, 1.2 * x - 0.1, 0.7 * y + 0.15, radius * (0.7 + 0.5 * wide), colour * brightness)
     return scene
 
 
-def add_disc(scene: Scene, x: float, y: float, radius: float, colour: Float32[Array, "3"]) -> None:
+def add_disc(scene: LinearImage, x: float, y: float, radius: float, colour: Float32[Array, "3"]) -> None:
     """Add a disc of light; place and radius as shares of the side."""
     size = len(scene)
-    left, right, top, bottom = (
-        min(max(round(edge * size), 0), size) for edge in (x - radius, x + radius, y - radius, y + radius)
-    )
-    across, down = (
-        np.arange(left, right, dtype=np.float32) + 0.5,
-        np.arange(top, bottom, dtype=np.float32) + 0.5,
-    )
+
+    def pixel(share: float) -> int:
+        return min(max(round(share * size), 0), size)
+
+    left, right = pixel(x - radius), pixel(x + radius)
+    top, bottom = pixel(y - radius), pixel(y + radius)
+    across = np.arange(left, right, dtype=np.float32) + 0.5
+    down = np.arange(top, bottom, dtype=np.float32) + 0.5
     distance = np.hypot(across[None] - x * size, down[:, None] - y * size).astype(np.float32)
     scene[top:bottom, left:right] += np.clip(radius * size - distance, 0, 1)[..., None] * colour
 
 
-SCENES: dict[str, Callable[[np.random.Generator, int], Scene]] = {
+SCENES: dict[str, Callable[[np.random.Generator, int], LinearImage]] = {
     "plain": plain,
     "room": room,
     "desk": desk,

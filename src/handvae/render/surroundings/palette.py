@@ -4,6 +4,9 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray as Array
 
+LinearImage = Float32[Array, "size size 3"]
+"""A square picture in linear RGB."""
+
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """Weights of linear sRGB's channels in luminance (Rec. 709)."""
 

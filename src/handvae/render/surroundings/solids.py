@@ -77,7 +77,7 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Light:
+class SceneLight:
     """What lights the solids."""
 
     lamp: Point
@@ -87,9 +87,9 @@ class Light:
     reach: float
     """Distance in metres at which the lamp's light has `lamp_colour`; it fades with the square."""
     above: Float32[Array, "3"]
-    """Light from above."""
+    """SceneLight from above."""
     below: Float32[Array, "3"]
-    """Light from below."""
+    """SceneLight from below."""
     contact_m: float = 0.08
     """Within about this distance solids darken one another."""
 
@@ -117,7 +117,10 @@ def rectangles(table: Float32[Array, "solid column"], camera: Camera, size: int)
 
 
 def cast(
-    table: Float32[Array, "solid column"], camera: Camera, light: Light, behind: Float32[Array, "size size 3"]
+    table: Float32[Array, "solid column"],
+    camera: Camera,
+    light: SceneLight,
+    behind: Float32[Array, "size size 3"],
 ) -> None:
     """Draw the solids over `behind`, in place; linear RGB."""
     size = len(behind)

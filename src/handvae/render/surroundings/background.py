@@ -149,7 +149,7 @@ def places(size: int) -> tuple[Float32[Array, "size size"], Float32[Array, "size
 
 
 def plain(generator: np.random.Generator, size: int) -> LinearImage:
-    """A sheet of paper, a wall or a studio's seamless ground, with creases, an edge, shadows and falling light."""
+    """A sheet of paper, a wall or a studio's seamless ground, with creases, an edge and shadows."""
     x, y = places(size)
     sheet = sheet_colour(generator)
     scene = np.empty((size, size, 3), np.float32)

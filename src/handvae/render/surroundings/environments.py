@@ -56,7 +56,7 @@ def lamp_light(generator: np.random.Generator, low: int | float, high: int | flo
 def lattice(
     generator: np.random.Generator, size: int, octaves: tuple[int, ...] = (3, 6, 12, 24)
 ) -> Float32[Array, "size size"]:
-    """Smooth noise of deviation about 1 whose octaves fall as 1 / f; its lattices do not depend on the size."""
+    """Smooth noise of deviation about 1 whose octaves fall as 1 / f; independent of the size in pixels."""
     fields = []
     for cells in octaves:
         knots = generator.standard_normal((cells, cells), dtype=np.float32)

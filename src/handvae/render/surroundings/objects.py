@@ -1,8 +1,7 @@
-"""Simple things in front of a hand: a pen, a ball, a card, a cup, a cable, cloth; each shaded, and with the
-shadow that it throws.
+"""Simple things in front of a hand: a pen, a ball, a card, a cup, a cable, cloth; shaded, with their shadow.
 
-Things are made in a frame whose unit is half the side of the hand's box, seen from straight ahead: x right, y
-down, z towards the camera.
+Things are made in a frame whose unit is half the side of the hand's box, seen from straight ahead: x right,
+y down, z towards the camera. A thing is a distance to its outline, a slope and a colour, not pixels.
 """
 
 import math
@@ -26,7 +25,7 @@ MOST_COVERED = 1 / 3
 
 @dataclass(frozen=True)
 class OccluderRanges:
-    """How often each thing is chosen (weights need not sum to one) and how it lies."""
+    """How often each thing is chosen, and how it lies; weights need not sum to one."""
 
     stick: float = 0.25
     """Weight of pens, pencils, sticks."""
@@ -48,9 +47,8 @@ class OccluderRanges:
     def __post_init__(self) -> None:
         weights = [getattr(self, kind) for kind in KINDS]
         if min(weights) < 0 or sum(weights) == 0:
-            raise ValueError(
-                f"weights of things are {dict(zip(KINDS, weights, strict=True))}; none may be below 0 and one must be above"
-            )
+            given = dict(zip(KINDS, weights, strict=True))
+            raise ValueError(f"weights of things are {given}; none may be below 0 and one must be above")
         check_range("cover", self.cover, 0.0, 0.3)
         check_range("blur", self.blur, 0.0, 0.1)
 
@@ -64,7 +62,7 @@ class Occluder:
     alpha: Float32[Array, "size size"]
     """Share of each pixel that the thing covers."""
     shadow: Float32[Array, "size size"]
-    """Share of light that it keeps from what lies behind."""
+    """Share of light that it takes from what lies behind."""
     kind: str
     """The field of `OccluderRanges` that it belongs to."""
 
@@ -76,7 +74,7 @@ class Shape:
     distance: Callable[[Field, Field], Field]
     """Distance to the outline, negative inside."""
     slope: Callable[[Field, Field], tuple[Field, Field]]
-    """x and y of the surface's normal, in its own frame; z is what is left of length 1."""
+    """x and y of the surface's normal, in its own frame; z completes it to length 1."""
     albedo: Callable[[Field, Field], Float32[Array, "height width 3"]]
     """Colour of the surface."""
     gloss: float
@@ -100,53 +98,63 @@ def occluder(
     weights = np.cumsum([getattr(ranges, kind) for kind in KINDS])
     kind = KINDS[int(np.searchsorted(weights, generator.random() * weights[-1], side="right"))]
     shape = SHAPES[kind](generator)
+
     turn, aside = between(generator, 0, 2 * math.pi), between(generator, -0.5, 0.5)
     if kind == "cup":
-        turn = math.pi + 0.15 * (turn - math.pi)  # cups stand upright, more or less
+        turn = math.pi + 0.15 * (turn - math.pi)  # cups stand more or less upright
     target, soft = between(generator, *ranges.cover), between(generator, *ranges.blur)
     lamp = toward_lamp(generator)
 
+    # push it out of the box until it covers no more than it may
     left, top, right, bottom = box_px
     unit = math.sqrt((right - left) * (bottom - top)) / 2
     middle = (left + right) / 2, (top + bottom) / 2
     c, s = math.cos(turn), math.sin(turn)
-    slid = slide(shape, ((right - left) / 2 / unit, (bottom - top) / 2 / unit), (c, s), aside, target)
+    half = ((right - left) / 2 / unit, (bottom - top) / 2 / unit)
+    slid = slide(shape, half, (c, s), aside, target)
 
+    # the thing's frame at every pixel; its edge fades over `width` pixels
     line = np.arange(size_px, dtype=np.float32) + np.float32(0.5)
     across, down = np.meshgrid((line - middle[0]) / np.float32(unit), (line - middle[1]) / np.float32(unit))
-    x, y = (
-        (c * across + s * down - aside).astype(np.float32),
-        (-s * across + c * down + slid).astype(np.float32),
-    )
-    width = 1 + 2 * soft * size_px  # pixels over which the edge fades
+    x = (c * across + s * down - aside).astype(np.float32)
+    y = (-s * across + c * down + slid).astype(np.float32)
+    width = 1 + 2 * soft * size_px
     alpha = np.clip(0.5 - shape.distance(x, y) * np.float32(unit / width), 0, 1)
 
     nx, ny = shape.slope(x, y)
     nx, ny = c * nx - s * ny, s * nx + c * ny
     colour = lit(shape, shape.albedo(x, y), nx, ny, lamp)
+
+    # its shadow: the outline, moved away from the lamp and blurred
     reach = 0.12 * unit
     move = np.array([[1, 0, -reach * lamp.direction[0]], [0, 1, -reach * lamp.direction[1]]])
-    shadow = cv2.GaussianBlur(
-        cv2.warpAffine(alpha, move, (size_px, size_px)), (0, 0), max(0.5, 0.6 * reach)
-    ) * np.float32(lamp.hardness)
-    return Occluder(colour.astype(np.float32, copy=False), alpha, np.clip(shadow, 0, 1), kind)
+    moved = cv2.warpAffine(alpha, move, (size_px, size_px))
+    shadow = cv2.GaussianBlur(moved, (0, 0), max(0.5, 0.6 * reach)) * np.float32(lamp.hardness)
+    return Occluder(
+        colour=colour.astype(np.float32, copy=False), alpha=alpha, shadow=np.clip(shadow, 0, 1), kind=kind
+    )
 
 
 def slide(
     shape: Shape, half: tuple[float, float], axis: tuple[float, float], aside: float, target: float
 ) -> float:
-    """How far to push a thing out of the box along its own y, so that it covers as much as it can but no more
-    than the target."""
+    """How far to push a thing out of the box along its own y: the least that covers no more than the target.
+
+    The covered share is measured on a grid of 24 x 24 points of the box.
+    """
     line = (np.arange(24, dtype=np.float32) + 0.5) / 12 - 1
     across, down = np.meshgrid(line * np.float32(half[0]), line * np.float32(half[1]))
-    x, y = axis[0] * across + axis[1] * down - aside, -axis[1] * across + axis[0] * down
+    x = axis[0] * across + axis[1] * down - aside
+    y = -axis[1] * across + axis[0] * down
+
     for step in np.linspace(0, 3.2, 17, dtype=np.float32):
-        if float((shape.distance(x.astype(np.float32), (y + step).astype(np.float32)) < 0).mean()) <= target:
+        distance = shape.distance(x.astype(np.float32), (y + step).astype(np.float32))
+        if float((distance < 0).mean()) <= target:
             return float(step)
-    return 4.0  # quite outside
+    return 4.0  # outside the box
 
 
-# ------------------------------------------------------------------------------------------- ---------- light
+# ----------------------------------------------------------------------------------------------------- light
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,7 @@ class Lamp:
     around: float
     """Light from all sides."""
     hardness: float
-    """Share of light that a shadow keeps away."""
+    """Share of light that a shadow takes away."""
 
 
 def toward_lamp(generator: np.random.Generator) -> Lamp:
@@ -168,14 +176,12 @@ def toward_lamp(generator: np.random.Generator) -> Lamp:
     direction = np.array(
         [between(generator, -1, 1), between(generator, -1.2, 0.2), between(generator, 0.3, 1.2)], np.float32
     )
-    colour = np.float32(between(generator, 0.5, 1.2)) * light_colour(
-        between(generator, 3500, 8000)
-    ) ** np.float32(0.5)
+    strength = np.float32(between(generator, 0.5, 1.2))
     return Lamp(
-        direction / np.linalg.norm(direction),
-        colour,
-        between(generator, 0.2, 0.5),
-        between(generator, 0.15, 0.6),
+        direction=direction / np.linalg.norm(direction),
+        colour=strength * light_colour(between(generator, 3500, 8000)) ** np.float32(0.5),
+        around=between(generator, 0.2, 0.5),
+        hardness=between(generator, 0.15, 0.6),
     )
 
 
@@ -188,6 +194,8 @@ def lit(
     direct = np.clip(nx * lx + ny * ly + nz * lz, 0, 1)
     ambient = np.float32(lamp.around) * (np.float32(0.55) + np.float32(0.25) * nz - np.float32(0.2) * ny)
     colour = albedo * (direct[..., None] * lamp.colour + ambient[..., None])
+
+    # the lamp's mirror image, by the half vector between the lamp and the camera, (0, 0, 1)
     if shape.gloss:
         half = np.array([lx, ly, lz + 1]) / math.sqrt(lx * lx + ly * ly + (lz + 1) ** 2)
         mirror = np.clip(nx * half[0] + ny * half[1] + nz * half[2], 0, 1).astype(np.float32) ** 50
@@ -199,7 +207,8 @@ def painted(
     generator: np.random.Generator, *names: str, unit: float = 1.0
 ) -> Callable[[Field, Field], Float32[Array, "height width 3"]]:
     """A colour with a tile of the bank over it; `unit` is the tile's side."""
-    colour, tile = materials(generator, 1, vivid=0.45)[0], choose(generator, *names)
+    colour = materials(generator, 1, vivid=0.45)[0]
+    tile = choose(generator, *names)
     left, top = generator.uniform(0, TILE, 2).astype(np.float32)
     if names[0] in ("printed", "screen", "poster"):
         colour = np.full(3, 0.85, np.float32)
@@ -207,9 +216,8 @@ def painted(
 
     def albedo(x: Field, y: Field) -> Float32[Array, "height width 3"]:
         scale = np.float32(TILE / unit)
-        return over * cv2.remap(
-            bank()[tile], x * scale + left, y * scale + top, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
-        )
+        column, row = x * scale + left, y * scale + top
+        return over * cv2.remap(bank()[tile], column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
     return albedo
 
@@ -224,8 +232,8 @@ def rounded(offset: Field, radius: float) -> Field:
     return np.clip(offset / np.float32(radius), -0.98, 0.98)
 
 
-# --------------------------------------------------------------------------------------- things (they reach
-# in from y below 0)
+# ---------------------------------------------------------------------------------------------------- things
+# They reach into the picture from negative y.
 
 
 def stick(generator: np.random.Generator) -> Shape:
@@ -242,30 +250,30 @@ def stick(generator: np.random.Generator) -> Shape:
     def albedo(x: Field, y: Field) -> Float32[Array, "height width 3"]:
         return colours[np.searchsorted(bands, y)]
 
-    return Shape(
-        distance, lambda x, y: (rounded(x, radius), np.zeros_like(y)), albedo, between(generator, 0, 0.8)
-    )
+    def slope(x: Field, y: Field) -> tuple[Field, Field]:
+        return rounded(x, radius), np.zeros_like(y)
+
+    return Shape(distance, slope, albedo, gloss=between(generator, 0, 0.8))
 
 
 def cable(generator: np.random.Generator) -> Shape:
     """A thin cord that winds across."""
-    radius, swing, pace, phase = (
-        spread(generator, 0.02, 0.06),
-        between(generator, 0, 0.4),
-        between(generator, 0.5, 3),
-        between(generator, 0, 6),
-    )
+    radius = spread(generator, 0.02, 0.06)
+    swing = between(generator, 0, 0.4)
+    pace = between(generator, 0.5, 3)
+    phase = between(generator, 0, 6)
 
     def offset(x: Field, y: Field) -> Field:
+        # from the curve x = swing sin(pace y + phase), across it
         slope = swing * pace * np.cos(pace * y + phase)
         return ((x - swing * np.sin(pace * y + phase)) / np.sqrt(1 + slope * slope)).astype(np.float32)
 
     colour = materials(generator, 1, vivid=0.4)[0]
     return Shape(
-        lambda x, y: np.abs(offset(x, y)) - np.float32(radius),
-        lambda x, y: (rounded(offset(x, y), radius), np.zeros_like(y)),
-        lambda x, y: np.broadcast_to(colour, (*x.shape, 3)),
-        between(generator, 0, 0.5),
+        distance=lambda x, y: np.abs(offset(x, y)) - np.float32(radius),
+        slope=lambda x, y: (rounded(offset(x, y), radius), np.zeros_like(y)),
+        albedo=lambda x, y: np.broadcast_to(colour, (*x.shape, 3)),
+        gloss=between(generator, 0, 0.5),
     )
 
 
@@ -273,50 +281,43 @@ def ball(generator: np.random.Generator) -> Shape:
     """A ball, an apple, an egg."""
     wide, high = between(generator, 0.25, 0.7), between(generator, 0.85, 1.15)
     return Shape(
-        lambda x, y: np.hypot(x, y / np.float32(high)) - np.float32(wide),
-        lambda x, y: (rounded(x, wide), rounded(y, wide * high)),
-        painted(generator, "marble", "plaster", "speckle", unit=2.5),
-        between(generator, 0, 0.7),
+        distance=lambda x, y: np.hypot(x, y / np.float32(high)) - np.float32(wide),
+        slope=lambda x, y: (rounded(x, wide), rounded(y, wide * high)),
+        albedo=painted(generator, "marble", "plaster", "speckle", unit=2.5),
+        gloss=between(generator, 0, 0.7),
     )
 
 
 def card(generator: np.random.Generator) -> Shape:
     """A card, telephone, book or sheet: flat, with rounded corners and an edge of some thickness."""
-    wide, high, corner, edge = (
-        between(generator, 0.25, 0.7),
-        between(generator, 0.45, 1.1),
-        spread(generator, 0.01, 0.1),
-        between(generator, 0.01, 0.06),
-    )
+    wide = between(generator, 0.25, 0.7)
+    high = between(generator, 0.45, 1.1)
+    corner = spread(generator, 0.01, 0.1)
+    edge = between(generator, 0.01, 0.06)
     kind = int(generator.integers(4))
     face = painted(generator, ("printed", "screen", "plaster", "poster")[kind], unit=2 * max(wide, high))
     rim = materials(generator, 1)[0]
 
     def distance(x: Field, y: Field) -> Field:
-        dx, dy = (
-            np.abs(x) - np.float32(wide - corner),
-            np.abs(y + np.float32(high)) - np.float32(high - corner),
-        )
-        return (
-            np.hypot(np.maximum(dx, 0), np.maximum(dy, 0))
-            + np.minimum(np.maximum(dx, dy), 0)
-            - np.float32(corner)
-        )
+        # a rectangle that is `corner` smaller, and then widened by it
+        dx = np.abs(x) - np.float32(wide - corner)
+        dy = np.abs(y + np.float32(high)) - np.float32(high - corner)
+        outside = np.hypot(np.maximum(dx, 0), np.maximum(dy, 0))
+        inside = np.minimum(np.maximum(dx, dy), 0)
+        return outside + inside - np.float32(corner)
 
     def albedo(x: Field, y: Field) -> Float32[Array, "height width 3"]:
         return np.where((distance(x, y) > -edge)[..., None], rim, face(x, y))
 
-    return Shape(distance, flat, albedo, between(generator, 0, 0.4))
+    return Shape(distance, flat, albedo, gloss=between(generator, 0, 0.4))
 
 
 def cup(generator: np.random.Generator) -> Shape:
-    """A cup seen from a little above: a round wall, a rim, what is in it."""
-    wide, high, tilt, narrow = (
-        between(generator, 0.35, 0.7),
-        between(generator, 0.9, 1.6),
-        between(generator, 0.1, 0.35),
-        between(generator, 0, 0.25),
-    )
+    """A cup seen from a little above: a round wall, a rim, a drink."""
+    wide = between(generator, 0.35, 0.7)
+    high = between(generator, 0.9, 1.6)
+    tilt = between(generator, 0.1, 0.35)
+    narrow = between(generator, 0, 0.25)
     wall = painted(generator, "plaster", "plaster", "poster", unit=2.0)
     inside = materials(generator, 1)[0] * np.float32(0.5)
 
@@ -334,16 +335,16 @@ def cup(generator: np.random.Generator) -> Shape:
     def albedo(x: Field, y: Field) -> Float32[Array, "height width 3"]:
         return np.where((mouth(x, y) < np.float32(-0.12 * wide))[..., None], inside, wall(x, y))
 
-    return Shape(
-        distance, lambda x, y: (rounded(x, wide), np.zeros_like(y)), albedo, between(generator, 0.1, 0.7)
-    )
+    def slope(x: Field, y: Field) -> tuple[Field, Field]:
+        return rounded(x, wide), np.zeros_like(y)
+
+    return Shape(distance, slope, albedo, gloss=between(generator, 0.1, 0.7))
 
 
 def cloth(generator: np.random.Generator) -> Shape:
     """The edge of a cloth with folds that run into it."""
-    folds = generator.uniform([0.02, 1.0, 0.0], [0.12, 6.0, 6.3], (3, 3)).astype(
-        np.float32
-    )  # height, pace, phase
+    # height, pace and phase of three waves
+    folds = generator.uniform([0.02, 1.0, 0.0], [0.12, 6.0, 6.3], (3, 3)).astype(np.float32)
     lean = between(generator, -0.5, 0.5)
     weave = painted(generator, "weave", "plaid", "speckle", unit=between(generator, 0.6, 1.5))
 
@@ -353,13 +354,12 @@ def cloth(generator: np.random.Generator) -> Shape:
 
     def slope(x: Field, y: Field) -> tuple[Field, Field]:
         along = x + np.float32(lean) * y
-        fall = np.asarray(
-            sum(height * pace * np.cos(pace * along + phase) for height, pace, phase in folds), np.float32
-        )
+        falls = [height * pace * np.cos(pace * along + phase) for height, pace, phase in folds]
+        fall = np.asarray(sum(falls), np.float32)
         hem = np.clip(1 + y * 25, 0, 1) * np.float32(0.7)  # the edge turns away
         return np.clip(-fall * np.float32(1.4), -0.9, 0.9) * (1 - hem), hem
 
-    return Shape(distance, slope, weave, 0.0)
+    return Shape(distance, slope, weave, gloss=0.0)
 
 
 SHAPES: dict[str, Callable[[np.random.Generator], Shape]] = {

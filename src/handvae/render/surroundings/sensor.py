@@ -1,9 +1,8 @@
 """From light to an 8-bit picture: what a lens, a sensor, a camera's software and a JPEG file do to it.
 
-The order is the order in a camera: lens (aberration, blur, vignetting), sensor (exposure, noise), software
-(white balance, denoising, tone
-curve, contrast, saturation, sharpening), file (resampling, JPEG). All of it is drawn from the generator that
-is handed in.
+The order is that of a camera: lens (aberration, blur, vignetting), sensor (exposure, noise), software (white
+balance, denoising, tone curve, contrast, saturation, sharpening), file (resampling, JPEG). All settings are
+drawn from the caller's generator.
 """
 
 import math
@@ -17,19 +16,22 @@ from numpy import ndarray as Array
 from handvae.render.chance import check_range, check_share
 from handvae.render.surroundings.palette import LUMINANCE, light_colour
 
-Picture = Float32[Array, "height width 3"]
+LinearPicture = Float32[Array, "height width 3"]
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class SensorRanges:
-    """How pictures are taken: ranges are (low, high), shares the probability of an effect, lengths shares of
-    the picture's longer side."""
+    """How pictures are taken.
+
+    Ranges are (low, high); shares are the probability of an effect; lengths are shares of the picture's
+    longer side.
+    """
 
     exposure: Range = (0.65, 1.5)
     """Factor on the light."""
     kelvin: Range = (4800.0, 8800.0)
-    """Colour temperature of the light as the camera leaves it; 6500 is neutral."""
+    """Colour temperature of the light after the camera's white balance; 6500 is neutral."""
     vignette: float = 0.4
     """Share of pictures that are darker towards the corners."""
     vignette_depth: Range = (0.1, 0.7)
@@ -53,7 +55,7 @@ class SensorRanges:
     low_light: float = 0.12
     """Share taken in low light: both noises times `low_light_gain`."""
     low_light_gain: Range = (2.0, 6.0)
-    """What low light multiplies the noise with."""
+    """Factor of low light on the noise."""
     smear: float = 0.4
     """Share whose noise is smeared in colour, and half as much in brightness, by the camera's denoising."""
     contrast: Range = (0.8, 1.25)
@@ -65,7 +67,7 @@ class SensorRanges:
     sharpen: float = 0.35
     """Share sharpened by the camera, with bright and dark edges."""
     sharpen_amount: Range = (0.2, 1.2)
-    """How much of the difference to a blurred copy is added."""
+    """Factor on the difference to a blurred copy, which is added."""
     resample: float = 0.2
     """Share scaled down and up again."""
     resample_factor: Range = (0.4, 0.9)
@@ -94,7 +96,7 @@ LIMITS = {
     "resample_factor": (0.05, 1.0),
     "jpeg_quality": (1.0, 100.0),
 }
-"""What a range may span where that is not 0 to 1."""
+"""Bounds of the ranges that are not bounded by 0 and 1."""
 
 CLEAN = SensorRanges(
     exposure=(1.0, 1.0),
@@ -117,34 +119,35 @@ CLEAN = SensorRanges(
 """A perfect camera: the tone curve and nothing else."""
 
 
-def tone(linear: Picture) -> Picture:
+def tone(linear: LinearPicture) -> LinearPicture:
     """Display values in [0, 1] of linear light: a soft shoulder above 0.6, then the sRGB curve."""
+    # the shoulder 1 - 0.4 exp(-2.5 (x - 0.6)) has slope 1 at 0.6 and never reaches white
     light = np.maximum(linear, 0)
-    light = np.where(
-        light < 0.6,
-        light,
-        1 - np.float32(0.4) * np.exp((np.float32(0.6) - np.maximum(light, 0.6)) * np.float32(2.5)),
-    )
-    return np.where(
-        light <= 0.0031308,
-        np.float32(12.92) * light,
-        np.float32(1.055) * np.power(light, np.float32(1 / 2.4)) - np.float32(0.055),
-    )
+    above = np.maximum(light, 0.6)
+    shoulder = 1 - np.float32(0.4) * np.exp((np.float32(0.6) - above) * np.float32(2.5))
+    light = np.where(light < 0.6, light, shoulder)
+
+    # IEC 61966-2-1
+    dark = np.float32(12.92) * light
+    bright = np.float32(1.055) * np.power(light, np.float32(1 / 2.4)) - np.float32(0.055)
+    return np.where(light <= 0.0031308, dark, bright)
 
 
 def expose(
-    linear: Picture, generator: np.random.Generator, ranges: SensorRanges
+    linear: LinearPicture, generator: np.random.Generator, ranges: SensorRanges
 ) -> UInt8[Array, "height width 3"]:
     """Take the picture of a scene in linear light (1 is white); RGB."""
-    chance = Chance(generator, ranges)
-    picture = lens(linear, chance)
-    picture = sense(picture, generator, chance)
-    return develop(picture, chance)
+    settings = Settings(generator, ranges)
+    picture = lens(linear, settings)
+    picture = sense(picture, generator, settings)
+    return develop(picture, settings)
 
 
-class Chance:
-    """The random settings of one picture: each is drawn whether used or not, so switching one effect off
-    leaves the others as they were."""
+class Settings:
+    """The random settings of one picture.
+
+    Each is drawn whether used or not, so that to switch one effect off leaves the others as they were.
+    """
 
     def __init__(self, generator: np.random.Generator, ranges: SensorRanges) -> None:
         draws = generator.random((3, len(fields(ranges)))).tolist()
@@ -156,41 +159,44 @@ class Chance:
         return self._draws[share][0] < getattr(self._ranges, share)
 
     def value(self, name: str) -> float:
-        """A setting, even in its range; in the logarithm where the range keeps away from 0."""
+        """A setting, uniform in its range; in its logarithm if the range excludes 0."""
         low, high = getattr(self._ranges, name)
         share = self._draws[name][0]
-        return low * (high / low) ** share if low > 0 else low + (high - low) * share
+        if low > 0:
+            return low * (high / low) ** share
+        return low + (high - low) * share
 
     def even(self, name: str) -> tuple[float, float]:
         """Two more numbers in [0, 1) for an effect's direction or place."""
         return self._draws[name][1], self._draws[name][2]
 
 
-# ------------------------------------------------------------------------------------------- ----------- lens
+# ------------------------------------------------------------------------------------------------------- lens
 
 
-def lens(picture: Picture, chance: Chance) -> Picture:
+def lens(picture: LinearPicture, settings: Settings) -> LinearPicture:
     """Colour fringes, blur and vignetting."""
     height, width, _ = picture.shape
     side = max(height, width)
-    if chance.has("aberration"):
-        stretch = (
-            chance.value("aberration_length")
-            * math.sqrt(2)
-            * (1 if chance.even("aberration")[0] < 0.5 else -1)
-        )
+
+    # red and blue are scaled against each other; the corners lie √2 times as far out as the sides
+    if settings.has("aberration"):
+        sign = 1 if settings.even("aberration")[0] < 0.5 else -1
+        stretch = settings.value("aberration_length") * math.sqrt(2) * sign
         bands = [zoom(picture[..., band], 1 + stretch * (1 - band)) for band in (0, 1, 2)]
         picture = np.stack(bands, axis=-1)
-    if chance.has("defocus"):
-        picture = filtered(picture, disc(chance.value("defocus_radius") * side))
-    if chance.has("motion"):
-        picture = filtered(
-            picture, streak(chance.value("motion_length") * side, math.pi * chance.even("motion")[0])
-        )
-    if chance.has("vignette"):
-        down, across = (np.linspace(-1, 1, count, dtype=np.float32) ** 2 for count in (height, width))
+
+    if settings.has("defocus"):
+        picture = filtered(picture, disc(settings.value("defocus_radius") * side))
+    if settings.has("motion"):
+        length = settings.value("motion_length") * side
+        picture = filtered(picture, streak(length, math.pi * settings.even("motion")[0]))
+
+    if settings.has("vignette"):
+        down = np.linspace(-1, 1, height, dtype=np.float32) ** 2
+        across = np.linspace(-1, 1, width, dtype=np.float32) ** 2
         away = np.float32(0.5) * (down[:, None] + across[None])  # 1 at the corners
-        depth = np.float32(chance.value("vignette_depth"))
+        depth = np.float32(settings.value("vignette_depth"))
         picture = picture * (1 - depth * away * (2 - away))[..., None]
     return picture
 
@@ -223,30 +229,32 @@ def streak(length_px: float, angle: float) -> Float32[Array, "size size"]:
     return (weight / weight.sum()).astype(np.float32)
 
 
-def filtered(picture: Picture, kernel: Float32[Array, "rows columns"]) -> Picture:
+def filtered(picture: LinearPicture, kernel: Float32[Array, "rows columns"]) -> LinearPicture:
     """Correlate with a kernel, edges repeated."""
     return cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REPLICATE)
 
 
-# ------------------------------------------------------------------------------------------- --------- sensor
+# ----------------------------------------------------------------------------------------------------- sensor
 
 
-def sense(picture: Picture, generator: np.random.Generator, chance: Chance) -> Picture:
+def sense(picture: LinearPicture, generator: np.random.Generator, settings: Settings) -> LinearPicture:
     """Exposure, white balance and noise."""
-    colour = light_colour(chance.value("kelvin")) / light_colour(6500)
-    picture = picture * (np.float32(chance.value("exposure")) * colour)
-    gain = chance.value("low_light_gain") if chance.has("low_light") else 1.0
-    read, shot = gain * chance.value("read_noise"), gain * chance.value("shot_noise")
+    colour = light_colour(settings.value("kelvin")) / light_colour(6500)
+    picture = picture * (np.float32(settings.value("exposure")) * colour)
+
+    # variance: read² + shot² light, by electronics and by the number of photons
+    gain = settings.value("low_light_gain") if settings.has("low_light") else 1.0
+    read, shot = gain * settings.value("read_noise"), gain * settings.value("shot_noise")
     if read or shot:
         noise = generator.standard_normal(picture.shape, dtype=np.float32)
-        if chance.has("smear"):
+        if settings.has("smear"):
             noise = smeared(noise)
         noise *= np.sqrt(np.float32(read**2) + np.float32(shot**2) * np.clip(picture, 0, 1))
         picture = picture + noise
     return picture
 
 
-def smeared(noise: Picture) -> Picture:
+def smeared(noise: LinearPicture) -> LinearPicture:
     """Noise as denoising leaves it: blotches of colour, brightness less touched."""
     grey = noise.mean(axis=2, keepdims=True)
     colour = cv2.GaussianBlur(noise - grey, (5, 5), 1.0)
@@ -254,13 +262,16 @@ def smeared(noise: Picture) -> Picture:
     return colour * 2 + soft
 
 
-# ------------------------------------------------------------------------------------------ -------- software
+# --------------------------------------------------------------------------------------------------- software
 
 
-def develop(picture: Picture, chance: Chance) -> UInt8[Array, "height width 3"]:
+def develop(picture: LinearPicture, settings: Settings) -> UInt8[Array, "height width 3"]:
     """Tone curve, contrast, saturation, sharpening, then the file."""
     picture = tone(picture)
-    contrast, saturation, black = (chance.value(name) for name in ("contrast", "saturation", "black"))
+
+    contrast = settings.value("contrast")
+    saturation = settings.value("saturation")
+    black = settings.value("black")
     if contrast != 1:
         # a curve through black, middle grey and white whose slope in the middle is the contrast
         centred = 2 * picture - 1
@@ -271,28 +282,29 @@ def develop(picture: Picture, chance: Chance) -> UInt8[Array, "height width 3"]:
         picture = grey + np.float32(saturation) * (picture - grey)
     if black:
         picture = np.float32(black) + np.float32(1 - black) * picture
-    if chance.has("sharpen"):
-        picture = picture + np.float32(chance.value("sharpen_amount")) * (
-            picture - cv2.GaussianBlur(picture, (5, 5), 0.9)
-        )
-    if chance.has("resample"):
-        picture = resampled(picture, chance.value("resample_factor"), chance.even("resample")[0] < 0.5)
-    final = (np.clip(picture, 0, 1) * 255 + np.float32(0.5)).astype(np.uint8)
-    if chance.has("jpeg"):
-        final = through_jpeg(final, round(chance.value("jpeg_quality")))
-    return final
+
+    if settings.has("sharpen"):
+        detail = picture - cv2.GaussianBlur(picture, (5, 5), 0.9)
+        picture = picture + np.float32(settings.value("sharpen_amount")) * detail
+    if settings.has("resample"):
+        picture = resampled(picture, settings.value("resample_factor"), settings.even("resample")[0] < 0.5)
+
+    eight_bit = (np.clip(picture, 0, 1) * 255 + np.float32(0.5)).astype(np.uint8)
+    if settings.has("jpeg"):
+        eight_bit = through_jpeg(eight_bit, round(settings.value("jpeg_quality")))
+    return eight_bit
 
 
-def resampled(picture: Picture, factor: float, smooth: bool) -> Picture:
+def resampled(picture: LinearPicture, factor: float, smooth: bool) -> LinearPicture:
     """Scale down and up again."""
     height, width, _ = picture.shape
-    small = cv2.resize(
-        picture, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA
-    )
+    smaller = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR)
 
 
 def through_jpeg(picture: UInt8[Array, "height width 3"], quality: int) -> UInt8[Array, "height width 3"]:
     """Write and read a JPEG in memory."""
     _, written = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(written, cv2.IMREAD_COLOR_RGB)  # type: ignore[return-value]  # not None: it was written above
+    # not None: it was written above
+    return cv2.imdecode(written, cv2.IMREAD_COLOR_RGB)  # type: ignore[return-value]

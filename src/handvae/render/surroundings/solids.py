@@ -1,9 +1,8 @@
-"""Boxes, cylinders and ellipsoids seen by a camera: what rooms, desks and streets behind a hand are made of.
+"""Boxes, cylinders and ellipsoids seen by a camera: rooms, desks and streets behind a hand consist of them.
 
-Each solid is intersected only inside its own rectangle of the picture, against a depth buffer; the pixels
-that remain are shaded once, with
-one lamp that casts shadows, light from above and below, and darkening where solids meet. World axes: x right,
-y up, z forward, metres.
+Each solid is intersected only inside its own rectangle of the picture, against a depth buffer. Each pixel is
+then shaded once, with one lamp that casts shadows, light from above and below, and darkening where solids
+meet. World axes: x right, y up, z forward, metres.
 """
 
 import math
@@ -70,7 +69,8 @@ class Camera:
 
     def axes(self) -> Float32[Array, "3 3"]:
         """Columns: the camera's right, down and forward in the world."""
-        cp, sp, cr, sr = math.cos(self.pitch), math.sin(self.pitch), math.cos(self.roll), math.sin(self.roll)
+        cp, sp = math.cos(self.pitch), math.sin(self.pitch)
+        cr, sr = math.cos(self.roll), math.sin(self.roll)
         level = np.array([[1, 0, 0], [0, -cp, -sp], [0, -sp, cp]])
         turned = level @ np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
         return turned.astype(np.float32)
@@ -96,23 +96,25 @@ class SceneLight:
 
 def rectangles(table: Float32[Array, "solid column"], camera: Camera, size: int) -> Int32[Array, "solid 4"]:
     """Pixels (left, top, right, bottom; the last two excluded) that each solid can cover."""
+    # the eight corners of each solid's box, in the world
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
     local = table[:, None, 4:7] * signs
     cosine, sine = table[:, 7, None], table[:, 8, None]
-    turned = np.stack(
-        [
-            cosine * local[..., 0] + sine * local[..., 2],
-            local[..., 1],
-            cosine * local[..., 2] - sine * local[..., 0],
-        ],
-        -1,
-    )
-    seen = (turned + table[:, None, 1:4] - np.array(camera.position, np.float32)) @ camera.axes()
-    depth = np.maximum(seen[..., 2], NEAR)
-    pixel = (seen[..., :2] / (depth[..., None] * camera.half_tan) + 1) * (size / 2)
-    low, high = np.floor(pixel.min(1)), np.ceil(pixel.max(1))
-    low[seen[..., 2].min(1) < NEAR], high[seen[..., 2].min(1) < NEAR] = 0, size
-    low[seen[..., 2].max(1) < NEAR] = size
+    x = cosine * local[..., 0] + sine * local[..., 2]
+    z = cosine * local[..., 2] - sine * local[..., 0]
+    turned = np.stack([x, local[..., 1], z], -1)
+
+    in_camera = (turned + table[:, None, 1:4] - np.array(camera.position, np.float32)) @ camera.axes()
+    depth = np.maximum(in_camera[..., 2], NEAR)
+    pixel = (in_camera[..., :2] / (depth[..., None] * camera.half_tan) + 1) * (size / 2)
+    low = np.floor(pixel.min(1))
+    high = np.ceil(pixel.max(1))
+
+    # a solid that reaches behind the camera may cover all of the picture, one that lies behind it nothing
+    reaches_behind = in_camera[..., 2].min(1) < NEAR
+    low[reaches_behind] = 0
+    high[reaches_behind] = size
+    low[in_camera[..., 2].max(1) < NEAR] = size
     return np.clip(np.concatenate([low, high], 1), 0, size).astype(np.int32)
 
 
@@ -126,36 +128,32 @@ def cast(
     size = len(behind)
     depth = np.full((size, size), np.inf, np.float32)
     owner = np.full((size, size), -1, np.int32)
-    axes, eye = camera.axes(), np.array(camera.position, np.float32)
-    _find(table, rectangles(table, camera, size), axes, eye, np.float32(camera.half_tan), depth, owner)
+    axes = camera.axes()
+    eye = np.array(camera.position, np.float32)
+    half_tan = np.float32(camera.half_tan)
+    _find(table, rectangles(table, camera, size), axes, eye, half_tan, depth, owner)
+
     lamp = np.array([*light.lamp, light.reach, light.contact_m], np.float32)
     colours = np.stack([light.lamp_colour, light.above, light.below]).astype(np.float32)
-    _shade(
-        table,
-        bank(),
-        tile_means(),
-        axes,
-        eye,
-        np.float32(camera.half_tan),
-        lamp,
-        colours,
-        depth,
-        owner,
-        behind,
-    )
+    _shade(table, bank(), tile_means(), axes, eye, half_tan, lamp, colours, depth, owner, behind)
 
 
 @numba.njit(cache=True, error_model="numpy")
 @no_type_check
 def _enter(row, ox, oy, oz, dx, dy, dz):
-    """Distance along the ray at which it meets the solid from outside (a room: from inside); infinity where
-    it does not."""
+    """Distance along the ray o + t d at which it enters the solid, infinity where it does not.
+
+    In coordinates in which the solid is a unit ball, cylinder or cube, the ray is inside for t from `near` to
+    `far`. A room is seen from inside, so there the far side counts.
+    """
     c, s = row[7], row[8]
     px, py, pz = ox - row[1], oy - row[2], oz - row[3]
     qx, qy, qz = (c * px - s * pz) / row[4], py / row[5], (s * px + c * pz) / row[6]
     ex, ey, ez = (c * dx - s * dz) / row[4], dy / row[5], (s * dx + c * dz) / row[6]
     one, tiny = np.float32(1), np.float32(1e-12)
     near, far = np.float32(-1e30), np.float32(1e30)
+
+    # round: |q + t e|² = 1, without y for a cylinder
     if row[0] == BALL or row[0] == CYLINDER:
         a, b, cc = ex * ex + ez * ez, qx * ex + qz * ez, qx * qx + qz * qz - one
         if row[0] == BALL:
@@ -165,6 +163,8 @@ def _enter(row, ox, oy, oz, dx, dy, dz):
             return np.float32(np.inf)
         root = math.sqrt(root)
         near, far = (-b - root) / a, (-b + root) / a
+
+    # flat: between -1 and 1 along each axis, along y alone for a cylinder
     if row[0] != BALL:
         for axis in range(3):
             if row[0] == CYLINDER and axis != 1:
@@ -177,6 +177,7 @@ def _enter(row, ox, oy, oz, dx, dy, dz):
                 continue
             first, second = (-one - q) / e, (one - q) / e
             near, far = max(near, min(first, second)), min(far, max(first, second))
+
     if far <= near:
         return np.float32(np.inf)
     if row[0] == ROOM:
@@ -212,9 +213,9 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
     size = depth.shape[0]
     step = np.float32(2 / size)
     one = np.float32(1)
-    dimmed = np.ones(
-        (2, (size + 1) // 2, (size + 1) // 2), np.float32
-    )  # shadow and closeness are found once for 2 x 2 pixels of a solid
+
+    # shadow and closeness, computed once for 2 x 2 pixels of a solid: they cost most of the time
+    dimmed = np.ones((2, (size + 1) // 2, (size + 1) // 2), np.float32)
     for v in range(size):
         y = ((v + np.float32(0.5)) * step - 1) * half_tan
         for u in range(size):
@@ -278,11 +279,10 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
             if (v & 1 or u & 1) and owner[v & -2, u & -2] == k:
                 shadow, closeness = dimmed[0, v >> 1, u >> 1], dimmed[1, v >> 1, u >> 1]
             elif row[12] == 0:
-                ex, ey, ez = (
-                    px + np.float32(2e-3) * nx,
-                    py + np.float32(2e-3) * ny,
-                    pz + np.float32(2e-3) * nz,
-                )
+                # 2 mm off the surface, so that it does not shadow itself
+                ex = px + np.float32(2e-3) * nx
+                ey = py + np.float32(2e-3) * ny
+                ez = pz + np.float32(2e-3) * nz
                 for j in range(table.shape[0]):
                     other = table[j]
                     if other[0] == ROOM or other[12] > 0 or j == k:
@@ -290,15 +290,17 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
                     gx, gy, gz = px - other[1], py - other[2], pz - other[3]
                     apart = gx * gx + gy * gy + gz * gz
                     around = other[4] * other[4] + other[5] * other[5] + other[6] * other[6]
+
+                    # a shadow only if the way to the lamp passes through the ball round the solid
                     if lit > 0 and shadow > 0:
                         along = -(gx * tox + gy * toy + gz * toz) / (far * far)
                         along = min(max(along, np.float32(0)), one)
                         mx, my, mz = gx + along * tox, gy + along * toy, gz + along * toz
-                        if (
-                            mx * mx + my * my + mz * mz < around
-                            and _enter(other, ex, ey, ez, tox, toy, toz) < one
-                        ):
+                        passes = mx * mx + my * my + mz * mz < around
+                        if passes and _enter(other, ex, ey, ez, tox, toy, toz) < one:
                             shadow = np.float32(0)
+
+                    # the nearer to the solid's box, the darker
                     if apart > np.float32(2) * (around + np.float32(9) * lamp[4] * lamp[4]):
                         continue
                     mx = max(abs(other[7] * gx - other[8] * gz) - other[4], np.float32(0))
@@ -307,6 +309,8 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
                     gap = (mx * mx + my * my + mz * mz) / (lamp[4] * lamp[4])
                     if gap < 9:
                         closeness *= one - np.float32(0.5) / (one + 3 * gap)
+
+                # the edges of a room
                 if row[0] == ROOM:
                     edge = lamp[4] * 3
                     own = max(abs(qx), abs(qy), abs(qz))
@@ -319,15 +323,20 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
                             closeness *= one - np.float32(0.3) / (one + (gap / edge) * (gap / edge))
                 if not (v & 1 or u & 1):
                     dimmed[0, v >> 1, u >> 1], dimmed[1, v >> 1, u >> 1] = shadow, closeness
+
+            # the lamp fades with the square of the distance, with a floor close to it
             fall = lamp[3] * lamp[3] / (far * far + np.float32(0.05) * lamp[3] * lamp[3])
             direct = max(lit, np.float32(0)) * shadow * fall
             up = np.float32(0.5) + np.float32(0.5) * ny
+
+            # the lamp's mirror image
             shine = np.float32(0)
             if row[15] > 0 and shadow > 0:
                 hx, hy, hz = tox / far - dx, toy / far - dy, toz / far - dz
                 half = (nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz)
                 shine = row[15] * max(half, np.float32(0)) ** 40 * fall
 
+            # the texture's value, and all light together
             for channel in range(3):
                 top = tiles[tile, y0, x0, channel] * (one - rx) + tiles[tile, y0, x1, channel] * rx
                 bottom = tiles[tile, y1, x0, channel] * (one - rx) + tiles[tile, y1, x1, channel] * rx

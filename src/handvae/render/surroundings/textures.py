@@ -1,8 +1,7 @@
-"""Tiles of wood, cloth, brick, leaves, print ...: a fixed bank that scenes take their surfaces from.
+"""Tiles of wood, cloth, brick, leaves, print ...: a fixed bank of the surfaces of scenes.
 
 Each tile wraps round at its edges and is multiplied with a surface's colour. The bank is a constant of the
-package: it is drawn once a
-process from its own seed, and a picture's generator only chooses from it.
+package: it is drawn once a process from its own seed, and a picture's generator only chooses from it.
 """
 
 import math
@@ -32,8 +31,10 @@ def fractal(
     along: int | float = 1.0,
     across: int | float = 1.0,
 ) -> Float32[Array, "size size"]:
-    """Noise with spectrum 1 / f^exponent, mean 0 and deviation 1, that wraps round; `along` and `across`
-    stretch it in x and y."""
+    """Noise with spectrum 1 / f^exponent, mean 0 and deviation 1, that wraps round.
+
+    `along` and `across` stretch it in x and y.
+    """
     fy, fx = np.meshgrid(np.fft.fftfreq(TILE) * TILE, np.fft.rfftfreq(TILE) * TILE, indexing="ij")
     frequency = np.hypot(fx * along, fy * across)
     frequency[0, 0] = np.inf
@@ -76,13 +77,11 @@ def marble(generator: np.random.Generator) -> Tile:
 def wood(generator: np.random.Generator) -> Tile:
     """Grain along x."""
     _, y = places()
-    rings = np.sin(
-        2 * math.pi * (int(generator.integers(4, 10)) * y + 0.35 * fractal(generator, 2.2, along=6))
-    )
+    count = int(generator.integers(4, 10))
+    rings = np.sin(2 * math.pi * (count * y + 0.35 * fractal(generator, 2.2, along=6)))
     fibres = fractal(generator, 0.9, along=14)
-    return toned(
-        0.16 * rings * generator.uniform(0.3, 1.2) + 0.16 * fibres + 0.05 * fractal(generator, 1.5), 0.35
-    )
+    grain = 0.16 * rings * generator.uniform(0.3, 1.2) + 0.16 * fibres
+    return toned(grain + 0.05 * fractal(generator, 1.5), 0.35)
 
 
 def planks(generator: np.random.Generator) -> Tile:
@@ -92,12 +91,13 @@ def planks(generator: np.random.Generator) -> Tile:
     tile = np.empty((TILE, TILE, 3), np.float32)
     for row in range(count):
         rows = slice(row * board, (row + 1) * board)
-        source = np.roll(wood(generator), generator.integers(TILE, size=2), axis=(0, 1))[
-            rows
-        ] * generator.uniform(0.7, 1.3)
-        source[:, generator.integers(TILE)] *= 0.5
-        source[0] *= 0.45
-        tile[rows] = source
+        moved = np.roll(wood(generator), generator.integers(TILE, size=2), axis=(0, 1))
+        plank = moved[rows] * generator.uniform(0.7, 1.3)
+
+        # a joint at one end, and one along the edge
+        plank[:, generator.integers(TILE)] *= 0.5
+        plank[0] *= 0.45
+        tile[rows] = plank
     return tile
 
 
@@ -118,11 +118,10 @@ def plaid(generator: np.random.Generator) -> Tile:
     which = np.searchsorted(edges, np.arange(TILE)) % 3
     colours = np.sqrt(materials(generator, 3, vivid=0.5))
     stripes = colours[which]
-    tile = (
-        2 * stripes[:, None] * stripes[None]
-        if generator.random() < 0.5
-        else np.repeat(1.5 * stripes[:, None] ** 2, TILE, axis=1)
-    )
+    if generator.random() < 0.5:
+        tile = 2 * stripes[:, None] * stripes[None]
+    else:
+        tile = np.repeat(1.5 * stripes[:, None] ** 2, TILE, axis=1)
     return tile * weave(generator)
 
 
@@ -132,19 +131,15 @@ def bricks(generator: np.random.Generator) -> Tile:
     rows, columns = 8, 4
     row = np.floor(y * rows)
     across = x * columns + 0.5 * (row % 2)
-    tone = generator.uniform(0.6, 1.35, (rows, columns)).astype(np.float32)[
-        row.astype(int), np.floor(across).astype(int) % columns
-    ]
-    gap = (
-        np.minimum(
-            np.minimum(across % 1, 1 - across % 1) / columns,
-            np.minimum(y * rows % 1, 1 - y * rows % 1) / rows,
-        )
-        < 0.008
-    )
-    colour = np.where(
-        gap[..., None], np.float32(1.3), tone[..., None] * np.array([1.25, 0.75, 0.55], np.float32)
-    )
+    tones = generator.uniform(0.6, 1.35, (rows, columns)).astype(np.float32)
+    tone = tones[row.astype(int), np.floor(across).astype(int) % columns]
+
+    # mortar where the nearest side of the brick is close
+    to_end = np.minimum(across % 1, 1 - across % 1) / columns
+    to_edge = np.minimum(y * rows % 1, 1 - y * rows % 1) / rows
+    is_mortar = np.minimum(to_end, to_edge) < 0.008
+    clay = tone[..., None] * np.array([1.25, 0.75, 0.55], np.float32)
+    colour = np.where(is_mortar[..., None], np.float32(1.3), clay)
     return colour * toned(0.15 * fractal(generator, 0.8), 0.0)
 
 
@@ -156,13 +151,12 @@ def ceramic(generator: np.random.Generator) -> Tile:
     tone = generator.uniform(0.85, 1.1, (count, count)).astype(np.float32)
     if generator.random() < 0.3:
         tone[(np.add.outer(np.arange(count), np.arange(count)) % 2) > 0] *= 0.35
-    gap = (
-        np.minimum(np.minimum(x * count % 1, 1 - x * count % 1), np.minimum(y * count % 1, 1 - y * count % 1))
-        < 0.008 * count
-    )
-    return np.where(gap, np.float32(0.55), tone[row, column])[..., None] * toned(
-        0.06 * fractal(generator, 1.4), 0.1
-    )
+
+    to_side = np.minimum(x * count % 1, 1 - x * count % 1)
+    to_edge = np.minimum(y * count % 1, 1 - y * count % 1)
+    is_joint = np.minimum(to_side, to_edge) < 0.008 * count
+    colour = np.where(is_joint, np.float32(0.55), tone[row, column])[..., None]
+    return colour * toned(0.06 * fractal(generator, 1.4), 0.1)
 
 
 def facade(generator: np.random.Generator) -> Tile:
@@ -170,23 +164,24 @@ def facade(generator: np.random.Generator) -> Tile:
     x, y = places()
     count = int(generator.choice([3, 4, 6]))
     column, row = np.floor(x * count).astype(int), np.floor(y * count).astype(int)
-    inside = (np.abs(x * count % 1 - 0.5) < generator.uniform(0.2, 0.4)) & (
-        np.abs(y * count % 1 - 0.5) < generator.uniform(0.2, 0.38)
-    )
-    glass = generator.uniform(0.08, 0.5, (count, count, 1)).astype(np.float32) * np.array(
-        [0.8, 1, 1.2], np.float32
-    )
+    in_width = np.abs(x * count % 1 - 0.5) < generator.uniform(0.2, 0.4)
+    in_height = np.abs(y * count % 1 - 0.5) < generator.uniform(0.2, 0.38)
+    is_window = in_width & in_height
+
+    glass = generator.uniform(0.08, 0.5, (count, count, 1)).astype(np.float32)
+    glass = glass * np.array([0.8, 1, 1.2], np.float32)
     glass[generator.random((count, count)) < 0.15] = (1.6, 1.3, 0.8)
-    return np.where(inside[..., None], glass[row, column], np.float32(1.1) * plaster(generator))
+    return np.where(is_window[..., None], glass[row, column], np.float32(1.1) * plaster(generator))
 
 
-# ------------------------------------------------------------------------------------------- - drawn surfaces
+# --------------------------------------------------------------------------------------------- drawn surfaces
 
 
 def leaves(generator: np.random.Generator) -> Tile:
     """Foliage: leaves of many greens, the deeper the darker."""
     tile = np.full((TILE, TILE, 3), 0.05, np.float32)
-    hue, count = generator.uniform(0.17, 0.33), 260
+    count = 260
+    hue = generator.uniform(0.17, 0.33)
     size = generator.uniform(3, 9)
     for index in range(count):
         depth = 0.25 + 1.5 * (index / count) ** 1.5
@@ -195,6 +190,8 @@ def leaves(generator: np.random.Generator) -> Tile:
         x, y = generator.integers(0, TILE, 2).tolist()
         axes = (int(size * generator.uniform(0.7, 1.4)), max(1, int(size * generator.uniform(0.25, 0.6))))
         turn = generator.uniform(0, 180)
+
+        # a leaf that crosses the tile's edge enters again on the other side
         for shift_x in (-TILE, 0, TILE):
             for shift_y in (-TILE, 0, TILE):
                 if -16 < x + shift_x < TILE + 16 and -16 < y + shift_y < TILE + 16:
@@ -206,9 +203,9 @@ def grass(generator: np.random.Generator) -> Tile:
     """Blades and dry patches."""
     blades = toned(0.35 * fractal(generator, 0.5, across=3) + 0.15 * fractal(generator, 1.8), 0.0)
     dry = np.clip(0.4 + 0.5 * fractal(generator, 1.6), 0, 1)[..., None]
-    return blades * (
-        (1 - dry) * np.array([0.55, 1.1, 0.3], np.float32) + dry * np.array([1.0, 1.0, 0.5], np.float32)
-    )
+    green = np.array([0.55, 1.1, 0.3], np.float32)
+    straw = np.array([1.0, 1.0, 0.5], np.float32)
+    return blades * ((1 - dry) * green + dry * straw)
 
 
 def books(generator: np.random.Generator) -> Tile:
@@ -234,6 +231,7 @@ def printed(generator: np.random.Generator) -> Tile:
     tile = np.ones((TILE, TILE, 3), np.float32)
     margin = int(generator.integers(8, 18))
     pitch = int(generator.integers(4, 8))
+
     for top in range(margin, TILE - margin, pitch):
         if generator.random() < 0.1:
             continue
@@ -241,11 +239,11 @@ def printed(generator: np.random.Generator) -> Tile:
         words = generator.random(TILE) < 0.8
         line = np.flatnonzero(words[margin:end]) + margin
         tile[top : top + max(1, pitch // 3), line] = generator.uniform(0.15, 0.5)
+
     if generator.random() < 0.6:
         top, left = generator.integers(margin, TILE // 2, 2).tolist()
-        tile[top : top + 40, left : left + 50] = np.roll(
-            poster(generator), generator.integers(TILE, size=2), axis=(0, 1)
-        )[:40, :50]
+        moved = np.roll(poster(generator), generator.integers(TILE, size=2), axis=(0, 1))
+        tile[top : top + 40, left : left + 50] = moved[:40, :50]
     return tile
 
 
@@ -266,17 +264,19 @@ def keys(generator: np.random.Generator) -> Tile:
 
 
 def screen(generator: np.random.Generator) -> Tile:
-    """What a monitor shows: bars, windows, text, a picture."""
+    """A monitor's picture: bars, windows, text, a photo."""
     dark = generator.random() < 0.4
     paper, ink = (0.03, 0.5) if dark else (0.95, 0.25)
     tile = np.full((TILE, TILE, 3), paper, np.float32)
     tile[:7] = materials(generator, 1, vivid=0.6)
     side = int(generator.integers(12, 40))
     tile[7:, :side] = paper * 0.6 + 0.15 * materials(generator, 1, vivid=0.8)
+
     for top in range(14, TILE - 6, 5):
         left = side + 4 + 6 * int(generator.integers(0, 4))
         right = left + int(generator.integers(5, max(6, TILE - left - 4)))
         tile[top : top + 2, left : min(right, TILE - 4)] = ink * (0.5 + materials(generator, 1, vivid=0.5))
+
     if generator.random() < 0.6:
         top, left = int(generator.integers(10, 60)), int(generator.integers(side, 70))
         tile[top : top + 50, left : left + 56] = poster(generator)[:50, :56]
@@ -288,17 +288,18 @@ def poster(generator: np.random.Generator) -> Tile:
     colours = materials(generator, 4, vivid=0.5)
     tile = np.repeat(np.repeat(colours[:1], TILE, 0)[:, None], TILE, 1)
     for colour in colours[1:]:
-        mass = np.clip(
-            3 * fractal(generator, 2.0, along=generator.uniform(0.5, 2)) + generator.uniform(-2, 1), 0, 1
-        )[..., None]
+        field = 3 * fractal(generator, 2.0, along=generator.uniform(0.5, 2))
+        mass = np.clip(field + generator.uniform(-2, 1), 0, 1)[..., None]
         tile = tile * (1 - mass) + colour * mass
     return 1.4 * tile * toned(0.15 * fractal(generator, 1.0), 0.0)
 
 
-# ------------------------------------------------------------------------------------------- ------- the bank
+# --------------------------------------------------------------------------------------------------- the bank
 
 KINDS: tuple[Callable[[np.random.Generator], Tile], ...] = (
-    plaster, speckle, marble, wood, planks, weave, plaid, bricks, ceramic, facade, leaves, grass, books, printed, keys, screen, poster,
+    plaster, speckle, marble, wood, planks,
+    weave, plaid, bricks, ceramic, facade,
+    leaves, grass, books, printed, keys, screen, poster,
 )  # fmt: skip
 NAMES = tuple(kind.__name__ for kind in KINDS)
 
@@ -306,11 +307,10 @@ NAMES = tuple(kind.__name__ for kind in KINDS)
 @lru_cache(maxsize=1)
 def bank() -> Float32[Array, "tile size size 3"]:
     """All tiles, `VARIANTS` of each of `NAMES` in order; read only."""
-    tiles = [
-        kind(np.random.default_rng([index, variant])).astype(np.float32)
-        for index, kind in enumerate(KINDS)
-        for variant in range(VARIANTS)
-    ]
+    tiles = []
+    for index, kind in enumerate(KINDS):
+        for variant in range(VARIANTS):
+            tiles.append(kind(np.random.default_rng([index, variant])).astype(np.float32))
     stacked = np.stack(tiles)
     stacked.setflags(write=False)
     return stacked
@@ -323,6 +323,6 @@ def tile_means() -> Float32[Array, "tile 3"]:
 
 
 def choose(generator: np.random.Generator, *names: str) -> int:
-    """A tile of one of the kinds named, as its place in the bank."""
+    """A tile of one of these kinds, as its place in the bank."""
     kind = names[int(generator.integers(len(names)))]
     return NAMES.index(kind) * VARIANTS + int(generator.integers(VARIANTS))

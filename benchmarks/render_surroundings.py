@@ -1,8 +1,7 @@
-"""What surroundings cost: milliseconds a picture on one core, by kind of background and of thing in front,
-and for the camera.
+"""Cost of surroundings: milliseconds a picture on one core, by kind of background and object, and the camera.
 
-    python benchmarks/render_surroundings.py                                     # a minute
-    python benchmarks/render_surroundings.py --sheet docs/surroundings.jpg       # the sheet of docs/renderer.md, nothing timed
+    python benchmarks/render_surroundings.py                                  # a minute
+    python benchmarks/render_surroundings.py --sheet docs/surroundings.jpg    # the sheet of docs/renderer.md
 
 Processor time of this process, mean over pictures of different seeds, after compilation; the "mix" rows have
 the default ranges.
@@ -25,7 +24,7 @@ from handvae.render.surroundings.sensor import CLEAN, SensorRanges, expose
 
 
 def milliseconds(make: Callable[[int], object], count: int) -> float:
-    """Mean over seeds 0 to count - 1; the first ones, which may compile, are made once before."""
+    """Mean over seeds 0 to count - 1, after a warm-up on the first ones, which may compile."""
     for seed in range(min(count, 30)):
         make(seed)
     start = time.process_time()
@@ -41,20 +40,26 @@ def background_cost(kind: str, size: int, count: int) -> float:
     return milliseconds(lambda seed: paint(np.random.default_rng([1, seed]), size, ranges), count)
 
 
-def thing_cost(kind: str, size: int, count: int) -> float:
+def box_of_hand(size: int) -> tuple[float, float, float, float]:
+    return (0.15 * size, 0.15 * size, 0.85 * size, 0.85 * size)
+
+
+def object_cost(kind: str, size: int, count: int) -> float:
     ranges = OccluderRanges()
     if kind != "mix":
         ranges = replace(ranges, **{name: float(name == kind) for name in objects.KINDS})
-    box = (0.15 * size, 0.15 * size, 0.85 * size, 0.85 * size)
+    box = box_of_hand(size)
     return milliseconds(lambda seed: occluder(np.random.default_rng([2, seed]), size, box, ranges), count)
 
 
 def camera_cost(kind: str, size: int, count: int) -> float:
     ranges = CLEAN if kind == "clean" else SensorRanges()
     light = [paint(np.random.default_rng([3, seed]), size, BackgroundRanges()).colour for seed in range(32)]
-    return milliseconds(
-        lambda seed: expose(light[seed % 32], np.random.default_rng([4, seed]), ranges), count
-    )
+
+    def take(seed: int) -> object:
+        return expose(light[seed % 32], np.random.default_rng([4, seed]), ranges)
+
+    return milliseconds(take, count)
 
 
 def sheet(path: Path, size: int = 96) -> None:
@@ -64,14 +69,11 @@ def sheet(path: Path, size: int = 96) -> None:
         generator = np.random.default_rng([5, index])
         light = paint(generator, size, BackgroundRanges()).colour
         if index >= 48:
-            thing = occluder(
-                generator, size, (0.15 * size, 0.15 * size, 0.85 * size, 0.85 * size), OccluderRanges()
-            )
-            light = (
-                light * ((1 - thing.shadow) * (1 - thing.alpha))[..., None]
-                + thing.colour * thing.alpha[..., None]
-            )
+            thing = occluder(generator, size, box_of_hand(size), OccluderRanges())
+            shaded = light * ((1 - thing.shadow) * (1 - thing.alpha))[..., None]
+            light = shaded + thing.colour * thing.alpha[..., None]
         pictures.append(expose(light, generator, CLEAN if index < 24 else SensorRanges()))
+
     rows = [np.hstack(pictures[first : first + 8]) for first in range(0, 64, 8)]
     Image.fromarray(np.vstack(rows)).save(path, quality=88)
 
@@ -86,23 +88,18 @@ def main() -> None:
     options = parser.parse_args()
     if options.sheet:
         return sheet(options.sheet)
+
     cv2.setNumThreads(1)
     rows = [("background", kind, background_cost) for kind in ("mix", *background.KINDS)]
-    rows += [("in front", kind, thing_cost) for kind in ("mix", *objects.KINDS)]
+    rows += [("in front", kind, object_cost) for kind in ("mix", *objects.KINDS)]
     rows += [("camera", kind, camera_cost) for kind in ("mix", "clean")]
-    print(
-        "| what | kind | "
-        + " | ".join(f"{size} px" for size in options.sizes)
-        + " |\n|---|---|"
-        + "---|" * len(options.sizes)
-    )
+
+    header = " | ".join(f"{size} px" for size in options.sizes)
+    print(f"| what | kind | {header} |")
+    print("|---|---|" + "---|" * len(options.sizes))
     for what, kind, cost in rows:
-        print(
-            f"| {what} | {kind} | "
-            + " | ".join(f"{cost(kind, size, options.count):.2f}" for size in options.sizes)
-            + " |",
-            flush=True,
-        )
+        costs = " | ".join(f"{cost(kind, size, options.count):.2f}" for size in options.sizes)
+        print(f"| {what} | {kind} | {costs} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""What random variables cost: ratios of interleaved medians, one run, one process.
+"""Cost of random variables: ratios of medians, from cases that take turns in one process.
 
     python benchmarks/rv.py             # two to three minutes, with compilation
-    python benchmarks/rv.py --quick     # seconds: small batch, no compilation; its ratios are not the reported ones
+    python benchmarks/rv.py --quick     # seconds: small batch, no compilation; its ratios are not published
 
-Seconds differ between machines and between minutes; only ratios of cases that took turns in one run are
-printed.
+Seconds differ between machines and between minutes, so only ratios are printed.
 """
 
 import argparse
@@ -41,15 +40,14 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and how large."""
+    """Size and length of a run."""
 
     batch: int
     rounds: int
     compiled: bool
 
 
-# ---- networks
-# ---------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------- networks
 
 
 def upsampling_decoder() -> nn.Sequential:
@@ -65,16 +63,13 @@ def transposed_decoder() -> nn.Sequential:
     """64 px decoder of transposed convolutions."""
     layers: list[nn.Module] = [nn.Linear(LATENT, WIDTHS[0] * 16), nn.Unflatten(1, (WIDTHS[0], 4, 4))]
     for inputs, outputs in zip(WIDTHS, (*WIDTHS[1:], WIDTHS[-1]), strict=True):
-        layers += [
-            nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.LeakyReLU(0.2),
-        ]
+        layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Conv2d(WIDTHS[-1], 3, 3, padding=1))
 
 
 def textbook_relu(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-    """The formulas as they stand in books, in float64 because E[x²] − E[x]² cancels."""
+    """The textbook formulas, in float64 because E[x²] − E[x]² cancels."""
     m, v = mean.double(), var.double()
     s = (v + 1e-12).sqrt()
     above = 0.5 * (1.0 + torch.erf(m / (s * math.sqrt(2.0))))
@@ -85,8 +80,7 @@ def textbook_relu(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class TextbookDecoder(nn.Module):
-    """Straightforward moments for the upsampling decoder: one stacked tensor, sliced and joined again at
-    every layer."""
+    """Simple moments for the upsampling decoder: one stacked tensor, sliced and joined at every layer."""
 
     def __init__(self, decoder: nn.Sequential) -> None:
         super().__init__()
@@ -107,13 +101,10 @@ class TextbookDecoder(nn.Module):
                 return layer(mean), F.conv2d(var, layer.weight**2, None, layer.stride, layer.padding)
             case nn.GroupNorm():
                 groups = mean.view(mean.shape[0], layer.num_groups, -1)
+                channels = mean.shape[1] // layer.num_groups
                 spread = groups.var(2, correction=0) + var.view_as(groups).mean(2)
-                scale = ((spread + layer.eps) ** -0.5).repeat_interleave(
-                    mean.shape[1] // layer.num_groups, 1
-                )[..., None, None]
-                centre = groups.mean(2).repeat_interleave(mean.shape[1] // layer.num_groups, 1)[
-                    ..., None, None
-                ]
+                scale = ((spread + layer.eps) ** -0.5).repeat_interleave(channels, 1)[..., None, None]
+                centre = groups.mean(2).repeat_interleave(channels, 1)[..., None, None]
                 gain, bias = layer.weight[:, None, None], layer.bias[:, None, None]
                 return (mean - centre) * scale * gain + bias, var * scale**2 * gain**2
             case nn.LeakyReLU():
@@ -121,19 +112,19 @@ class TextbookDecoder(nn.Module):
         return layer(mean), layer(var)
 
 
-# ---- measuring
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------- measuring
 
 
 def medians(cases: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Returns the median processor seconds of each case; they take turns, so that a busy minute hits all of
-    them.
+    """Returns the median processor seconds of each case; they take turns, so that a busy minute hits all.
 
-    Processor time and not the clock's: on a shared machine a neighbour who takes the core does not count.
+    Processor time, not the clock's: on a shared machine the time that other processes take does not count.
     """
+    # warm up, and compile
     for case in cases.values():
         case()
         case()
+
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, case in cases.items():
@@ -154,6 +145,7 @@ def saved_bytes(forward: Callable[[], Any], known: nn.Module | None = None) -> i
             storages[storage.data_ptr()] = storage
         return tensor
 
+    # the result keeps the graph alive until all is counted
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         result = forward()
     total = sum(storage.nbytes() for storage in storages.values())
@@ -164,10 +156,8 @@ def saved_bytes(forward: Callable[[], Any], known: nn.Module | None = None) -> i
 def step(network: Callable[..., Any], parameters: nn.Module, batch: int, random: bool) -> Callable[[], None]:
     """Returns a training step: plain decoders get a sample, the others mean and variance."""
     generator = torch.Generator().manual_seed(0)
-    mean, noise = (
-        torch.randn(batch, LATENT, generator=generator),
-        torch.randn(batch, LATENT, generator=generator),
-    )
+    mean = torch.randn(batch, LATENT, generator=generator)
+    noise = torch.randn(batch, LATENT, generator=generator)
     picture = torch.rand(batch, *PICTURE, generator=generator)
     mean.requires_grad_()
     logvar = torch.full_like(mean, -2.0).requires_grad_()
@@ -185,8 +175,7 @@ def step(network: Callable[..., Any], parameters: nn.Module, batch: int, random:
     return run
 
 
-# ---- the report
-# -------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------- the report
 
 
 def training(settings: Settings) -> list[Ratio]:
@@ -198,47 +187,37 @@ def training(settings: Settings) -> list[Ratio]:
             decoder = make().to(memory_format=memory)  # pyright: ignore[reportCallIssue]
             cases[f"{name}{layout} plain"] = step(decoder, decoder, batch, False)
             cases[f"{name}{layout} rv"] = step(rv.to_rv(decoder), decoder, batch, True)
+
     decoder = upsampling_decoder()
     cases["unfused"] = step(rv.to_rv(decoder, upsample="plain"), decoder, batch, True)
     cases["textbook"] = step(TextbookDecoder(decoder), decoder, batch, True)
+
     if settings.compiled:
         for name, make in (("upsampling", upsampling_decoder), ("transposed", transposed_decoder)):
             decoder = make().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-            cases[f"{name} compiled plain"] = step(
-                torch.compile(decoder, fullgraph=True), decoder, batch, False
-            )
-            cases[f"{name} compiled rv"] = step(
-                torch.compile(rv.to_rv(decoder), fullgraph=True), decoder, batch, True
-            )
+            plain = torch.compile(decoder, fullgraph=True)
+            twin = torch.compile(rv.to_rv(decoder), fullgraph=True)
+            cases[f"{name} compiled plain"] = step(plain, decoder, batch, False)
+            cases[f"{name} compiled rv"] = step(twin, decoder, batch, True)
+
     took = medians(cases, settings.rounds)
-    lines = [
-        _at_most(
-            "RV step / plain step, eager, upsampling decoder",
-            took["upsampling rv"] / took["upsampling plain"],
-            2.1,
-        )
-    ]
+    ratio = took["upsampling rv"] / took["upsampling plain"]
+    lines = [_at_most("RV step / plain step, eager, upsampling decoder", ratio, 2.1)]
     for name in ("upsampling channels_last", "transposed", "transposed channels_last"):
-        lines.append(
-            _no_target(f"RV step / plain step, eager, {name}", took[f"{name} rv"] / took[f"{name} plain"])
-        )
+        ratio = took[f"{name} rv"] / took[f"{name} plain"]
+        lines.append(_no_target(f"RV step / plain step, eager, {name}", ratio))
     if settings.compiled:
         ratio = took["upsampling compiled rv"] / took["upsampling compiled plain"]
         lines.append(_at_most("RV step / plain step, both compiled, upsampling decoder", ratio, 1.8))
         ratio = took["transposed compiled rv"] / took["transposed compiled plain"]
         lines.append(_no_target("RV step / plain step, both compiled, transposed", ratio))
-        lines.append(
-            _no_target(
-                "compiled RV step / eager plain step, transposed",
-                took["transposed compiled rv"] / took["transposed plain"],
-            )
-        )
-    lines.append(
-        _at_most("fused / unfused upsampling, RV step", took["upsampling rv"] / took["unfused"], 1.0)
-    )
-    lines.append(
-        _at_least("textbook RV modules / ours, RV step", took["textbook"] / took["upsampling rv"], 2.0)
-    )
+        ratio = took["transposed compiled rv"] / took["transposed plain"]
+        lines.append(_no_target("compiled RV step / eager plain step, transposed", ratio))
+
+    ratio = took["upsampling rv"] / took["unfused"]
+    lines.append(_at_most("fused / unfused upsampling, RV step", ratio, 1.0))
+    ratio = took["textbook"] / took["upsampling rv"]
+    lines.append(_at_least("textbook RV modules / ours, RV step", ratio, 2.0))
     return lines
 
 
@@ -261,16 +240,16 @@ def generation(settings: Settings) -> list[Ratio]:
         cases = {"plain": partial(decoder, code), "dirac": partial(twin, rv.RandomVariable(code))}
         with torch.inference_mode():
             took = medians(cases, 3 * settings.rounds)
-        lines.append(
-            _at_most(f"Dirac generation / plain, {name} decoder", took["dirac"] / took["plain"], 1.05)
-        )
+        ratio = took["dirac"] / took["plain"]
+        lines.append(_at_most(f"Dirac generation / plain, {name} decoder", ratio, 1.05))
     return lines
 
 
-def honest(settings: Settings) -> list[Ratio]:
+def with_correlations(settings: Settings) -> list[Ratio]:
     """Forward passes that keep correlations, and the diagonal one, against a plain pass."""
     decoder = upsampling_decoder().eval()
-    twin, generator = rv.to_rv(decoder), torch.Generator().manual_seed(0)
+    twin = rv.to_rv(decoder)
+    generator = torch.Generator().manual_seed(0)
     mean = torch.randn(settings.batch, LATENT, generator=generator)
     variable = rv.RandomVariable(mean, torch.full_like(mean, 0.1))
     with torch.no_grad():
@@ -318,7 +297,7 @@ def _no_target(name: str, value: float) -> Ratio:
 def report(settings: Settings) -> list[Ratio]:
     """Measures everything and prints one line a ratio."""
     lines = []
-    for part in (training, memory, generation, honest, rectifier):
+    for part in (training, memory, generation, with_correlations, rectifier):
         for line in part(settings):
             verdict = ("ok" if line.holds else "MISSED") if line.target else ""
             print(f"{line.name:62s} {line.value:6.2f}  {line.target:8s} {verdict}", flush=True)
@@ -335,12 +314,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    prepare_process()  # as every process that trains: denormals flushed, freed memory kept
+    prepare_process()  # as in every training process: denormals flushed, freed memory kept
     torch.manual_seed(0)
     settings = Settings(4, 2, False) if options.quick else Settings(options.batch, options.rounds, True)
-    print(
-        f"batch {settings.batch}, {settings.rounds} rounds, {options.threads} threads, torch {torch.__version__}"
-    )
+
+    sizes = f"batch {settings.batch}, {settings.rounds} rounds, {options.threads} threads"
+    print(f"{sizes}, torch {torch.__version__}")
     report(settings)
 
 

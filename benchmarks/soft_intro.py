@@ -1,14 +1,13 @@
-"""Speed of a Soft-Intro-SRV-VAE step, as ratios taken in one run: python benchmarks/soft_intro.py [--quick]
+"""Speed of a Soft-Intro-SRV-VAE step, as ratios within one run: python benchmarks/soft_intro.py [--quick]
 
-Ours, as it stands and with what makes random variables cheaper (moments of activations in one compiled loop
-each, variances in bfloat16,
-everything in bfloat16), against a plain port of the published step on the same networks: float64 ReLU
-moments, mean and variance in one
-tensor that every layer takes apart and joins again, normalisation in single operations, upsampling at full
-size, and the two further
-re-decodings of the decoder's half. And random variables against samples, both ours. Variants take turns;
-medians of processor seconds, so
-that a neighbour who takes the core does not count; ratios are taken within a round.
+Our step, by default and with the options that make random variables cheaper (moments of activations in one
+compiled loop each, variances in bfloat16, everything in bfloat16), against a plain port of the published
+step on the same networks. That one has float64 ReLU moments, mean and variance in one tensor that every
+layer takes apart and joins again, normalisation in single operations, upsampling at full size, and two
+further re-decodings in the decoder's half. And random variables against samples, both ours.
+
+Variants take turns; medians of processor seconds, so that other processes do not count; ratios are taken
+within a round.
 """
 
 import argparse
@@ -43,16 +42,15 @@ VARIANTS = (
     ("rv, bf16", "rv", "bf16", False, "sample, bf16"),
     ("rv, bf16, fused", "rv", "bf16", True, "sample, bf16"),
 )
-"""Name, latent, precision, moments of activations in one compiled loop, what it is compared with."""
+"""Name, latent, precision, moments of activations in one compiled loop, name of the reference."""
 SPEC = DataSpec("bench", 1000, 64, (), "right")
 
 
-# ---- the published step, ported plainly
-# ------------------------------------------------------------------------
+# ------------------------------------------------------------------------- the published step, ported plainly
 
 
 def relu_moments(x: Tensor) -> Tensor:
-    """As the formulas stand in books; in float64, because E[x²] − E[x]² cancels."""
+    """The textbook formulas, in float64 because E[x²] − E[x]² cancels."""
     m, v = x[:, 0].double(), x[:, 1].double()
     s = torch.sqrt(v + 1e-12)
     above = 0.5 * (1 + torch.erf(m / (s * math.sqrt(2))))
@@ -83,18 +81,22 @@ def norm_moments(x: Tensor, layer: nn.BatchNorm2d) -> Tensor:
 
 def doubled(x: Tensor) -> Tensor:
     """Nearest upsampling of both moments."""
-    return torch.stack(
-        [F.interpolate(x[:, 0], scale_factor=2.0), F.interpolate(x[:, 1], scale_factor=2.0)], 1
-    )
+    mean = F.interpolate(x[:, 0], scale_factor=2.0)
+    var = F.interpolate(x[:, 1], scale_factor=2.0)
+    return torch.stack([mean, var], 1)
 
 
 def block_moments(x: Tensor, block: Residual) -> Tensor:
     """A residual block."""
     x = doubled(x) if block.doubles else x
-    norms, second = cast(nn.BatchNorm2d, block.between[0]), cast(nn.Conv2d, block.second[0])
-    y = relu_moments(norm_moments(conv_moments(x, block.first), norms))
-    y = norm_moments(conv_moments(y, second), cast(nn.BatchNorm2d, block.second[1]))
-    return relu_moments(y + (conv_moments(x, block.skip) if isinstance(block.skip, nn.Conv2d) else x))
+    first_norm = cast(nn.BatchNorm2d, block.between[0])
+    second = cast(nn.Conv2d, block.second[0])
+    second_norm = cast(nn.BatchNorm2d, block.second[1])
+
+    y = relu_moments(norm_moments(conv_moments(x, block.first), first_norm))
+    y = norm_moments(conv_moments(y, second), second_norm)
+    skip = conv_moments(x, block.skip) if isinstance(block.skip, nn.Conv2d) else x
+    return relu_moments(y + skip)
 
 
 class PublishedStep:
@@ -123,10 +125,10 @@ class PublishedStep:
 
     def encode(self, image: Tensor) -> tuple[Tensor, RandomVariable, RandomVariable]:
         """The decoder's input, stacked, and its two parts."""
-        read = self.system.encode_ranged(image)
-        means = torch.cat([read.pose.mean, read.appearance.mean], 1)
-        variances = torch.cat([read.pose.var_or_zeros(), read.appearance.var_or_zeros()], 1)
-        return torch.stack([means, variances], 1), read.pose, read.appearance
+        code = self.system.encode_ranged(image)
+        means = torch.cat([code.pose.mean, code.appearance.mean], 1)
+        variances = torch.cat([code.pose.var_or_zeros(), code.appearance.var_or_zeros()], 1)
+        return torch.stack([means, variances], 1), code.pose, code.appearance
 
     def error(self, x: Tensor, picture: Tensor) -> Tensor:
         """SSE + 50 mean(var²)."""
@@ -137,44 +139,42 @@ class PublishedStep:
         config, count = CONFIG, len(self.image)
         appearances = torch.randn(count, config.appearance_dims)
         zeros = torch.zeros_like(self.pose)
-        fakes = torch.stack(
-            [
-                torch.cat([self.pose.flip(0), appearances], 1),
-                torch.cat([zeros, torch.ones_like(appearances)], 1),
-            ],
-            1,
-        )
+        fake_means = torch.cat([self.pose.flip(0), appearances], 1)
+        fake_variances = torch.cat([zeros, torch.ones_like(appearances)], 1)
+        fakes = torch.stack([fake_means, fake_variances], 1)
 
+        # the encoder's half
         self.encoder.requires_grad_(True)
         self.decoder.requires_grad_(False)
         fake = self.decode(fakes)[:, 0]
         z, pose, appearance = self.encode(self.image)
         rec = self.decode(z)
-        real = self.scale * (
-            config.beta_rec * self.error(self.image, rec).mean() + config.beta_kl * appearance.kl().mean()
-        )
+        reconstruction = config.beta_rec * self.error(self.image, rec).mean()
+        real = self.scale * (reconstruction + config.beta_kl * appearance.kl().mean())
         real = real + ((pose.mean - self.pose) ** 2 + pose.var_or_zeros() ** 2).sum(1).mean() / 21
         exponentials = []
         for picture in (rec[:, 0].detach(), fake.detach()):
-            again, _, seen = self.encode(picture)
-            inner = config.beta_rec * self.error(picture, self.decode(again)) + config.beta_neg * seen.kl()
+            again, _, encoded = self.encode(picture)
+            error = self.error(picture, self.decode(again))
+            inner = config.beta_rec * error + config.beta_neg * encoded.kl()
             exponentials.append(torch.exp(-2 * self.scale * inner).mean())
         self.step(real + 0.25 * (exponentials[0] + exponentials[1]), 0)
 
+        # the decoder's half
         self.encoder.requires_grad_(False)
         self.decoder.requires_grad_(True)
-        fake, rec = self.decode(fakes), self.decode(z.detach())
-        z_rec, _, seen_rec = self.encode(rec[:, 0])
-        z_fake, _, seen_fake = self.encode(fake[:, 0])
-        again_rec, again_fake = self.decode(z_rec.detach()), self.decode(z_fake.detach())
-        loss = config.beta_rec * self.error(self.image, rec).mean() + 0.5 * config.beta_kl * (
-            seen_rec.kl().mean() + seen_fake.kl().mean()
-        )
-        kept = (
-            self.error(rec[:, 0].detach(), again_rec).mean()
-            + self.error(fake[:, 0].detach(), again_fake).mean()
-        )
-        self.step(self.scale * (loss + 1e-8 * 0.5 * config.beta_rec * kept), 1)
+        fake = self.decode(fakes)
+        rec = self.decode(z.detach())
+        z_rec, _, encoded_rec = self.encode(rec[:, 0])
+        z_fake, _, encoded_fake = self.encode(fake[:, 0])
+        loss = config.beta_rec * self.error(self.image, rec).mean()
+        loss = loss + 0.5 * config.beta_kl * (encoded_rec.kl().mean() + encoded_fake.kl().mean())
+
+        # re-decodings, with a weight of 1e-8 as published
+        again_rec = self.error(rec[:, 0].detach(), self.decode(z_rec.detach())).mean()
+        again_fake = self.error(fake[:, 0].detach(), self.decode(z_fake.detach())).mean()
+        again = again_rec + again_fake
+        self.step(self.scale * (loss + 1e-8 * 0.5 * config.beta_rec * again), 1)
 
     def step(self, loss: Tensor, player: int) -> None:
         """One optimiser step."""
@@ -183,18 +183,17 @@ class PublishedStep:
         self.optimisers[player].step()
 
 
-# ---- measuring
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------- measuring
 
 
 def a_system(latent: str) -> SoftIntroSrvVae:
-    """The paper's 64 px networks with weights of their own, contiguous as the published ones are."""
+    """The paper's 64 px networks with fresh weights, contiguous like the published ones."""
     torch.manual_seed(0)
     return SoftIntroSrvVae(replace(CONFIG, latent=latent), SPEC, PRESET.crop).train()  # pyright: ignore[reportArgumentType]
 
 
 def a_batch(count: int) -> Hands:
-    """Random pictures and joints; speed does not depend on what they show."""
+    """Random pictures and joints; speed does not depend on the content."""
     noise = Noise(0)
     valid = torch.ones(count, 21, dtype=torch.bool)
     return Hands(
@@ -203,14 +202,11 @@ def a_batch(count: int) -> Hands:
 
 
 def ours(latent: str, batch: Hands, precision: str = "float32", fused: bool = False) -> Callable[[], object]:
-    """Both halves of our step with Adam, as the training loop takes them."""
+    """Both halves of our step with Adam, as in the training loop."""
     system = a_system(latent).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     image = cast(Tensor, batch.image).contiguous(memory_format=torch.channels_last)
     batch = replace(batch, image=image)
-    groups = {
-        name: [p for module in modules for p in module.parameters()]
-        for name, modules in system.groups.items()
-    }
+    groups = {name: list(nn.ModuleList(modules).parameters()) for name, modules in system.groups.items()}
     optimisers = {name: torch.optim.Adam(group, 2e-4) for name, group in groups.items()}
 
     def step() -> None:
@@ -244,7 +240,7 @@ def measured(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str
 
 
 def ratio(times: list[float], reference: list[float]) -> float:
-    """Median over rounds of the ratio within a round: what slows the machine down for a while slows both."""
+    """Median over rounds of the ratio within a round, in which a busy machine slows both."""
     return statistics.median(one / other for one, other in zip(times, reference, strict=True))
 
 
@@ -258,24 +254,29 @@ def main() -> None:
     options = parser.parse_args()
     prepare_process()
     count, rounds = (4, 3) if options.quick else (options.batch, 9)
+
     batch = a_batch(count)
     variants: dict[str, Callable[[], object]] = {"published step": PublishedStep(a_system("rv"), batch)}
-    beside: dict[str, str] = {}
+    references: dict[str, str] = {}
     for name, latent, precision, fused, reference in VARIANTS:
         if not (fused and options.quick):
             variants[name] = ours(latent, batch, precision, fused)
-            beside |= {name: reference} if reference else {}
+            if reference:
+                references[name] = reference
+
     times = measured(variants, rounds)
+    threads = torch.get_num_threads()
     print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, 64 px, batch {count}, {rounds} rounds, processor seconds"
+        f"torch {torch.__version__}, {threads} threads, 64 px, batch {count}, {rounds} rounds, "
+        "processor seconds"
     )
     for name, taken in times.items():
-        against = (
-            f"  this / {beside[name]} = {ratio(taken, times[beside[name]]):.2f}" if name in beside else ""
-        )
-        print(
-            f"{name:26} {statistics.median(taken):7.2f} s  published / this = {ratio(times['published step'], taken):5.2f}{against}"
-        )
+        published = ratio(times["published step"], taken)
+        line = f"{name:26} {statistics.median(taken):7.2f} s  published / this = {published:5.2f}"
+        if name in references:
+            reference = references[name]
+            line += f"  this / {reference} = {ratio(taken, times[reference]):.2f}"
+        print(line)
 
 
 if __name__ == "__main__":

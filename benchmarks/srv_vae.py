@@ -1,9 +1,8 @@
-"""Speed of SRV-VAE, as ratios taken in one run: python benchmarks/srv_vae.py [--quick] [--data DIR]
+"""Speed of SRV-VAE, as ratios within one run: python benchmarks/srv_vae.py [--quick] [--data DIR]
 
 Training step of the random-variable decoder over the sampled one (eager and compiled), generation over a
-plain decoder of the same weights,
-pictures a second, and the loader against the step's appetite. Variants take turns, so that a busy machine
-slows all alike; medians.
+plain decoder of the same weights, pictures a second, and the loader's speed over that of the fastest step.
+Variants take turns, so that a busy machine slows all alike; medians.
 """
 
 import argparse
@@ -28,6 +27,7 @@ from handvae.training.process import prepare_process
 
 PRESET = PRESETS["photos-base-64"]
 CONFIG = cast(SrvVaeConfig, PRESET.system)
+SPEC = DataSpec("bench", 1000, 64, (), "right")
 
 
 def medians(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -45,7 +45,7 @@ def medians(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str,
 
 
 def a_batch(count: int) -> Hands:
-    """Random pictures and joints; speed does not depend on what they show."""
+    """Random pictures and joints; speed does not depend on the content."""
     noise = Noise(0)
     image = noise.uniform(count, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     return Hands(
@@ -58,9 +58,8 @@ def a_batch(count: int) -> Hands:
 def trainer(latent: str, batch: Hands, precision: str, compiled: bool) -> Callable[[], object]:
     """One whole training step: objective, backward, AdamW."""
     torch.manual_seed(0)
-    system = SrvVae(replace(CONFIG, latent=latent), DataSpec("bench", 1000, 64, (), "right"), PRESET.crop).to(
-        memory_format=torch.channels_last
-    )  # pyright: ignore[reportCallIssue]
+    system = SrvVae(replace(CONFIG, latent=latent), SPEC, PRESET.crop)
+    system.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     system.train()
     optimiser = torch.optim.AdamW(system.parameters(), 1e-3)
     if compiled:
@@ -77,18 +76,25 @@ def trainer(latent: str, batch: Hands, precision: str, compiled: bool) -> Callab
 
 
 def generators(count: int) -> dict[str, Callable[[], object]]:
-    """Generation through the system's converted decoder, and through a plain decoder with the same
-    weights."""
+    """Generation through the system's converted decoder, and through a plain decoder of the same weights."""
     config = CONFIG
-    system = SrvVae(config, DataSpec("bench", 1000, 64, (), "right"), PRESET.crop)
+    system = SrvVae(config, SPEC, PRESET.crop)
     system.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     plain = ImageDecoder(
-        42 + config.appearance_dims, config.decoder_widths, stem_px=4, kernel=config.decoder_kernel, refine=config.refine,
-        hidden=config.decoder_hidden, maps=20, norm=config.norm, to_rgb=config.to_rgb,
-    )  # fmt: skip
+        42 + config.appearance_dims,
+        config.decoder_widths,
+        stem_px=4,
+        kernel=config.decoder_kernel,
+        refine=config.refine,
+        hidden=config.decoder_hidden,
+        maps=20,
+        norm=config.norm,
+        to_rgb=config.to_rgb,
+    )
     plain.load_state_dict(system.decoder.state_dict())
     plain.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    pose, appearances = Noise(1).normal(count, 42) * 0.3, Noise(2).normal(count, config.appearance_dims)
+    pose = Noise(1).normal(count, 42) * 0.3
+    appearances = Noise(2).normal(count, config.appearance_dims)
 
     def with_plain() -> torch.Tensor:
         joints = (pose * system.pose_std + system.pose_mean).unflatten(1, (21, 2))
@@ -126,16 +132,16 @@ def main() -> None:
     rounds, size = (3, 16) if options.quick else (11, 64)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {size}, {rounds} rounds")
 
-    batch, appetite = a_batch(size), 0.0
+    batch = a_batch(size)
+    fastest = 0.0  # pictures a second of the fastest sampled step
     for precision in ("float32", "bf16"):
         for compiled in (False,) if options.quick else (False, True):
-            took = medians(
-                {latent: trainer(latent, batch, precision, compiled) for latent in ("sample", "rv")}, rounds
-            )
+            steps = {latent: trainer(latent, batch, precision, compiled) for latent in ("sample", "rv")}
+            took = medians(steps, rounds)
             mode = f"{precision} {'compiled' if compiled else 'eager'}"
             speeds = ", ".join(f"{latent} {size / seconds:.0f}/s" for latent, seconds in took.items())
             print(f"training step, {mode}: rv / sample = {took['rv'] / took['sample']:.2f}  ({speeds})")
-            appetite = max(appetite, size / took["sample"])
+            fastest = max(fastest, size / took["sample"])
 
     for count in (1, 64):
         took = medians(generators(count), 5 * rounds)
@@ -150,9 +156,8 @@ def main() -> None:
         start = time.perf_counter()
         list(loader.batches(0, count))
         speed = count * size / (time.perf_counter() - start)
-        print(
-            f"loader: {speed:.0f} pictures/s = {speed / appetite:.1f} x the fastest sampled step's appetite ({appetite:.0f}/s)"
-        )
+        share = speed / fastest
+        print(f"loader: {speed:.0f} pictures/s = {share:.1f} x the fastest sampled step ({fastest:.0f}/s)")
 
 
 if __name__ == "__main__":

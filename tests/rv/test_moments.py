@@ -89,7 +89,8 @@ def test_moments_of_a_function_are_those_of_its_samples(name, random_variable, s
 
 
 @pytest.mark.parametrize(("name", "limit", "mean_error", "var_error"), [
-    ("sigmoid", 1.0, 0.005, 0.006), ("sigmoid", 4.0, 0.010, 0.011), ("tanh", 1.0, 0.02, 0.04), ("tanh", 4.0, 0.03, 0.06),
+    ("sigmoid", 1.0, 0.005, 0.006), ("sigmoid", 4.0, 0.010, 0.011),
+    ("tanh", 1.0, 0.02, 0.04), ("tanh", 4.0, 0.03, 0.06),
 ])  # fmt: skip
 def test_probit_moments_keep_their_stated_error(name, limit, mean_error, var_error, integrated):
     mean, var = (

@@ -78,9 +78,10 @@ def test_kl_of_a_dirac_is_refused():
 
 
 @pytest.mark.parametrize("move", [
-    lambda x: x.view(3, 4), lambda x: x.reshape(4, 3), lambda x: x.flatten(), lambda x: x.permute(1, 0), lambda x: x[0],
-    lambda x: x[:, 1:], lambda x: x.detach(), lambda x: x.to(torch.float64), lambda x: x.unsqueeze(1), lambda x: x.chunk(2, 1)[1],
-    lambda x: x.transpose(0, 1), lambda x: x.expand(5, 2, 6), lambda x: x.double(), lambda x: torch.flatten(x),
+    lambda x: x.view(3, 4), lambda x: x.reshape(4, 3), lambda x: x.flatten(), lambda x: x.permute(1, 0),
+    lambda x: x[0], lambda x: x[:, 1:], lambda x: x.detach(), lambda x: x.to(torch.float64),
+    lambda x: x.unsqueeze(1), lambda x: x.chunk(2, 1)[1], lambda x: x.transpose(0, 1),
+    lambda x: x.expand(5, 2, 6), lambda x: x.double(), lambda x: torch.flatten(x),
     lambda x: torch.nn.functional.pad(x, (1, 1)), lambda x: torch.stack([x, x]),
 ])  # fmt: skip
 def test_movements_treat_mean_and_variance_alike(move, random_variable):

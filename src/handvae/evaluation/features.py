@@ -97,7 +97,10 @@ class HandFeatures(Extractor):
         self._system, self._model = loaded.system, loaded.name
         self.dim, self.size_px = loaded.system.feature_dims, loaded.system.crop.size_px
         digest = file_digest(loaded.path)[:8]
-        self.name = f"trunk of {loaded.path.stem} ({digest}), mean over places, antialiased bilinear resize to {self.size_px} px"
+        self.name = (
+            f"trunk of {loaded.path.stem} ({digest}), mean over places, "
+            f"antialiased bilinear resize to {self.size_px} px"
+        )
 
     def described(self, system: System) -> str:
         """The name, and whether the measured system was trained to be near in this space."""

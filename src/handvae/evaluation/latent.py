@@ -264,7 +264,8 @@ def layers_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[M
             found.setdefault(f"{swapped}_missed", []).append(missed[counted])
     count = sum(len(part) for part in found.get("hand_apart", []))
     protocol = Stated(
-        "true poses, contents read by the embedding, regions of the true part picture, partners of another content"
+        "true poses, contents read by the embedding, regions of the true part picture, "
+        "partners of another content"
     )
     words = "mean absolute difference of a region's mean colour, over red, green, blue and hands"
     return tuple(
@@ -282,7 +283,10 @@ def swaps_said(measures: Sequence[Measure]) -> str:
         changes = (f"moved_by_{region}", f"moved_by_{other}", "apart", "missed")
         own, leak, apart, missed = (value[f"{region}_{change}"] for change in changes)
         share = f" ({leak / own:.0%})" if own else ""
-        moved = f"another {region} moves the {region}'s mean colour by {own:.1f} of 255, another {other} by {leak:.1f}{share}"
+        moved = (
+            f"another {region} moves the {region}'s mean colour by {own:.1f} of 255, "
+            f"another {other} by {leak:.1f}{share}"
+        )
         lines.append(
             f"{moved}, real pictures lie {apart:.1f} apart, it misses the one it comes from by {missed:.1f}"
         )

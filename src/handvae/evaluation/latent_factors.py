@@ -85,7 +85,10 @@ def factor_measures(system: DaVae, data: HandData, seed: int = 0) -> Iterator[Me
         shown = Stated(
             f"root {config.root}, prediction in bone units times the true bone 9-10, posterior mean"
         )
-        words = f"mean nearest distance, both ways averaged; {config.grid**2} points read, {config.cloud_points} of the visible surface"
+        words = (
+            f"mean nearest distance, both ways averaged; {config.grid**2} points read, "
+            f"{config.cloud_points} of the visible surface"
+        )
         yield Measure("chamfer_mm", float(found.chamfer_mm.mean()), "mm", len(found.chamfer_mm), shown, words)
     if "factors" in data.spec.modalities and n >= FEWEST:
         yield from probe_measures(found, data, system.crop.sides, seed)
@@ -97,7 +100,8 @@ def probe_measures(found: FactorReadings, data: HandData, sides: str, seed: int)
     labels, names = data.labels(torch.arange(len(data))), data.spec.factors
     factors = as_shown(labels, names, sides).double().numpy()
     protocol = Stated(
-        "linear regression on the standardised posterior mean, fitted on 80 % of the hands, R² (at least 0) on the others"
+        "linear regression on the standardised posterior mean, fitted on 80 % of the hands, "
+        "R² (at least 0) on the others"
     )
     for group in GROUPS:
         columns = [

@@ -1,5 +1,4 @@
-"""A page that carries everything in itself: no script, no style, no font and no picture comes from
-elsewhere."""
+"""A self-contained HTML page: no script, style, font or picture comes from elsewhere."""
 
 import base64
 import html
@@ -14,14 +13,22 @@ from PIL import Image
 from handvae.evaluation.plots import Plot, svg
 
 _STYLE = (
-    "body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1180px;padding:0 1em;color:#222}h1{font-size:1.6em}"
-    "h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #ddd}figure{display:inline-block;margin:8px 12px 8px 0;vertical-align:top}"
-    "figcaption{color:#555;max-width:520px}img+figcaption{max-width:none}figcaption b{color:#222}img{max-width:100%}"
+    "body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1180px;padding:0 1em;color:#222}"
+    "h1{font-size:1.6em}"
+    "h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #ddd}"
+    "figure{display:inline-block;margin:8px 12px 8px 0;vertical-align:top}"
+    "figcaption{color:#555;max-width:520px}"
+    "img+figcaption{max-width:none}"
+    "figcaption b{color:#222}"
+    "img{max-width:100%}"
     "svg text{font:12px system-ui,sans-serif;fill:#444}"
     ".legend span{margin-right:1em;white-space:nowrap}"
     ".legend i{display:inline-block;width:14px;height:4px;margin-right:5px;vertical-align:middle}"
-    "table{border-collapse:collapse}td,th{padding:3px 10px;border-bottom:1px solid #e4e4e4;text-align:left;vertical-align:top}"
-    "td.n{text-align:right;white-space:nowrap}td.p{color:#555;font-size:12px}pre{background:#f4f4f4;padding:1em;overflow:auto}"
+    "table{border-collapse:collapse}"
+    "td,th{padding:3px 10px;border-bottom:1px solid #e4e4e4;text-align:left;vertical-align:top}"
+    "td.n{text-align:right;white-space:nowrap}"
+    "td.p{color:#555;font-size:12px}"
+    "pre{background:#f4f4f4;padding:1em;overflow:auto}"
 )
 
 

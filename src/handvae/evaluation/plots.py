@@ -82,17 +82,14 @@ def svg(figure: Plot) -> str:
     parts.append(f'<path d="M{_LEFT} {_TOP}V{HEIGHT - bottom}H{WIDTH - _RIGHT}" fill="none" stroke="#888"/>')
     for index, (curve, line) in enumerate(zip(figure.curves, points, strict=True)):
         parts.append(_drawn(curve, [place(*point) for point in line], COLOURS[index % len(COLOURS)]))
-    parts.append(
-        f'<text x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{_safe(figure.x_label)}</text>'
-    )
+    x_place = f'x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle"'
+    parts.append(f"<text {x_place}>{_safe(figure.x_label)}</text>")
     middle = (_TOP + HEIGHT - bottom) / 2
-    parts.append(
-        f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{_safe(figure.y_label)}</text>'
-    )
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">{"".join(parts)}</svg>'
-        + _legend(figure)
-    )
+    y_place = f'transform="translate(12 {middle}) rotate(-90)" text-anchor="middle"'
+    parts.append(f"<text {y_place}>{_safe(figure.y_label)}</text>")
+
+    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img"'
+    return f"<svg {box}>{''.join(parts)}</svg>{_legend(figure)}"
 
 
 def _drawn(curve: Curve, line: Sequence[tuple[float, float]], colour: str) -> str:

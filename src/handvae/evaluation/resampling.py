@@ -149,8 +149,9 @@ def difference(first: tuple[str, PerHand], second: tuple[str, PerHand], draws: D
     )
     extreme = np.abs(exchanges) >= abs(observed) * (1 - 1e-9)
     protocol = (
-        f"{a.statistic} over hands, first minus second; interval: percentile bootstrap of {draws.count} paired draws of {draws.groups} "
-        f"{draws.unit}; p: two-sided permutation test, models exchanged {draws.unit[:-1]} by {draws.unit[:-1]}, {draws.count} draws"
+        f"{a.statistic} over hands, first minus second; interval: percentile bootstrap of {draws.count} "
+        f"paired draws of {draws.groups} {draws.unit}; p: two-sided permutation test, models exchanged "
+        f"{draws.unit[:-1]} by {draws.unit[:-1]}, {draws.count} draws"
     )
     return Difference(
         a.name, a.unit, name_a, name_b, observed, interval(bootstrap(a, draws) - bootstrap(b, draws)),

@@ -78,7 +78,9 @@ def _extremes(study: Study) -> str:
     parts = []
     for name, rows in (("worst", order.flip(0)[:half]), ("best", order[:half])):
         errors = ", ".join(f"{value:.3g}" for value in error[rows].tolist())
-        caption = f"The {name}: labels above, what was read below; mean error {errors} {study.predictions.error_unit}"
+        caption = (
+            f"The {name}: labels above, predictions below; mean error {errors} {study.predictions.error_unit}"
+        )
         parts.append(picture(_overlays(study, rows), caption))
     return "".join(parts)
 
@@ -149,5 +151,6 @@ def _sheet(study: Study) -> str:
     pixels = as_pixels(sheet.numpy())
     zoom = max(1, round(SIDE / study.system.crop.size_px))
     return picture(
-        enlarge(pixels, zoom * max(pixels.shape[:2])), f"A hand a column. Rows: {study.system.sheet_rows}."
+        enlarge(pixels, zoom * max(pixels.shape[:2])),
+        f"Each column is a hand. Rows: {study.system.sheet_rows}.",
     )

@@ -1,4 +1,4 @@
-"""Loss terms of more than one system, besides those of random variables (`rv.losses`, `RandomVariable.kl`)."""
+"""Loss terms of more than one system, besides those of random variables (`rv.losses`)."""
 
 from typing import Literal
 
@@ -56,7 +56,7 @@ def masked_mean(values: Float[Tensor, " batch"], counted: Bool[Tensor, " batch"]
     return torch.where(counted, values, 0.0).sum() / counted.sum().clamp_min(1)
 
 
-# ------------------------------------------------------------------------------------------------ point clouds
+# ----------------------------------------------------------------------------------------------- point clouds
 
 
 def chamfer(
@@ -66,8 +66,8 @@ def chamfer(
 ) -> Float[Tensor, " batch"]:
     """Chamfer distance of clouds, in their unit: the mean distance to the other cloud's nearest point.
 
-    Memory is that of the clouds: nearest points are found in pieces without a gradient, which flows through the
-    distances of these pairs. It is the true one wherever no two points are equally near.
+    Memory is that of the clouds: nearest points are found in pieces without a gradient, which flows through
+    the distances of these pairs. It is the true one wherever no two points are equally near.
 
     Args:
         first: points.

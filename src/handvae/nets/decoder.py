@@ -74,7 +74,7 @@ class ImageDecoder(LevelDecoder):
         refine: add a 3 x 3 convolution after each doubling, but not after one to full size: that would cost
             more than all others.
         to_rgb: `conv`: a 3 x 3 convolution at full size (paper). `transposed`: the last doubling gives RGB,
-            at a third of the cost. `upsample`: the last doubling copies pixels, two 3 x 3 convolutions follow;
+            at a third of the cost. `upsample`: the last doubling copies pixels, then two 3 x 3 convolutions;
             the same weights then make all four neighbours, which leaves no grid.
         hidden: width of an extra layer before the small map; 0 for none.
         maps: number of pose maps that are concatenated at every size; 0 for none.

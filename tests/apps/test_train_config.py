@@ -5,7 +5,7 @@ import json
 import pytest
 
 from handvae.apps.train import SHORT, full_names
-from handvae.apps.train_run import parse_options
+from handvae.apps.train_options import parse_options
 from handvae.training.configuration import of_preset
 from handvae.training.presets import PRESETS
 

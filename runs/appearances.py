@@ -1,7 +1,6 @@
-"""Choose and name the appearances of a shipped model: NAME.appearances.json beside its weights, and a sheet of
-them.
+"""Choose and name the appearances of a shipped model, in NAME.appearances.json next to its weights; draw a sheet.
 
-python runs/appearances.py photos-64 --sheet out/looks.png
+python runs/appearances.py photos-64 --sheet out/appearances.png
 """
 
 import argparse

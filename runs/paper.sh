@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The real thing: the papers' tables with their own presets on their own data sets. Days of a GPU; stopped, it goes on where it was.
+# The real thing: the papers' tables with their own presets on their own data sets. Days of a GPU; run it again to continue it.
 #   runs/paper.sh DATA INCEPTION [OUT]
 # DATA holds rhd, stb, interhand, msra, nyu and icvl as their authors publish them (docs/data.md): what is not there is left out.
 # INCEPTION is the FID's network (docs/metrics.md).

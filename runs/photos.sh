@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train and ship `photos-64` and `photos-128`: S-VAE first, then a judge beside it, then one level more; two hours on two cores.
-# The judge is the shipped critic-64 (runs/critic.sh).
+# Train and ship `photos-64` and `photos-128`: S-VAE, then with a critic, then one level more; two hours on two cores.
+# The critic is the shipped critic-64 (runs/critic.sh).
 #   runs/photos.sh PHOTOS
 set -euo pipefail
 PHOTOS=${1:?usage: runs/photos.sh PHOTOS}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train and ship `rendered-128`, pictures of any pose: `photos-128` goes on with two rendered hands for each photo; an hour on one core.
+# Train and ship `rendered-128`, pictures of any pose: `photos-128` trained further on two rendered hands for each photo; an hour on one core.
 #   runs/rendered.sh PHOTOS
 set -euo pipefail
 PHOTOS=${1:?usage: runs/rendered.sh PHOTOS}

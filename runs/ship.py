@@ -109,10 +109,10 @@ def for_reading(system: CmVae) -> CmVae:
 
 
 def with_own_mask(system: DaVae, name: str) -> DaVae:
-    """Its mask network told by the name it is shipped by, not by the folder of a machine."""
-    told = DaVae(replace(system.config, mask=name), system.spec, system.crop)
-    told.load_state_dict(system.state_dict())
-    return told.eval()
+    """The model with its mask network named after the shipped model, not after a run folder."""
+    renamed = DaVae(replace(system.config, mask=name), system.spec, system.crop)
+    renamed.load_state_dict(system.state_dict())
+    return renamed.eval()
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
 """`handvae reproduce srv-vae-figure3` to `6`: what stands in each cell, and whose models are shown."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -148,3 +151,19 @@ def test_a_detector_makes_no_figure(refused, tiny_set, tmp_path):
         tmp_path / "out",
     )
     assert "makes no pictures" in line
+
+
+def test_a_figure_as_json_names_its_sheet_and_quiet_prints_nothing(handvae, tiny_set, tiny_model, tmp_path):
+    words = ("--data", tiny_set, "--model", tiny_model, "--poses", 2, "--appearances", 1, "--out", tmp_path)
+    code, printed, error = handvae("reproduce", "srv-vae-figure3", *words, "--json")
+    assert code == 0, error
+    result = json.loads(printed)
+    assert result["figure"] == "srv-vae-figure3"
+    assert Path(result["sheet"]).is_file()
+    assert handvae("reproduce", "srv-vae-figure3", *words, "--quiet")[1] == ""
+
+
+@pytest.mark.parametrize("module", ["reproduce", "upsample"])
+def test_a_command_is_parsed_without_torch(module):
+    code = f"import sys, handvae.apps.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.reproduction.figure import LatentFigure
 from handvae.reproduction.table import LABELLED_ALONE, DataNeed, Recipe, Table, TableRow
 
@@ -43,7 +42,7 @@ def rgb(system: Mapping[str, Any], batch: int = 32) -> Recipe:
 
 def depth(system: Mapping[str, Any]) -> Recipe:
     """Depth to 3D on two cores: 64 px, half the width, one fast schedule."""
-    small = {"encoder": ResNetEncoder(32), "decoder_width": 128, "hidden": 256}
+    small = {"encoder": {"width": 32}, "decoder_width": 128, "hidden": 256}
     quick = {
         "batch": 32,
         "lr": 1e-3,

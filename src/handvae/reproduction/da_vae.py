@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.reproduction.cm_vae import LIGHT_KL, PALM_IS_JOINT_0, RHD, STB, rgb
 from handvae.reproduction.figure import WalkFigure
 from handvae.reproduction.table import Recipe, Table, TableRow
@@ -165,7 +164,7 @@ _PAPER_WEIGHTS = {
 
 # A sweep compares weights: half the channels, for twice as many steps in the same time.
 _NARROW = {
-    "encoder": ResNetEncoder(16, "half"),
+    "encoder": {"width": 16},
     "head_width": 48,
     "groups": 3,
     "decoder_width": 64,

@@ -1,6 +1,8 @@
 """From a recipe to all options of a run."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from handvae.reproduction.table import Recipe
 from handvae.training.presets import Preset, find_preset
@@ -35,7 +37,16 @@ def resolve(recipe: Recipe, seed: int, steps: int | None) -> Preset:
 
     return replace(
         preset,
-        system=replace(preset.system, **recipe.system),
+        system=_changed(preset.system, recipe.system),
         crop=replace(preset.crop, **recipe.crop),
         train=replace(train, save_every=min(train.save_every, SAVED_EVERY)),
     )
+
+
+def _changed(options: Any, changes: Mapping[str, Any]) -> Any:
+    """A dataclass of options with some changed; a nested mapping changes those of the field of its name."""
+    values = {}
+    for name, value in changes.items():
+        nested = isinstance(value, Mapping)
+        values[name] = _changed(getattr(options, name), value) if nested else value
+    return replace(options, **values)

@@ -3,7 +3,7 @@
 Nothing here imports torch, so that the command line lists tables at once. `recipe.py` resolves a `Recipe`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ LABELLED_ALONE = "labelled hands alone"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training: a preset and the options changed in it."""
+    """A training: a preset and the options changed in it; nested options as nested mappings."""
 
     preset: str
     system: Mapping[str, Any] = field(default_factory=dict)
@@ -45,11 +45,20 @@ class Recipe:
         """The preset's name and what is changed in it."""
         changes = []
         for section, values in (("system", self.system), ("crop", self.crop), ("train", self.train)):
-            changes += [f"{section}.{name} = {value}" for name, value in values.items()]
+            changes += [f"{section}.{name} = {value}" for name, value in _flat(values)]
 
         if not changes:
             return f"preset {self.preset}"
         return f"preset {self.preset} with {', '.join(changes)}"
+
+
+def _flat(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Options with dotted names for nested ones."""
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{inner}", option) for inner, option in _flat(value))
+        else:
+            yield name, value
 
 
 @dataclass(frozen=True)

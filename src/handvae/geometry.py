@@ -18,7 +18,7 @@ from torch import Tensor
 
 from handvae.hand import RIGHT, axis_rotation, root, scale_bone
 
-# ------------------------------------------------------------------------------------------------ - rotations
+# -------------------------------------------------------------------------------------------------- rotations
 
 
 def rotation_x(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
@@ -60,7 +60,7 @@ def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*bat
     return torch.cat([left[..., :2], left[..., 2:] * sign[..., None, None]], -1) @ right
 
 
-# ------------------------------------------------------------------------------------------------ --- cameras
+# ---------------------------------------------------------------------------------------------------- cameras
 
 
 def project(
@@ -83,7 +83,7 @@ def back_project(
     return homogeneous @ torch.linalg.inv(intrinsics).mT * depth[..., None]
 
 
-# ------------------------------------------------------------------------------------------------ ----- crops
+# ------------------------------------------------------------------------------------------------------ crops
 
 Affine = Float[Tensor, "*#batch 2 3"]
 """Maps source pixels to crop pixels: A = [M | t] takes p to M p + t.
@@ -137,17 +137,16 @@ def compose_affine(first: Affine, second: Affine) -> Affine:
 
 
 def pixel_index_affine(affine: Affine) -> Affine:
-    """The same map for warps that put the centre of the first pixel at (0, 0) instead of (0.5, 0.5), as
-    OpenCV's warpAffine does."""
+    """The same map for warps whose first pixel has its centre at (0, 0), as OpenCV's warpAffine."""
     shift = affine[..., :2].sum(-1) * 0.5 - 0.5
     return torch.cat([affine[..., :2], (affine[..., 2] + shift)[..., None]], -1)
 
 
 def crop_intrinsics(intrinsics: Float[Tensor, "*batch 3 3"], affine: Affine) -> Float[Tensor, "*batch 3 3"]:
-    """Intrinsics of the cropped picture: `project` with them equals `apply_affine` after `project` with the
-    old ones.
+    """Intrinsics of the cropped picture.
 
-    A rotated crop leaves a full upper 2 x 2 block, so read no focal length off its diagonal.
+    `project` with them equals `apply_affine` after `project` with the old ones. A rotated crop leaves a full
+    upper 2 x 2 block, so read no focal length off its diagonal.
     """
     return _square(affine) @ intrinsics
 
@@ -157,10 +156,9 @@ def joints_box(
     valid: Bool[Tensor, "*batch joint"] | None = None,
     margin: int | float = 1.0,
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-    """Centre and side in px of the square round the valid joints' bounding box: its larger side times
-    `margin`.
+    """Centre and side in px of the square round the valid joints' bounding box.
 
-    A hand without a valid joint gives centre 0 and side 0.
+    Its side is the box's larger side times `margin`. A hand without a valid joint gives centre 0 and side 0.
     """
     if valid is None:
         valid = torch.ones_like(joints_2d[..., 0], dtype=torch.bool)
@@ -185,10 +183,9 @@ def hand3d_crop(
     """Centre and side in source px of the square crop of Zimmermann & Brox (2017), for `crop_affine`.
 
     The centre is joint 9, the middle MCP. The side is twice the largest distance along an axis from there to
-    the box of the visible
-    joints, clipped to the picture, and is clamped to 50..500 px; the zoom size_px / side is then clamped to
-    1..10, so that the crop takes
-    at most `size_px` source pixels. A hand without a visible joint gets 200 px, as their code has it.
+    the box of the visible joints, clipped to the picture, and is clamped to 50..500 px. The zoom
+    size_px / side is then clamped to 1..10, so that the crop takes at most `size_px` source pixels. A hand
+    without a visible joint gets 200 px, as their code has it.
 
     Args:
         joints_2d: px, internal order.
@@ -204,8 +201,7 @@ def hand3d_crop(
     return centre, size_px / (size_px / side).clamp(1, 10)
 
 
-# -------------------------------------------------------------------------------------------- canonical frame
-# and views
+# ---------------------------------------------------------------------------------- canonical frame and views
 
 _DEGENERATE = 1e-4  # relative; below it float32 joints half a metre from the camera are noise
 
@@ -232,18 +228,15 @@ def canonical_pose(
     side: Integer[Tensor, "*batch"],
     root_kind: Literal["palm", "wrist"] = "palm",
 ) -> CanonicalPose:
-    """Split a 3D hand into canonical pose, viewpoint, root and scale; the canonical frame of Zimmermann &
-    Brox (2017).
+    """Split a 3D hand into canonical pose, viewpoint, root and scale (Zimmermann & Brox, 2017).
 
     With P the root-relative joints in bone units: y' = -P9 / |P9|, x' is the part of P17 orthogonal to y',
-    brought to unit length,
-    z' = x' x y'. The pose is (x' y' z') P, the viewpoint the transpose of that matrix; right hands then have
-    their canonical z negated,
-    so that both sides share one frame.
+    brought to unit length, z' = x' x y'. The pose is (x' y' z') P, the viewpoint the transpose of that
+    matrix. Right hands then have their canonical z negated, so that both sides share one frame.
 
-    A hand whose scale bone has no length gets scale 1, one whose joints 9 and 17 lie on a line with the root
-    gets the identity as its
-    viewpoint; both are marked by `valid`, hold no NaN and still come back through `from_canonical`.
+    A hand whose scale bone has no length gets scale 1; one whose joints 9 and 17 lie on a line with the root
+    gets the identity as its viewpoint. Both are marked by `valid`, hold no NaN and still come back through
+    `from_canonical`.
 
     Args:
         joints_3d: any unit, internal order.
@@ -276,8 +269,7 @@ def from_canonical(canonical: CanonicalPose, side: Integer[Tensor, "*batch"]) ->
 
 
 def _unit(vector: Tensor, usable: Tensor) -> Tensor:
-    """Unit vectors where `usable`, else any finite vector; the gradient is finite too, as no norm of zero is
-    taken."""
+    """Unit vectors where `usable`, else any finite vector; gradients are finite too."""
     safe = torch.where(usable[..., None], vector, 1.0)
     return safe / safe.norm(dim=-1, keepdim=True)
 
@@ -290,12 +282,11 @@ def _flip_z(pose: Tensor, side: Tensor) -> Tensor:
 def view_normalise(
     joints: Float[Tensor, "*batch joint 3"], centre: Float[Tensor, "*batch 3"]
 ) -> tuple[Float[Tensor, "*batch joint 3"], Float[Tensor, "*batch 3 3"]]:
-    """Turn the camera about its own centre until the hand's centre c lies on its axis; returns the turned
-    points and the rotation R.
+    """Turn the camera about its own centre until the hand's centre c lies on its axis.
 
-    theta = atan2(c_x, c_z), phi = atan2(c_y, sqrt(c_x^2 + c_z^2)), R = Rx(phi) Ry(-theta), so that R c = (0,
-    0, |c|). Distances
-    between points, hence errors, stay what they were. Also for point clouds.
+    theta = atan2(c_x, c_z), phi = atan2(c_y, sqrt(c_x^2 + c_z^2)), R = Rx(phi) Ry(-theta), so that
+    R c = (0, 0, |c|). Returns the turned points and R. Distances between points, hence errors, stay what they
+    were. Also for point clouds.
     """
     x, y, z = centre.unbind(-1)
     theta, phi = torch.atan2(x, z), torch.atan2(y, torch.hypot(x, z))
@@ -315,12 +306,11 @@ def turn_picture(
     rotation: Float[Tensor, "batch 3 3"],
     intrinsics: Float[Tensor, "batch 3 3"],
 ) -> Float[Tensor, "batch channel size size"]:
-    """Pictures as the camera sees them after it was turned about its own centre, the place that it then looks
-    at in the middle.
+    """Pictures as the camera sees them after it was turned about its own centre.
 
-    A place x of the turned picture shows K R^T K'^-1 x of the one given; K' has the middle as its principal
-    point, and a focal length
-    that keeps what is there at its size. Beyond the picture given the edge goes on.
+    A place x of the turned picture shows K R^T K'^-1 x of the original. K' has the middle of the picture as
+    its principal point, and a focal length that keeps the size of what is there. Beyond the original its edge
+    is repeated.
 
     Args:
         image: square pictures.
@@ -328,9 +318,8 @@ def turn_picture(
         intrinsics: K of the pictures given.
     """
     size = image.shape[-1]
-    ray = (intrinsics @ rotation.mT)[
-        :, :, 2
-    ]  # of the new axis: where it meets the picture given, times its depth
+    # of the new axis: where it meets the original picture, times its depth
+    ray = (intrinsics @ rotation.mT)[:, :, 2]
     turned = intrinsics / ray[:, 2, None, None].clamp_min(1e-3)
     turned = torch.cat(
         [torch.cat([turned[:, :2, :2], turned.new_full((len(image), 2, 1), size / 2)], 2), intrinsics[:, 2:]],
@@ -348,7 +337,7 @@ def turn_picture(
     )
 
 
-# ------------------------------------------------------------------------------------------------ --- mirrors
+# ---------------------------------------------------------------------------------------------------- mirrors
 
 
 def mirror_2d(
@@ -366,8 +355,10 @@ def mirror_3d(joints: Float[Tensor, "*batch joint 3"]) -> Float[Tensor, "*batch 
 def mirror_intrinsics(
     intrinsics: Float[Tensor, "*batch 3 3"], width_px: int | float
 ) -> Float[Tensor, "*batch 3 3"]:
-    """Intrinsics that project `mirror_3d` points to `mirror_2d` pixels: c_x -> width - c_x, and skew or a
-    crop's rotation turn round."""
+    """Intrinsics that project `mirror_3d` points to `mirror_2d` pixels.
+
+    c_x -> width - c_x, and skew or a crop's rotation turn round.
+    """
     flip = intrinsics.new_tensor([[-1, 0, width_px], [0, 1, 0], [0, 0, 1]])
     return flip @ intrinsics * intrinsics.new_tensor([-1, 1, 1])
 
@@ -378,10 +369,10 @@ def mirror_intrinsics(
 def procrustes_align(
     prediction: Float[Tensor, "*batch joint 3"], target: Float[Tensor, "*batch joint 3"], scale: bool = True
 ) -> Float[Tensor, "*batch joint 3"]:
-    """Each prediction moved onto its target by the least-squares similarity: rotation with determinant +1,
-    shift and, if asked, scale.
+    """Each prediction moved onto its target by the least-squares similarity of Umeyama (1991).
 
-    Umeyama (1991). A prediction whose points all coincide can only be shifted.
+    It has a rotation with determinant +1, a shift and, if `scale`, a scale. A prediction whose points all
+    coincide can only be shifted.
     """
     mean, target_mean = prediction.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
     source, goal = prediction - mean, target - target_mean

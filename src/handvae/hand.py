@@ -1,9 +1,8 @@
-"""The hand itself: 21 joints, every data set's joint order, roots and bone units, shape, forward kinematics,
-limits, named poses.
+"""The hand itself: joints and their orders, bone units, shape, kinematics, limits, named poses.
 
 Internal order: 0 wrist, then thumb 1-4, index 5-8, middle 9-12, ring 13-16, pinky 17-20, each from base to
-tip.
-Hand frame: a right hand, origin at the wrist, x distal, y radial (to the thumb), z dorsal, in millimetres.
+tip. Hand frame: a right hand, origin at the wrist, x distal, y radial (to the thumb), z dorsal, in
+millimetres.
 """
 
 from collections.abc import Iterable
@@ -23,19 +22,14 @@ JOINT_NAMES = (
     *(f"thumb_{part}" for part in ("cmc", "mcp", "ip", "tip")),
     *(f"{finger}_{part}" for finger in FINGERS[1:] for part in ("mcp", "pip", "dip", "tip")),
 )
-PARENTS = (
-    0,
-    *(0 if (joint - 1) % 4 == 0 else joint - 1 for joint in range(1, 21)),
-)  # the wrist is its own parent
+PARENTS = (0, *(0 if (joint - 1) % 4 == 0 else joint - 1 for joint in range(1, 21)))
+"""The wrist is its own parent."""
 BONES = tuple((PARENTS[child], child) for child in range(1, 21))
 FINGERTIPS = (4, 8, 12, 16, 20)
-SEGMENTATION_CLASSES = (
-    "background",
-    "forearm",
-    "palm",
-    *FINGERS,
-)  # what a pixel of a part picture may show; the hand is the palm and all after it
-LEFT, RIGHT = 0, 1  # the index into cm-VAE's one-hot side: left = [1, 0]
+SEGMENTATION_CLASSES = ("background", "forearm", "palm", *FINGERS)
+"""Classes of a pixel; the hand is the palm and all after it."""
+LEFT, RIGHT = 0, 1
+"""Sides; also the index into cm-VAE's one-hot side: left = [1, 0]."""
 
 Root = Literal["palm", "wrist", "middle_mcp"]
 WristRule = Literal["ring_mcp", "middle_mcp", "middle_mcp_2.2", "fingers_2.25"]
@@ -95,13 +89,14 @@ def from_internal(
     return joints[..., sorted(range(21), key=source.__getitem__), :]
 
 
-# ------------------------------------------------------------------------------------------------ roots and
-# bone units
+# --------------------------------------------------------------------------------------- roots and bone units
 
 
 def palm_centre(joints: Float[Tensor, "*batch 21 dim"]) -> Float[Tensor, "*batch dim"]:
-    """Palm centre of hands whose joint 0 is the wrist: half way to the middle MCP, as RHD's protocol has it
-    (any unit)."""
+    """Palm centre of hands whose joint 0 is the wrist, in any unit.
+
+    Half way to the middle MCP, as RHD's protocol has it.
+    """
     return 0.5 * (joints[..., 0, :] + joints[..., 9, :])
 
 
@@ -124,9 +119,8 @@ def wrist_from_palm(
     Args:
         joints: internal order, the palm centre at joint 0.
         rule: "ring_mcp" is 2 palm - ring MCP, as Zimmermann & Brox (2017) and hand-graph-cnn have it;
-            "middle_mcp" is the exact inverse
-            of `palm_centre`; "middle_mcp_2.2" and "fingers_2.25" (the mean over four fingers) are the two
-            that BiHand offers.
+            "middle_mcp" is the exact inverse of `palm_centre`; "middle_mcp_2.2" and "fingers_2.25" (the
+            mean over four fingers) are the two that BiHand offers.
     """
     knuckles, factor = _WRIST_RULES[rule]
     knuckle = joints[..., list(knuckles), :].mean(-2)
@@ -149,8 +143,7 @@ def root(joints: Float[Tensor, "*batch 21 dim"], kind: Root) -> Float[Tensor, "*
 
 
 def scale_bone(joints: Float[Tensor, "*batch 21 dim"]) -> Float[Tensor, "*batch"]:
-    """Length of the middle finger's proximal phalanx, |X10 - X9|, in the joints' unit: the length of one bone
-    unit."""
+    """The length of one bone unit: the middle finger's proximal phalanx, |X10 - X9|, in the joints' unit."""
     return (joints[..., 10, :] - joints[..., 9, :]).norm(dim=-1)
 
 
@@ -169,8 +162,7 @@ def bone_lengths(joints: Float[Tensor, "*batch 21 dim"]) -> Float[Tensor, "*batc
     return (joints[..., 1:, :] - joints[..., list(PARENTS[1:]), :]).norm(dim=-1)
 
 
-# -------------------------------------------------------------------------------------------- shape, of a
-# mean right hand
+# -------------------------------------------------------------------------------- shape, of a mean right hand
 
 _BASE_MM = ((17.0, 19.0, -7.0), (86.0, 24.0, 1.0), (88.0, 3.0, 3.0), (82.0, -16.0, 1.0), (73.0, -33.0, -4.0))
 _LENGTH_MM = (
@@ -200,8 +192,7 @@ class HandShape:
     radii_mm: Float[Tensor, "*batch 5 4"]
     """Half thickness of each finger at its four joints, base to tip."""
     size: Float[Tensor, "*batch"]
-    """Factor on everything, 1 for the mean hand; already within the millimetres above, as are the next
-    two."""
+    """Factor on everything, 1 for the mean hand; already in the millimetres above, as are the next two."""
     width: Float[Tensor, "*batch"]
     """Factor on the palm across the fingers."""
     thickness: Float[Tensor, "*batch"]
@@ -223,12 +214,11 @@ class HandShape:
 def sample_shape(
     count: int, generator: torch.Generator, amount: int | float = 1.0, dtype: torch.dtype = torch.float32
 ) -> HandShape:
-    """Draw `count` hands on the generator's device; every factor is normal about 1, cut at two standard
-    deviations.
+    """Draw `count` hands on the generator's device.
 
-    Standard deviations: size 6 %, palm width 5 %, thickness 7 %, all bones 3 %, each finger's length 4 %,
-    each bone 2.5 %,
-    each finger's radius 2.5 %. Drawn in float64 whatever `dtype`, so that a seed means one hand.
+    Every factor is normal about 1, cut at two standard deviations: size 6 %, palm width 5 %, thickness 7 %,
+    all bones 3 %, each finger's length 4 %, each bone 2.5 %, each finger's radius 2.5 %. Drawn in float64
+    whatever `dtype`, so that a seed means one hand.
 
     Args:
         count: how many hands.
@@ -306,13 +296,11 @@ REST_FRAMES = _rest_frames()
 
 
 def forward_kinematics(angles: Float[Tensor, "*batch 5 4"], shape: HandShape) -> Kinematics:
-    """Pose a hand: joints in mm and bone rotations in the hand frame; differentiable in the angles and the
-    shape.
+    """Pose a hand: joints in mm and bone rotations in the hand frame.
 
-    A finger's frames are R1 = rest Rz(abduction) Ry(flexion), R2 = R1 Ry(PIP), R3 = R2 Ry(DIP), and each bone
-    lies along its frame's x.
-    Positive flexion goes to the palm, positive abduction to the thumb's side. The thumb also pronates as its
-    CMC flexes.
+    Differentiable in the angles and the shape. A finger's frames are R1 = rest Rz(abduction) Ry(flexion), R2
+    = R1 Ry(PIP), R3 = R2 Ry(DIP), and each bone lies along its frame's x. Positive flexion goes to the palm,
+    positive abduction to the thumb's side. The thumb also pronates as its CMC flexes.
 
     Args:
         angles: radians; fingers have MCP flexion, MCP abduction, PIP, DIP; the thumb has CMC flexion, CMC

@@ -1,7 +1,6 @@
-"""Labels that read well and are yet wrong: impossible bones, hands called by the wrong side, pictures that
-come twice.
+"""Labels that are readable and yet wrong: impossible bones, wrong sides, pictures that occur twice.
 
-Limits were set on real data, so that sound labels pass (docs/log.md); what is found is worth a look, not
+Limits were set on real data, so that sound labels pass (docs/log.md). A finding is worth a look, and not
 always a fault.
 """
 
@@ -35,16 +34,19 @@ from handvae.hand import (
 
 BLOCK = 256
 FLAT_LIMIT = 1.25
-"""A bone may be this many times as long in the picture, for the hand's extent there, as on any hand seen from
-anywhere."""
+"""Length of a bone in the picture, over the hand's extent there, as a multiple of the longest that any hand
+shows from any side."""
 SPACE_LIMITS = (0.3, 3.0)
 """Length of a bone over that of the mean hand, after the hand's own scale; whatever the data set."""
-SET_FACTOR, SET_DEVIATIONS, SET_LEAST = 1.5, 8.0, 30
-"""Where a set has so many hands, a bone is odd that differs from the set's median by this factor and by so
-many deviations."""
+SET_FACTOR = 1.5
+SET_DEVIATIONS = 8.0
+SET_LEAST = 30
+"""In a set of at least so many hands a bone is odd that differs from the set's median by both the factor and
+the number of deviations."""
 BENT = 1.0
-"""Sum of the sines of eight finger joints' bends above which a hand tells its side."""
-NEAR_GREY, NEAR_JOINTS = 4.0, 0.03
+"""Sum of the sines of eight finger joints' bends above which a hand shows its side."""
+NEAR_GREY = 4.0
+NEAR_JOINTS = 0.03
 """Two pictures are nearly one if thumbnails differ by less in the mean (of 255) and joints by less than this
 share of the hand's size."""
 _THUMB, _DIMS = 16, 16
@@ -53,15 +55,15 @@ _THUMB, _DIMS = 16, 16
 def find_oddities(
     data: HandData, outside: bool = True, report: Callable[[int], object] = lambda pictures: None
 ) -> Iterator[Problem]:
-    """Everything odd about a data set's labels and pictures, hand by hand; reads every picture once, and
-    keeps 100 bytes a hand.
+    """Everything odd about a data set's labels and pictures, hand by hand.
 
-    Unreadable pictures are fatal, all else is odd. Bones and sides are looked at where hands have 21 joints.
+    Reads every picture once, and keeps 100 bytes for each hand. Unreadable pictures are fatal, all else is
+    odd. Bones and sides are checked where hands have 21 joints.
 
     Args:
         data: an opened data set.
         outside: also name joints outside their pictures (`check_coco` has named them already).
-        report: is told how many more pictures are read.
+        report: called with the number of pictures that were read since the last call.
     """
     whole = data.spec.joints == len(JOINT_NAMES)
     ratios: list[Float[np.ndarray, "hand 20"]] = []
@@ -79,19 +81,22 @@ def find_oddities(
         yield from _pictures(data, outside, report)
 
 
-# ------------------------------------------------------------------------------------------------ ----- bones
+# ------------------------------------------------------------------------------------------------------ bones
 
 
 @cache
 def flat_bone_limits() -> Float[Tensor, "20"]:
-    """Longest that each bone gets in a picture, over the larger side of the joints' box, on 200 hands seen
-    from 300 sides."""
+    """The longest that each bone gets in a picture, over the larger side of the joints' box.
+
+    Measured on 200 hands from 300 sides.
+    """
     generator = torch.Generator().manual_seed(0)
     poses = torch.stack([named_pose(name) for name in POSE_NAMES]).repeat(20, 1, 1)
     joints = forward_kinematics(poses, sample_shape(len(poses), generator)).joints
     views = torch.linalg.qr(torch.randn(300, 3, 3, generator=generator))[0]
     flat = torch.einsum("vij,hkj->vhki", views[:, :2], joints).flatten(0, 1)
-    return (bone_lengths(flat) / _extent(flat, torch.ones(flat.shape[:2], dtype=torch.bool))[:, None]).amax(0)
+    extent = _extent(flat, torch.ones(flat.shape[:2], dtype=torch.bool))
+    return (bone_lengths(flat) / extent[:, None]).amax(0)
 
 
 def _extent(flat: Float[Tensor, "hand joint 2"], valid: Bool[Tensor, "hand joint"]) -> Float[Tensor, " hand"]:
@@ -107,18 +112,26 @@ def _both_ends(valid: Bool[Tensor, "hand joint"]) -> Bool[Tensor, "hand bone"]:
 
 def _flat_bones(data: HandData, rows: range, labels: Hands) -> Iterator[Problem]:
     flat, valid = labels.require_all("joints_2d", "joint_valid")
-    enough = valid.sum(1) >= 15  # of fewer joints, the box says little about the hand
+    # the box of fewer joints says little about the hand
+    enough = valid.sum(1) >= 15
     over = bone_lengths(flat) / _extent(flat, valid)[:, None] / flat_bone_limits()
     over = torch.where(_both_ends(valid) & enough[:, None], over, 0.0)
+
     for place in (over.amax(1) > FLAT_LIMIT).nonzero()[:, 0].tolist():
         bone = int(over[place].argmax())
-        fault = f"the bone to {JOINT_NAMES[BONES[bone][1]]} is {over[place, bone]:.1f} times as long in the picture as on any hand of that size"
+        joint = JOINT_NAMES[BONES[bone][1]]
+        fault = (
+            f"the bone to {joint} is {over[place, bone]:.1f} times as long in the picture "
+            "as on any hand of that size"
+        )
         yield _odd(data, rows[place], fault, "look at its keypoints")
 
 
 def _bone_ratios(labels: Hands) -> Float[np.ndarray, "hand 20"]:
-    """Each bone over that of the mean hand, after the hand's own scale (the median over its bones); NaN where
-    it is not labelled."""
+    """Each bone over that of the mean hand, after the hand's own scale; NaN where it is not labelled.
+
+    The scale is the median over the bones.
+    """
     solid, valid = labels.require_all("joints_3d", "joint_valid")
     mean = bone_lengths(forward_kinematics(named_pose("flat"), HandShape.mean()).joints)
     ratios = torch.where(_both_ends(valid), bone_lengths(solid) / mean, torch.nan)
@@ -129,28 +142,35 @@ def _solid_bones(data: HandData, ratios: Float[np.ndarray, "hand 20"]) -> Iterat
     low, high = SPACE_LIMITS
     odd = (ratios < low) | (ratios > high)
     usual = np.ones(20)
+
+    # in a large set, each bone is also compared with the set's own median
     if len(ratios) >= SET_LEAST:
         logs = np.log(np.maximum(ratios, 1e-9))
-        middle = np.nanmedian(np.where(np.isnan(logs).all(0), 0.0, logs), axis=0)
-        deviation = 1.4826 * np.nanmedian(np.where(np.isnan(logs).all(0), 0.0, np.abs(logs - middle)), axis=0)
+        unlabelled = np.isnan(logs).all(0)
+        middle = np.nanmedian(np.where(unlabelled, 0.0, logs), axis=0)
+        # 1.4826 times the median absolute deviation estimates a standard deviation
+        deviation = 1.4826 * np.nanmedian(np.where(unlabelled, 0.0, np.abs(logs - middle)), axis=0)
         odd |= np.abs(logs - middle) > np.maximum(np.log(SET_FACTOR), SET_DEVIATIONS * deviation)
         usual = np.exp(middle)
+
     for row in np.flatnonzero(odd.any(1)).tolist():
         away = np.where(odd[row], np.abs(np.log(np.maximum(ratios[row], 1e-9) / usual)), -1)
         bone = int(away.argmax())
-        fault = f"the bone to {JOINT_NAMES[BONES[bone][1]]} has {ratios[row, bone] / usual[bone]:.2f} times its usual length in space"
+        joint = JOINT_NAMES[BONES[bone][1]]
+        fault = (
+            f"the bone to {joint} has {ratios[row, bone] / usual[bone]:.2f} times its usual length in space"
+        )
         yield _odd(data, row, fault, "look at its joints in space")
 
 
-# ------------------------------------------------------------------------------------------------ ----- sides
+# ------------------------------------------------------------------------------------------------------ sides
 
 
 def bend(solid: Float[Tensor, "hand 21 3"]) -> Float[Tensor, " hand"]:
-    """How far the fingers bend as a right hand's do: the sum of sin(bend) over the middle and end joints of
-    four fingers.
+    """How far the fingers bend as a right hand's do.
 
-    A right hand's fingers bend about the axis from the little finger's MCP to the index finger's, a left
-    hand's about its opposite.
+    The sum of sin(bend) over the middle and end joints of four fingers. A right hand's fingers bend about the
+    axis from the little finger's MCP to the index finger's, a left hand's about its opposite.
     """
     axis = torch.nn.functional.normalize(solid[:, 5] - solid[:, 17], dim=-1)
     total = torch.zeros(len(solid))
@@ -167,18 +187,16 @@ def _sides(data: HandData, rows: range, labels: Hands) -> Iterator[Problem]:
     solid, valid = labels.require_all("joints_3d", "joint_valid")
     if labels.side is None:
         return
-    told = bend(solid) * torch.where(labels.side == RIGHT, 1.0, -1.0)
-    for place in ((told < -BENT) & valid[:, 5:].all(1)).nonzero()[:, 0].tolist():
+
+    # positive where the fingers bend as the labelled side's do
+    agreement = bend(solid) * torch.where(labels.side == RIGHT, 1.0, -1.0)
+    for place in ((agreement < -BENT) & valid[:, 5:].all(1)).nonzero()[:, 0].tolist():
         called, other = ("left", "right") if int(labels.side[place]) == LEFT else ("right", "left")
-        yield _odd(
-            data,
-            rows[place],
-            f"is called a {called} hand, and its fingers bend as a {other} hand's do",
-            "look at its side",
-        )
+        fault = f"is called a {called} hand, and its fingers bend as a {other} hand's do"
+        yield _odd(data, rows[place], fault, "look at its side")
 
 
-# ------------------------------------------------------------------------------------------------ -- pictures
+# --------------------------------------------------------------------------------------------------- pictures
 
 
 def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) -> Iterator[Problem]:
@@ -197,6 +215,8 @@ def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) ->
         points[row] = _thumbnail(pixels).reshape(-1) @ projection
         if outside:
             yield from _outside(data, row, pixels.shape[1], pixels.shape[0])
+
+    # thumbnails that lie near each other after a random projection may be twins
     rows = np.flatnonzero(readable)
     if len(rows) > 1:
         reach = 1.5 * NEAR_GREY * _THUMB * np.sqrt(_DIMS / _THUMB**2)
@@ -206,18 +226,13 @@ def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) ->
 
 def _outside(data: HandData, row: int, width: int, height: int) -> Iterator[Problem]:
     flat, valid = data.labels(torch.tensor([row])).require_all("joints_2d", "joint_valid")
-    beyond = (
-        torch.maximum(-flat[0], flat[0] - torch.tensor([width, height])).amax(1).masked_fill(~valid[0], 0.0)
-    )
+    beyond = torch.maximum(-flat[0], flat[0] - torch.tensor([width, height])).amax(1)
+    beyond = beyond.masked_fill(~valid[0], 0.0)
     count = int((beyond > 0).sum())
     if count:
         worst = data.spec.joint_names[int(beyond.argmax())]
-        yield _odd(
-            data,
-            row,
-            f"{count} joints lie outside the {width} x {height} px picture, {worst} by {beyond.max():.0f} px",
-            "look at them",
-        )
+        place = f"outside the {width} x {height} px picture, {worst} by {beyond.max():.0f} px"
+        yield _odd(data, row, f"{count} joints lie {place}", "look at them")
 
 
 def _thumbnail(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "16 16"]:
@@ -226,28 +241,26 @@ def _thumbnail(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray,
 
 
 def _twins(data: HandData, one: int, other: int) -> Iterator[Problem]:
-    """What two hands have in common whose pictures look alike; two hands of one picture are no twins."""
+    """The same hand or picture found twice, of two hands whose pictures look alike."""
     labels = data.labels(torch.tensor([one, other]))
     flat, valid = labels.require_all("joints_2d", "joint_valid")
     both = valid.all(0)
     apart = torch.inf
     if both.any():
         apart = float((flat[0, both] - flat[1, both]).norm(dim=1).mean() / _extent(flat[:1], valid[:1])[0])
+
+    # two hands of one picture are no twins, unless their joints agree
     first = data.name(one)
     if data.name(other) == first:
         if apart < NEAR_JOINTS:
-            yield _odd(
-                data, other, "the same hand of the same picture is labelled twice", "remove one annotation"
-            )
+            fault = "the same hand of the same picture is labelled twice"
+            yield _odd(data, other, fault, "remove one annotation")
         return
+
     pictures = (data.picture(one), data.picture(other))
     if np.array_equal(pictures[0], pictures[1]):
-        yield _odd(
-            data,
-            other,
-            f"is the same picture as {first}",
-            "remove one, and keep both out of different splits",
-        )
+        remedy = "remove one, and keep both out of different splits"
+        yield _odd(data, other, f"is the same picture as {first}", remedy)
     elif apart < NEAR_JOINTS and pictures[0].shape == pictures[1].shape:
         different = float(np.abs(_thumbnail(pictures[0]) - _thumbnail(pictures[1])).mean())
         if different < NEAR_GREY:

@@ -23,7 +23,7 @@ MOST_ROWS = 1_000_000
 PLAN_FILE = "plan.json"
 """The file that says which hands a rendered data set holds."""
 HAND_CLASSES_FROM = SEGMENTATION_CLASSES.index("palm")
-"""Codes of `handvae.hand.SEGMENTATION_CLASSES` from here on are the hand; before are background and forearm."""
+"""Classes from here on are the hand; background and forearm come before."""
 
 
 class HandData(ABC):

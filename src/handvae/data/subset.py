@@ -73,7 +73,7 @@ class FewLabels(Subset):
         share: of the hands whose poses are known, above 0 and up to 1; a part of a hand counts as none,
             but one is always known.
         of_batch: share of an average batch whose poses are known, at least, above 0 and below 1: an epoch
-            then shows the known hands as often as that takes, and the others once. None shows every hand once.
+            then shows the known hands as often as that takes, and the others once. None shows all hands once.
     """
 
     def __init__(self, data: HandData, share: float, of_batch: float | None = None) -> None:

@@ -17,10 +17,10 @@ would lose its shape."""
 
 
 def before_far_camera(samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Hands without a camera, seen by a long lens from far away; every joint projects on its 2D label exactly.
+    """Hands without a camera, seen by a long lens from far away.
 
-    Depth within the hand stays. Sideways the hand follows the 2D labels, at the scale at which its joints fit
-    them best.
+    Every joint projects on its 2D label exactly. Depth within the hand stays. Sideways the hand follows the
+    2D labels, at the scale at which its joints fit them best.
     """
     for sample in samples:
         assert sample.joints_3d is not None

@@ -11,7 +11,9 @@ from handvae.errors import UserError
 
 @contextmanager
 def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = False) -> Iterator[Path]:
-    """A partial folder to fill; it gets its name when the block ends without an exception, else it is removed.
+    """A partial folder to fill; it gets its name when the block ends without an exception.
+
+    Else it is removed.
 
     Args:
         folder: the name it gets.

@@ -82,18 +82,17 @@ _INTERHAND = _IN_SPACE | {"side", "subject"}
 _MMPOSE = frozenset({"image", "joints_2d", "joint_valid", "side"})
 _YOLO = frozenset({"image", "joints_2d", "joint_valid", "joint_visible"})
 
-# fmt: off
 FORMATS: dict[FormatName, Format] = {
-    # writer            a file that tells                     holds        whole    in space  right only
-    "coco":       Format(coco.write,       "annotations.json",                   _COCO,      beyond=OUTSIDE_SHARE),
-    "freihand":   Format(freihand.write,   "*_K.json",                           _FREIHAND,   "all",   True,     True),
-    "interhand":  Format(interhand.write,  "annotations/*/InterHand2.6M_*.json", _INTERHAND,  "wrist", True),
-    "mmpose":     Format(mmpose.write,     "annotations/*.json",                 _MMPOSE),
-    "parquet":    Format(write_shards,     "*.parquet",                          _EVERYTHING),
-    "webdataset": Format(webdataset.write, "data-*.tar",                         _EVERYTHING),
-    "yolo-pose":  Format(yolo_pose.write,  "data.yaml",                          _YOLO,      beyond=0.0),
+    "coco": Format(coco.write, "annotations.json", _COCO, beyond=OUTSIDE_SHARE),
+    "freihand": Format(freihand.write, "*_K.json", _FREIHAND, "all", needs_camera=True, right_only=True),
+    "interhand": Format(
+        interhand.write, "annotations/*/InterHand2.6M_*.json", _INTERHAND, "wrist", needs_camera=True
+    ),
+    "mmpose": Format(mmpose.write, "annotations/*.json", _MMPOSE),
+    "parquet": Format(write_shards, "*.parquet", _EVERYTHING),
+    "webdataset": Format(webdataset.write, "data-*.tar", _EVERYTHING),
+    "yolo-pose": Format(yolo_pose.write, "data.yaml", _YOLO, beyond=0.0),
 }
-# fmt: on
 ANY_HANDS = ("parquet", "webdataset")
 """Formats for hands of any number of joints, with or without pictures."""
 MARKERS = tuple(format.marker for format in FORMATS.values())

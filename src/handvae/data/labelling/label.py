@@ -1,8 +1,8 @@
 """Labels for your own pictures: a labeller sees each picture in several views, which vote.
 
 A labeller is anything with `hands(pixels)`. Views are the picture and its mirror image, each also turned a
-little both ways. A hand must be found in half of them; its joints are the votes' median, and `joint_spread` is
-their standard deviation.
+little both ways. A hand must be found in half of them; its joints are the votes' median, and `joint_spread`
+is their standard deviation.
 """
 
 import json

@@ -112,7 +112,8 @@ def report_converting(root: Path) -> None:
     runs = [alone("--convert", root) for _ in range(ROUNDS)]
     speed = statistics.median(count / seconds for count, seconds, _ in runs)
     print(
-        f"{root.name} to parquet: {int(runs[0][0])} hands, {speed:.0f} hands/s, peak memory {max(run[2] for run in runs):.0f} MiB"
+        f"{root.name} to parquet: {int(runs[0][0])} hands, {speed:.0f} hands/s, peak memory "
+        f"{max(run[2] for run in runs):.0f} MiB"
     )
 
 
@@ -179,7 +180,8 @@ def main() -> None:
         report_converting(options.root)
     (small,), (large,) = alone("--alone", SMALL), alone("--alone", LARGE)
     print(
-        f"peak memory, {SMALL:,} and {LARGE:,} hands to parquet and read: {small:.0f} and {large:.0f} MiB, ratio {large / small:.2f}"
+        f"peak memory, {SMALL:,} and {LARGE:,} hands to parquet and read: {small:.0f} and {large:.0f} MiB, "
+        f"ratio {large / small:.2f}"
     )
 
 

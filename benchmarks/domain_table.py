@@ -140,7 +140,7 @@ def one(options: argparse.Namespace, cell: dict[str, Any]) -> None:
 @torch.no_grad()
 def measured(run: Path, folder: Path) -> dict[str, float]:
     """2D errors of a run's model on the test split of a data set."""
-    system, data = load_model(run).reader, open_data(folder, "test")
+    system, data = load_model(run).pose_estimator, open_data(folder, "test")
     parts = []
     for rows in torch.arange(len(data)).split(BATCH):
         image, joints, valid = cut(data, rows, system.crop).require_all("image", "joints_2d", "joint_valid")

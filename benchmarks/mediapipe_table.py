@@ -3,7 +3,8 @@
     python3 -m venv ENV && ENV/bin/pip install mediapipe==0.10.21
     python benchmarks/mediapipe_table.py DATA --python ENV/bin/python [--split test] [--models detector-64]
 
-MediaPipe sees each crop at 256 px with a wide margin, because it looks for the hand itself. Our models see their own crop and know
+MediaPipe sees each crop at 256 px with a wide margin, because it looks for the hand itself. Our models see
+their own crop and know
 the hand's side. Both know where the hand is, so this compares reading, not finding.
 """
 
@@ -72,7 +73,7 @@ def mediapipe_errors(data: HandData, python: Path) -> Float[Tensor, " hand"]:
 @torch.no_grad()
 def model_errors(data: HandData, name: str) -> Float[Tensor, " hand"]:
     """The error of each hand over its size, by a 2D model of this package."""
-    estimator = load_model(name).reader
+    estimator = load_model(name).pose_estimator
     errors = []
     for rows in torch.arange(len(data)).split(BATCH):
         hands = cut(data, rows, estimator.crop)

@@ -1,4 +1,5 @@
-"""Seconds until each command has shown its help, and whether that imported torch: `python benchmarks/start.py`.
+"""Seconds until each command has shown its help, and whether that imported torch: `python
+benchmarks/start.py`.
 
 `handvae --help` should take under 0.3 s, `handvae COMMAND --help` under 1 s.
 """

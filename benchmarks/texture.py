@@ -2,7 +2,8 @@
 
     python benchmarks/texture.py [PATH ...] [--files]
 
-Without a path it measures `src`. It needs nothing but the standard library, so it also runs on older checkouts.
+Without a path it measures `src`. It needs nothing but the standard library, so it also runs on older
+checkouts.
 """
 
 import argparse

@@ -1,4 +1,5 @@
-"""Choose and name the appearances of a shipped model, in NAME.appearances.json next to its weights; draw a sheet.
+"""Choose and name the appearances of a shipped model, in NAME.appearances.json next to its weights; draw a
+sheet.
 
 python runs/appearances.py photos-64 --sheet out/appearances.png
 """

@@ -68,7 +68,7 @@ def described(model: Model) -> tuple[str, str, str]:
     """What kind of system a model is, what it reads and what it gives."""
     system = model.system
     crop = f"a square RGB crop of one {system.spec.sides} hand (the joints' box times {system.crop.margin}); other hands are mirrored first"
-    spread = spread_of(model.reader)
+    spread = spread_of(model.pose_estimator)
     flat = f"21 joints in 2D with a spread that is {spread}"
     match system:
         case PoseAppearanceVae(config=config):
@@ -134,10 +134,10 @@ def main() -> None:
     target = WEIGHTS / f"{options.name}.safetensors"
     save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
     if options.spread_from is not None:
-        fitted = fit_spread_scales(load_model(target).reader, open_data(options.spread_from, None), options.spread_from.resolve().name)
+        fitted = fit_spread_scales(load_model(target).pose_estimator, open_data(options.spread_from, None), options.spread_from.resolve().name)
         keep_spread_scales(load_model(target), {name: found.scale for name, found in fitted.items()})
     _, _, gives = described(load_model(target))
-    shipped, tables = load_model(target).reader, []
+    shipped, tables = load_model(target).pose_estimator, []
     for folder in options.dataset:
         data = open_data(folder, options.split)
         measures = report_studies([Study(options.name, shipped, data, predict_hands(shipped, data))], None).columns[0].measures

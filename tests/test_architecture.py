@@ -42,7 +42,8 @@ SYSTEMS_SHARED = {
     "sheet",
     "soft_intro_objective",
 }
-"""What the loop asks of a system, its spread's scale, networks that several share, how keypoints are taught, what
+"""What the loop asks of a system, its spread's scale, networks that several share, how keypoints are taught,
+what
 dVAE's tasks share, Soft-Intro's objective."""
 
 # --------------------------------------------------------------------------------------- direction of imports
@@ -129,7 +130,8 @@ GOOD_TREE = {
     "data/crop.py": "from handvae.hand import RIGHT",
     "nets/decoder.py": "from handvae import rv",
     "systems/system.py": "",
-    "systems/one.py": "from handvae.systems.system import Phase\nfrom handvae.nets.decoder import ImageDecoder",
+    "systems/one.py": "from handvae.systems.system import Phase\nfrom handvae.nets.decoder import "
+    "ImageDecoder",
     "systems/two.py": "",
     "systems/build.py": "from handvae.systems.one import One\nfrom handvae.systems import two",
     "training/loop.py": "import handvae\nimport handvae.data.crop",
@@ -174,11 +176,13 @@ def test_an_arrow_turned_round_is_found(tmp_path, name, source, complaint):
     assert wrong_arrows(plant(tmp_path, GOOD_TREE | {name: source})) == [complaint]
 
 
-# ------------------------------------------------------------------------------------------------- circles inside a room
+# ------------------------------------------------------------------------------------------------- circles
+# inside a room
 
 
 def imports_between_files(package: Path) -> dict[str, set[str]]:
-    """Which modules of the package each module imports, whenever it does so; `a.b` for `a/b.py` and `a/b/__init__.py`."""
+    """Which modules of the package each module imports, whenever it does so; `a.b` for `a/b.py` and
+    `a/b/__init__.py`."""
     modules = {}
     for path in package.rglob("*.py"):
         parts = path.relative_to(package).with_suffix("").parts

@@ -75,7 +75,8 @@ SHARED_VALUES = {
     "WALK_PAIRS": "LATENT_ROWS",
     "SPREAD_HALVES": "LATENT_FACTORS",
 }
-"""Streams of the first edition with the value of another one; published numbers depend on them. Not to grow."""
+"""Streams of the first edition with the value of another one; published numbers depend on them. Not to
+grow."""
 
 
 def test_no_two_streams_share_a_value_but_the_historical_ones():

@@ -29,6 +29,7 @@ def find_device(name: str, option: str = "--device") -> torch.device:
     if number >= count:
         fault = f"{name!r} is not on this machine, which has {count} {kind} device{'s' * (count != 1)}"
         raise UserError(option, fault, "give cpu, or auto for the fastest one there is")
+
     return torch.device("cpu") if kind == "cpu" else torch.device(kind, number)
 
 

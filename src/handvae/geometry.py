@@ -259,6 +259,7 @@ def canonical_pose(
     axes = torch.where(has_frame[..., None, None], axes, torch.eye(3, dtype=axes.dtype, device=axes.device))
 
     pose = relative @ axes.mT / scale[..., None, None]
+
     return CanonicalPose(_flip_z(pose, side), axes.mT, origin, scale, has_scale & has_frame)
 
 
@@ -332,6 +333,7 @@ def turn_picture(
     homography = intrinsics @ rotation.mT @ torch.linalg.inv(turned)
     seen = places.flatten(0, 1) @ homography.mT
     grid = seen[..., :2] / seen[..., 2:].clamp_min(1e-6) * (2 / size) - 1
+
     return F.grid_sample(
         image, grid.unflatten(1, (size, size)).to(image.dtype), padding_mode="border", align_corners=False
     )
@@ -378,10 +380,12 @@ def procrustes_align(
     source, goal = prediction - mean, target - target_mean
     rotation = nearest_rotation(goal.mT @ source)
     turned = source @ rotation.mT
+
     if scale:
         spread = source.square().sum((-2, -1), keepdim=True)
         ratio = (turned * goal).sum((-2, -1), keepdim=True) / torch.where(spread > 0, spread, 1.0)
         turned = turned * ratio
+
     return turned + target_mean
 
 

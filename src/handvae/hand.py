@@ -242,6 +242,7 @@ def sample_shape(
     )
     lengths = mean.lengths_mm * overall * factor(0.03, 1, 1) * factor(0.04, 5, 1) * factor(0.025, 5, 3)
     radii = mean.radii_mm * overall * thickness[:, None, None] * factor(0.025, 5, 1)
+
     return HandShape(base, lengths, radii, size, width, thickness).to(dtype)
 
 
@@ -323,6 +324,7 @@ def forward_kinematics(angles: Float[Tensor, "*batch 5 4"], shape: HandShape) ->
     bones = rotations[..., 0] * shape.lengths_mm[..., None]
     base = shape.base_mm.expand(*batch, 5, 3)[..., None, :]
     chain = torch.cat([base, base + bones.cumsum(-2)], -2).flatten(-3, -2)
+
     return Kinematics(rotations, torch.cat([torch.zeros_like(chain[..., :1, :]), chain], -2))
 
 

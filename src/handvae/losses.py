@@ -78,6 +78,7 @@ def chamfer(
         first, second = first.float(), second.float()
         forth = (first - _gathered(second, nearest_points(first, second))).norm(dim=2).mean(1)
         back = (second - _gathered(first, nearest_points(second, first))).norm(dim=2).mean(1)
+
     return (forth + back) / 2 if reduction == "mean" else torch.maximum(forth, back)
 
 
@@ -100,11 +101,13 @@ def nearest_points(
     table = first.new_empty(rows * squares.numel())
 
     nearest = []
+
     for points in first.split(rows, 1):
         shape = (len(points), points.shape[1], second.shape[2])
         piece = table[: shape[0] * shape[1] * shape[2]].view(shape)
         torch.baddbmm(squares, points, second, alpha=-2, out=piece)  # |a - b|^2 - |a|^2
         nearest.append(piece.argmin(2))
+
     return torch.cat(nearest, 1)
 
 

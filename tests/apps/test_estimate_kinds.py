@@ -130,7 +130,7 @@ def test_every_form_of_joints_gives_what_the_model_reads_in_them(
     )
     assert code == 0, error
     (hand,) = hands_of(tmp_path / "out")
-    system = load_model(models["joints"]).reader
+    system = load_model(models["joints"]).pose_estimator
     read = system.predict(cut(CocoHands(tiny_set), torch.tensor([3]), system.crop, fields=()))
     close(torch.tensor(hand["keypoints_3d_bone_units"]), read.joints[0], atol=1e-3, rtol=0)
     close(torch.tensor(hand["spread_3d_bone_units"]), read.spread[0], atol=1e-3, rtol=0)
@@ -138,7 +138,7 @@ def test_every_form_of_joints_gives_what_the_model_reads_in_them(
 
 @pytest.mark.parametrize("unknown", ["null", "visibility 0"])
 def test_a_joint_that_is_not_known_has_no_say(unknown, models, joints, written):
-    system = load_model(models["joints"]).reader
+    system = load_model(models["joints"]).pose_estimator
 
     def content(at: float):
         pairs = joints.tolist()
@@ -160,7 +160,7 @@ def test_a_joint_that_is_not_known_has_no_say(unknown, models, joints, written):
 
 
 def test_the_unit_of_the_joints_does_not_matter(models, joints, written):
-    system = load_model(models["joints"]).reader
+    system = load_model(models["joints"]).pose_estimator
     readings = []
     for factor in (1.0, 0.001, 40.0):
         path = written((joints * factor - 3).tolist())
@@ -173,7 +173,7 @@ def test_the_unit_of_the_joints_does_not_matter(models, joints, written):
 
 
 def test_a_right_reading_lies_on_the_joints_it_was_read_from(models, written, monkeypatch):
-    system = load_model(models["joints"]).reader
+    system = load_model(models["joints"]).pose_estimator
     solid = forward_kinematics(named_pose("victory")[None], HandShape.mean()).joints
     solid = (solid - root(solid, "palm")[:, None]) / 47
     monkeypatch.setattr(
@@ -338,7 +338,7 @@ def test_depth_pictures_are_read_in_their_unit(unit, handvae, models, scene, tmp
     assert code == 0, error
     assert "nearest to the camera" in said
     (hand,) = hands_of(tmp_path / "out")
-    system = load_model(models["depth"]).reader
+    system = load_model(models["depth"]).pose_estimator
     seen = crop_depth(path, system.crop, False, unit_mm=unit, focal_px=FOCAL)
     read = system.predict(replace(seen.hands, side=torch.tensor([RIGHT])))
     close(torch.tensor(hand["keypoints_3d_bone_units"]), read.joints[0], atol=1e-3, rtol=0)
@@ -405,7 +405,7 @@ def test_what_shows_one_hand_is_fused(handvae, models, tiny_set, joints, written
     code, _, error = handvae("estimate", photo, written(joints.tolist()), *words)
     assert code == 0, error
     (hand,) = hands_of(tmp_path / "out")
-    system = load_model(models["all"]).reader
+    system = load_model(models["all"]).pose_estimator
     hands = cut(CocoHands(tiny_set), torch.tensor([3]), system.crop)
     close(
         torch.tensor(hand["keypoints_3d_bone_units"]),

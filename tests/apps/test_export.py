@@ -83,7 +83,7 @@ def lifter(tmp_path) -> Path:
 
 
 def test_a_file_gives_the_models_spread_at_every_call(export, lifter):
-    folder, system = export(lifter, "--to", "pt2", "--batch", "2"), load_model(lifter).reader
+    folder, system = export(lifter, "--to", "pt2", "--batch", "2"), load_model(lifter).pose_estimator
     side, known = torch.tensor([LEFT, RIGHT]), torch.ones(2, 21, dtype=torch.bool)
     known[0, 3] = False
     flat = Noise(5).uniform(2, 21, 2, high=32)

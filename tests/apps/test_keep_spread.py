@@ -86,7 +86,7 @@ def test_what_was_fitted_is_read_again_and_the_weights_are_the_same_bits(kept, h
         torch.equal(value, after[name]) and value.dtype == after[name].dtype for name, value in before.items()
     )
     model = load_model(path)
-    scales = model.reader.spread_scales
+    scales = model.pose_estimator.spread_scales
     assert scales.keys() == {"image", "joints_2d", "image+joints_2d"}
     assert all(scale.fitted_on == "48 hands of tiny" for scale in scales.values())
     assert scales["image"] != scales["joints_2d"]
@@ -96,7 +96,7 @@ def test_what_was_fitted_is_read_again_and_the_weights_are_the_same_bits(kept, h
 
 
 def test_errors_of_the_hands_fitted_on_are_as_large_as_the_spread(kept, hands):
-    model = load_model(kept[0]).reader
+    model = load_model(kept[0]).pose_estimator
     for inputs in model.input_sets:
         batch = cut(hands, torch.arange(48), model.crop)
         found = model.predict(batch, inputs)
@@ -139,7 +139,7 @@ def test_a_model_saved_again_keeps_its_scale_and_other_weights_do_not(kept, tmp_
 def test_a_new_scale_replaces_all_old_ones(kept):
     model = load_model(kept[0])
     keep_spread_scales(model, {"image": SpreadScale((1.0,) * 3, (0.5,) * 3, "others")})
-    assert load_model(kept[0]).reader.spread_scales == {
+    assert load_model(kept[0]).pose_estimator.spread_scales == {
         "image": SpreadScale((1.0,) * 3, (0.5,) * 3, "others")
     }
 
@@ -174,7 +174,7 @@ def test_each_input_is_told_with_its_own_scale(marked, tiny_set, handvae, tmp_pa
 
 def test_inputs_without_a_scale_are_told_as_claimed(both, hands):
     keep_spread_scales(load_model(both), {"image": SpreadScale((2.0,) * 3, (0.1,) * 3, "hands")})
-    model = load_model(both).reader
+    model = load_model(both).pose_estimator
     batch = cut(hands, torch.arange(4), model.crop)
     for inputs in (("joints_2d",), ("image", "joints_2d")):
         found = model.predict(batch, inputs)
@@ -185,7 +185,7 @@ def test_inputs_without_a_scale_are_told_as_claimed(both, hands):
 def test_a_scale_is_applied_once(both, hands):
     """To what is read by name and by default, in crops and in an evaluation."""
     keep_spread_scales(load_model(both), {"image": SpreadScale((2.0, 3.0, 4.0), (0.1,) * 3, "hands")})
-    model = load_model(both).reader
+    model = load_model(both).pose_estimator
     batch = cut(hands, torch.arange(48), model.crop)
     expected = (
         (
@@ -235,7 +235,7 @@ def test_the_joint_that_others_are_relative_to_is_left_as_claimed_and_has_no_say
 
 def test_lifted_joints_are_told_with_the_lifting_models_scale(tiny_set, handvae, tmp_path):
     hand = told(handvae, tmp_path, tiny_set / "images" / "001.png")
-    scale = load_model("lifting").reader.spread_scales["joints_2d"]
+    scale = load_model("lifting").pose_estimator.spread_scales["joints_2d"]
     assert (
         hand["spread_3d_is"]
         == f"standard deviation, calibrated on {scale.fitted_on}; what the 2D joints are unsure of is added"
@@ -312,4 +312,4 @@ def test_a_model_that_claims_no_spread_is_refused(tiny_set, refused, tmp_path):
 def test_data_that_have_nothing_to_read_are_refused(both, hands):
     hands.spec = replace(hands.spec, modalities=("depth", "joints_3d"))
     with pytest.raises(UserError, match="has no image or joints_2d"):
-        fit_spread_scales(load_model(both).reader, hands, "blind")
+        fit_spread_scales(load_model(both).pose_estimator, hands, "blind")

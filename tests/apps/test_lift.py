@@ -60,7 +60,7 @@ def test_a_photo_is_lifted_from_the_joints_read_in_it(handvae, tiny_set, tmp_pat
 
 def test_what_the_2d_joints_are_unsure_of_widens_the_3d_spread_and_moves_no_joint(tiny_set):
     """A finger read without doubt beside one that may lie anywhere: the second one is the less sure."""
-    detector, lifter = (load_model(name).reader for name in ("detector-64", "lifting"))
+    detector, lifter = (load_model(name).pose_estimator for name in ("detector-64", "lifting"))
     found = read_hand(detector, crop_photo(tiny_set / "images" / "001.png", None, detector.crop, False))
     known, vague = (
         replace(found, spread_2d=np.zeros(21, np.float32)),

@@ -39,7 +39,8 @@ SMALL = {
         PRESETS["photos-base-64"],
         system=replace(
             PRESETS["photos-base-64"].system,
-            appearance_dims=4, encoder_widths=(8, 8, 8, 8), decoder_widths=(8, 8, 8, 8), encoder_hidden=16, decoder_hidden=16,
+            appearance_dims=4, encoder_widths=(8, 8, 8, 8), decoder_widths=(8, 8, 8, 8),
+            encoder_hidden=16, decoder_hidden=16,
         ),
         crop=Crop(32),
         train=replace(PRESETS["photos-base-64"].train, batch=8),
@@ -104,7 +105,7 @@ def test_the_error_is_that_of_the_kept_models_by_hand(finished, tiny_set, small)
     for folder, percent, px in zip(
         row["runs"], *(row["measures"][name]["values"] for name in ("mpjpe_percent", "mpjpe_px")), strict=True
     ):
-        reader = load_model(Path(folder)).reader
+        reader = load_model(Path(folder)).pose_estimator
         assert percent == pytest.approx(float(hand_errors(reader, test).mean()), rel=1e-5)
         # the drawn hands' pictures are larger than the crop by the side of its box
         labels = test.labels(torch.arange(16)).require("joints_2d")

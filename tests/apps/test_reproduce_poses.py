@@ -64,7 +64,8 @@ def test_few_labels_alone_and_with_the_other_pictures(handvae, tiny_set, tmp_pat
     assert counts["var-3"]["count"] == 26 + 5 * 6  # half of a batch is labelled
     assert "pose_known" in counts["var-3"]["modalities"]
     shown = re.search(
-        r"Var. 3, 20% labelled, the rest without poses against Var. 1, 20% labelled, seed 0: error epe ([+-]\S+) %",
+        r"Var. 3, 20% labelled, the rest without poses against Var. 1, 20% labelled, seed 0: error epe "
+        r"([+-]\S+) %",
         said,
     )
     alone, beside = (

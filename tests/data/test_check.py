@@ -90,7 +90,8 @@ def test_a_bone_unlike_the_sets_own_is_named_though_anatomy_allows_it(found):
 @pytest.mark.parametrize(("number", "wrong", "fault"), [(3, RIGHT, "a right hand"), (2, LEFT, "a left hand")])
 def test_a_hand_called_by_the_other_side_is_named(found, number, wrong, fault):
     assert found({number: replace(sound(number), side=wrong)}) == [
-        f"{number}: is called {fault}, and its fingers bend as a {'left' if wrong == RIGHT else 'right'} hand's do"
+        f"{number}: is called {fault}, and its fingers bend as a {'left' if wrong == RIGHT else 'right'} "
+        "hand's do"
     ]
 
 

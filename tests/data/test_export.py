@@ -154,7 +154,8 @@ def test_yolo_pose_holds_joints_flags_and_splits(handvae, source, tmp_path):
     assert code == 0
     assert (
         error
-        == "warning: yolo-pose cannot hold joints in space, the camera, the side, people, joints outside their picture\n"
+        == "warning: yolo-pose cannot hold joints in space, the camera, the side, people, joints outside "
+        "their picture\n"
     )
     labels = everything(source)
     for row in range(COUNT):

@@ -138,7 +138,8 @@ while line := sys.stdin.buffer.readline():
     height, width = map(int, line.split())
     content = sys.stdin.buffer.read(height * width * 3)
     point = [content[0], content[-1]]
-    print(json.dumps([{"joints_2d": [point] * 21, "joints_3d": [[i, 1, 2] for i in range(21)], "side": "left"}]), flush=True)
+    hand = {"joints_2d": [point] * 21, "joints_3d": [[i, 1, 2] for i in range(21)], "side": "left"}
+    print(json.dumps([hand]), flush=True)
 """
 
 

@@ -89,7 +89,8 @@ def test_a_data_set_of_the_paper_gets_its_own_rows_at_full_scale(table):
     )
 
 
-# ------------------------------------------------------------------------------------------------ the key of kept measures
+# ------------------------------------------------------------------------------------------------ the key of
+# kept measures
 
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "handvae"

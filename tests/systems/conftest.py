@@ -78,7 +78,8 @@ class DrawnHands(HandData):
         there = torch.ones(joints.shape[:2], dtype=torch.bool)
         return Hands(
             joints_2d=project(joints, CAMERA), joints_3d=joints, joint_valid=there, joint_visible=there,
-            intrinsics=CAMERA.expand(len(rows), 3, 3), side=self.side[rows], content=self.content[rows], subject=self.content[rows],
+            intrinsics=CAMERA.expand(len(rows), 3, 3), side=self.side[rows],
+            content=self.content[rows], subject=self.content[rows],
         )  # fmt: skip
 
     def _lines(self, row: int, canvas: np.ndarray, colour) -> np.ndarray:

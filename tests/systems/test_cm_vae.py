@@ -237,7 +237,7 @@ def test_a_model_comes_back_from_its_run(config, build, drawn, tmp_path):
     path = fit(Run(system, data, Augment(mirror=0.5), SHORT, tmp_path / "run"), Ranks())
     model = load_model(path)
     hands = cut(data, torch.arange(16), Crop(32), fields=system.reads)
-    close(model.reader.predict(hands).joints, system.predict(hands).joints, rtol=1e-3, atol=1e-4)
+    close(model.pose_estimator.predict(hands).joints, system.predict(hands).joints, rtol=1e-3, atol=1e-4)
     assert model.header.summary["training_error"] > 0
 
 

@@ -431,7 +431,7 @@ def test_a_model_comes_back_from_a_run_of_both_stages(attention, drawn, tmp_path
     image = cut(data, torch.arange(4), crop).require("image")
     model = load_model(path)
     close(
-        model.reader.predict_uncalibrated(Hands(image=image)).joints,
+        model.pose_estimator.predict_uncalibrated(Hands(image=image)).joints,
         system.predict_uncalibrated(Hands(image=image)).joints,
         rtol=1e-3,
         atol=1e-4,

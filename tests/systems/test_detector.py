@@ -235,10 +235,10 @@ def test_the_summary_is_the_error_on_the_pictures_it_is_given(detector, crops):
 
 def test_a_detector_comes_back_from_its_file_and_makes_no_pictures(detector_model, detector, crops):
     model = load_model(detector_model)
-    assert isinstance(model.reader, PoseEstimator)
+    assert isinstance(model.pose_estimator, PoseEstimator)
     assert not isinstance(model.system, Generator)
     torch.testing.assert_close(
-        model.reader.predict_uncalibrated(Hands(image=crops.image[:4])).joints,
+        model.pose_estimator.predict_uncalibrated(Hands(image=crops.image[:4])).joints,
         detector().eval().predict_uncalibrated(Hands(image=crops.image[:4])).joints,
     )
     with pytest.raises(UserError, match="makes no pictures"):

@@ -147,7 +147,7 @@ def test_a_transformer_comes_back_from_its_file_and_makes_no_pictures(vit, crops
     assert not isinstance(model.system, Generator)
     assert model.header.system == "keypoint_vit"
     torch.testing.assert_close(
-        model.reader.predict_uncalibrated(Hands(image=crops.image[:4])).joints,
+        model.pose_estimator.predict_uncalibrated(Hands(image=crops.image[:4])).joints,
         vit().eval().predict_uncalibrated(Hands(image=crops.image[:4])).joints,
     )
 

@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fault = error.strerror or error
         print(f"handvae {name}: {path}: {fault}; check the path and the disk", file=sys.stderr)
         return 2
+
     return 0
 
 

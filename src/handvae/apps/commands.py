@@ -62,4 +62,5 @@ def run(name: str, words: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, COMMANDS, n=1)
             hint = f"did you mean `handvae {near[0]}`?" if near else "see handvae --help"
             raise UserError("command line", f"no command {name!r}", hint)
+
     command.main(words)

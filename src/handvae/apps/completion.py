@@ -66,6 +66,7 @@ def words_of(command: Sequence[str]) -> list[str]:
         row = line.strip("│| ")
         if row.startswith("-"):  # in tyro's boxes: flags, two spaces, what they do
             options += re.findall(r"--[a-z][\w.-]*", row.partition("  ")[0])
+
     return list(dict.fromkeys([*names, *options, "--help", "--help-all"]))
 
 

@@ -1,4 +1,5 @@
-"""`handvae data info|check|...`: finds the subcommand; each is a module `data_NAME` with `main(arguments)`."""
+"""`handvae data info|check|...`: finds the subcommand; each is a module `data_NAME` with
+`main(arguments)`."""
 
 import difflib
 from collections.abc import Sequence
@@ -53,4 +54,5 @@ def main(arguments: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
             hint = f"did you mean handvae data {near[0]}? " if near else ""
             raise UserError("command line", f"no subcommand {name!r}", f"{hint}see handvae data --help")
+
     command.main(rest)

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         for problem in [*fatal, *odd][: options.most]:
             kind = "fault" if problem.fatal else "odd"
             print(f"{kind}: {problem.where}: {problem.fault}; {problem.remedy}", file=sys.stderr)
+
         if fatal:
             fault = f"{len(fatal)} faults, {len(odd)} oddities"
             raise UserError(options.root, fault, "mend the faults listed above")

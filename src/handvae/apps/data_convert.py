@@ -59,10 +59,12 @@ def _convert(options: Convert) -> dict[str, object]:
     # What the new data set is told to hold
     data = open_data(options.source, options.split)
     spec, side = data.spec, None
+
     if options.side is not None:
         side = LEFT if options.side == "left" else RIGHT
         if "side" not in spec.modalities:
             spec = replace(spec, sides=options.side)
+
     check_spec(options.format, spec, options.source)
     lost = warning(options.format, spec)
     if lost:
@@ -76,5 +78,6 @@ def _convert(options: Convert) -> dict[str, object]:
     left_out = ""
     if written.left_out:
         left_out = f"; {written.left_out} left out: they lack joints that {options.format} needs"
+
     print(f"{written.count} hands as {options.format}: {options.out}{left_out}")
     return {"out": options.out, "hands": written.count, "left_out": written.left_out}

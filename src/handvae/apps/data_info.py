@@ -51,6 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         lines = list(summarise(data))
         for label, value in [*lines, *(("note", remark) for remark in data.remarks)]:
             print(f"{label:<16}{value}")
+
         result({"root": options.root, "layout": layout, "count": len(data)})
         result({**dict(lines), "notes": list(data.remarks)})
 

@@ -41,7 +41,8 @@ class Label:
     python: Rare[Path | None] = None
     """For `mediapipe`: the interpreter of the environment that has it, where that is not this one."""
     most_spread: Rare[float] = 0.1
-    """Leave out hands whose label varies by more than this share of their size over mirrored and turned views."""
+    """Leave out hands whose label varies by more than this share of their size over mirrored and turned
+    views."""
     larger_side: Rare[int] = 640
     """Shrink larger pictures to this many pixels; 0 keeps them."""
     json: JsonOption = False
@@ -80,6 +81,7 @@ def _label(options: Label, labeller: "Labeller") -> dict[str, object]:
 
     frames = counted(read_frames(options.source, options.every, options.larger_side), "pictures", None)
     hands = sheet.watch(label_pictures(labeller, frames, review, options.split, options.most_spread))
+
     try:
         written = write_data(options.out, "coco", spec, hands, about, options.overwrite)
     except UserError as error:
@@ -97,6 +99,7 @@ def _label(options: Label, labeller: "Labeller") -> dict[str, object]:
     print(f"{written.count} hands from {review.pictures} pictures: {options.out}")
     print(f"left out: {len(review.left_out)}, listed in {left_out_path}")
     print(f"look at the least certain labels: {review_path}")
+
     return {
         "out": options.out,
         "hands": written.count,
@@ -118,4 +121,4 @@ def open_labeller(options: Label, stack: ExitStack) -> "Labeller":
     from handvae.training.checkpoint import load_model
 
     side = LEFT if options.side == "left" else RIGHT
-    return DetectorLabeller(load_model(options.model).reader, options.model, side)
+    return DetectorLabeller(load_model(options.model).pose_estimator, options.model, side)

@@ -72,6 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     paths = [path for given in options.files for path in pictures_in(given)]
     if not paths:
         raise UserError("estimate", "no photo given", "name at least one picture or file of joints")
+
     name = options.model or default_model(paths[0])
     estimator = Estimator.open(name, options.lift, find_device(options.device))
     depth = DepthFormat(options.depth_encoding, options.depth_unit_mm, options.focal)
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str]) -> None:
         count, groups = _groups(estimator, paths, located, options.together)
         options.out.mkdir(parents=True, exist_ok=True)
         entries = []
+
         for number, group in enumerate(groups):
             stem = f"{number:04d}_{_stem(group[0])}" if count > 1 else _stem(group[0])
             entries.append(_read_and_write(options, estimator, group, stem))
@@ -111,6 +113,7 @@ def _groups(
         crops = [crop for path in paths for crop in estimator.crop(path, located)]
         estimator.check_one_hand(crops)
         return 1, iter([crops])
+
     if len(paths) == 1:
         crops = estimator.crop(paths[0], located)
         return len(crops), iter([[crop] for crop in crops])
@@ -134,6 +137,7 @@ def _read_and_write(
     first, *others = group
     hand = estimator.read(first, others, options.bone_mm or None)
     entry = write_hand(options.out / stem, hand)
+
     if others:
         apart = disagreement(estimator.system, group)
         entry["inputs_apart_bone_units"] = round(apart.bone_units, 3)

@@ -25,12 +25,15 @@ def write_hand(stem: Path, hand: Hand) -> dict[str, Any]:
         plot = stem.with_name(f"{stem.name}_3d.png")
         write_picture(plot, plot_joints(hand.joints_3d, hand.spread_3d, "bone units"))
         entry["plot_3d"] = plot.name
+
     if hand.fitted is not None:
         picture = stem.with_name(f"{stem.name}_hand.png")
         write_picture(picture, hand.fitted.draw())
         entry["fitted_hand"] = picture.name
+
     if hand.cloud is not None:
         entry |= _write_cloud(stem.with_name(f"{stem.name}_cloud.ply"), hand)
+
     return entry
 
 

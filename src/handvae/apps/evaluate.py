@@ -89,9 +89,11 @@ def _evaluate(options: Options) -> dict[str, Any]:
     published_curves = () if options.curves is None else read_curves(options.curves)
     models = [load_model(name) for name in model_names]
     data = open_data(Path(dataset), options.split, options.protocol)
+
     for model in models:
         study_setup.check_data_fits(model, data, dataset)
         study_setup.renew_normalisation(model, data, options.renew_statistics, options.seed)
+
     scales = {}
     if options.keep_spread:
         scales = spread_scales.fit_kept_scales(models, data, Path(dataset).resolve().name)
@@ -100,14 +102,16 @@ def _evaluate(options: Options) -> dict[str, Any]:
     extractors = ()
     if options.inception_weights is not None:
         extractors = (InceptionFeatures(options.inception_weights),)
+
     studies = []
     for name, model in zip(names, models, strict=True):
         detector = study_setup.choose_detector(model, options.detector, options.detector_command)
         with progress(f"hands read by {name}", len(data), EVERY) as advance:
-            predictions = model_predictions.predict_hands(model.reader, data, advance)
+            predictions = model_predictions.predict_hands(model.pose_estimator, data, advance)
+
         study = Study(
             name=name,
-            system=model.reader,
+            system=model.pose_estimator,
             data=data,
             predictions=predictions,
             detector=detector,
@@ -117,6 +121,7 @@ def _evaluate(options: Options) -> dict[str, Any]:
             cache=cache_folder() if extractors else None,
         )
         studies.append(study)
+
     report = with_curves(report_studies(studies, metrics), published_curves)
 
     title = f"{', '.join(names)} on {dataset}, split {options.split}"
@@ -124,11 +129,14 @@ def _evaluate(options: Options) -> dict[str, Any]:
     print_report(report, title)
 
     content = {"dataset": dataset, "split": options.split, "seed": options.seed, **report_json(report)}
+
     if options.report is not None:
         page = study_page(title, studies, report)
         write_text_atomically(options.report / "report.json", json.dumps(content, indent=2))
         write_text_atomically(options.report / "report.html", page)
         print(f"report: {options.report / 'report.html'}")
+
     if scales:
         print(spread_scales.keep_scales(models[0], scales))
+
     return content

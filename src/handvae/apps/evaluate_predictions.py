@@ -105,8 +105,10 @@ def _evaluate(options: Options) -> dict[str, object]:
         "truth": str(options.truth),
         "measures": [measure.to_json() for measure in measures],
     }
+
     if options.report is not None:
         path = options.report / "report.json"
         write_text_atomically(path, json.dumps(content, indent=2, allow_nan=False))
         print(f"report: {path}")
+
     return content

@@ -57,14 +57,16 @@ def _export(options: Options) -> dict[str, object]:
 
     if options.to == "onnx":
         require_onnx()
+
     model = load_model(options.model)
     out = options.out or Path("out/export") / _short_name(model.path.resolve())
     check_free(out, (ABOUT,), options.overwrite)
 
     # Files are compared on other inputs than those they were traced with
-    parts = parts_of(model.reader, options.batch, seed=0)
-    others = parts_of(model.reader, options.batch, seed=1)
+    parts = parts_of(model.pose_estimator, options.batch, seed=0)
+    others = parts_of(model.pose_estimator, options.batch, seed=1)
     differences: dict[str, float] = {}
+
     with complete_folder(out, (ABOUT,), options.overwrite) as folder:
         for part, other in zip(parts, others, strict=True):
             name = f"{part.name}.{options.to}"
@@ -73,6 +75,7 @@ def _export(options: Options) -> dict[str, object]:
             print(f"{out / name}: differs from the model by at most {difference:.1g}", flush=True)
         about = describe(model, parts, options.to, differences)
         write_text_atomically(folder / ABOUT, json.dumps(about, indent=1) + "\n")
+
     print(f"what they take and give: {out / ABOUT}")
     return {"out": out, "about": out / ABOUT, "largest_difference": differences}
 

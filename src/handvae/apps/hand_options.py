@@ -25,9 +25,11 @@ def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
     """
     if text is None:
         return None
+
     try:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError as error:
         fault = f"{text!r} is not four numbers"
         raise UserError("--box", fault, "give x,y,width,height in pixels") from error
+
     return x, y, width, height

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         rows = model_cards.models()
         result({"models": [asdict(row) for row in rows]})
         print(table(rows))
+
         if options.sheet is not None:
             from handvae.data.files.pictures import write_picture
             from handvae.inference.model_sheets import models_sheet

@@ -1,6 +1,7 @@
 """Command lines read by tyro: options that commands share, a short and a whole help, errors in one line.
 
-Nothing here imports torch, and neither does a command's module at its top: its options stand there, and what is
+Nothing here imports torch, and neither does a command's module at its top: its options stand there, and what
+is
 heavy is imported inside `main`. So `handvae COMMAND --help` answers at once.
 """
 
@@ -21,7 +22,8 @@ Kind = TypeVar("Kind")
 GENERATOR = "photos-128"
 """The shipped model whose pictures are best: the default of commands that make pictures."""
 
-# ------------------------------------------------------------------------------------------- options commands share
+# ------------------------------------------------------------------------------------------- options commands
+# share
 
 DeviceOption = Annotated[
     str,
@@ -46,7 +48,8 @@ Item = TypeVar("Item")
 Rare = Annotated[Item, _RARE]
 """`blur: Rare[float] = 0.5`: an option that `--help-all` lists and `--help` does not. It has a default."""
 
-# ------------------------------------------------------------------------------------------------- parse and help
+# ------------------------------------------------------------------------------------------------- parse and
+# help
 
 
 def parse(kind: Callable[..., Kind] | UnionType, arguments: Sequence[str], prog: str) -> Kind:
@@ -65,6 +68,7 @@ def parse(kind: Callable[..., Kind] | UnionType, arguments: Sequence[str], prog:
 
     words = ["--help" if word == "--help-all" else word for word in arguments]
     errors = io.StringIO()
+
     try:
         with contextlib.redirect_stderr(errors):
             return tyro.cli(kind, args=words, prog=prog)  # pyright: ignore[reportCallIssue, reportArgumentType]
@@ -106,6 +110,7 @@ def _everyday(kind: Any) -> tuple[Any, bool]:
     """A kind of options whose rare ones are hidden, and whether there are any."""
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return kind, False
+
     hints = get_type_hints(kind, include_extras=True)
     rare = {name: hint for name, hint in hints.items() if _RARE in getattr(hint, "__metadata__", ())}
     if not rare:
@@ -132,17 +137,20 @@ def _read_box(text: str) -> tuple[str, str]:
             parts.append([])
         else:
             parts[-1].append(row)
+
     fault = (" ".join(filter(None, parts[0])) or plain).strip(" .\n")
 
     # The last part points to the help, which our own line does
     suggestions = [row for part in parts[1:-1] for row in part]
     matches = [re.match(r"--?[A-Za-z][\w.-]*", row) for row in suggestions]
     near = [match[0] for match in matches if match]
+
     if near and fault.startswith("Unrecognized"):
         hint = f"did you mean {' or '.join(near)}? "
     else:
         known = [row for row in suggestions if row.startswith(("Available", "Unrecognized"))]
         hint = "".join(f"{row}; " for row in known)
+
     return fault[:1].lower() + fault[1:], hint
 
 

@@ -15,6 +15,7 @@ def main(arguments: Sequence[str]) -> None:
 
     options = parse(WholeOptions, arguments, "handvae render")
     check_kind(options)
+
     with output(options.quiet, options.json) as result:
         if options.pose is not None:
             result(write_pose_sheet(options))

@@ -71,6 +71,7 @@ def check_kind(options: Options) -> None:
         useless, reason = DATA_ONLY, "is for a data set, and --pose draws a sheet"
     else:
         useless, reason = SHEET_ONLY, "is for a sheet, and no --pose is given"
+
     values = vars(options)
     for name, default in useless.items():
         if values[name] != default:

@@ -23,7 +23,8 @@ class WholeOptions(Options):
     """Draw hands from nothing but a seed: a data set of them with every label, or a sheet of one pose.
 
     A data set: `handvae render -n 20000 --size 64 --out DIR`. It may be stopped and run again, and several
-    machines may share the work with `--shard`. A sheet: `handvae render --pose victory --view 6 --out sheet.png`.
+    machines may share the work with `--shard`. A sheet: `handvae render --pose victory --view 6 --out
+    sheet.png`.
     """
 
     ranges: Rare[SceneRanges] = field(default_factory=SceneRanges)
@@ -50,6 +51,7 @@ def write_pose_sheet(options: WholeOptions) -> dict[str, object]:
     for view in range(options.view):
         scene = posed_scene(str(options.pose), 360 * view / options.view, side, options.seed)
         pictures.append(draw(scene, size, options.quality).image)
+
     rows = [pictures[at : at + VIEWS_IN_A_ROW] for at in range(0, len(pictures), VIEWS_IN_A_ROW)]
     write_picture(options.out, grid(rows))
     print(f"{options.out}: {options.pose}, {options.view} views")
@@ -65,6 +67,7 @@ def write_data_set(options: WholeOptions) -> dict[str, object]:
     part, parts = parse_shard(options.shard)
     if options.workers < 1:
         raise UserError("--workers", f"is {options.workers}", "give at least 1")
+
     plan = _plan(options)
     write_plan(options.out, plan)
     if options.plan_only:
@@ -81,6 +84,7 @@ def write_data_set(options: WholeOptions) -> dict[str, object]:
         pictures = [plan.picture(row).image for row in range(min(SHEET_HANDS, plan.count))]
         rows = [pictures[at : at + SHEET_COLUMNS] for at in range(0, len(pictures), SHEET_COLUMNS)]
         write_picture(options.out / "sheet.png", grid(rows))
+
     print(f"{options.out}: {drawn} hands drawn, {total - drawn} existed; see sheet.png")
     return {"out": options.out, "hands": plan.count, "drawn": drawn}
 
@@ -91,6 +95,7 @@ def _plan(options: WholeOptions) -> RenderPlan:
         if options.n is not None or options.seed is not None or options.test:
             fault = "has its own -n, --seed and --test"
             raise UserError(f"--preset {options.preset}", fault, "leave those out")
+
         preset = PLANS[options.preset]
         size = preset.size_px if options.size is None else check_size(options.size)
         return replace(
@@ -106,6 +111,7 @@ def _plan(options: WholeOptions) -> RenderPlan:
         raise UserError("--seed", f"is {options.seed}", "give 0 or more")
     if options.cloud < 0:
         raise UserError("--cloud", f"is {options.cloud}", "give 0 or more")
+
     return RenderPlan(
         count=count,
         seed=options.seed or 0,

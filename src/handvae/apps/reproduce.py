@@ -58,6 +58,7 @@ def make_table(table: Table, words: Sequence[str]) -> None:
     from handvae.training.distributed import ranks
 
     check_counts(options)
+
     with output(options.quiet, options.json) as give, ranks() as processes:
         if processes.ranks > 1:
             fault = f"started {processes.ranks} processes, and a reproduction is one"
@@ -75,6 +76,7 @@ def make_table(table: Table, words: Sequence[str]) -> None:
         written = write_table(work, results)
         if written.figure is not None:
             print(f"figure: {written.figure}")
+
         print(f"\n{written.text}\ntable: {written.path}")
         give({**as_json(work, results), "path": written.path})
 
@@ -113,6 +115,7 @@ def make_figure(figure: PaperFigure, words: Sequence[str]) -> None:
 
         for note in drawn.notes:
             print(note)
+
         print(f"sheet: {path}")
         give({"figure": figure.name, "notes": drawn.notes, "sheet": path})
 
@@ -132,4 +135,5 @@ def _draw(figure: PaperFigure, options: AppearanceOptions | LatentOptions | Walk
             from handvae.reproduction.factor_walks import draw_walk_figure
 
             return draw_walk_figure(figure, options)
+
     raise TypeError(f"options of another kind of figure: {options}")

@@ -98,6 +98,7 @@ def main(arguments: Sequence[str]) -> None:
     lost = warning(options.format, spec)
     if lost:
         print(f"warning: {lost}", file=sys.stderr)
+
     described = f"model {options.model}, pose {options.pose}, appearance {options.appearance}"
     description = f"synthetic hands: {described}, seed {options.seed}"
 

@@ -85,6 +85,7 @@ def full_names(words: Sequence[str]) -> list[str]:
     # Epochs, where a preset counts in these, would outrank the steps
     if "--steps" in given and "--train.epochs" not in given:
         full += ["--train.epochs", "None"]
+
     return full
 
 

@@ -41,6 +41,7 @@ def train_preset(name: str, words: Sequence[str]) -> None:
     if options.print_config:
         print(to_json(options.configuration))
         return
+
     for flag, value in (("--data.root", options.configuration.data.root), ("--out", options.out)):
         if value == REQUIRED:
             raise UserError("command line", f"{flag} is required", f"see handvae train {name} --help")
@@ -55,6 +56,7 @@ def _train(options: Options) -> dict[str, Path]:
     if configuration.augment.mirror and configuration.crop.sides != "keep":
         fault = f"would mirror hands that --crop.sides has just made {configuration.crop.sides}"
         raise UserError("--augment.mirror", fault, "set it to 0, or --crop.sides to keep")
+
     device = None if options.device == "auto" else find_device(options.device)
 
     data = open_training_data(configuration.data)
@@ -63,6 +65,7 @@ def _train(options: Options) -> dict[str, Path]:
 
     # A model that does not fit is found before the data are read
     init = None if configuration.init is None else load_model(configuration.init)
+
     if init is not None:
         fresh = start_from(system, init)
         if fresh:
@@ -72,6 +75,7 @@ def _train(options: Options) -> dict[str, Path]:
         if configuration.train.batch % here.ranks:
             fault = f"{configuration.train.batch} does not divide over {here.ranks} processes"
             raise UserError("--train.batch", fault, "use a multiple")
+
         run = Run(
             system=system,
             data=data,
@@ -88,6 +92,7 @@ def _train(options: Options) -> dict[str, Path]:
 
         if isinstance(system, PoseAppearanceVae) and system.config.latent == "rv":
             write_calibration(system, data, options.out / "calibration.json")
+
         report = write_run_report(options.out, system.sheet_rows)
         print(f"model: {path}\nreport: {report}")
         return {"model": path, "report": report}
@@ -100,11 +105,13 @@ def _system(configuration: Configuration, data: HandData) -> System:
 
     # Only the weights' initial values draw from the global generator
     torch.manual_seed(configuration.train.seed)
+
     try:
         system = build_system(configuration.system, spec, configuration.crop)
         attach_pretrained(system)
     except ValueError as error:
         raise UserError(f"train {configuration.preset}", str(error), "change that option") from error
+
     return system
 
 

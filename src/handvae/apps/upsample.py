@@ -66,6 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     job = open_job(options)
     plan = job.maker.plan
     gains = None
+
     if options.downstream:
         test, seeds = open_data(options.dataset, "test"), range(options.downstream)
         gains = gains_on(test, seeds, options.downstream_steps, options.schedule)
@@ -104,6 +105,7 @@ def _check(options: Options) -> tuple[int, int]:
     ):
         if value is not None and value < least:
             raise UserError(name, f"is {value}", f"give at least {least}")
+
     if not 0 < options.max_error <= 10:
         raise UserError("--max-error", f"is {options.max_error}", "give a share of hand size, such as 0.08")
     if options.downstream < 0 or options.downstream_steps < 10:
@@ -113,6 +115,7 @@ def _check(options: Options) -> tuple[int, int]:
         raise UserError("--poses", "names none", "give same, perturbed, interpolated, or several of them")
     if options.out.resolve() == options.dataset.resolve():
         raise UserError(options.out, "is the data set itself", "write to another folder")
+
     return parse_shard(options.shard)
 
 
@@ -135,8 +138,10 @@ def _print_summary(options: Options, delivered: "Delivered") -> None:
     for measure in delivered.summary.measures:
         if measure.name in SUMMARY:
             print(measure)
+
     for measure in delivered.gains:
         print(measure)
+
     print(f"{delivered.count} pictures with labels: {options.out}\nreport: {options.out / 'report.html'}")
 
     if options.format in TRAINABLE:

@@ -65,6 +65,7 @@ def main(arguments: Sequence[str]) -> None:
 
     model = load_model(options.model, find_device(options.device))
     frames = _frames(options, model)
+
     with output(options.quiet):
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_gif(options.out, frames)
@@ -85,6 +86,7 @@ def _frames(options: Options, model: "Model") -> "list[np.ndarray]":
     from handvae.systems.cm_vae import CmVae
 
     share = torch.linspace(0, 1, options.frames)
+
     if isinstance(model.system, CmVae):
         if options.factor != "pose":
             raise UserError("--factor", "is appearance, and cm-VAE has one latent for all", "leave it out")
@@ -106,4 +108,5 @@ def _frames(options: Options, model: "Model") -> "list[np.ndarray]":
         end = appearance(options.b)
         appearances = appearance_walk(start, end, share)
         joints = read_poses(options.pose, None, "palm", system, 1).joints[:1].expand(len(share), -1, -1)
+
     return animation_frames(system, joints, appearances)

@@ -79,6 +79,7 @@ def photometric(
         image = torch.where(blurred, binomial_blur(image), image)
     if augment.noise:
         image = image + level * noise.normal(*image.shape)
+
     return image.clamp(0, 1)
 
 

@@ -75,6 +75,7 @@ def find_oddities(
             if labels.joints_3d is not None:
                 ratios.append(_bone_ratios(labels))
                 yield from _sides(data, rows, labels)
+
     if ratios:
         yield from _solid_bones(data, np.concatenate(ratios))
     if "image" in data.spec.modalities:
@@ -96,6 +97,7 @@ def flat_bone_limits() -> Float[Tensor, "20"]:
     views = torch.linalg.qr(torch.randn(300, 3, 3, generator=generator))[0]
     flat = torch.einsum("vij,hkj->vhki", views[:, :2], joints).flatten(0, 1)
     extent = _extent(flat, torch.ones(flat.shape[:2], dtype=torch.bool))
+
     return (bone_lengths(flat) / extent[:, None]).amax(0)
 
 
@@ -180,6 +182,7 @@ def bend(solid: Float[Tensor, "hand 21 3"]) -> Float[Tensor, " hand"]:
         )
         turns = torch.linalg.cross(bones[:, :-1], bones[:, 1:])
         total = total + (turns * axis[:, None]).sum((1, 2))
+
     return total
 
 
@@ -204,6 +207,7 @@ def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) ->
     points = np.zeros((len(data), _DIMS), np.float32)
     readable = np.zeros(len(data), bool)
     projection = np.linalg.qr(np.random.default_rng(0).normal(size=(_THUMB * _THUMB, _DIMS)))[0]
+
     for row in range(len(data)):
         report(1)
         try:
@@ -211,6 +215,7 @@ def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) ->
         except UserError as error:
             yield Problem(error.where, error.fault, error.remedy)
             continue
+
         readable[row] = True
         points[row] = _thumbnail(pixels).reshape(-1) @ projection
         if outside:

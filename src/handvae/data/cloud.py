@@ -41,6 +41,7 @@ def surface_points(
     centre = torch.stack([pixel % width, pixel // width], 2) + 0.5
     cloud = back_project(centre, depth.flatten(1).gather(1, pixel), intrinsics)
     has_points = total[:, 0] > 0
+
     return cloud.masked_fill(~has_points[:, None, None], 0.0), has_points
 
 

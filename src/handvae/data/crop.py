@@ -137,6 +137,7 @@ def crop_affines(
         mirror = mirror ^ (noise.uniform(count) < augment.mirror)
         if augment.shrink:
             side_px = side_px / noise.uniform(count, low=1 - augment.shrink)
+
     affine = crop_affine(centre, side_px, crop.size_px, angle)
     if augment is not None and augment.stretch:
         affine = compose_affine(affine, _stretches(count, augment.stretch, crop.size_px, noise))
@@ -208,6 +209,7 @@ def depth_centre(hands: Hands, in_camera_frame: bool) -> Float[Tensor, "batch 3"
     valid = hands.joint_valid
     if valid is None:
         valid = torch.ones_like(hands.joints_3d[..., 0], dtype=torch.bool)
+
     return torch.where(valid.any(1, keepdim=True), cube_centre(hands.joints_3d, valid), on_axis)
 
 
@@ -243,11 +245,13 @@ def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"], size_px: int 
     determinant = torch.linalg.det(linear)
 
     changes: dict[str, Tensor] = {}
+
     if labels.joints_2d is not None:
         moved = apply_affine(labels.joints_2d, affine)
         changes["joints_2d"] = moved
         if labels.joint_visible is not None and size_px is not None:
             changes["joint_visible"] = labels.joint_visible & ((moved >= 0) & (moved <= size_px)).all(-1)
+
     if labels.joint_spread is not None:
         changes["joint_spread"] = labels.joint_spread * determinant.abs().sqrt()[:, None]
 
@@ -259,6 +263,7 @@ def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"], size_px: int 
         changes["intrinsics"] = crop_intrinsics(labels.intrinsics, affine) @ turn.mT
     if labels.side is not None:
         changes["side"] = torch.where(determinant < 0, LEFT + RIGHT - labels.side, labels.side)
+
     return replace(labels, **changes)
 
 
@@ -274,6 +279,7 @@ def warp(
 
     # bilinear sampling alone would skip source pixels
     shrink = max(2 * scale, 8 / min(picture.shape[:2]))
+
     if scale < 0.5 and shrink < 1:
         height = max(1, round(picture.shape[0] * shrink))
         width = max(1, round(picture.shape[1] * shrink))
@@ -332,9 +338,11 @@ def cut(
     affine = crop_affines(labels, crop, augment, noise)
     pairs = list(zip(rows.tolist(), affine.numpy(), strict=True))
     pictures: dict[str, Tensor] = {}
+
     for field in fields:
         if field not in ("tag", "tag_segmentation"):
             pictures[field] = _cut_field(data, field, pairs, crop.size_px)
+
     if augment is not None and "image" in pictures:
         pictures["image"] = photometric(pictures["image"], augment, noise)
 
@@ -347,6 +355,7 @@ def cut(
         companions = cut(data, others, crop, augment, noise, tuple(companion_fields.values()))
         for field, own in companion_fields.items():
             pictures[field] = companions.require(own)
+
     return replace(move_labels(labels, affine, crop.size_px), **pictures)
 
 

@@ -96,6 +96,7 @@ class HandData(ABC):
 
         # go on from the row's own place by 1 to `others` steps, around the end
         step = 1 + (draws * others).long().clamp_max((others - 1).clamp_min(0))
+
         return order[first + (own + step) % (others + 1)]
 
     @cached_property
@@ -176,6 +177,7 @@ def require_file(path: Path, authors: str) -> Path:
     """
     if not path.exists():
         raise UserError(path, "is missing", f"its authors publish it at {authors}")
+
     return path
 
 
@@ -189,6 +191,7 @@ def require_size(path: Path, most: int) -> None:
         size = path.stat().st_size
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
+
     if size > most:
         raise UserError(path, f"is larger than {most >> 20} MiB", SPLIT_OR_CONVERT)
 
@@ -222,6 +225,7 @@ def require_numbers(
     except ValueError as error:
         # rows of different lengths
         raise UserError(path, f"{name} is no array", GIVE_ORIGINAL) from error
+
     if given.dtype.kind not in "biuf":
         raise UserError(path, f"{name} is no array of numbers", GIVE_ORIGINAL)
 
@@ -231,8 +235,10 @@ def require_numbers(
 
     with np.errstate(over="ignore"):
         array = given.astype(np.float32)
+
     if not np.isfinite(array).all():
         raise UserError(path, f"{name} holds a number that is not finite", GIVE_ORIGINAL)
+
     return array
 
 
@@ -255,6 +261,7 @@ def chosen_splits(root: Path, split: str | None, places: dict[str, Path]) -> tup
     """
     if split is not None:
         return (require_choice(root, "split", split, tuple(places)),)
+
     present = tuple(name for name, path in places.items() if path.exists())
     return present or (next(iter(places)),)
 

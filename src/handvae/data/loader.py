@@ -53,9 +53,11 @@ class Loader:
 
         # a batch may lie in several epochs
         rows = torch.empty(share, dtype=torch.int64)
+
         for epoch in epochs.unique().tolist():
             order = torch.randperm(count, generator=Noise(self.seed, epoch).generator)
             rows[epochs == epoch] = order[places[epochs == epoch]]
+
         return rows
 
     def batch_at(self, step: int) -> Hands:

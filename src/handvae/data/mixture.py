@@ -71,6 +71,7 @@ class Mixture(HandData):
         names = [spec.name for spec in specs]
         if shares is not None:
             names = [f"{share:g} {name}" for share, name in zip(shares, names, strict=True)]
+
         offered = {*PICTURES, *self._fields}
         modalities = [
             name for name in first.modalities if name in offered and all(name in s.modalities for s in specs)
@@ -104,8 +105,10 @@ class Mixture(HandData):
             own_rows = (rows[chosen] - self._starts[number]) % len(self.sets[number])
             positions.append(chosen)
             batches.append(self._labels_of(number, own_rows))
+
         if not batches:
             return self._labels_of(0, rows)
+
         return Hands.cat(batches)[torch.cat(positions).argsort()]
 
     def name(self, row: int) -> str:
@@ -144,12 +147,15 @@ class Mixture(HandData):
         for name, used in self._numbers.items():
             before = sum(len(numbers) for numbers in used[:number])
             values[name] = torch.searchsorted(used[number], values[name]) + before
+
         if "gesture" in values:
             # the last entry is for -1, hands of no gesture
             joined = [self.spec.gestures.index(word) for word in part.spec.gestures]
             values["gesture"] = torch.tensor([*joined, -1])[values["gesture"]]
+
         if self._at_wrist and "joints_3d" in values:
             values["joints_3d"] = values["joints_3d"] - root(values["joints_3d"], "wrist")[:, None]
+
         return Hands(**values)
 
 
@@ -162,6 +168,7 @@ def open_training_data(options: DataOptions) -> HandData:
     share = options.labelled_share
     if not 0 < share <= 1:
         raise UserError("--data.labelled-share", f"is {share:g}", "give a share above 0, up to 1")
+
     of_batch = options.labelled_of_batch
     if of_batch is not None and not 0 < of_batch < 1:
         raise UserError("--data.labelled-of-batch", f"is {of_batch:g}", "give a share above 0, below 1")
@@ -169,6 +176,7 @@ def open_training_data(options: DataOptions) -> HandData:
     first = open_data(options.root, options.split, options.protocol)
     if options.shares and not options.also:
         raise UserError("--data.shares", "there is one data set", "name the others by --data.also")
+
     sets = [first, *(open_data(root, options.also_split) for root in options.also)]
     if options.people_as_contents:
         sets = [_with_contents(part) for part in sets]
@@ -178,6 +186,7 @@ def open_training_data(options: DataOptions) -> HandData:
         data, _ = split_by_gesture(data, options.hold_out, "--data.hold-out")
     if share < 1:
         data = FewLabels(data, share, of_batch)
+
     return data
 
 
@@ -197,6 +206,7 @@ def _counts(sizes: Sequence[int], shares: Sequence[int | float] | None) -> list[
     if len(shares) != len(sizes):
         fault = f"there are {len(shares)} for {len(sizes)} data sets"
         raise UserError("--data.shares", fault, "give one for each data set, in their order")
+
     if not all(0 < share < float("inf") for share in shares):
         given = " ".join(f"{share:g}" for share in shares)
         raise UserError(
@@ -221,6 +231,7 @@ def _common_labels(sets: Sequence[HandData], at_wrist: bool) -> tuple[str, ...]:
         common = all(name in sample and sample[name].shape == value.shape for sample in samples)
         if common and name not in left_out:
             names.append(name)
+
     return tuple(names)
 
 

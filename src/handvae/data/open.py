@@ -78,11 +78,14 @@ def recognise(root: Path) -> str:
         return "plan"
     if (root / "annotations.json").is_file():
         return "coco"
+
     for name, patterns in OWN_LAYOUTS.items():
         if any(next(root.glob(pattern), None) is not None for pattern in patterns):
             return name
+
     if find_files(root, None):
         return "interhand"
+
     # a folder may hold one file for each split
     has_annotation = any(find_annotation(root, split) for split in (None, "train", "val", "test"))
     return "mmpose" if has_annotation else "coco"
@@ -120,6 +123,7 @@ def open_data(root: Path, split: str | None = None, protocol: str | None = None)
     # the others have one protocol
     if protocol is not None:
         raise UserError(root, f"there is no protocol {protocol!r}", "this layout has none: leave it out")
+
     match layout:
         case "parquet":
             return ShardHands(root, split)

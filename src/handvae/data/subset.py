@@ -130,6 +130,7 @@ def split_by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tu
     if not known:
         remedy = f"leave out {option}, or add `gesture` to its pictures (docs/data.md)"
         raise UserError(data.spec.name, "names no gestures", remedy)
+
     for gesture in gestures:
         if gesture not in known:
             fault = f"{data.spec.name} has no gesture {gesture!r}"

@@ -95,6 +95,7 @@ def _label_lines(data: HandData) -> Iterator[Line]:
     visible = ""
     if "joint_visible" in counts.fields:
         visible = f", visible {100 * counts.visible_joints / counts.joints:.1f} %"
+
     yield "labelled joints", f"{100 * counts.labelled_joints / counts.joints:.1f} %{visible}"
     if spec.joints != 21:
         yield "joints", f"{spec.joints}: {', '.join(spec.joint_names)}"
@@ -110,6 +111,7 @@ def _label_lines(data: HandData) -> Iterator[Line]:
 
     if spec.gestures:
         yield "gestures", ", ".join(spec.gestures)
+
     yield "licence", spec.licence or "not given; find out before you share anything"
 
 
@@ -129,6 +131,7 @@ def _picture_lines(data: HandData) -> Iterator[Line]:
         sizes = Counter(data.picture(row).shape[1::-1] for row in rows)
     else:
         sizes = Counter(data.depth(row).shape[::-1] for row in rows)
+
     common = ", ".join(f"{width} x {height}" for (width, height), _ in sizes.most_common(5))
     yield "picture sizes", f"{common} (of {sum(sizes.values())} opened)"
 

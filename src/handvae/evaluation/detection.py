@@ -71,7 +71,7 @@ class ModelDetector(HandDetector):
         Raises:
             UserError: it reads no 2D poses.
         """
-        return cls(model.reader, model.name)
+        return cls(model.pose_estimator, model.name)
 
     @torch.no_grad()
     def detect(self, pictures: Iterable[Float[Tensor, "batch 3 size size"]], crop: Crop) -> Detections:

@@ -47,7 +47,7 @@ def check_data_fits(model: Model, data: HandData, dataset: str) -> None:
     Raises:
         UserError: the data have other joints, lack labels or inputs, or do not suit the model's crop.
     """
-    system = model.reader
+    system = model.pose_estimator
     modalities = data.spec.modalities
 
     if data.spec.joints != system.spec.joints:
@@ -87,7 +87,7 @@ def choose_detector(model: Model, name: str | None, command: str | None) -> Hand
     detector = name or SHIPPED
     if detector != "own" and find_model(detector) != model.path:
         return ModelDetector.of(load_model(detector))
-    return ModelDetector.of(model) if model.reader.pose == "2d" else None
+    return ModelDetector.of(model) if model.pose_estimator.pose == "2d" else None
 
 
 def renew_normalisation(model: Model, data: HandData, batches: int, seed: int) -> None:

@@ -50,6 +50,7 @@ def read_appearance(
         named = f"there are {', '.join(library)}" if library else f"{model.name} has no named ones"
         fault = "is no photo, folder of photos or named appearance"
         raise UserError(source, fault, f"check the path; {named}")
+
     return library[str(source)].appearance[None], str(source)
 
 
@@ -121,6 +122,7 @@ def _of_data_set(
     scores = noise.uniform(count, len(data))
     if subjects is not None and people is not None:
         scores = scores.masked_fill(subjects[:, None] == people[None], -1.0)
+
     choice = scores.argmax(1)
 
     batches = [cut(data, rows, system.crop).require("image") for rows in choice.split(BATCH)]

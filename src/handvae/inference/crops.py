@@ -97,6 +97,7 @@ def crop_photo(source: PictureSource, box: Box | None, crop: Crop, mirror: bool 
     labels = None if path is None else _labels_beside(path)
     if labels is not None:
         return _cut_by_labels(path, pixels, labels, crop)
+
     return crop_whole(pixels, crop, "the whole picture", mirror, path)
 
 
@@ -164,6 +165,7 @@ def check_box(name: str, box: Box, width: int, height: int) -> None:
 
     # a box may reach beyond the picture: a hand that is cut off has joints there
     overlaps = x < width and y < height and x + across > 0 and y + down > 0
+
     if not (finite and sound_size and overlaps):
         fault = f"{box} does not lie in the {width} x {height} picture {name}"
         raise UserError("--box", fault, "give x,y,width,height in pixels")
@@ -186,6 +188,7 @@ def _cut_by_labels(path: Path | None, pixels: np.ndarray, labels: Hands, crop: C
     """The crop that training would cut; photos have no depth, so a cube becomes the joints' box."""
     if labels.joint_visible is None:  # where labels do not tell, all joints count as visible
         labels = replace(labels, joint_visible=labels.joint_valid)
+
     flat_crop = replace(crop, box="joints") if crop.box == "cube" else crop
 
     affine = crop_affines(labels, flat_crop, None, Noise(0))[0]

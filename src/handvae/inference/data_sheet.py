@@ -25,7 +25,8 @@ Tile = UInt8[np.ndarray, "side side 3"]
 
 
 def data_sheet(data: HandData, count: int) -> UInt8[np.ndarray, "height width 3"]:
-    """Hands spread over the set, each in every kind of picture that the set has, with its joints and its side.
+    """Hands spread over the set, each in every kind of picture that the set has, with its joints and its
+    side.
 
     Raises:
         UserError: none of the hands has two labelled joints.
@@ -41,6 +42,7 @@ def data_sheet(data: HandData, count: int) -> UInt8[np.ndarray, "height width 3"
     hands = cut(data, rows[drawable], Crop(TILE, margin=MARGIN), fields=tuple(fields))
     names = data.spec.joint_names
     tiles = [_tile(hands, number, field, names) for number in range(len(hands)) for field in fields]
+
     if not tiles:
         fault = "none of the chosen hands has two labelled joints"
         raise UserError(data.spec.name, fault, "look at its labels")
@@ -64,12 +66,14 @@ def _tile(hands: Hands, number: int, field: PixelField, names: tuple[str, ...]) 
     canvas = np.ascontiguousarray(pixels)
     if field != "segmentation":
         _draw_joints(canvas, hands, number, names)
+
     if hands.side is not None:
         letter = "L" if hands.side[number] == LEFT else "R"
         for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
             cv2.putText(
                 canvas, letter, (5, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, thickness, cv2.LINE_AA
             )
+
     return canvas
 
 

@@ -70,6 +70,7 @@ def crop_depth(
     located_by = "what is nearest to the camera" if box is None else "the given box"
     if not focal_px and crop.box == "cube":
         located_by += f", with a focal length of {focal:.0f} px, which is a guess (--focal)"
+
     return HandCrop(
         source=path,
         pixels=_as_grey(depth, centre_mm, crop.cube_mm),
@@ -97,11 +98,13 @@ def _region(
         place = "in the picture" if box is None else "in --box"
         fault = f"fewer than {FEWEST_PIXELS} pixels {place} have a depth"
         raise UserError(path, fault, "give a picture with depth (0 is unknown)")
+
     median = float(np.median(depth[known]))
     if not NEAR_MM <= median <= FAR_MM:
         fault = f"its depths lie about {median:.4g} mm, where no hand can be read"
         remedy = "give the unit with --depth-unit-mm, or how the file is packed with --depth-encoding"
         raise UserError(path, fault, remedy)
+
     return region
 
 
@@ -135,6 +138,7 @@ def _nearest(
     # the cube moves to the middle of what it holds, which then changes what it holds
     rows, columns = np.mgrid[: depth.shape[0], : depth.shape[1]]
     middle = float(np.median(depth[hand]))
+
     for _ in range(ROUNDS):
         u, v = columns[hand].mean(), rows[hand].mean()
         reach = cube_mm / 2 * focal / middle
@@ -143,8 +147,10 @@ def _nearest(
         touching = [thing for thing in _connected(inside) if (thing & hand).any()]
         if not touching:
             break
+
         hand = max(touching, key=lambda thing: np.count_nonzero(thing & hand))
         middle = float(np.median(depth[hand]))
+
     return hand, middle
 
 

@@ -44,6 +44,7 @@ class DetectorLabeller(Labeller):
         side = torch.tensor([float(max(width, height))])
 
         joints = self._read(upright, centre, side)
+
         for _ in range(ROUNDS - 1):
             low, high = joints.amin(1), joints.amax(1)
             centre = (low + high) / 2
@@ -53,6 +54,7 @@ class DetectorLabeller(Labeller):
         joints_2d = joints[0].numpy().astype(np.float64)
         if self.mirror:
             joints_2d = np.column_stack([width - joints_2d[:, 0], joints_2d[:, 1]])
+
         return [LabelledHand(joints_2d, self.side)]
 
     def _read(

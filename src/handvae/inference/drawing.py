@@ -69,6 +69,7 @@ def draw_skeleton(
         if spread_px is not None:
             spread = max(_SUBPIXELS, round(float(spread_px[joint]) * _SUBPIXELS))
             cv2.circle(canvas, point, spread, colour, 1, cv2.LINE_AA, _SHIFT)
+
     return canvas
 
 
@@ -112,6 +113,7 @@ def write_gif(
     pictures = []
     for frame in frames:
         pictures.append(Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE))
+
     pictures += pictures[-2:0:-1]
 
     buffer = io.BytesIO()

@@ -81,6 +81,7 @@ def estimate(
         raise ValueError(f"side is {side!r}; give 'left', 'right' or None")
     if bone_mm is not None and not 0 < bone_mm < float("inf"):
         raise ValueError(f"bone_mm is {bone_mm}; give a positive number of mm")
+
     known_mm = None if bone_mm is None else float(bone_mm)
     located = Located(side, None if box is None else as_box(box), depth or DepthFormat())
 
@@ -93,4 +94,5 @@ def estimate(
     hands = []
     for one in sources:
         hands.append([estimator.read(crop, bone_mm=known_mm) for crop in estimator.crop(one, located)])
+
     return hands if isinstance(source, list) else hands[0]

@@ -71,7 +71,7 @@ class Estimator:
         """
         opened = open_model(model, device)
         system = pose_estimator(opened)
-        lifter = open_model(LIFTER, device).reader if lift and system.pose == "2d" else None
+        lifter = open_model(LIFTER, device).pose_estimator if lift and system.pose == "2d" else None
         return cls(opened.name, system, lifter)
 
     def read(self, crop: HandCrop, others: Sequence[HandCrop] = (), bone_mm: float | None = None) -> Hand:
@@ -106,6 +106,7 @@ class Estimator:
             )
         else:
             crop = crop_photo(source, located.box, self.system.crop, mirror)
+
         return [replace(crop, side=self._side(crop, side))]
 
     def check_one_hand(self, crops: Sequence[HandCrop]) -> None:
@@ -132,6 +133,7 @@ class Estimator:
                 kind = "joints_2d"
             elif packed or is_plane(Path(source)):
                 kind = "depth"
+
         if kind in inputs:
             return kind
 

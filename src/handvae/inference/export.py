@@ -73,6 +73,7 @@ class Read(nn.Module):
         names = ("joint_valid", "side") if self.kind == "joints_2d" else ("side",)
         for name, value in zip(names, more, strict=False):
             fields[name] = value
+
         prediction = self.system.predict(Hands(**fields), (self.kind,))
         return prediction.joints, prediction.spread
 
@@ -122,6 +123,7 @@ def parts_of(system: PoseEstimator, batch: int, seed: int = 0) -> list[Part]:
     parts = [Part(f"read_{kind}", Read(system, kind), inputs[kind] | side, outputs) for kind in system.inputs]
     if isinstance(system, Generator):
         parts += _generator_parts(system, batch, noise, crops, pose_unit)
+
     return parts
 
 
@@ -175,10 +177,11 @@ def describe(
         target: the format.
         differences: how far each part's answers lie from the model's, at most, by its name.
     """
-    system = model.reader
+    system = model.pose_estimator
     files = {}
     for part in parts:
         files[f"{part.name}.{target}"] = _ports(part) | {"largest_difference": differences[part.name]}
+
     about: dict[str, Any] = {
         "handvae": __version__,
         "model": model.name,
@@ -194,6 +197,7 @@ def describe(
         about["appearances"] = {name: entry.appearance.tolist() for name, entry in named}
         drawn = system.random_appearance(RANDOM_APPEARANCES, Noise(0), "aggregate")
         about["random_appearances"] = drawn.tolist()
+
     return about
 
 
@@ -249,6 +253,7 @@ def write_graph(part: Part, target: ExportTarget, path: Path, other: tuple[Tenso
         warnings.simplefilter("ignore")  # torch's exporter warns about itself
         expected = _as_tuple(part.module(*other))
         program = torch.export.export(part.module, part.example)
+
         match target:
             case "onnx":
                 answers = _as_onnx(part, program, path, other)
@@ -260,6 +265,7 @@ def write_graph(part: Part, target: ExportTarget, path: Path, other: tuple[Tenso
     if not largest <= LARGEST_DIFFERENCE:  # NaN too
         fault = f"its answers differ from the model's by {largest:.2g}"
         raise UserError(path.name, fault, "export it another way, with --to")
+
     return largest
 
 
@@ -285,6 +291,7 @@ def require_onnx() -> None:
     except ImportError as error:
         fault = f"needs {error.name}, which is not installed"
         raise UserError("--to onnx", fault, 'install it: pip install "handvae[export]"') from error
+
     onnxruntime.set_default_logger_severity(3)  # errors
 
 
@@ -312,6 +319,7 @@ def _as_onnx(
     except torch.onnx.OnnxExporterError as error:
         fault = f"ONNX has no form for it ({str(error).strip().splitlines()[0]})"
         raise UserError(part.name, fault, "use --to pt2") from error
+
     assert written is not None
     written.save(path, external_data=False)
 

@@ -54,10 +54,12 @@ def read_flat_hands(path: Path) -> list[FlatHand]:
     entries = _entries(read_json(path))
     if not entries:
         raise UserError(path, "holds no hand's joints", GIVE)
+
     hands = []
     for number, (keypoints, side) in enumerate(entries):
         which = f"hand {number}: " if len(entries) > 1 else ""
         hands.append(_hand(path, which, keypoints, side))
+
     return hands
 
 
@@ -89,6 +91,7 @@ def crop_joints(source: Path | None, hand: FlatHand, box: Box | None, crop: Crop
     if crop.box == "hand3d" and valid[9]:  # the rule of Zimmermann & Brox, of joints in any unit
         centre = joints[9]
         side = 2 * float(torch.maximum(high - joints[9], joints[9] - low).max())
+
     affine = square_affine((float(centre[0]), float(centre[1])), side, crop, mirror)
     placed = apply_affine(joints[None], affine[None]).masked_fill(~valid[None, :, None], 0.0)
 
@@ -115,10 +118,12 @@ def _entries(content: Any) -> list[tuple[Any, Any]]:
             if isinstance(content.get(name), list):
                 return _entries_of_each(content[name])
         return [(content["keypoints"], content.get("hand_side", ""))] if "keypoints" in content else []
+
     if not isinstance(content, list) or not content:
         return []
     if isinstance(content[0], dict):  # COCO results
         return _entries_of_each(content)
+
     # a list of poses, or one pose
     hands = content if _is_pose(content[0]) else [content]
     return [(hand, "") for hand in hands]
@@ -139,15 +144,18 @@ def _hand(path: Path, which: str, keypoints: Any, side: Any) -> FlatHand:
         raise UserError(path, fault, "give left or right, or leave it out")
     if not isinstance(keypoints, list):
         raise UserError(path, f"{which}keypoints is no list", GIVE)
+
     pairs = _pairs(path, which, keypoints)
 
     valid = torch.tensor([pair is not None for pair in pairs])
     count = int(valid.sum())
     if count < FEWEST:
         raise UserError(path, f"{which}{count} joints are known", f"give at least {FEWEST} of the 21")
+
     joints = torch.tensor([_pair(path, which, joint, pair) for joint, pair in enumerate(pairs)])
     if (joints[valid].amax(0) - joints[valid].amin(0)).amax() <= 0:
         raise UserError(path, f"{which}all joints lie on one point", "give distinct joints")
+
     return FlatHand(joints, valid, side)
 
 
@@ -166,11 +174,13 @@ def _pairs(path: Path, which: str, keypoints: list[Any]) -> list[Any]:
     if len(keypoints) != 3 * count:
         fault = f"{which}keypoints has {len(keypoints)} numbers, not {3 * count}"
         raise UserError(path, fault, "give 21 triples x, y, visibility")
+
     pairs: list[Any] = []
     for joint in range(count):
         x, y, visibility = keypoints[3 * joint : 3 * joint + 3]
         known = _number(path, which, joint, visibility) > 0
         pairs.append([x, y] if known else None)
+
     return pairs
 
 

@@ -61,7 +61,8 @@ class LabelSheet:
 
 
 def _draw(sample: Sample, vote: Vote, number: int) -> UInt8[np.ndarray, "side side 3"]:
-    """The hand cut out with its joints, their spread as circles, its number (of its file in images/) and side."""
+    """The hand cut out with its joints, their spread as circles, its number (of its file in images/) and
+    side."""
     assert sample.image is not None
     joints = vote.hand.joints_2d
     centre = torch.from_numpy((joints.min(0) + joints.max(0)) / 2)[None].float()
@@ -74,4 +75,5 @@ def _draw(sample: Sample, vote: Vote, number: int) -> UInt8[np.ndarray, "side si
     text = f"{number} {'L' if sample.side == LEFT else 'R'} {100 * vote.relative:.0f}%"
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(tile, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
+
     return tile

@@ -52,6 +52,7 @@ def code_of(system: CmVae, text: str) -> Float[Tensor, "1 latent"]:
     poses = read_poses(text, None, "palm", system, 1)
     if poses.joints_mm is not None and "3d" in encoded:
         return _encode(system, Hands(joints_3d=poses.joints_mm[:1], side=side), "3d")
+
     flat = to_crop_px(poses.joints_2d[:1], system.crop.size_px)
     _check_encoded(text, encoded, "2d")
     return _encode(system, Hands(joints_2d=flat, side=side), "2d")

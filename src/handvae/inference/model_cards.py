@@ -72,6 +72,7 @@ def _read(path: Path) -> ModelCard:
     card = path.with_suffix(".md").read_text(encoding="utf-8")
     with safe_open(path, "pt") as file:
         header = modernise_header(json.loads(file.metadata()[KEY]))
+
     return ModelCard(
         name=path.stem,
         system=header["system"],
@@ -104,12 +105,14 @@ def _error(card: str, title: str) -> str:
     for heading, table in re.findall(r"^## Measured on (.*)\n((?:(?!^## ).*\n?)*)", card, re.MULTILINE):
         if not re.search(title, heading):
             continue
+
         for metric in ERRORS:
             match = re.search(rf"^\| {metric} \| ([^|]+?) \|", table, re.MULTILINE)
             if match:
                 data = re.search(r" of (\w[\w-]*)", heading)
                 found.append(_plain(match[1]) + (f" ({data[1]})" if data else ""))
                 break
+
     return ", ".join(found) or NOT_MEASURED
 
 

@@ -34,6 +34,7 @@ def poses_sheet(model: Model, seed: int) -> UInt8[np.ndarray, "height width 3"]:
         poses = read_poses(name, None, "palm", system)
         skeletons.append(caption(_skeleton(poses.joints_2d[0]), name))
         joints.append(poses.joints)
+
     pictures = _pictures(system, torch.cat(joints), seed)
 
     half = len(POSE_NAMES) // 2
@@ -56,6 +57,7 @@ def models_sheet(
         cells = _row(model.system, pictures_by.generator, seed)
         cells[0] = caption(cells[0], model.name)
         rows.append(cells)
+
     return grid(rows)
 
 
@@ -71,6 +73,7 @@ def _row(system: System, pictures_by: Generator, seed: int) -> list[Cell]:
     if isinstance(system, Generator):
         joints = torch.cat([read_poses(name, None, "palm", system).joints for name in SHOWN])
         return _pictures(system, joints, seed)
+
     assert isinstance(system, PoseEstimator)
 
     poses = [read_poses(name, None, "palm", pictures_by) for name in SHOWN]
@@ -86,6 +89,7 @@ def _row(system: System, pictures_by: Generator, seed: int) -> list[Cell]:
     joints = system.predict(Hands(image=image, side=side), ("image",)).joints
     if system.pose == "3d":
         joints = in_own_crop(joints[..., :2], system.crop.margin)
+
     drawn = to_crop_px(joints, CELL).numpy() - 0.5
     return [
         draw_skeleton(picture_cell(picture, CELL), points)

@@ -62,13 +62,14 @@ def pose_estimator(model: Model) -> PoseEstimator:
     Raises:
         UserError: it reads no poses, or other joints.
     """
-    system = model.reader
+    system = model.pose_estimator
     if system.spec.joints != len(JOINT_NAMES):
         count = system.spec.joints
         fault = (
             f"reads {count} joints of its own data; hands of {len(JOINT_NAMES)} are drawn and written here"
         )
         raise UserError(model.name, fault, "measure it with handvae evaluate")
+
     return system
 
 

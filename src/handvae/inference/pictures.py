@@ -32,6 +32,7 @@ def read_rgb(source: PictureSource) -> UInt8[np.ndarray, "height width 3"]:
         return _from_pil(source)
     if isinstance(source, np.ndarray):
         return _from_array(source)
+
     raise TypeError(f"a {type(source).__name__} is no picture; {GIVE}")
 
 
@@ -57,8 +58,10 @@ def pictures_in(path: Path) -> list[Path]:
             suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
             raise UserError(path, "holds no picture", f"give a folder with {suffixes} files")
         return pictures
+
     if not path.is_file():
         raise UserError(path, "no such picture", "check the path")
+
     return [path]
 
 
@@ -85,6 +88,7 @@ def _from_array(pixels: np.ndarray) -> UInt8[np.ndarray, "height width 3"]:
     # a test that NaN fails too
     if not (pixels.min() >= 0 and pixels.max() <= 1):
         raise ValueError(f"{_describe(pixels)} leaves the range of a picture; {GIVE}")
+
     return np.round(pixels.astype(np.float64) * 255).astype(np.uint8)
 
 

@@ -46,6 +46,7 @@ def plot_joints(
                 ends = np.repeat(points[joint][None], 2, 0)
                 ends[:, axis] += np.array([-1, 1]) * bars[joint, axis]
                 axes.plot(*ends.T, color=_colour(joint), linewidth=0.8, alpha=0.6)
+
         colours = [_colour(joint) for joint in range(len(points))]
         axes.scatter(*points.T, color=colours, s=14, depthshade=False)
 

@@ -61,6 +61,7 @@ def read_poses(
         return _from_data(path, split, model, most)
     if path.is_file():
         return _from_file(path, model)
+
     raise UserError(text, "is no pose's name, file or data set", f"named poses are {', '.join(POSE_NAMES)}")
 
 
@@ -84,6 +85,7 @@ def poses_of_joints(joints: np.ndarray, model: PoseEstimator, name: str = "joint
     batch = torch.from_numpy(np.array(array, np.float32)).reshape(-1, 21, array.shape[-1])
     if _any_on_one_point(batch):
         raise ValueError(f"{described} has a pose with all joints on one point; {GIVE}")
+
     names = (name,) if len(batch) == 1 else tuple(f"{name}_{row}" for row in range(len(batch)))
     return _of_joints(batch, names, name, model)
 
@@ -116,6 +118,7 @@ def _named(name: str, view: str, model: PoseEstimator) -> Poses:
     if model.spec.sides == "left":
         flat = flat * torch.tensor([-1.0, 1.0])
         solid = mirror_3d(solid)
+
     return _for_model(model, flat, solid, (name,), name)
 
 
@@ -125,23 +128,27 @@ def _from_data(path: Path, split: str | None, model: PoseEstimator, most: int | 
     if data.spec.joints != model.spec.joints:
         fault = f"has {data.spec.joints} joints a hand, and the model {model.spec.joints}"
         raise UserError(path, fault, "give poses of as many")
+
     check_crop(data, model.crop, path)
 
     # labels are read block by block until there are enough: a data set can be larger than memory
     limit = len(data) if most is None else most
     whole: list[Hands] = []
     names: list[str] = []
+
     for rows in torch.arange(len(data)).split(BLOCK if most is None else min(BLOCK, most)):
         labels = data.labels(rows)
         keep = torch.ones(len(rows), dtype=torch.bool)
         if labels.joint_valid is not None:
             keep = labels.joint_valid.all(1)
+
         keep &= keep.cumsum(0) <= limit - len(names)
 
         whole.append(labels[keep])
         names += [data.name(row) for row in rows[keep].tolist()]
         if most is not None and len(names) >= most:
             break
+
     if not names:
         raise UserError(path, "no hand has all 21 keypoints labelled", "give poses with all joints")
 

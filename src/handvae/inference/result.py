@@ -138,6 +138,7 @@ class Hand:
         if self.lifted_on is not None:
             described = _describe_spread(self.lifted_on)
             entry["spread_3d_is"] = f"{described}; what the 2D joints are unsure of is added"
+
         return entry
 
     def _to_dict_3d(self, joints: np.ndarray, spread: np.ndarray) -> dict[str, Any]:
@@ -151,6 +152,7 @@ class Hand:
             entry["spread_3d_mm"] = _rounded(spread * self.unit_mm, 3)
         if self.fitted is not None:
             entry |= self.fitted.to_dict()
+
         return entry
 
 

@@ -70,6 +70,7 @@ def transfer_sheet(
         pictures = generate(system, joints, shown.expand(len(joints), -1))
         cells = [picture_cell(picture, SIDE) for picture in (photo.image[0], reconstruction, *pictures)]
         rows.append(cells)
+
     return grid(rows)
 
 

@@ -127,6 +127,7 @@ def synthesize(
     )
 
     pictures = list(labelled_pictures(system, poses, turn, appearances, notes, opened.name))
+
     return pictures[0] if single else pictures
 
 

@@ -55,6 +55,7 @@ def halved(size_px: int, halvings: int) -> int:
         near = max(smallest, smallest * side)
         fault = f"a crop of {size_px} px cannot be halved {halvings} times"
         raise ValueError(f"{fault}; use a multiple of {smallest}, such as {near}")
+
     return side
 
 

@@ -101,6 +101,7 @@ class ImageDecoder(LevelDecoder):
             if refine and (to_rgb != "conv" or index < len(widths) - 2):
                 layers.append(conv_block(outputs, outputs, kernel=3, stride=1, norm=norm, slope=0.0))
             levels.append(nn.Sequential(*layers))
+
         self.levels = nn.ModuleList(levels)
 
         last = widths[-1] + maps

@@ -29,6 +29,7 @@ def limb_maps(
     along = along.clamp(0, 1)
 
     squared_distance = (x - along * bone[:, :, 0]).square() + (y - along * bone[:, :, 1]).square()
+
     return torch.exp(squared_distance * (-0.5 / width**2))
 
 

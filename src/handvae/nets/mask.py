@@ -54,6 +54,7 @@ class MaskNet(nn.Module):
             total = up(total)
             if number < 3:
                 total = total + self.meet[2 - number](maps[2 - number])
+
         return self.last(total).float()
 
 

@@ -40,6 +40,7 @@ class Residual(nn.Module):
             norm_layer(norm, outputs),
         )
         self.shortcut: nn.Module = nn.Identity()
+
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm_layer(norm, outputs)
@@ -142,6 +143,7 @@ class ResNet18(nn.Module):
 
         stages = []
         inputs = width
+
         for number in range(4):
             outputs = width * 2**number
             stages += [
@@ -149,6 +151,7 @@ class ResNet18(nn.Module):
                 Residual(outputs, outputs, stride=1, norm=norm),
             ]
             inputs = outputs
+
         self.stages = nn.Sequential(*stages)
 
         self.pool = nn.AvgPool2d(side if pool == "global" else max(1, side - 1), 1)

@@ -98,6 +98,7 @@ class SplitLatentEncoder(nn.Module):
         )
 
         self.mix = None
+
         if keypoints is not None:
             self.mix = nn.Sequential(
                 nn.Conv2d(features + keypoints.joints, features, 1, bias=False),

@@ -75,6 +75,7 @@ class PatchTransformer(nn.Module):
             near = max(patch_px, size_px // patch_px * patch_px)
             fault = f"a crop of {size_px} px does not divide into patches of {patch_px}"
             raise ValueError(f"{fault}; use a multiple, such as {near}")
+
         if width % heads:
             raise ValueError(f"{width} channels do not divide into {heads} heads")
 
@@ -101,6 +102,7 @@ def waves(side: int, width: int) -> Float[Tensor, "patch width"]:
     """
     if width % 4:
         raise ValueError(f"{width} channels hold no sines and cosines of two axes; use a multiple of 4")
+
     rates = (1 / 10_000) ** torch.linspace(0, 1, width // 4)
     angles = torch.arange(side)[:, None] * rates
     line = torch.cat([angles.sin(), angles.cos()], 1)

@@ -130,12 +130,14 @@ def draw(scene: Scene, size_px: int, quality: Quality = "fast") -> Picture:
         joints_3d = joints_3d * _MIRROR
     else:
         layer = _draw_hand(scene.hand, scene.light, focal, size_px, quality)
+
     joints_2d = joints_3d[:, :2] / joints_3d[:, 2:] * focal + size_px / 2
 
     # compose in linear light, from back to front
     linear, kind = _surroundings(scene, size_px)
     if scene.other is not None:
         linear = _draw_hand(scene.other, scene.light, focal, size_px, "fast").over(linear)
+
     linear = layer.over(linear)
     is_hand = layer.alpha >= 0.5
     visible = _visible(joints_2d, joints_3d[:, 2], np.where(is_hand, layer.depth, np.inf), scene)
@@ -184,6 +186,7 @@ def _draw_hand(hand: Placed, light: Light, focal: float, size: int, quality: Qua
 
     body, rotation, translation = hand.body, hand.rotation, hand.translation
     table = body.packed(rotation, translation)
+
     if quality == "reference":
         maps = rest_maps(body, rest_body(), rotation, translation)
         end = body.start + body.axes[:, 0] * body.length[:, None]
@@ -195,6 +198,7 @@ def _draw_hand(hand: Placed, light: Light, focal: float, size: int, quality: Qua
         shading = np.empty((len(surface.rest), 5))
         deform(surface, pose_maps(body, rotation, translation), table, CAST, light, points, shading)
         raster(points, shading, surface, landmarks(), hand.skin, light, focal, size, *out)
+
     return layer
 
 
@@ -243,4 +247,5 @@ def _factors(scene: Scene, background: str) -> Float[np.ndarray, " factor"]:
         skin.melanin, skin.blood, *light.key_direction, light.key.mean(), light.ambient_high.mean(),
         float(skin.sleeve_mm > -900), KINDS.index(background),
     ]  # fmt: skip
+
     return np.array(values, np.float32)

@@ -21,6 +21,7 @@ def _fill(points, faces, focal, size, zbuffer, owner, share):
     side = 2 * size
     centre = float(size)
     scale = 2 * focal
+
     for face in range(len(faces)):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         az, bz, cz = points[a, 2], points[b, 2], points[c, 2]
@@ -44,6 +45,7 @@ def _fill(points, faces, focal, size, zbuffer, owner, share):
 
         # 1/z is linear on the picture, z is not
         ia, ib, ic = 1 / az, 1 / bz, 1 / cz
+
         for v in range(upper, lower + 1):
             py = v + 0.5
             for u in range(left, right + 1):
@@ -53,6 +55,7 @@ def _fill(points, faces, focal, size, zbuffer, owner, share):
                 wa = 1 - wb - wc
                 if wa < 0 or wb < 0 or wc < 0:
                     continue
+
                 depth = 1 / (wa * ia + wb * ib + wc * ic)
                 if depth < zbuffer[v, u]:
                     zbuffer[v, u] = depth
@@ -85,14 +88,17 @@ def raster(points, shading, surface, marks, appearance, light, focal, size, colo
                 face = owner[j, i]
                 if face < 0:
                     continue
+
                 a, b, c = surface.faces[face, 0], surface.faces[face, 1], surface.faces[face, 2]
                 wb, wc = share[j, i, 0], share[j, i, 1]
                 wa = 1 - wb - wc
                 for k in range(5):
                     at[hits, k] = wa * shading[a, k] + wb * shading[b, k] + wc * shading[c, k]
+
                 for k in range(3):
                     rest = surface.rest
                     at[hits, 5 + k] = wa * rest[a, k] + wb * rest[b, k] + wc * rest[c, k]
+
                 at[hits, 8] = zbuffer[j, i]
                 at[hits, 9] = wa * surface.body[a] + wb * surface.body[b] + wc * surface.body[c]
 
@@ -103,7 +109,9 @@ def raster(points, shading, surface, marks, appearance, light, focal, size, colo
                     which[hits] = surface.finger[b]
                 else:
                     which[hits] = surface.finger[c]
+
                 hits += 1
+
             if hits == 0:
                 continue
 
@@ -132,6 +140,7 @@ def raster(points, shading, surface, marks, appearance, light, focal, size, colo
             vx, vy, vz = -dx / norm, -dy / norm, -1 / norm
             votes[:] = 0.0
             red = green = blue = 0.0
+
             for sample in range(shaded):
                 p = at[sample]
                 length = math.sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2]) + 1e-9

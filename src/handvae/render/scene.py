@@ -168,10 +168,12 @@ def posed_scene(name: str, turn_deg: int | float, side: int = RIGHT, seed: int |
     shape = HandShape.mean(torch.float64)
     generator = np.random.default_rng(0 if seed is None else seed)
     skin = sample_skin(generator, SkinRanges(ring=0, glove=0, polish=0, freckles=0, sleeve=0))
+
     if seed is None:
         skin = skin._replace(melanin=0.28, blood=0.25, palm_light=0.25)
     else:
         shape = _sample_shape(generator, 1.0)
+
     pose = make_pose(name, shape)
     body = pose_body(pose, shape)
     turn = torch.tensor(np.deg2rad(turn_deg), dtype=torch.float64)
@@ -246,4 +248,5 @@ def _another_person(
     angle = generator.uniform(0, 2 * np.pi)
     aside = generator.uniform(0.3, 0.55) * depth / focal * np.array([np.cos(angle), np.sin(angle)])
     place = np.array([*aside, depth]) - (turned.min(0) + turned.max(0)) / 2
+
     return Placed(body, sample_skin(generator, ranges.skin), rotation, place)

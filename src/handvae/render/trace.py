@@ -36,6 +36,7 @@ def _in_tile(table, ends, focal, centre, x0, y0, side, use):
         reach = max(table[i, 13], table[i, 13] + table[i, 14]) * 1.9 + 8.0
         low_x = low_y = 1e9
         high_x = high_y = -1e9
+
         for e in range(2):
             z = max(ends[i, e, 2], 30.0)
             u = focal * ends[i, e, 0] / z + centre
@@ -50,6 +51,7 @@ def _in_tile(table, ends, focal, centre, x0, y0, side, use):
             use[count] = i
             count += 1
             start = min(start, closest)
+
     return count, max(start, 25.0)
 
 
@@ -69,6 +71,7 @@ def march(table, use, count, dx, dy, dz, t, far, pieces):
         t += max(gap, 0.02 * (step - 10))
         if t > far:
             return -1.0
+
     return t if gap < 0.5 else -1.0
 
 
@@ -86,6 +89,7 @@ def occlusion_at(table, x, y, z, normal, use, pieces):
             table, use, count, x + normal[0] * height, y + normal[1] * height, z + normal[2] * height, pieces
         )
         open_sky += weight * min(max(gap / height, 0.0), 1.0)
+
     return open_sky**1.1
 
 
@@ -108,6 +112,7 @@ def shadow_at(table, x, y, z, normal, key, sharpness, use, pieces):
         if lit <= -1.0 or t > 220.0:
             break
         t += min(max(gap, 2.0), 30.0)
+
     return 0.25 * (1 + lit) ** 2 * (2 - lit)
 
 
@@ -127,6 +132,7 @@ def trace(table, maps, ends, marks, appearance, light, focal, size, colour, alph
 
     # no ray needs to go further than the furthest end of a capsule
     far = 0.0
+
     for i in range(COUNT):
         for e in range(2):
             far = max(far, math.sqrt(ends[i, e, 0] ** 2 + ends[i, e, 1] ** 2 + ends[i, e, 2] ** 2) + 60.0)
@@ -136,11 +142,13 @@ def trace(table, maps, ends, marks, appearance, light, focal, size, colour, alph
             count, start = _in_tile(table, ends, focal, centre, x0, y0, _TILE, use)
             if count == 0:
                 continue
+
             for v in range(y0, min(y0 + _TILE, size)):
                 for u in range(x0, min(x0 + _TILE, size)):
                     votes[:] = 0.0
                     red = green = blue = 0.0
                     hits, nearest = 0, 1e9
+
                     for ray in range(4):
                         dx = (u + 0.5 + _GRID[ray][0] - centre) / focal
                         dy = (v + 0.5 + _GRID[ray][1] - centre) / focal
@@ -149,6 +157,7 @@ def trace(table, maps, ends, marks, appearance, light, focal, size, colour, alph
                         t = march(table, use, count, dx, dy, dz, start, far, pieces)
                         if t < 0:
                             continue
+
                         hits += 1
                         x, y, z = dx * t, dy * t, dz * t
                         nearest = min(nearest, z)
@@ -163,6 +172,7 @@ def trace(table, maps, ends, marks, appearance, light, focal, size, colour, alph
 
                         # Relief: its gradient on the resting hand by differences, brought back to the camera.
                         nx, ny, nz = normal[0], normal[1], normal[2]
+
                         if appearance.glove == 0 and skin[4] < 0.5:
                             flat, step = scratch[12], 0.35
                             wobble = scratch[4]

@@ -49,6 +49,7 @@ def draw_appearance_figure(
 
     notes = []
     names = list(options.model) or trained_models(figure.rows, options.out, options.seed)
+
     if not names:
         rows = " or ".join(figure.rows)
         notes.append(f"no {rows} of seed {options.seed} is trained in {options.out}: {fallback} in its place")
@@ -89,6 +90,7 @@ def _sheet(figure: AppearanceFigure, system: Generator, data: HandData, options:
     for row, appearance in zip(cells[1:], appearances, strict=True):
         generated = system.synthesize(joints, appearance.expand(len(joints), -1))
         row += [picture_cell(picture, CELL) for picture in generated]
+
     return grid(cells)
 
 

@@ -71,6 +71,7 @@ def _picture_table(table: Table, options: PictureOptions, ranks: Ranks) -> Pictu
 
     protocol = None if need is None else need.protocol
     train = open_data(options.data, "train", protocol)
+
     if options.hold_out:
         poses = hold_out(train, options.hold_out)
     else:
@@ -79,6 +80,7 @@ def _picture_table(table: Table, options: PictureOptions, ranks: Ranks) -> Pictu
     extractors: list[Extractor] = [HandFeatures()]
     if options.inception_weights is not None:
         extractors.append(InceptionFeatures(options.inception_weights))
+
     return PictureTable(plan, poses, tuple(extractors), ModelDetector.of(load_model(SHIPPED)))
 
 
@@ -90,6 +92,7 @@ def _detector_table(table: Table, options: DetectorOptions, ranks: Ranks) -> Det
         ("--generator-steps", options.generator_steps),
     ):
         _at_least_one(name, value)
+
     if not options.poses:
         raise UserError("--poses", "names none", "give same, perturbed, interpolated, or several of them")
 
@@ -113,6 +116,7 @@ def _detector_table(table: Table, options: DetectorOptions, ranks: Ranks) -> Det
         generator=sizes.generator if options.generator == "own" else load_model(options.generator),
         generator_steps=options.generator_steps or sizes.generator_steps,
     )
+
     return DetectorTable(plan, train, test, augmentation, ModelDetector.of(load_model(SHIPPED)))
 
 
@@ -199,6 +203,7 @@ def _training_plan(table: Table, options: TableOptions, need: DataNeed | None, r
     steps = options.steps
     if steps is None and options.scale == "laptop":
         steps = table.laptop_steps
+
     return TrainingPlan(
         table=table,
         scale=options.scale,
@@ -226,4 +231,5 @@ def _chosen_rows(
             fault = f"no row {name!r} at {options.scale} scale"
             raise UserError("--rows", fault, "there are " + "; ".join(by_name))
         chosen |= {name, by_name[name].after}
+
     return tuple((row, recipe) for row, recipe in rows if row.name in chosen)

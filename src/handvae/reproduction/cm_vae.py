@@ -51,6 +51,7 @@ def depth(system: Mapping[str, Any]) -> Recipe:
         "schedule": "cosine",
         "ema": 0.99,
     }
+
     return Recipe("cm-vae-depth", {**small, **system}, {"size_px": 64}, quick)
 
 

@@ -152,6 +152,7 @@ class DetectorTable(Reproduction):
         errors: dict[str, Float[np.ndarray, "seed hand"]] = {}
         for name, mine in self._real_row_first(results).items():
             errors[name] = np.stack([self._errors(result) for result in mine])
+
         (first, alone), *others = errors.items()
 
         hands = torch.arange(len(self.test))
@@ -178,6 +179,7 @@ class DetectorTable(Reproduction):
                 f"errors differ by {gap.value:.2f} {unit}, 95 % interval {low:.2f} to {high:.2f}, "
                 f"p = {gap.p_value:.2g} (mean over seeds; test {draws.unit} resampled)"
             )
+
         return lines
 
     def _real_row_first(self, results: Sequence[RowResult]) -> dict[str, list[RowResult]]:
@@ -187,7 +189,7 @@ class DetectorTable(Reproduction):
         return {name: rows[name] for name in order}
 
     def _errors(self, result: RowResult) -> Float[np.ndarray, " hand"]:
-        return hand_errors(load_model(result.model).reader, self.test).double().numpy()
+        return hand_errors(load_model(result.model).pose_estimator, self.test).double().numpy()
 
     # ---------------------------------------------------------------------------------------- what is trained
 
@@ -221,6 +223,7 @@ class DetectorTable(Reproduction):
             steps = augmentation.generator_steps
             folder = plan.folder(f"generator {self.count} {steps or 'whole'}", seed)
             generator = trained(generator, real, folder, seed, steps, plan.ranks)
+
         system = generator.generator
 
         appearances: Appearances
@@ -246,10 +249,12 @@ class DetectorTable(Reproduction):
         # another plan gets another folder
         tag = hashlib.sha256(json.dumps(pictures.to_json()).encode()).hexdigest()[:8]
         folder = plan.folder(f"new pictures {tag}", seed)
+
         with alone_in(folder):
             begin(folder, pictures)
             maker = Upsampler.of(pictures, system, self.checker, appearances, real)
             write_shards(folder, maker, 0, 1, lambda _: None)
+
         return tag, GeneratedSet.of(folder).data
 
     # --------------------------------------------------------------------------------------- what is measured
@@ -260,7 +265,7 @@ class DetectorTable(Reproduction):
 
     def measure(self, model: Model, seed: int) -> Iterator[Measure]:
         """Mean error of the joints over test hands, and its interval over other people."""
-        errors = hand_errors(model.reader, self.test)
+        errors = hand_errors(model.pose_estimator, self.test)
         if not self.is_2d:
             yield from self._error_measures("mpjpe_mm", "mm", errors, "root-relative, true scale")
             return
@@ -268,7 +273,7 @@ class DetectorTable(Reproduction):
         yield from self._error_measures("mpjpe_percent", "%", errors, "of hand size")
 
         # the same errors in pixels, as the paper has them
-        crop = model.reader.crop
+        crop = model.pose_estimator.crop
         size, scale = _sizes_and_scales(self.test, crop)
         crop_px = errors / 100 * size
         words = f"pixels of the {crop.size_px} px crop"
@@ -289,6 +294,7 @@ class DetectorTable(Reproduction):
         measured = int(errors.isfinite().sum())
         mean = "mean over hands of the mean error of their joints"
         yield Measure(name, per_hand.value(), unit, measured, protocol, mean)
+
         for end, value in (("low", likely.low), ("high", likely.high)):
             definition = f"95 % bootstrap interval over test {draws.unit}, {end} end"
             yield Measure(f"{name}_{end}", value, unit, measured, protocol, definition)

@@ -50,6 +50,7 @@ def downstream(
     both = "real_and_new" if schedule == "mix" else "real_and_new_then_real"
 
     real_errors, both_errors = [], []
+
     for seed in seeds:
         alone = trained(recipe, real, folder / f"real-{seed}", seed, steps, Ranks())
         real_errors.append(_mean_error(alone, test))
@@ -80,6 +81,7 @@ def downstream(
     definition = f"error taken away by the new pictures; {', '.join(f'{gain:.2f}' for gain in gains)}"
     if len(gains) > 1:
         definition += f"; standard deviation over seeds {statistics.stdev(gains):.2f}"
+
     yield Measure(
         name="downstream_gain",
         value=statistics.fmean(gains),
@@ -118,12 +120,13 @@ def training_commands(dataset: Path, new: Path, include_real: bool, schedule: Sc
     commands = [f"handvae train {PRESET} {data} --out {mixed}"]
     if schedule == "mix-then-real":
         commands.append(f"handvae train {PRESET} --data.root {dataset} --init {mixed} --out runs/then_real")
+
     return commands
 
 
 def _mean_error(model: Model, test: HandData) -> float:
     """Mean over the test hands that have labelled joints, in % of hand size."""
-    errors = hand_errors(model.reader, test)
+    errors = hand_errors(model.pose_estimator, test)
     return float(errors[errors.isfinite()].mean())
 
 

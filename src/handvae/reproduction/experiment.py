@@ -221,6 +221,7 @@ def trained(
 
     # only the initial weights draw from torch's global generator
     torch.manual_seed(seed)
+
     try:
         system = build_system(preset.system, spec, preset.crop)
         attach_pretrained(system)
@@ -258,6 +259,7 @@ def measuring_code(package: Path = PACKAGE) -> str:
         # the name too: a file that is moved may be imported by others instead
         digest.update(f"{name.as_posix()}\0".encode())
         digest.update(bytes.fromhex(file_digest(path)))
+
     return digest.hexdigest()[:12]
 
 

@@ -46,6 +46,7 @@ def draw_walk_figure(figure: WalkFigure, options: WalkOptions) -> DrawnFigure:
     system = _da_vae(model)
     data = open_data(options.data, options.split)
     count = 2 * options.pairs
+
     if len(data) < count:
         fault = f"has {len(data)} hands, and pairs need {count}"
         raise UserError(data.spec.name, fault, "lower --pairs")
@@ -57,6 +58,7 @@ def draw_walk_figure(figure: WalkFigure, options: WalkOptions) -> DrawnFigure:
     rows = []
     for pair in image.split(2):
         rows += factor_walk(system, pair, figure.factor, share)
+
     return DrawnFigure(grid(rows), (f"{figure.about}; {model.name}, {data.spec.name}",))
 
 
@@ -105,6 +107,7 @@ def factor_walk(
     clouds = dots(in_own_crop(decoded.cloud[..., :2], 1.1), CELL)
     left, right = (picture_cell(picture, CELL) for picture in masked)
     blank = np.full_like(left, 255)
+
     return [
         [left, *(picture_cell(picture, CELL) for picture in decoded.image), right],
         [blank, *(draw(hands.scene(row), CELL).image for row in range(len(share))), blank],

@@ -80,7 +80,7 @@ class FactorsTable(PoseTable):
     def measure(self, model: Model, seed: int) -> Iterator[Measure]:
         """Errors of poses; of da-VAE also what its latent costs and holds."""
         yield from super().measure(model, seed)
-        system = model.reader
+        system = model.pose_estimator
         if isinstance(system, DaVae) and set(system.fields) <= set(self.test.spec.modalities):
             yield from factor_measures(system, self.test, seed)
 
@@ -100,6 +100,7 @@ class FactorsTable(PoseTable):
             probes = probe_table(averages)
             if probes:
                 lines.append(f"{name}, R² of linear probes: {'; '.join(probes)}")
+
         return lines
 
     def figures(self, results: Sequence[RowResult]) -> Sequence[Plot]:

@@ -54,6 +54,7 @@ def draw_latent_figure(figure: LatentFigure, options: LatentOptions) -> DrawnFig
     data = open_data(options.data, options.split, options.protocol)
 
     names = list(options.model) or trained_models(figure.rows, options.out, options.seed)
+
     if not names:
         rows = " or ".join(repr(row) for row in figure.rows)
         fault = f"holds no trained {rows} of seed {options.seed}"
@@ -65,6 +66,7 @@ def draw_latent_figure(figure: LatentFigure, options: LatentOptions) -> DrawnFig
         sheet, note = VIEWS[figure.view](model, data, options)
         sheets.append((title_of(model), sheet))
         notes.append(f"{title_of(model)}: {note}")
+
     notes.append(f"{figure.about}; hands of {data.spec.name}")
     return DrawnFigure(stacked(sheets), tuple(notes))
 
@@ -108,10 +110,12 @@ def code_plane(model: Model, data: HandData, options: LatentOptions) -> tuple[Sh
     system = _cm_vae(model)
     by_modality = codes(system, data, MOST_CODES)
     count = len(by_modality[system.config.input])
+
     if len(by_modality) < 2:
         fault = f"encodes {system.config.input} alone"
         remedy = "give a model with several encoders: variant 2 or 4, or more pairs"
         raise UserError(model.path, fault, remedy)
+
     if count < 10:
         raise UserError(data.spec.name, f"has {count} hands with all their labels", "give at least 10")
 
@@ -126,9 +130,11 @@ def code_plane(model: Model, data: HandData, options: LatentOptions) -> tuple[Sh
     places = np.round((flat - low) / (high - low).max() * (PLANE - 2 * MARGIN) + MARGIN).astype(int)
 
     canvas = np.full((PLANE, PLANE, 3), 255, np.uint8)
+
     for number, (x, y) in enumerate(places):
         colour = FINGER_COLOURS[(number // count) % len(FINGER_COLOURS)]
         cv2.circle(canvas, (int(x), int(y)), 3, colour, -1, cv2.LINE_AA)
+
     for number, name in enumerate(by_modality):
         corner = (6 + 60 * number, PLANE - 8)
         colour = FINGER_COLOURS[number]
@@ -152,6 +158,7 @@ def modality_walks(model: Model, data: HandData, options: LatentOptions) -> tupl
 
     share = torch.linspace(0, 1, options.columns)[:, None]
     rows = []
+
     for start, end in zip(starts, ends, strict=True):
         path = torch.lerp(start, end, share)
         for modality in config.decoded:
@@ -217,6 +224,7 @@ def _factor_walks(model: Model, data: HandData, options: LatentOptions, moves: s
 
     share = torch.linspace(0, 1, options.columns)[:, None]
     rows = []
+
     for start in range(options.hands):
         end = start + options.hands
         latent = []
@@ -255,6 +263,7 @@ def exchanged_layers(model: Model, data: HandData, options: LatentOptions) -> tu
         "columns: a picture, another one, generated with the first's true pose and appearance, "
         f"with {exchanged}, with both"
     )
+
     return _columns_grid([*image.split(options.hands), *generated]), note
 
 

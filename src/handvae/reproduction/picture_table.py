@@ -59,11 +59,13 @@ class PictureTable(Reproduction):
         comparable = "fid" if "fid" in spaces else spaces[0]
 
         columns = []
+
         for space in spaces:
             for poses in ("seen", "unseen"):
                 has_published = space == comparable and poses in self.plan.table.columns
                 published = poses if has_published else ""
                 columns.append(TableColumn(f"{space}, {poses}", f"{space}_{poses}", published))
+
         columns.append(TableColumn("pose error, % of hand", "consistency_random_error_median"))
         return columns
 
@@ -92,6 +94,7 @@ class PictureTable(Reproduction):
                 f"and distances need {FEWEST} of each"
             )
             raise UserError(self.poses.seen.spec.name, fault, "give a larger set")
+
         return min(MOST, seen, unseen)
 
     def model(self, row: TableRow, recipe: Recipe, seed: int) -> Model:
@@ -112,7 +115,7 @@ class PictureTable(Reproduction):
             "data": [asdict(data.spec) for data in (self.poses.seen, self.poses.unseen)],
             "unseen": self.poses.about,
             "extractors": [extractor.name for extractor in self.extractors],
-            "detector": self.detector.relation(model.reader),
+            "detector": self.detector.relation(model.pose_estimator),
             "compared": self.compared,
         }
 

@@ -66,6 +66,7 @@ class PoseTable(Reproduction):
             columns.append(TableColumn("pose moved by another content, mm", "content_swap"))
         else:
             columns.append(TableColumn("silhouette of modalities", "modality_silhouette"))
+
         return columns
 
     @property
@@ -77,9 +78,11 @@ class PoseTable(Reproduction):
 
         mine = {row.name for row, _ in plan.rows}
         others = [row.name for row, _ in plan.table.rows_at(plan.scale) if row.name not in mine]
+
         if others:
             reason = "as these data lack what they need, or others were asked for"
             lines.append(f"not trained here, {reason}: {'; '.join(others)}")
+
         return lines
 
     def check(self) -> None:
@@ -110,7 +113,7 @@ class PoseTable(Reproduction):
 
     def measure(self, model: Model, seed: int) -> Iterator[Measure]:
         """All errors of 3D poses, the interval of their mean over test hands, and what the latent holds."""
-        system, test = model.reader, self.test
+        system, test = model.pose_estimator, self.test
         predictions = predict_hands(system, test)
         errors = pose_metric(Study(model.name, system, test, predictions, seed=seed))
         yield from errors.measures
@@ -121,6 +124,7 @@ class PoseTable(Reproduction):
         subject = None if predictions.subject is None else predictions.subject.numpy()
         draws = Draws.of(len(predictions.target), subject, seed)
         likely = interval(bootstrap(per_hand, draws))
+
         for end, value in (("low", likely.low), ("high", likely.high)):
             definition = f"95 % bootstrap interval over test {draws.unit}, {end} end"
             yield replace(epe, name=f"epe_{end}", value=value, definition=definition)
@@ -155,6 +159,7 @@ class PoseTable(Reproduction):
             swaps = swaps_said(result.measures)
             if swaps:
                 lines.append(f"{row}: {swaps}")
+
         return lines + _gains_of_unlabelled(results)
 
 
@@ -170,12 +175,15 @@ def _gains_of_unlabelled(results: Sequence[RowResult]) -> list[str]:
         base = alone.get((result.row.labelled, result.seed))
         if base is None or base is result:
             continue
+
         changes = []
         for name in ("epe", "epe_median"):
             change = 100 * (result.value(name) / base.value(name) - 1)
             changes.append(f"{name} {change:+.1f} %")
+
         pair = f"{result.row.name} against {base.row.name}, seed {result.seed}"
         lines.append(f"{pair}: error {', '.join(changes)}")
+
     return lines
 
 
@@ -190,6 +198,7 @@ def trainable(rows: Sequence[tuple[TableRow, Recipe]], data: HandData) -> tuple[
         preset = resolve(recipe, 0, None)
         sides = data.spec.sides if preset.crop.sides == "keep" else preset.crop.sides
         spec = replace(data.spec, size_px=preset.crop.size_px, sides=sides)
+
         try:
             build_system(preset.system, spec, preset.crop)
         except ValueError as error:
@@ -200,4 +209,5 @@ def trainable(rows: Sequence[tuple[TableRow, Recipe]], data: HandData) -> tuple[
     if not kept:
         fault = f"does for no row of the table ({lacking})"
         raise UserError(data.spec.name, fault, "give a data set that has it")
+
     return tuple(kept)

@@ -81,10 +81,12 @@ def write_table(work: Reproduction, results: Sequence[RowResult]) -> WrittenTabl
 
     figure = None
     plots = work.figures(results)
+
     if plots:
         figure = folder / "figure.html"
         section = Section("", "".join(plot(curves) for curves in plots))
         write_text_atomically(figure, page(plan.table.name, [section]))
+
     return WrittenTable(text, folder / "table.md", figure)
 
 
@@ -94,6 +96,7 @@ def markdown(work: Reproduction, results: Sequence[RowResult]) -> str:
     ours = by_row(results)
 
     heads = ["row"]
+
     for column in columns:
         if column.published:
             heads.append(f"paper, {column.published}")
@@ -196,6 +199,7 @@ def trained_as(results: Sequence[RowResult]) -> str:
     system = preset.system
     if isinstance(system, PoseAppearanceConfig) and system.latent == "rv":
         training += f"; generation variance of z_t: {system.generation_variance}"
+
     return training
 
 

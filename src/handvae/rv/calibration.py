@@ -79,6 +79,7 @@ def calibrate(
         modelled = propagate(variable, *extra)
         if not isinstance(modelled, RandomVariable) or modelled.var is None:
             raise ValueError("the decoder returned no variance; it must take and return random variables")
+
         centre = decoder(variable.mean, *extra) if target is None else target
         mean = modelled.mean.double()
         var = modelled.var.double()
@@ -86,6 +87,7 @@ def calibrate(
         # Sums of deviations from the modelled mean in float64: nothing large cancels.
         total = torch.zeros_like(mean)
         squares = torch.zeros_like(mean)
+
         for _ in range(samples):
             deviation = decoder(variable.sample(generator), *extra).double() - mean
             total += deviation
@@ -120,8 +122,10 @@ def _evaluation(decoder: Callable[..., Any]) -> Iterator[None]:
     training = []
     if isinstance(decoder, nn.Module):
         training = [module for module in decoder.modules() if module.training]
+
     for module in training:
         module.training = False
+
     try:
         yield
     finally:

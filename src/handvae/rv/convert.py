@@ -51,6 +51,7 @@ def to_rv(
     if compat == "official":
         activation = OFFICIAL.activation
         upsample = OFFICIAL.upsample
+
     return _convert(module, "", _Options(activation, upsample, strict), {})
 
 
@@ -74,6 +75,7 @@ def upsample_conv2d(
         return functional.upsample_convolution_mean(x, *settings)
     if x.var is None:
         return RandomVariable(functional.upsample_convolution_mean(x.mean, *settings))
+
     return RandomVariable(*functional.upsample_convolution(x.mean, x.var, *settings))
 
 
@@ -104,6 +106,7 @@ class RVSequential(nn.Sequential):
             else:
                 x = upsample_conv2d(x, cast(nn.Conv2d, second), scale)
                 done += 2
+
         return x
 
 
@@ -124,6 +127,7 @@ def _convert(module: nn.Module, path: str, options: _Options, done: dict[int, nn
     if options.activation == "relu" and plain in _REPLACED_BY_RELU:
         module = nn.ReLU()
         plain = nn.ReLU
+
     twin = twin_type(plain)
     if twin is None and options.strict and needs_rule(module):
         raise unsupported_module(module, path)
@@ -136,13 +140,16 @@ def _convert(module: nn.Module, path: str, options: _Options, done: dict[int, nn
     done[id(original)] = converted
 
     children: dict[str, nn.Module | None] = {}
+
     for name, child in module._modules.items():
         child_path = f"{path}.{name}".strip(".")
         children[name] = None if child is None else _convert(child, child_path, options, done)
+
     converted.__dict__["_modules"] = children
 
     if isinstance(converted, RVSequential):
         converted.fuses = options.upsample == "fused"
+
     return converted
 
 

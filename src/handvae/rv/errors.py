@@ -62,12 +62,14 @@ def calling_module() -> str:
     inner: nn.Module | None = None
     outer: nn.Module | None = None
     frame = sys._getframe(1)
+
     while frame is not None:
         owner = frame.f_locals.get("self")
         if isinstance(owner, nn.Module):
             inner = inner or owner
             outer = owner
         frame = frame.f_back
+
     if inner is None or outer is None:
         return ""
 

@@ -78,6 +78,7 @@ def _batch_norm(module: Any, x: RandomVariable) -> RandomVariable:
         module.num_batches_tracked.add_(1)
         if momentum is None:
             momentum = 1.0 / module.num_batches_tracked.to(module.running_mean.dtype)
+
     momentum = 0.0 if momentum is None else momentum
 
     uses_running = tracks or not module.training
@@ -93,6 +94,7 @@ def _batch_norm(module: Any, x: RandomVariable) -> RandomVariable:
         momentum,
         module.eps,
     )
+
     return RandomVariable(*propagated)
 
 

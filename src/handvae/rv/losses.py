@@ -39,6 +39,7 @@ def reconstruction_error(
     spread = output.var.flatten(1)
     if variance == "expected":
         return error + spread.sum(1)
+
     return error + weight * spread.square().mean(1)
 
 
@@ -76,4 +77,5 @@ def point_error(
     points = terms.sum(2)
     if valid is None:
         return points.mean(1)
+
     return (points * valid).sum(1) / valid.sum(1).clamp_min(1)

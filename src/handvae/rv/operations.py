@@ -375,6 +375,7 @@ def max_pool1d(
         ceil_mode,
         return_indices,
     )
+
     return _without_row_axis(pooled)
 
 
@@ -418,6 +419,7 @@ def interpolate(
             calling_module(),
             "nearest, bilinear and bicubic have rules",
         )
+
     resized = functional.interpolate_linear(
         *moments(x), size, scale_factor, mode, align_corners, recompute_scale_factor
     )

@@ -45,6 +45,7 @@ def tangent_moments(
     """
     if variable.var is None:
         return RandomVariable(network(variable.mean, *extra))
+
     std = variable.var.sqrt()
 
     def at(value: Tensor) -> Tensor:
@@ -55,8 +56,10 @@ def tangent_moments(
         pair = torch.func.jvp(at, (variable.mean,), (std * _signs(std, generator),))
         mean, moved = pair[0], pair[1]
         total = moved.square() if total is None else total + moved.square()
+
     if mean is None or total is None:
         raise ValueError("give at least one tangent")
+
     return RandomVariable(mean, total / tangents)
 
 
@@ -84,6 +87,7 @@ def mirrored_moments(
     """
     if variable.var is None:
         return RandomVariable(network(variable.mean, *extra))
+
     std = variable.var.sqrt()
 
     means, squares = [], []
@@ -93,6 +97,7 @@ def mirrored_moments(
         below = network(variable.mean - step, *extra)
         means.append((above + below) / 2)
         squares.append(((above - below) / 2).square())
+
     return RandomVariable(torch.stack(means).mean(0), torch.stack(squares).mean(0))
 
 

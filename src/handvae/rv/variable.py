@@ -89,6 +89,7 @@ class RandomVariable:
         """
         if self.var is None:
             return self.mean
+
         if noise is None:
             noise = torch.randn(
                 self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype
@@ -288,6 +289,7 @@ def cat(parts: Sequence[RandomVariable | Tensor], dim: int = 0) -> RandomVariabl
     mean = torch.cat([variable.mean for variable in variables], dim)
     if all(variable.var is None for variable in variables):
         return RandomVariable(mean)
+
     return RandomVariable(mean, torch.cat([variable.var_or_zeros() for variable in variables], dim))
 
 

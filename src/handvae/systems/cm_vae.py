@@ -152,6 +152,7 @@ class CmVaeConfig:
             if len(names) != 2 or not set(names) <= MODALITIES.keys():
                 choices = ", ".join(MODALITIES)
                 raise ValueError(f"more_pairs holds {pair!r}; a pair is two of {choices}, such as rgb-3d")
+
         if self.input not in self.encoded or "3d" not in self.decoded:
             raise ValueError(f"more_pairs of variant 0 must encode {self.input} and decode 3d")
 
@@ -160,6 +161,7 @@ class CmVaeConfig:
             raise ValueError(f"latent_dims, decoder_width and hidden are 1 to {MAX_WIDTH}")
         if not 2 <= self.posterior_samples <= 4096:
             raise ValueError("posterior_samples is 2 to 4096")
+
         for name in ("kl_weight", "joint_noise_px", "rate_warmup_steps"):
             if not 0 <= vars(self)[name] < float("inf"):
                 raise ValueError(f"{name} is not negative")
@@ -182,6 +184,7 @@ class CmVaeConfig:
             4: [(i, "3d"), (i, i), ("3d", "3d")],
         }
         more = [cast(tuple[ModalityName, ModalityName], tuple(pair.split("-"))) for pair in self.more_pairs]
+
         return tuple(dict.fromkeys([*of_variant[self.variant], *more]))
 
     @property
@@ -271,6 +274,7 @@ class CmVae(PoseEstimator):
                 width=config.decoder_width,
                 norm=config.norm,
             )
+
         return nn.Sequential(
             mlp(config.latent_dims, self.spec.joints * modality.axes, config.hidden),
             nn.Unflatten(1, (self.spec.joints, modality.axes)),
@@ -332,6 +336,7 @@ class CmVae(PoseEstimator):
         draw = noise.normal(len(hands), config.latent_dims).to(encoder_input.device)
         if source == "2d" and config.joint_noise_px:
             encoder_input = self._add_joint_noise(encoder_input, hands, noise)
+
         posterior = self._encode(encoder_input, source, hands)
         decoded = self.decoders[target](posterior.sample(noise=draw)).float()
 
@@ -349,6 +354,7 @@ class CmVae(PoseEstimator):
         )
         if config.reduction == "sum":
             total = total * values
+
         return CmLosses(total=total, error=error, rate=rate, beta=total.new_tensor(beta))
 
     def _add_joint_noise(
@@ -503,8 +509,10 @@ class CmVae(PoseEstimator):
                 flat = value
             case "3d":
                 flat = in_own_crop(value[..., :2], self.crop.margin).nan_to_num()
+
         if self.spec.joints != len(PARENTS):
             return dots(flat, SHEET_PX)
+
         return drawn(flat, SHEET_PX, 0.02)
 
 
@@ -518,6 +526,7 @@ def _check_data(config: CmVaeConfig, spec: DataSpec) -> None:
     if missing:
         remedy = "set side_given to False, or " if missing == ["side"] else ""
         raise ValueError(f"these pairs need {', '.join(missing)} of every hand; {remedy}use data that has it")
+
     if spec.joints != len(PARENTS) and config.root != "centre":
         raise ValueError(
             f"palm, wrist and bones are of hands of {len(PARENTS)} joints, the data has {spec.joints}; "

@@ -248,6 +248,7 @@ class DaVae(PoseEstimator):
                 "the mask network named has other widths or another stem; "
                 "set mask_width and mask_stem to its width and stem"
             )
+
         self.mask_net.load_state_dict(net.state_dict())
         self.has_trained_mask = True
 
@@ -399,6 +400,7 @@ class DaVae(PoseEstimator):
         else:
             points = hands.require("cloud")
             has_cloud = (points[..., 2] > 0).all(1)
+
         has_cloud = has_cloud & self.labelled(hands).any(1)
 
         cloud, _ = self.view_normalise(self.in_bone_units(points, hands), hands)
@@ -489,6 +491,7 @@ class DaVae(PoseEstimator):
         rows = [image, masked, decoded.image]
         rows += [drawn(self._in_crop(points), size) for points in (decoded.joints, joints)]
         rows += [dots(self._in_crop(points), size) for points in (decoded.cloud, cloud)]
+
         return image_grid(rows)
 
     def _in_crop(self, points: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
@@ -507,20 +510,24 @@ def _picture_labels(config: DaVaeConfig, spec: DataSpec) -> tuple[Literal["depth
 
     if "joints_3d" not in offered or spec.joints != len(PARENTS):
         raise ValueError(f"every hand must have joints_3d of {len(PARENTS)} joints; use data that has them")
+
     if config.keypoint_weight and "joints_2d" not in offered:
         raise ValueError(
             "a detector that learns needs joints_2d; "
             "set encoder.keypoint_weight to 0, or use data that has them"
         )
+
     if not config.mask and "mask" not in offered:
         raise ValueError(
             "to train a mask network needs masks; name a trained one (mask), or use data with masks"
         )
+
     if cloud_from_depth and not {"depth", "mask", "intrinsics"} <= offered:
         raise ValueError(
             "clouds need depth, masks and intrinsics of every hand; "
             "set cloud_weight to 0, or use data that has them"
         )
+
     if config.cloud_weight and spec.root != "camera":
         raise ValueError(
             "clouds need joints in the camera's frame; "
@@ -532,4 +539,5 @@ def _picture_labels(config: DaVaeConfig, spec: DataSpec) -> tuple[Literal["depth
         labels.append("depth")
     if cloud_from_depth or not config.mask:
         labels.append("mask")
+
     return tuple(labels)

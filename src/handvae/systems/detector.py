@@ -60,10 +60,12 @@ class Detector(KeypointRegressor[DetectorConfig], PerceptualCritic):
         self.trunk = Trunk(config.widths, kernel=4, refine=config.refine, norm=config.norm, slope=0.0)
 
         self.head: HeatmapHead | GaussianHead
+
         if config.head == "linear":
             features = config.widths[-1] * last_side**2
             self.head = GaussianHead(features, outputs, hidden=config.hidden, slope=0.0)
             return
+
         self.head = HeatmapHead(
             config.widths, spec.joints, levels=config.heatmap_levels, norm=config.norm, slope=0.0
         )

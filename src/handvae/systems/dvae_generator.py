@@ -164,6 +164,7 @@ class DvaeGenerator(Dvae, Generator):
             other_code if name == layer else own_code
             for name, own_code, other_code in zip(self.content_layers, own_codes, other_codes, strict=True)
         ]
+
         return torch.cat(codes, 1)
 
     @torch.no_grad()
@@ -188,6 +189,7 @@ class DvaeGenerator(Dvae, Generator):
 
         self.appearance_mean.copy_(moments.mean)
         self.appearance_covariance.copy_(moments.covariance)
+
         return {
             "appearance_spread_mean": float(moments.spread_of_means.mean()),
             "posterior_variance_mean": float(moments.posterior_variance.mean()),

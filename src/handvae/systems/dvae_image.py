@@ -42,6 +42,7 @@ class DvaeImage(DvaeGenerator):
     def __init__(self, config: DvaeImageConfig, spec: DataSpec, crop: Crop) -> None:
         if config.content == "layers":
             raise ValueError("content='layers' is a system of its own; build it with DvaeLayers")
+
         tagged = config.content == "tag"
         labels = ("joints_3d", "content") if tagged else ("joints_3d",)
         super().__init__(config, spec, crop, labels=labels)
@@ -56,6 +57,7 @@ class DvaeImage(DvaeGenerator):
         self.content_decoder: nn.Module | None = None
         if tagged:
             self.content_decoder = DcganDecoder(part, 3, size, width=width, norm=norm)  # theta_y2
+
         self.image_decoder = DcganDecoder(whole, 3, size, width=width, norm=norm)  # theta_x
         self.image_encoder = image_encoder(config, size, whole)  # phi_x
 
@@ -107,10 +109,12 @@ class DvaeImage(DvaeGenerator):
         x = masked_mean(sum_of_squares(self.decode_image(z), image), labelled)
         y1 = masked_mean(sum_of_squares(self.decode_pose(z), joints, bone), labelled)
         y2 = torch.zeros_like(x)
+
         if self.content_decoder is not None:
             tag = hands.require("tag") - 0.5
             z_y2 = z[:, config.factor_dims :]
             y2 = masked_mean(sum_of_squares(centred_image(self.content_decoder(z_y2)), tag), labelled)
+
         rate = masked_mean(posterior.kl(), labelled)
 
         total = (
@@ -141,6 +145,7 @@ class DvaeImage(DvaeGenerator):
         bone = self.bones_mm(hands, labelled)
         y1 = masked_mean(sum_of_squares(prediction, joints, bone), labelled)
         zero = torch.zeros_like(y1)
+
         return DvaeLosses(total=self.config.factor_weight * y1, x=zero, y1=y1, y2=zero, rate=zero)
 
     # ---------------------------------------------------------------- networks

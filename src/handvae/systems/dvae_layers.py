@@ -188,6 +188,7 @@ class DvaeLayers(DvaeGenerator):
             + beta * rate
             + config.x_weight * cover
         )  # fmt: skip
+
         return DvaeLayersLosses(total=total, x=x, y1=y1, y2=y2, rate=rate, cover=cover)
 
     # ---------------------------------------------------------------- networks

@@ -64,6 +64,7 @@ class KeypointVit(KeypointRegressor[KeypointVitConfig]):
         )
 
         self.pool: nn.Module
+
         if config.head == "tokens":
             tokens = self.trunk.positions.shape[1]
             self.pool = nn.Linear(config.width, config.token_dims)
@@ -71,6 +72,7 @@ class KeypointVit(KeypointRegressor[KeypointVitConfig]):
         else:
             self.pool = QueryPool(config.width, config.heads)
             features = config.width
+
         self.head = GaussianHead(features, spec.joints * config.axes)
 
     def read(self, image: Float[Tensor, "batch 3 height width"]) -> RandomVariable:

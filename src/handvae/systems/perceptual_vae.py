@@ -116,12 +116,14 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
             raise ValueError("the critic is a detector of 2D joints")
         if system.spec.joints != self.spec.joints:
             raise ValueError(f"the critic reads {system.spec.joints} joints, not {self.spec.joints}")
+
         self.critic = (system.float().eval().requires_grad_(False),)
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
         if not self.critic:
             raise ValueError("training needs the critic that is named: attach it first")
+
         (critic,) = self.critic
         image = batch.require("image")
         joints, valid = self.joints_of(batch), self.labelled(batch)
@@ -187,6 +189,7 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
         feature = feature_distance(
             critic.maps(resized(image, size)), critic.maps(resized(reconstruction, size))
         )
+
         if image.shape[-1] > size:
             feature = feature + feature_distance(
                 critic.maps(window(image, corner, size)), critic.maps(window(reconstruction, corner, size))
@@ -204,6 +207,7 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
             + config.feature_weight * feature
             + config.consistency_weight * consistency
         )
+
         return PerceptualVaeLosses(
             total=total,
             image=image_term,
@@ -239,4 +243,5 @@ def feature_distance(real: list[Tensor], generated: list[Tensor]) -> Float[Tenso
         difference = (target - generated_maps.float()).abs().mean((0, 2, 3))
         deviation = target.std((0, 2, 3)) + 1e-3
         distance = distance + (difference / deviation).mean()
+
     return distance

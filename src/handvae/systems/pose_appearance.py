@@ -89,6 +89,7 @@ class PoseAppearanceConfig:
         if self.pose == "3d" and (self.pose_input != "vector" or self.pose_head != "linear"):
             remedy = "use pose='2d', or pose_input='vector' and pose_head='linear'"
             raise ValueError(f"limb maps and heat maps draw 2D joints: {remedy}")
+
         strided_only = self.refine or self.to_rgb != "conv" or len(self.decoder_widths) < 2
         if self.blocks == "residual" and strided_only:
             remedy = "use refine=False, to_rgb='conv', two decoder_widths"
@@ -166,6 +167,7 @@ class PoseAppearanceVae(Generator, Generic[Config]):
         hidden, slope = config.encoder_hidden, config.encoder_slope
         self.appearance_head = GaussianHead(features, config.appearance_dims, hidden=hidden, slope=slope)
         self.pose_head: GaussianHead | HeatmapHead
+
         if config.pose_head == "linear":
             self.pose_head = GaussianHead(features, pose_dims, hidden=hidden, slope=slope)
         else:
@@ -222,6 +224,7 @@ class PoseAppearanceVae(Generator, Generic[Config]):
         same_stem = self.crop.size_px == smaller.crop.size_px * 2 ** (levels - smaller_levels)
         if levels <= smaller_levels or not same_stem or self.encoder_px != smaller.encoder_px:
             return ()
+
         new_levels = [f"decoder.levels.{level}" for level in range(smaller_levels, levels)]
         return (*new_levels, "decoder.to_rgb")
 
@@ -240,6 +243,7 @@ class PoseAppearanceVae(Generator, Generic[Config]):
             pose = pose.detach()
         if self.config.teacher_forcing == 0:
             return pose
+
         forced = exact & valid.repeat_interleave(self.config.axes, dim=1)
         mean = torch.where(forced, target, pose.mean)
         return RandomVariable(mean, None if pose.var is None else pose.var.masked_fill(forced, 0.0))
@@ -331,6 +335,7 @@ class PoseAppearanceVae(Generator, Generic[Config]):
 
         if source == "prior":
             return draws * (1 - added).sqrt()
+
         return correlated(draws, self.appearance_mean, self.appearance_covariance - torch.diag(added))
 
     def with_generation_variance(
@@ -381,6 +386,7 @@ class PoseAppearanceVae(Generator, Generic[Config]):
 
         spread = moments.spread_of_means
         aggregate_spread = self.appearance_covariance.diagonal().sqrt()
+
         return {
             "appearance_mean_abs": float(self.appearance_mean.abs().mean()),
             "appearance_spread_mean": float(spread.mean()),
@@ -433,6 +439,7 @@ def _decoder(config: PoseAppearanceConfig, spec: DataSpec, crop: Crop) -> LevelD
             maps=maps,
             norm=config.norm,
         )
+
     return ImageDecoder(
         latent,
         config.decoder_widths,

@@ -118,9 +118,11 @@ class SoftIntroConfig(PoseAppearanceConfig):
         betas = (self.beta_rec, self.beta_kl, self.beta_neg)
         if not all(0 < beta < float("inf") for beta in betas):
             raise ValueError("beta_rec, beta_kl and beta_neg are positive")
+
         optional = (self.scale, self.likelihood_sigma, self.beta_rec_fake)
         if not all(value is None or 0 < value < float("inf") for value in optional):
             raise ValueError("scale, likelihood_sigma and beta_rec_fake are positive")
+
         weights = (self.pose_weight, self.pose_consistency, self.pose_on_fakes_weight, self.pose_jitter)
         if not all(0 <= weight < float("inf") for weight in weights):
             names = "pose_weight, pose_consistency, pose_on_fakes_weight and pose_jitter"
@@ -223,6 +225,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         # Reconstructions and fakes, decoded once for both steps.
         if self.config.statistics == "keep":
             self._freeze_statistics()
+
         coder = self._coder(labels, labels if fakes is None else fakes.labels, exact, draws)
         fake_code = None if fakes is None else fakes.code
         decoded = reconstruct(self.encoding, self.decode_code, image, fake_code, coder)
@@ -263,6 +266,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
             encoder = encoder_half(
                 decoded, self.encoding, self.decode_code, image, labels, fakes.labels, weights, coder
             )
+
         losses = EncoderLosses(
             total=encoder.loss,
             **self._logged(encoder.real, decoded, image, labels),
@@ -279,6 +283,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         note = self._watch(losses, noise)
         with frozen(*self.groups["encoder"]):
             decoder = decoder_half(decoded, self.encoding, image, labels, fakes.labels, weights)
+
         decoder_losses = DecoderLosses(
             total=decoder.loss,
             image=decoder.error,
@@ -371,6 +376,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         code = code if isinstance(code, RandomVariable) else RandomVariable(code)
         if self.config.latent == "sample":
             code = RandomVariable(code.sample(noise=draw))
+
         return Fakes(code, Labels(points, valid))
 
     def _freeze_statistics(self) -> None:
@@ -414,9 +420,11 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
             self.halvings += 1
             beta_neg = self.config.beta_neg * 0.5 ** int(self.halvings)
             return f"KL(fake) - KL(real) was {gap / steps:.2f} nats on average: beta_neg is now {beta_neg:g}"
+
         if exp_elbo / steps < WON:
             fault = f"exp-ELBO of fakes is {exp_elbo / steps:.1e}: the encoder has won"
             return f"{fault}; lower --system.beta-neg or --system.scale"
+
         return ""
 
 

@@ -249,6 +249,7 @@ def real_part(
     error_for_encoder = reconstructions.backprop_to_code(error)
     scale = weights.scale_for(image)
     loss = real_term(error_for_encoder, kl, scale, weights) + weights.label * label
+
     return RealPart(loss=loss, error=error.detach(), kl=kl.detach(), label=label.detach())
 
 
@@ -289,6 +290,7 @@ def encoder_half(
     loss = real.loss + 0.25 * (rec.exp_elbo + fake.exp_elbo)
     if weights.on_fakes == "cooperative":
         loss = loss + weights.label_fakes * weights.label * 0.5 * (rec.label + fake.label)
+
     return EncoderHalf(
         loss=loss,
         real=real,
@@ -324,9 +326,11 @@ def _generated_part(
     error = reconstruction_error(image, decoder(coder(decoded_encoding, role)), variance)
 
     label_error = None
+
     if adversarial:
         distance = point_error(made_from.points, encoding.label, "none", valid=made_from.valid)
         label_error = weights.label_fakes * distance
+
     kl = encoding.latent.kl()
     return _GeneratedPart(
         exp_elbo=fake_term(error, kl, scale, weights, label_error),
@@ -438,6 +442,7 @@ def frozen(*networks: object) -> Iterator[None]:
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
+
     try:
         yield
     finally:

@@ -95,6 +95,7 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
         kl_weight = self.config.kl_weight
         if kl_weight is None:  # w = batch / N_train, the batch of all ranks together
             kl_weight = count * noise.ranks / self.spec.count
+
         yield Phase(self.objective(image, joints, valid, exact, draw, kl_weight), group="all")
 
     def objective(
@@ -138,6 +139,7 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
             image_variance = torch.zeros((), device=image.device)
             if isinstance(first, RandomVariable) and first.var is not None:
                 image_variance = first.var.mean()
+
         return SrvLosses(
             total=total,
             image=image_term,

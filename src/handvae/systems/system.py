@@ -187,6 +187,7 @@ class PoseEstimator(System):
 
         if hands.pose_known is not None:
             valid = valid & hands.pose_known[:, None]
+
         return valid
 
     def in_bone_units(
@@ -226,6 +227,7 @@ class PoseEstimator(System):
         spread = scale(prediction.spread)
         if self.root_joint is not None:
             spread[:, self.root_joint] = prediction.spread[:, self.root_joint]
+
         return replace(prediction, spread=spread, calibrated_on=scale.fitted_on)
 
     def asked(self, inputs: Sequence[Input] = ()) -> str:
@@ -242,7 +244,8 @@ class PoseEstimator(System):
 
     @property
     def root_joint(self) -> int | None:
-        """The joint at the origin of 3D joints; its error is 0 by definition, and its spread is left alone."""
+        """The joint at the origin of 3D joints; its error is 0 by definition, and its spread is left
+        alone."""
         if self.pose == "2d":
             return None
         return {"wrist": 0, "middle_mcp": 9}.get(self.root)
@@ -262,6 +265,7 @@ class PoseEstimator(System):
                 raise ValueError(f"that of {name} does not say on which hands it was fitted")
             if len(scale.factor) != axes:
                 raise ValueError(f"that of {name} has {len(scale.factor)} axes, poses have {axes}")
+
         self.spread_scales = dict(scales)
 
 

@@ -77,6 +77,7 @@ def read_named_appearances(model: Model) -> dict[str, NamedAppearance]:
         content = _File.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
         raise UserError(path, "holds no named appearances", remedy) from error
+
     if content.weights != _hash(model.path):
         raise UserError(path, f"belongs to other weights than {model.path.name}", remedy)
 
@@ -87,6 +88,7 @@ def read_named_appearances(model: Model) -> dict[str, NamedAppearance]:
             fault = f"{name} has {len(entry.appearance)} numbers, the model takes {size}"
             raise UserError(path, fault, remedy)
         appearances[name] = NamedAppearance(torch.tensor(entry.appearance), entry.about)
+
     return appearances
 
 

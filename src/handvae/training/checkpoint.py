@@ -67,7 +67,7 @@ class Model:
         return self.path.stem if self.path.parent == WEIGHTS else str(self.path)
 
     @property
-    def reader(self) -> PoseEstimator:
+    def pose_estimator(self) -> PoseEstimator:
         """The system, to estimate poses with.
 
         Raises:
@@ -79,6 +79,7 @@ class Model:
                 f"is a {self.header.system}, which reads no poses from pictures",
                 "give a model that does",
             )
+
         return self.system
 
     @property
@@ -94,6 +95,7 @@ class Model:
                 f"is a {self.header.system}, which makes no pictures",
                 "give a model that does, such as photos-128",
             )
+
         return self.system
 
 
@@ -204,6 +206,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
         raise UserError(
             path, f"is damaged or not a safetensors file ({error})", "fetch or train the model again"
         ) from error
+
     header = _read_header(path, metadata)
 
     # System
@@ -236,6 +239,7 @@ def load_decoder(path: Path) -> nn.Module:
         raise UserError(
             path, f"is a {model.header.system}, which has no decoder of random variables", "give a srv_vae"
         )
+
     return model.system.decoder
 
 
@@ -250,6 +254,7 @@ def _read_header(path: Path, metadata: dict[str, str]) -> Header:
     """The header, in the names of this edition."""
     if KEY not in metadata:
         raise UserError(path, "holds no handvae header", "give a model that handvae wrote")
+
     try:
         values = json.loads(metadata[KEY], parse_constant=_refuse_constant)
         header = _read_dataclass(Header, modernise_header(values))
@@ -262,6 +267,7 @@ def _read_header(path: Path, metadata: dict[str, str]) -> Header:
             f"this version reads format {FORMAT} and {', '.join(CONFIGS)}"
         )
         raise UserError(path, fault, "use the version that wrote it")
+
     return header
 
 
@@ -317,6 +323,7 @@ def _set_tensors(path: Path, system: System, tensors: dict[str, Tensor]) -> None
 
     missing = expected.keys() - tensors.keys()
     unknown = tensors.keys() - expected.keys()
+
     if missing or unknown:
         example = sorted(missing or unknown)[0]
         raise UserError(
@@ -329,6 +336,7 @@ def _set_tensors(path: Path, system: System, tensors: dict[str, Tensor]) -> None
         fault = _tensor_fault(tensor, expected[name])
         if fault:
             raise UserError(path, f"tensor {name} {fault}", "fetch or train the model again")
+
     system.load_state_dict(tensors)
 
 
@@ -363,6 +371,7 @@ def start_from(system: System, model: Model) -> tuple[str, ...]:
         kind = PoseAppearanceVae
         if isinstance(model.system, PoseAppearanceVae):
             fresh = system.grown_from(model.system)
+
     if not isinstance(model.system, kind):
         raise UserError(
             model.path,
@@ -382,6 +391,7 @@ def start_from(system: System, model: Model) -> tuple[str, ...]:
         raise UserError(
             model.path, f"its network is another one: {changed}", "train with the same --system options"
         )
+
     system.load_state_dict(system.state_dict() | weights)
     return fresh
 

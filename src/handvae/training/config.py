@@ -57,11 +57,13 @@ class Train:
             raise ValueError("stop_at is at least 1")
         if min(self.batch, self.log_every, self.save_every, self.workers) < 1:
             raise ValueError("batch, log_every, save_every and workers are at least 1")
+
         epochs = 1.0 if self.epochs is None else self.epochs
         if not 0 < self.lr < math.inf or not 0 < epochs < math.inf:
             raise ValueError("lr and epochs are positive")
         if not all(0 <= value < 1 for value in (self.beta2, self.ema)) or not 0 < self.decay <= 1:
             raise ValueError("beta2 and ema lie in [0, 1), decay in (0, 1]")
+
         not_negative = (self.weight_decay, self.warmup_steps, self.clip)
         if not all(0 <= value < math.inf for value in not_negative) or self.seed < 0:
             raise ValueError("weight_decay, warmup_steps, clip and seed are not negative")

@@ -86,6 +86,7 @@ def read_configuration(path: Path, name: str) -> Configuration:
     init = content.get("init", preset.init)
     if not isinstance(init, str | None):
         raise UserError(path, "init: is no text", _REMEDY)
+
     return Configuration(
         preset=name,
         system=_part(path, "system", preset.system, content),
@@ -102,6 +103,7 @@ def _part(path: Path, name: str, default: Part, content: Mapping[str, Any]) -> P
     values = content.get(name, {})
     if not isinstance(values, dict):
         raise UserError(path, f"{name}: is no JSON object", _REMEDY)
+
     before: dict[str, Any] = asdict(default)  # pyright: ignore[reportArgumentType]
     if unknown := sorted(values.keys() - before.keys()):
         raise UserError(path, f"{name}.{unknown[0]}: unknown field", _REMEDY)

@@ -79,6 +79,7 @@ def modernise_run(system: str, options: dict[str, Any]) -> dict[str, Any]:
             "preset": options.get("preset", ""),
         }
     )
+
     return options | {"system": header["config"], "data": header["spec"], "preset": header["preset"]}
 
 
@@ -97,6 +98,7 @@ def modernise_config(system: str, config: dict[str, Any]) -> dict[str, Any]:
 
     if system in ENCODER_SYSTEMS and "encoder" not in config:
         config["encoder"] = _gather_encoder(config)
+
     return config
 
 

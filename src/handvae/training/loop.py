@@ -58,6 +58,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
     prepare_process()
     if ranks.main:
         prepare_folder(run)
+
     ranks.wait()
 
     # Data. The run may end before its schedule does.
@@ -81,6 +82,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
         system.prepare(_labels(run))
     else:
         start_from(system, run.init)
+
     layout = torch.channels_last if train.channels_last else torch.contiguous_format
     system.to(ranks.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
     eager_objectives = compile_objectives(system, run.out) if train.compile else {}
@@ -92,6 +94,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
     state_path = run.out / "state.pt"
     first = state.read(state_path) if run.resume and state_path.is_file() else 0
     log = MetricsLog(run.out / "metrics.jsonl", first) if ranks.main else None
+
     if eager_objectives and ranks.main and first < end:
         duration = "a minute or more, kept in the run folder"
         print(f"compiling before the first step: {duration} (--train.no-compile begins at once)", flush=True)
@@ -106,6 +109,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
 
         # Enter the next stage when its share of the run begins.
         current = stage_at(system.stages, step / total)
+
         if stage != current:
             stage = current
             activate_stage(system, stage)
@@ -115,12 +119,14 @@ def _fit(run: Run, ranks: Ranks) -> Path:
         lr = train.lr_at(step, count)
         noise = Noise(train.seed, step, Stream.SYSTEM, ranks.rank, ranks.ranks)
         phases = system.step(_on_device(batch, ranks, train), current.name, noise)
+
         for phase, gradient_norm in optimiser_steps(state, phases, run, ranks, step, lr):
             if log is not None and phase.note:
                 log.write({"step": done, "note": phase.note})
                 print(f"step {done}/{end}  {phase.note}", flush=True)
             if log_now:
                 scalars |= phase_scalars(phase, gradient_norm, ranks)
+
         state.average.update(system, step)
 
         # Every `log_every` steps: a line of metrics.jsonl, and one in the terminal.
@@ -143,6 +149,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
     # Leave the system as it is saved: eager, with averaged weights, in evaluation mode.
     for name, eager in eager_objectives.items():
         setattr(system, name, eager)
+
     state.average.copy_to(system)
     system.eval()
     return run.out / "model.safetensors"
@@ -166,8 +173,10 @@ def optimiser_steps(
         # The next phase is computed only now, with the weights that the last step has updated.
         with torch.autocast(ranks.device.type, torch.bfloat16, enabled=bf16):
             phase = next(phases, None)
+
         if phase is None:
             return
+
         _require_finite(phase, run, step)
 
         # Gradients of this group alone, whatever else the loss depends on; averaged over ranks.
@@ -179,6 +188,7 @@ def optimiser_steps(
 
         # Clip to a multiple of the norm's running mean.
         norm = torch.nn.utils.get_total_norm(gradients)
+
         if run.train.clip:
             mean_norm = state.norms.get(phase.group, float(norm))
             torch.nn.utils.clip_grads_with_norm_(group, run.train.clip * mean_norm, norm)
@@ -186,6 +196,7 @@ def optimiser_steps(
 
         for settings in optimiser.param_groups:
             settings["lr"] = lr
+
         optimiser.step()
         yield phase, float(norm)
 

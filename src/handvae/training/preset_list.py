@@ -8,7 +8,8 @@ PRESET_LIST = {
     "srv-vae-2d": "SRV-VAE as in the paper, 2D (its STB rows)",
     "srv-vae-3d": "SRV-VAE as in the paper, 3D (InterHand)",
     "s-vae-2d": "S-VAE, the paper's baseline, 2D",
-    "photos-64": "the shipped model of photos, 64 px: S-VAE with limb maps and a perceptual loss of critic-64",
+    "photos-64": "the shipped model of photos, 64 px: S-VAE with limb maps and a perceptual loss of "
+    "critic-64",
     "photos-128": "the shipped model of photos, 128 px: add --init photos-64",
     "rendered-128": "the shipped model of rendered hands and photos: add --init photos-128",
     "photos-base-64": "photos-64 without its perceptual loss",

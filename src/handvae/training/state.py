@@ -116,11 +116,14 @@ class State:
                 # Torch warns of a foreign pickle before it refuses it.
                 warnings.simplefilter("ignore")
                 state = torch.load(path, map_location="cpu", weights_only=True)
+
             self.system.load_state_dict(modernise_tensors(state["system"]))
             for name, value in modernise_tensors(state["average"]).items():
                 self.average.values[name].copy_(value)
+
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(state["optimisers"][name])
+
             self.norms.update(state["norms"])
             return int(state["step"])
         except _UNREADABLE as error:

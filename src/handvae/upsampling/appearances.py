@@ -80,6 +80,7 @@ class AppearancesOfOthers(Appearances):
         candidates = noise.uniform(count, TRIES, high=len(self.data)).long().clamp_max(len(self.data) - 1)
 
         owners, candidate_people = self._people(rows), self._people(candidates.flatten())
+
         if owners is None or candidate_people is None:
             fits = candidates != rows[:, None]
         else:

@@ -50,6 +50,7 @@ def open_split(root: Path, split: str | None) -> tuple[HandData, str]:
     if len(splits) > 1:
         fault = f"None would mix {', '.join(filter(None, splits))}"
         raise UserError("--split", fault, "name one: new pictures of test hands give the test away")
+
     return data, splits[0] or split or ""
 
 
@@ -66,6 +67,7 @@ def open_detector(name: str, command: str | None, generator: Model) -> tuple[Han
     if find_model(name) == generator.path:
         fault = f"{name} makes the pictures itself"
         raise UserError("--detector", fault, "give another model: it would check its own work")
+
     model = load_model(name)
     return ModelDetector.of(model), digest_of(model)
 
@@ -136,6 +138,7 @@ def open_job(options: UpsamplingOptions) -> UpsamplingJob:
         "downstream": options.downstream and options.downstream_steps,
         "schedule": options.schedule,
     }
+
     return UpsamplingJob(maker, spec, delivered, lost)
 
 
@@ -204,6 +207,7 @@ def deliver(
     if not len(generated.kept):
         remedy = f"look at those in {folder}; delete it to try another --max-error"
         raise UserError(out, "no picture passed the check", remedy)
+
     summary = summarise(maker, generated, HandFeatures())
 
     # from here on the folder OUT may be half written
@@ -217,9 +221,11 @@ def deliver(
     write_text_atomically(out / "provenance.jsonl", "".join(f"{line}\n" for line in provenances))
 
     gains: tuple[Measure, ...] = ()
+
     if measure_gains is not None:
         kept = Subset(generated.data, generated.kept.tolist())
         gains = tuple(measure_gains(maker.data, kept, folder / "downstream"))
+
     write_text_atomically(out / "report.html", upsample_page(plan, generated, summary, gains))
 
     # the last file: it marks the folder as complete
@@ -230,6 +236,7 @@ def deliver(
     }
     write_text_atomically(out / "report.json", json.dumps(content, indent=1) + "\n")
     shutil.rmtree(folder)
+
     return Delivered(written.count, summary, gains)
 
 

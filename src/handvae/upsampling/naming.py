@@ -111,12 +111,14 @@ def named_appearances(system: Generator, most: int = 12, seed: int = 0) -> dict[
     groups: dict[str, list[int]] = {}
     for number, colour in enumerate(colours):
         groups.setdefault(colour.name, []).append(number)
+
     middles = [_middle(places, members) for members in groups.values()]
 
     named = {}
     for number in _spread_out(places, middles, most):
         colour = colours[number]
         named[colour.name] = NamedAppearance(drawn[kept[number]], colour.about)
+
     return named
 
 
@@ -151,10 +153,12 @@ def colours_of(system: Generator, appearance: Float[Tensor, " appearance"]) -> C
     size = system.crop.size_px
     pictures = system.synthesize(poses, appearance.expand(len(POSES), -1))
     skin, ground = [], []
+
     for picture, joints in zip(pictures, to_crop_px(flat, size), strict=True):
         lab = cv2.cvtColor(np.ascontiguousarray(picture.permute(1, 2, 0).numpy()), cv2.COLOR_RGB2LAB)
         skin.append(_skin_colour(lab, joints))
         ground.append(_ground_colour(lab))
+
     return Colours(np.mean(skin, axis=0), np.mean(ground, axis=0))
 
 

@@ -28,6 +28,7 @@ def upsample_page(
     sections = [Section("Numbers", _numbers(summary.measures))]
     if gains:
         sections.append(Section("Do they help?", _numbers(gains)))
+
     sections.append(Section("Errors of the detector's joints", plot(summary.figure)))
     sections.append(Section("Kept", _kept(plan, generated)))
     sections.append(Section("Dropped", _dropped(generated)))
@@ -35,6 +36,7 @@ def upsample_page(
     options = []
     for name, value in plan.to_json().items():
         options.append(f"{name} {', '.join(value) if isinstance(value, list) else value}")
+
     made_by = f"handvae {__version__} upsample: {'; '.join(options)}"
     sections.append(Section("Made by", paragraph(made_by)))
     return page(f"{plan.dataset}, upsampled", sections)
@@ -65,6 +67,7 @@ def _kept(plan: UpsamplePlan, generated: GeneratedSet) -> str:
     by_error = generated.error[kept].argsort(descending=True, stable=True)
     worst = kept[by_error][: 2 * COLUMNS]
     caption = f"The worst that passed: errors {_errors(generated, worst)} % of hand size"
+
     return chosen + picture(sheet(generated, worst), caption)
 
 
@@ -82,6 +85,7 @@ def _dropped(generated: GeneratedSet) -> str:
         least = dropped[-COLUMNS:]
         caption = f"Those that missed the limit by the least: {_errors(generated, least)} %"
         html += picture(sheet(generated, least), caption)
+
     return html
 
 
@@ -97,7 +101,9 @@ def sheet(generated: GeneratedSet, rows: Int[Tensor, " row"]) -> np.ndarray:
     drawn = [draw_skeleton(pixels, points * zoom) for pixels, points in zip(pictures, joints, strict=True)]
 
     lines = []
+
     for start in range(0, len(pictures), COLUMNS):
         lines.append(pictures[start : start + COLUMNS])
         lines.append(drawn[start : start + COLUMNS])
+
     return grid(lines)

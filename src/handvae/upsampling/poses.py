@@ -107,6 +107,7 @@ def perturbed(hands: Hands, noise: Noise) -> Hands:
 
     tilt = noise.uniform(count, 2, low=-1, high=1) * math.radians(TILT_DEG)
     rotation = rotation_z(turn) @ rotation_x(tilt[:, 0]) @ rotation_y(tilt[:, 1])
+
     return _moved_solid(hands, old, new, rotation)
 
 
@@ -190,6 +191,7 @@ class Neighbourhood:
             moved = _in_place(hands, blend)
         else:
             moved = _moved_solid(hands, own, blend, torch.eye(3).expand(count, 3, 3))
+
         other = self.rows[near[every, chosen]].masked_fill(~any_fits, -1)
         return Mixed(moved, other, share)
 
@@ -212,6 +214,7 @@ def believable_mix(
     extent = (blend.amax(-2) - blend.amin(-2)).amax(-1)[..., None]
     too_short = (lengths < SHORTEST * expected) & (expected > 0.05 * extent)
     too_long = lengths > FLAT_LIMIT * flat_bone_limits() * extent
+
     return ~(too_short | too_long).any(-1)
 
 
@@ -260,10 +263,12 @@ def joint_angles(joints: Float[Tensor, "hand 21 3"]) -> Float[Tensor, "hand 5 4"
     frame = rest @ turns
 
     angles = [flexion, abduction]
+
     for number in (1, 2):
         bone = torch.einsum("hfij,hfi->hfj", frame, bones[:, :, number])
         angles.append(torch.atan2(-bone[..., 2], bone[..., 0]))
         frame = frame @ axis_rotation("y", angles[-1])
+
     return torch.stack(angles, -1)
 
 
@@ -315,6 +320,7 @@ def _moved_solid(
 
     # the labels keep their distance from the projection
     shift = _projected(hands, solid) - _projected(hands, old_solid)
+
     return _with_joints(hands, joints_2d=flat + shift, joints_3d=solid)
 
 

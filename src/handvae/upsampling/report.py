@@ -61,6 +61,7 @@ def summarise(maker: Upsampler, generated: GeneratedSet, extractor: Extractor) -
     measures = list(_counts(plan.count, generated, protocols["asked"], limit))
     for name, error in errors.items():
         measures += Consistency(name, error[:, None], protocols[name]).measures()
+
     measures.append(_real_over_limit(errors["real"], limit, protocols["real"]))
     if min(len(generated.kept), len(maker.rows)) >= FEWEST:
         measures += _distances(maker, generated, extractor)
@@ -96,6 +97,7 @@ def _counts(count: int, generated: GeneratedSet, protocol: Stated, limit: float)
 
     is_kept = torch.zeros(count, dtype=torch.bool)
     is_kept[generated.kept] = True
+
     for kind in sorted(set(generated.kinds)):
         of_kind = torch.tensor([one == kind for one in generated.kinds])
         share = 100 * float(is_kept[of_kind].float().mean())
@@ -141,6 +143,7 @@ def _distances(maker: Upsampler, generated: GeneratedSet, extractor: Extractor) 
     )
     whole = set_measures(real, kept, extractor, protocol, "kept", plan.seed)
     halves = _halves(real, kept, extractor, protocol, Noise(plan.seed, 2, Stream.REPORT_REAL))
+
     return [*whole, *halves]
 
 

@@ -35,6 +35,7 @@ def write_shards(folder: Path, maker: Upsampler, first: int, step: int, report: 
             description = f"handvae upsample, {maker.plan.model}"
             made += write_shard(path, maker.spec, maker.shard(number), description)
         report(len(maker.plan.numbers(number)))
+
     return made
 
 
@@ -63,6 +64,7 @@ class GeneratedSet:
 
         # no hand found counts as the largest error
         order = error.nan_to_num(float("inf")).argsort(descending=True, stable=True)
+
         return cls(
             data=data,
             error=error,

@@ -52,6 +52,7 @@ def usable_rows(data: HandData, system: Generator) -> Int[Tensor, " hand"]:
         rows = valid.all(1).nonzero()[:, 0]
     if not len(rows):
         raise UserError(name, "no hand has all its joints labelled", "give poses with all joints")
+
     return rows
 
 
@@ -131,6 +132,7 @@ class Upsampler:
 
         people = self.data.labels(rows).subject
         sides = written.require("side")
+
         for i, error in enumerate(errors.tolist()):
             person = None if people is None else int(people[i])
             provenance = {
@@ -180,6 +182,7 @@ class Upsampler:
         # a distance is sqrt(2) deviations of each of its two coordinates
         missed = ~prediction.found
         spread = (distance / math.sqrt(2)).masked_fill(missed[:, None], 0.0)
+
         return spread, errors.masked_fill(missed, float("nan"))
 
     def _rows_of(self, numbers: Int[Tensor, " picture"]) -> Int[Tensor, " picture"]:
@@ -188,6 +191,7 @@ class Upsampler:
         copies, places = numbers // count, numbers % count
 
         orders = {}
+
         for copy in copies.unique().tolist():
             noise = Noise(self.plan.seed, copy, Stream.UPSAMPLING_ORDER)
             orders[copy] = torch.randperm(count, generator=noise.generator)
@@ -212,15 +216,19 @@ class Upsampler:
             assert self.neighbourhood is not None
             mixed = self.neighbourhood.mixed(hands, noise)
             hands = _where(kinds, "interpolated", mixed.hands, hands)
+
             for i, kind in enumerate(kinds):
                 if kind != "interpolated":
                     continue
+
                 other = int(mixed.other[i])
                 if other < 0:
                     changes[i] = {"kind": "same"}
                     continue
+
                 name = self.data.name(int(self.rows[other]))
                 changes[i] = {"kind": kind, "with": name, "share": round(float(mixed.share[i]), 4)}
+
         return hands, changes
 
 

@@ -46,6 +46,7 @@ def as_right_hands(samples: Iterable[Sample]) -> Iterator[Sample]:
         if sample.side != LEFT:
             yield sample
             continue
+
         assert sample.joints_3d is not None
         assert sample.intrinsics is not None
 
@@ -54,6 +55,7 @@ def as_right_hands(samples: Iterable[Sample]) -> Iterator[Sample]:
         segmentation = sample.segmentation
         if segmentation is not None:
             segmentation = np.ascontiguousarray(segmentation[:, ::-1])
+
         intrinsics = torch.from_numpy(sample.intrinsics.astype(np.float64))
         yield replace(
             sample,

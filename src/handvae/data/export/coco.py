@@ -27,6 +27,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             write_pixels(folder / name, pixels)
             images.item(_image(number, name, pixels, sample, spec))
             annotations.item(annotation(number, sample) | _labels(sample, spec))
+
         info = {"description": description, "version": f"handvae {__version__}"}
         licences = [{"id": 1, "name": spec.licence or "not known"}]
         categories = [
@@ -50,6 +51,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             annotations,
             "\n]}\n",
         )
+
     return number
 
 
@@ -70,6 +72,7 @@ def _image(number: int, name: str, pixels: np.ndarray, sample: Sample, spec: Dat
         image["gesture"] = spec.gestures[sample.gesture]
     if sample.provenance:
         image["provenance"] = json.loads(sample.provenance)
+
     return image
 
 
@@ -85,8 +88,10 @@ def _labels(sample: Sample, spec: DataSpec) -> dict[str, object]:
             labels["root_mm"] = rounded(solid[0], 4)
             solid = solid - solid[0]
         labels["keypoints_3d"] = rounded(solid, 4)
+
     if sample.intrinsics is not None:
         labels["camera"] = rounded(sample.intrinsics.reshape(-1), 6)
     if sample.joint_spread is not None:
         labels["keypoints_spread"] = rounded(sample.joint_spread, 3)
+
     return labels

@@ -30,6 +30,7 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
     partial = folder.with_name(f".{folder.name}.partial")
     replaced = folder.with_name(f".{folder.name}.replaced")
     shutil.rmtree(partial, ignore_errors=True)
+
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -48,6 +49,7 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
                 shutil.rmtree(replaced, ignore_errors=True)
                 folder.rename(replaced)
             partial.rename(folder)
+
         shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -121,13 +121,16 @@ def warning(name: FormatName, spec: DataSpec) -> str | None:
     ]
     if chosen.right_only and spec.sides != "right":
         lost.append("left hands (they are mirrored to right ones)")
+
     if chosen.needs_camera and not spec.has_camera:
         lost.append(
             "hands without a camera (they are put 20 m away from one: 2D joints and depth stay, "
             "3D follows the 2D labels sideways)"
         )
+
     if chosen.beyond is not None and spec.root == "camera":
         lost.append("joints outside their picture")
+
     return f"{name} cannot hold {', '.join(lost)}" if lost else None
 
 
@@ -143,6 +146,7 @@ def check_spec(name: FormatName, spec: DataSpec, where: str | Path) -> None:
     """
     if name in ANY_HANDS:
         return
+
     chosen = FORMATS[name]
     any_hands = "use " + " or ".join(ANY_HANDS)
     if spec.joints != 21:
@@ -201,11 +205,13 @@ def write_data(
         hands = as_right_hands(hands)
     if chosen.needs_camera or name == "mmpose":
         hands = _without_skew(folder, name, hands)
+
     with complete_folder(folder, MARKERS, overwrite) as partial:
         count = chosen.write(partial, spec, hands, description)
         if not count:
             reason = f": {left_out} lack joints that {name} needs" if left_out else ""
             raise UserError(folder, f"no hand to write{reason}", "give other hands")
+
     return Written(count, left_out)
 
 

@@ -50,4 +50,5 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
         for part, files in spools.items():
             for name, spool in files.items():
                 write_json(folder / f"{part}_{name}.json", "[", spool, "]\n")
+
         return sum(files["K"].count for files in spools.values())

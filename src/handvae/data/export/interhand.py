@@ -33,6 +33,7 @@ class _Split:
         focal = rounded(intrinsics[[0, 1], [0, 1]], 6)
         centre = rounded(intrinsics[:2, 2], 6)
         key = (*focal, *centre)
+
         if key not in self.cameras:
             name = str(len(self.cameras))
             self.cameras[key] = name
@@ -41,6 +42,7 @@ class _Split:
             values = ([0.0] * 3, np.eye(3).tolist(), focal, centre)
             for field, value in zip(CAMERA_FIELDS, values, strict=True):
                 self.camera_fields[field].member(name, value)
+
         return self.cameras[key]
 
     def write(self, folder: Path, split: str) -> None:
@@ -73,6 +75,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             split = sample.split or "train"
             if split not in splits:
                 splits[split] = _Split(stack)
+
             files = splits[split]
             camera = files.camera(sample.intrinsics)
             pixels = picture_of(sample)
@@ -90,8 +93,10 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             hand = {"id": number, "image_id": number, "bbox": rounded(box(sample), 3), "joint_valid": flags}
             files.annotations.item(hand | kind)
             files.joints.member(str(number), {"world_coord": rounded(world, 4), "joint_valid": flags} | kind)
+
         for split, files in splits.items():
             files.write(folder, split)
+
     return number
 
 
@@ -107,4 +112,5 @@ def _both_hands(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     valid = np.zeros(42, bool)
     world[rows] = from_internal(joints, "interhand").numpy()
     valid[rows] = from_internal(labelled, "interhand")[:, 0].numpy()
+
     return world * valid[:, None], valid

@@ -23,12 +23,14 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
     kind = "rhd" if camera else "onehand10k"
     order = "rhd" if camera else "coco"
     number = 0
+
     with ExitStack() as stack:
         splits: dict[str, tuple[Spool, Spool]] = {}
         for number, sample in enumerate(samples, 1):
             split = sample.split or "train"
             if split not in splits:
                 splits[split] = (stack.enter_context(Spool()), stack.enter_context(Spool()))
+
             images, annotations = splits[split]
 
             pixels = picture_of(sample)
@@ -39,6 +41,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             points = from_internal(torch.from_numpy(keypoints(sample)), order).numpy()
             image: dict[str, object] = {"id": number, "file_name": name, "width": width, "height": height}
             hand = annotation(number, sample) | {"hand_type": side_name(sample)}
+
             if camera:
                 assert sample.joints_3d is not None
                 assert sample.intrinsics is not None
@@ -47,6 +50,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
                 hand["joint_cam"] = rounded(
                     from_internal(torch.from_numpy(sample.joints_3d), order).numpy(), 4
                 )
+
             hand["keypoints"] = rounded(points, 3) if camera else rounded(points.reshape(-1), 3)
             images.item(image)
             annotations.item(hand)
@@ -64,8 +68,10 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
         licence = {"id": 1, "name": spec.licence or "not known"}
         head = f'{{"info": {json.dumps(info)},\n"licenses": [{json.dumps(licence)}]'
         middle = f',\n"categories": {json.dumps(categories)},\n"images": [\n'
+
         for split, (images, annotations) in splits.items():
             # the name tells readers the form
             path = folder / "annotations" / f"{kind}_{split}.json"
             write_json(path, head, middle, images, '\n],\n"annotations": [\n', annotations, "\n]}\n")
+
     return number

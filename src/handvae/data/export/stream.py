@@ -48,6 +48,7 @@ def _labelled(
                 "does not tell left hands from right ones",
                 "say which they are: --side left or --side right",
             )
+
         for place, row in enumerate(block):
             origin = data.provenance_of(row) or json.dumps({"set": data.spec.name, "hand": data.name(row)})
             values = {"side": side, "split": data.split_of(row) or split, "provenance": origin}

@@ -33,6 +33,7 @@ def write(
                     about.size = len(content)
                     tar.addfile(about, io.BytesIO(content))
                 total += 1
+
     about_set = asdict(replace(spec, count=total)) | {"description": description}
     (folder / "spec.json").write_text(json.dumps(about_set, indent=1) + "\n")
     return total

@@ -34,11 +34,13 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
         path = folder / "labels" / split / f"{number:06d}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(line + "\n")
+
     joints = len(spec.joint_names)
     rows = [f"# {json.dumps(description)}", *(f"{split}: images/{split}" for split in sorted(splits))]
     # the tools refuse a set without `val`
     if "val" not in splits:
         rows.append(f"val: images/{'test' if 'test' in splits else sorted(splits)[0]}")
+
     # a mirrored hand keeps its joints' names
     flips = ", ".join(str(joint) for joint in range(joints))
     rows += [f"kpt_shape: [{joints}, 3]", f"flip_idx: [{flips}]", "names:", "  0: hand"]

@@ -98,7 +98,9 @@ def _video_frames(source: Path, every: int) -> Iterator[Frame]:
                     yield Frame(name, np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8))
                 else:
                     yield Frame(name, None, "is damaged")
+
             number += 1
+
         if not number:
             raise UserError(source, "holds no frame that can be read", "give another video")
     finally:

@@ -93,6 +93,7 @@ class _Scanner:
                 yield from ((key, inner, self._value()) for inner in self._keys())
             else:
                 self._value()
+
         if self._peek():
             raise ValueError("there is more after its end")
 
@@ -101,6 +102,7 @@ class _Scanner:
         if self._peek() == "}":
             self.at += 1
             return
+
         while True:
             key = self._value()
             if not isinstance(key, str):
@@ -158,6 +160,7 @@ class _Scanner:
         """Drop what has been read, and read on; the pieces grow while one member does not end."""
         if self.ended:
             return False
+
         kept = self.text[self.at :]
         if len(kept) > MAX_MEMBER_CHARACTERS:
             raise ValueError("one of its members does not end")

@@ -40,8 +40,10 @@ def inside(root: Path, name: str) -> Path:
         # too long, with a null byte, or a link to itself
         short = name if len(name) <= 80 else f"{name[:80]}..."
         raise UserError(root, f"file name {short!r} can be no file's", remedy) from error
+
     if not path.is_relative_to(root.resolve()):
         raise UserError(root, f"file name {name!r} leaves the data set's folder", remedy)
+
     return path
 
 
@@ -109,6 +111,7 @@ def _decode(content: bytes, where: str | Path, flags: int) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if pixels is None:
         raise UserError(where, "the picture is damaged", "replace the file")
+
     return pixels
 
 

@@ -66,6 +66,7 @@ def label_columns(spec: DataSpec, points: int = 0) -> dict[str, tuple[tuple[int,
     }
 
     offered = {*spec.modalities, *ALWAYS}
+
     return {name: column for name, column in columns.items() if name in offered}
 
 
@@ -112,6 +113,7 @@ def write_shards(
 
         path = folder / f"shard-{number:05d}.parquet"
         total += write_shard(path, spec, chain([first], islice(stream, rows - 1)), source)
+
     return total
 
 
@@ -128,6 +130,7 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
     schema = pa.schema(picture_fields + label_fields + text_fields)
 
     count = 0
+
     with pq.ParquetWriter(
         path, schema, compression="zstd", use_dictionary=False, write_statistics=False
     ) as writer:
@@ -135,10 +138,12 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
         rows: list[Sample] = []
         encoded: list[dict[str, bytes]] = []
         size = 0
+
         for sample, files in prefetch(partial(_encoded, pictures), chain([first], samples)):
             rows.append(sample)
             encoded.append(files)
             size += sum(map(len, files.values()))
+
             if len(rows) == GROUP_ROWS or size >= GROUP_BYTES:
                 writer.write_table(_table(schema, columns, rows, encoded))
                 count += len(rows)
@@ -147,6 +152,7 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
 
         if rows:
             writer.write_table(_table(schema, columns, rows, encoded))
+
         count += len(rows)
 
         # the number of hands is known only now
@@ -158,6 +164,7 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
             "source": source,
         }
         writer.add_key_value_metadata({"handvae": json.dumps(metadata, sort_keys=True)})
+
     return count
 
 
@@ -188,6 +195,7 @@ def _table(
             shape, kind = columns[field.name]
             values = [_value(row, field.name, shape) for row in rows]
             arrays.append(_numbers(field, shape, kind, values))
+
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -229,4 +237,5 @@ def encode_picture(name: str, sample: Sample) -> bytes:
     done, content = cv2.imencode(".png", pixels, PNG_FAST)
     if not done:
         raise ValueError(f"{name} of shape {pixels.shape} cannot be written as PNG")
+
     return content.tobytes()

@@ -56,6 +56,7 @@ class View:
         """The picture in this view; the border is repeated outwards."""
         if not self.mirror and not self.degrees:
             return pixels
+
         height, width = pixels.shape[:2]
         matrix = self.affine(height, width)
         # OpenCV counts from the first pixel's centre
@@ -136,6 +137,7 @@ def vote(labeller: Labeller, pixels: UInt8[np.ndarray, "height width 3"]) -> lis
                 votes.append(nearest)
         if 2 * len(votes) >= len(labeller.views):
             agreed.append(_agreed(votes))
+
     return agreed
 
 
@@ -151,6 +153,7 @@ def _agreed(votes: Sequence[LabelledHand]) -> Vote:
     spread = np.sqrt(flat.var(axis=0, ddof=1).mean(1)) if len(votes) > 1 else np.zeros(21)
     solids = [hand.joints_3d for hand in votes if hand.joints_3d is not None]
     joints_3d = None
+
     if solids:
         solid = np.median(np.stack(solids), axis=0)
         joints_3d = solid - solid[0]
@@ -160,6 +163,7 @@ def _agreed(votes: Sequence[LabelledHand]) -> Vote:
     side = votes[0].side
     if 2 * right != len(votes):
         side = RIGHT if 2 * right > len(votes) else LEFT
+
     return Vote(LabelledHand(np.median(flat, axis=0), side, joints_3d), spread, len(votes))
 
 
@@ -193,15 +197,18 @@ def label_pictures(
         if frame.pixels is None:
             review.left_out.append((frame.name, f"unreadable: {frame.fault}"))
             continue
+
         votes = vote(labeller, frame.pixels)
         if not votes:
             review.left_out.append((frame.name, "no hand found"))
+
         for hand in votes:
             if not hand.relative <= most_spread:
                 review.left_out.append(
                     (frame.name, f"unsure: labels differ by {100 * hand.relative:.0f} % of the hand's size")
                 )
                 continue
+
             origin = {
                 "file": frame.name,
                 "labeller": labeller.name,

@@ -55,6 +55,7 @@ class MediapipeLabeller(Labeller):
             )
         except OSError as error:
             raise UserError(self.python, f"cannot be run ({error.strerror})", INSTALL) from error
+
         try:
             self._answer()
         except UserError:
@@ -86,6 +87,7 @@ class MediapipeLabeller(Labeller):
             self.process.stdin.flush()
         except OSError as error:
             raise UserError(self.python, "mediapipe's process has ended", "run it again") from error
+
         found = []
         for hand in self._answer():
             solid = np.array(hand.joints_3d)
@@ -94,6 +96,7 @@ class MediapipeLabeller(Labeller):
                     np.array(hand.joints_2d), RIGHT if hand.side == "right" else LEFT, solid - solid[0]
                 )
             )
+
         return found
 
     def _answer(self) -> list[_Hand]:

@@ -18,6 +18,7 @@ def main() -> None:
     mediapipe: Any = importlib.import_module("mediapipe")
     answers = sys.stdout
     sys.stdout = sys.stderr  # whatever the library prints is no answer
+
     with mediapipe.solutions.hands.Hands(
         static_image_mode=True, max_num_hands=2, min_detection_confidence=0.5
     ) as hands:

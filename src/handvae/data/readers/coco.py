@@ -171,6 +171,7 @@ class _Table:
         roots = self.column("root_mm")
         cameras = self.column("camera")
         in_camera_frame = joints_3d is not None and roots is not None and cameras is not None
+
         if joints_3d is not None:
             joints_3d = joints_3d.unflatten(1, (21, 3))
             if roots is not None and in_camera_frame:
@@ -215,12 +216,14 @@ class CocoHands(HandData):
         self.root, self.annotation_path = _locate(root)
         self.split = split
         table = _Table()
+
         for item in _annotations(self.annotation_path, table):
             if isinstance(item, _Annotation):
                 if split is None or table.pictures[item.image_id].split == split:
                     table.add(item)
             elif item.fatal:
                 raise item.error()
+
         pictures = table.picture_of_row
         if not pictures:
             raise _no_hand(self.annotation_path, split, table)
@@ -287,11 +290,13 @@ def check_coco(root: Path) -> list[Problem]:
     table = _Table()
     problems: list[Problem] = []
     hands = 0
+
     for item in _annotations(path, table):
         if isinstance(item, Problem):
             problems.append(item)
         else:
             hands += 1
+
     if not hands and not problems:
         problems.append(Problem(str(path), "holds no hand", "add annotations"))
 
@@ -301,10 +306,12 @@ def check_coco(root: Path) -> list[Problem]:
         except UserError as error:
             problems.append(Problem(error.where, error.fault, error.remedy))
             continue
+
         if (width, height) != (picture.width, picture.height):
             fault = f"is {width} x {height} px, image {number} says {picture.width} x {picture.height}"
             remedy = "mend width and height, and with them the keypoints"
             problems.append(Problem(picture.name, fault, remedy))
+
     return problems
 
 
@@ -312,6 +319,7 @@ def _locate(root: Path) -> tuple[Path, Path]:
     """The data set's folder and its annotation file."""
     if root.is_file():
         return root.parent, root
+
     path = root / "annotations.json"
     if path.is_file():
         return root, path
@@ -324,6 +332,7 @@ def _locate(root: Path) -> tuple[Path, Path]:
     )
     if similar:
         remedy = f"did you mean {root / similar[0]}?"
+
     raise UserError(root, "no annotations.json there" if root.is_dir() else "no such folder", remedy)
 
 
@@ -347,9 +356,11 @@ def _annotations(path: Path, table: _Table) -> Iterator[_Annotation | Problem]:
     ids: set[int] = set()
     # annotations that stand before their pictures: in most files, none
     waiting: list[_Annotation] = []
+
     for part, key, value in members(path):
         if part not in _LISTS or not isinstance(key, int):
             continue
+
         try:
             entry = _LISTS[part].model_validate(value)
         except ValidationError as error:
@@ -368,6 +379,7 @@ def _annotations(path: Path, table: _Table) -> Iterator[_Annotation | Problem]:
                 if entry.id in ids:
                     fault = f"two annotations have the id {entry.id}"
                     yield Problem(where, fault, "give each annotation its own id")
+
                 ids.add(entry.id)
                 require_few(path, "hands", len(ids))
                 if entry.image_id in table.pictures:
@@ -378,6 +390,7 @@ def _annotations(path: Path, table: _Table) -> Iterator[_Annotation | Problem]:
     if not table.pictures:
         fault = "images: at least one picture is required"
         raise UserError(path, fault, "give COCO keypoints: lists `images` and `annotations`")
+
     for entry in waiting:
         yield from _checked(where, entry, table)
 
@@ -408,6 +421,7 @@ def _problems(where: str, annotation: _Annotation, picture: _PictureRecord | Non
     joints = len(JOINT_NAMES)
     solid = annotation.keypoints_3d
     spread = annotation.keypoints_spread
+
     if picture is None:
         fault = f"{name}: image_id {annotation.image_id} is not in images"
         yield Problem(where, fault, "add the image or remove the annotation")

@@ -64,15 +64,18 @@ class FreihandHands(HandData):
         rows: list[np.ndarray] = []  # of each version, the numbers of its labels
         self._names: list[str] = []
         entries = 0
+
         for name in splits:
             folder = FOLDERS[name]
             camera, solid, scale = self._read_labels(folder)
             count = len(camera)
+
             for version in [0] if name == "test" else self._versions(protocol, count):
                 numbers = range(version * count, (version + 1) * count)
                 require_file(root / folder / "rgb" / f"{numbers[0]:08d}.jpg", AUTHORS)
                 self._names += [f"{folder}/rgb/{number:08d}.jpg" for number in numbers]
                 rows.append(np.arange(entries, entries + count))
+
             intrinsics.append(camera)
             joints.append(solid)
             scales.append(scale)

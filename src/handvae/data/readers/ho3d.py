@@ -105,10 +105,12 @@ class Ho3dHands(HandData):
         content: Any = read_pickle(path)
         if not isinstance(content, dict) or not {"handJoints3D", "camMat"} <= content.keys():
             raise UserError(path, "does not have handJoints3D and camMat", GIVE_ORIGINAL)
+
         camera = require_numbers(path, "camMat", content["camMat"], (3, 3))
         # a frame without labels
         if content["handJoints3D"] is None:
             return np.zeros((21, 3), np.float32), camera
+
         joints = require_numbers(path, "handJoints3D", content["handJoints3D"], (21, 3)) * FROM_OPENGL * 1000
         return to_internal(torch.from_numpy(joints), "ho3d").numpy(), camera
 
@@ -120,6 +122,7 @@ def _read_frames(path: Path) -> list[tuple[str, str]]:
         lines = path.read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(path, f"cannot be read ({error})", "check the file") from error
+
     if not lines:
         raise UserError(path, "holds no frame", GIVE_ORIGINAL)
 
@@ -129,4 +132,5 @@ def _read_frames(path: Path) -> list[tuple[str, str]]:
         if line.count("/") != 1:
             raise UserError(path, f"{line!r} is not SEQUENCE/FRAME", GIVE_ORIGINAL)
         frames.append((sequence, frame))
+
     return frames

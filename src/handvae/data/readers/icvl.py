@@ -61,6 +61,7 @@ class IcvlHands(InMemoryData):
         splits = chosen_splits(root, split, {name: root / files[0] for name, files in LABELS.items()})
         names: list[str] = []
         parts = []
+
         for name in splits:
             prefix = "2014" if name == "train" and protocol == "original" else ""
             for file in LABELS[name]:

@@ -174,6 +174,7 @@ class InterhandHands(HandData):
         protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
         split = None if split is None else require_choice(root, "split", split, SPLITS)
         splits = find_files(root, split)
+
         if not splits:
             name = split or "train"
             require_file(root / "annotations" / name / f"InterHand2.6M_{name}_data.json", AUTHORS)
@@ -182,6 +183,7 @@ class InterhandHands(HandData):
         counts = [len(part.names) for part in self._splits]
         self._ends = torch.tensor(counts).cumsum(0)
         self._starts = [0, *self._ends.tolist()]
+
         if not sum(counts):
             others = ", ".join(PROTOCOLS)
             raise UserError(root, f"holds no hand of protocol {protocol!r}", f"try another of {others}")
@@ -249,6 +251,7 @@ def find_files(root: Path, split: str | None) -> list[_Files]:
         if has_joints and (split is None or split in words):
             name = next((name for name in SPLITS if name in words), "")
             files.append(_Files(name, path, root))
+
     return files
 
 
@@ -278,6 +281,7 @@ def _read_content(path: Path, frames: _Frames, cameras: _Cameras, hand_types: se
                 annotation = _Annotation.model_validate(value)
                 if annotation.id in ids:
                     raise UserError(path, f"two annotations have the id {annotation.id}", GIVE_ORIGINAL)
+
                 ids.add(annotation.id)
                 flags = np.ravel(annotation.joint_valid)
                 flags = require_numbers(path, f"annotations.{key}.joint_valid", flags, (42,))
@@ -285,6 +289,7 @@ def _read_content(path: Path, frames: _Frames, cameras: _Cameras, hand_types: se
                     content.hands.append((annotation.image_id, flags.reshape(2, 21) > 0))
         except ValidationError as error:
             raise UserError(path, first_fault(error, kind, key), GIVE_ORIGINAL) from error
+
     return content
 
 
@@ -307,6 +312,7 @@ def _rows(files: _Files, frames: _Frames, cameras: _Cameras, content: _Content) 
     for image_id, flags in content.hands:
         if image_id not in content.pictures:
             raise UserError(files.data, f"image_id {image_id} is not in images", GIVE_ORIGINAL)
+
         name, frame, camera, subject = content.pictures[image_id]
         valid = flags & frames.valid[frame]
         for hand in (0, 1):
@@ -347,6 +353,7 @@ def _read_frames(path: Path) -> _Frames:
 
     if not joints:
         raise UserError(path, "holds no frame", GIVE_ORIGINAL)
+
     world_mm = torch.from_numpy(np.stack(joints)).unflatten(1, (2, 21))
     return _Frames(numbers, world_mm, np.stack(valid))
 
@@ -364,6 +371,7 @@ def _read_cameras(path: Path) -> _Cameras:
 
     if not cameras:
         raise UserError(path, "holds no camera", GIVE_ORIGINAL)
+
     for (capture, camera), parts in cameras.items():
         missing = ", ".join(_CAMERA_SHAPES.keys() - parts.keys())
         if missing:

@@ -242,6 +242,7 @@ def find_annotation(root: Path, split: str | None) -> Path | None:
             of_split = split is None or split == _split_named(path.stem)
             if path.is_file() and kind_named(path.stem) and of_split:
                 found.append(path)
+
     return found[0] if len(found) == 1 else None
 
 
@@ -261,15 +262,18 @@ class MmposeHands(InMemoryData):
         if path is None:
             fault = f"holds no single annotation file{f' of split {split!r}' if split else ''}"
             raise UserError(root, fault, "name the file itself, or a split that its name says")
+
         self._split = _split_named(path.stem)
 
         table = _read(path)
         usable = self._usable(path, table)
         rows = np.flatnonzero(usable)
         image_ids = np.frombuffer(table.image_ids, np.int64)[rows].tolist()
+
         for image_id in image_ids:
             if image_id not in table.pictures:
                 raise UserError(path, f"image_id {image_id} is not in images", GIVE_ORIGINAL)
+
         names = tuple(table.pictures[image_id][0] for image_id in image_ids)
 
         kind = _KINDS[table.kind]
@@ -327,15 +331,18 @@ def _read(path: Path) -> _Table:
                 table.add_annotation(annotation)
         except ValidationError as error:
             raise UserError(path, first_fault(error, part, key), "mend that field") from error
+
         if (part, key) == ("info", "description"):
             description = str(value)
 
     if not table.image_ids:
         known = ", ".join(_KINDS)
         raise UserError(path, "holds no annotation of a hand", f"give a file of one of {known}")
+
     ids, counts = np.unique(np.frombuffer(table.ids, np.int64), return_counts=True)
     if len(ids) < len(table.ids):
         raise UserError(path, f"two annotations have the id {ids[counts > 1][0]}", GIVE_ORIGINAL)
+
     return table
 
 

@@ -57,6 +57,7 @@ class MsraHands(InMemoryData):
         self._left_out = require_choice(root, "protocol", protocol, SUBJECTS)
         if split is not None:
             require_choice(root, "split", split, ("train", "test"))
+
         names: list[str] = []
         joints, subjects, gestures = [], [], []
         empty = 0
@@ -64,6 +65,7 @@ class MsraHands(InMemoryData):
             is_test = person == self._left_out
             if split is not None and is_test != (split == "test"):
                 continue
+
             for gesture, folder in enumerate(GESTURES):
                 path = require_file(root / person / folder / "joint.txt", AUTHORS)
                 values = _read_joints(path)
@@ -76,6 +78,7 @@ class MsraHands(InMemoryData):
                 joints.append(values[frames])
                 subjects += [subject] * len(frames)
                 gestures += [gesture] * len(frames)
+
         if empty:
             self.remarks = (f"{empty:,} frames have an empty depth file and are left out",)
         if not names:
@@ -112,6 +115,7 @@ class MsraHands(InMemoryData):
             content = path.read_bytes()
         except OSError as error:
             raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
+
         if len(content) < _HEADER_BYTES:
             raise UserError(path, "is shorter than its header", GIVE_ORIGINAL)
 
@@ -143,4 +147,5 @@ def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
     if len(values) != 63 * count:
         fault = f"says {count} frames and holds {len(values)} numbers, not 63 for each"
         raise UserError(path, fault, GIVE_ORIGINAL)
+
     return require_numbers(path, "joint.txt", values.reshape(-1, 21, 3), (None, 21, 3))

@@ -66,6 +66,7 @@ class NyuHands(InMemoryData):
         splits = chosen_splits(root, split, {name: root / name for name in ("train", "test")})
         pictures: list[str] = []
         parts = []
+
         for name in splits:
             path = require_file(root / name / "joint_data.mat", AUTHORS)
             content = read_mat(path, "joint_uvd")["joint_uvd"]

@@ -192,6 +192,7 @@ class RenderedHands(HandData):
             self._kept[row] = sample
             if len(self._kept) > _KEPT_PICTURES:
                 self._kept.popitem(last=False)
+
         return sample
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
@@ -258,6 +259,7 @@ def write_plan(folder: Path, plan: RenderPlan) -> None:
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(folder, "already exists", "give another --out")
+
     write_text_atomically(path, TypeAdapter(RenderPlan).dump_json(plan, indent=2).decode() + "\n")
 
 
@@ -301,6 +303,7 @@ def write_rendered(
     for rows in _each(plan, missing, workers):
         report(rows)
         drawn += rows
+
     return drawn
 
 

@@ -66,6 +66,7 @@ def _segmentation_codes() -> UInt8[np.ndarray, "2 256"]:
             start = first + 3 * number
             codes[side, start : start + 3] = SEGMENTATION_CLASSES.index(finger)
         codes[side, first + 15] = SEGMENTATION_CLASSES.index("palm")
+
     return codes
 
 
@@ -100,10 +101,12 @@ def read_annotation(folder: Path) -> dict[str, Float[np.ndarray, "frame ..."]]:
     for number, frame in enumerate(frames):
         if not shapes.keys() <= frame.keys():
             raise UserError(path, f"frame {number} does not have K, xyz and uv_vis", GIVE_ORIGINAL)
+
     annotation = {}
     for name, shape in shapes.items():
         values = [frame[name] for frame in frames]
         annotation[name] = require_numbers(path, name, values, (None, *shape))
+
     return annotation
 
 
@@ -174,10 +177,12 @@ class RhdHands(HandData):
         # the kind of picture (color, depth or mask) has a place in each name
         names = []
         present = set()
+
         for folder, annotation in zip(folders, annotations, strict=True):
             names += [f"{folder.name}/{{}}/{number:05d}.png" for number in range(len(annotation["K"]))]
             files = require_file(folder / "color", AUTHORS).iterdir()
             present |= {f"{folder.name}/{{}}/{path.name}" for path in files}
+
         has_picture = np.array([name in present for name in names])
         if not has_picture.any():
             path = root / names[0].format("color")
@@ -185,6 +190,7 @@ class RhdHands(HandData):
         if not has_picture.all():
             counts = f"{len(names):,} frames are annotated, {has_picture.sum():,}"
             self.remarks = (f"{counts} have a picture and are used",)
+
         self._pictures = tuple(np.array(names)[has_picture].tolist())
         self._joints = _Joints.of(annotations, has_picture)
 
@@ -194,6 +200,7 @@ class RhdHands(HandData):
         else:
             self._frames = torch.arange(len(self._pictures))
             self._sides = torch.full_like(self._frames, -1)
+
         self.slow_labels = self.protocol == "dominant"
 
         has_depth = all((folder / "depth").is_dir() for folder in folders)
@@ -264,6 +271,7 @@ class RhdLifting(InMemoryData):
     def __init__(self, root: Path, split: str | None = None) -> None:
         if split is not None:
             require_choice(root, "split", split, tuple(FOLDERS))
+
         present = {
             name: root / folder
             for name, folder in FOLDERS.items()
@@ -280,6 +288,7 @@ class RhdLifting(InMemoryData):
             count = len(annotation["K"])
             names += [f"{FOLDERS[name]}, frame {number:05d}" for number in range(count)]
             splits += [name] * count
+
         if set(present) == {"test"}:
             train = round(TRAINING_SHARE * len(splits))
             splits[:train] = ["train"] * train

@@ -60,6 +60,7 @@ class ShardHands(HandData):
         first = self._shards[0]
         for shard in self._shards[1:]:
             _check_same_set(first, shard)
+
         self._groups = [
             (shard, group) for shard in self._shards for group in range(shard.meta.num_row_groups)
         ]
@@ -74,6 +75,7 @@ class ShardHands(HandData):
         chosen = np.arange(len(places)) if split is None else np.flatnonzero(splits == split)
         if not len(chosen):
             raise _no_hand(root, split, splits)
+
         self._places = places[chosen]
         self._splits = splits[chosen]
         self._labels = self._read_labels(first, sizes, chosen)
@@ -143,6 +145,7 @@ class ShardHands(HandData):
         """The encoded picture of one row."""
         if column not in self.spec.modalities:
             self._lacks(column)
+
         group, place = (int(number) for number in self._places[row])
         key = (column, group)
         with self._lock:
@@ -161,6 +164,7 @@ class ShardHands(HandData):
             while self.kept_bytes > self._limit and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
                 self.kept_bytes -= sum(map(len, dropped))
+
         return files[place]
 
     def _read_labels(self, first: "_Shard", sizes: list[int], chosen: np.ndarray) -> dict[str, np.ndarray]:
@@ -178,6 +182,7 @@ class ShardHands(HandData):
                 rows = chosen[into] - start
                 for name, values in shard.labels(group).items():
                     labels[name][into] = values[rows]
+
         return labels
 
 
@@ -222,6 +227,7 @@ class _Shard:
         with self._reading():
             self.meta = pq.read_metadata(path)
             self.schema = self.meta.schema.to_arrow_schema().remove_metadata()
+
         self._stored = _stored_names(self.schema)
         self.spec = self._spec()
 
@@ -274,7 +280,9 @@ class _Shard:
             if name == "side" and not np.isin(values, (LEFT, RIGHT)).all():
                 fault = f"has a value that is neither {LEFT} (left) nor {RIGHT} (right)"
                 raise self._fault(group, name, fault)
+
             labels[name] = values
+
         return labels
 
     def pictures(self, group: int, column: str) -> list[bytes]:
@@ -307,6 +315,7 @@ class _Shard:
         if text is None:
             fault = "is no shard of handvae: its metadata lack `handvae`"
             raise UserError(self.path, fault, "give a folder that handvae wrote")
+
         try:
             about = json.loads(text)
             if about["version"] != VERSION:

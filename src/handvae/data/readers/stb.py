@@ -90,19 +90,23 @@ class StbHands(InMemoryData):
         self._which, camera = require_choice(root, "protocol", protocol, PROTOCOLS).split("/")
         if split is not None:
             require_choice(root, "split", split, ("train", "test"))
+
         require_file(root / "labels", AUTHORS)
         base = root / "images" if (root / "images").is_dir() else root
         views = CAMERAS[camera]
         device = views[0][:2]
         names: list[str] = []
         joints_3d, intrinsics = [], []
+
         for sequence in SEQUENCES:
             if split is not None and is_tested(sequence, self._which) != (split == "test"):
                 continue
+
             path = require_file(root / "labels" / f"{sequence}_{device}.mat", AUTHORS)
             values = require_numbers(path, "handPara", read_mat(path, "handPara")["handPara"], (3, 21, None))
             joints = to_internal(torch.from_numpy(values).permute(2, 1, 0).contiguous(), "stb")
             folder = (base / sequence).relative_to(root).as_posix()
+
             for view in views:
                 require_file(base / sequence / f"{view}_0.png", AUTHORS)
                 names += [f"{folder}/{view}_{number}.png" for number in range(len(joints))]

@@ -152,6 +152,7 @@ def _capsules() -> list[_Capsule]:
                      _of(f, 3, 0.98), _of(f, 3, 0.88), 1.14),
         )
     ]
+
     return palm + thumb + fingers
 # fmt: on
 
@@ -211,6 +212,7 @@ class Body:
             radius[:, :1],
             radius[:, 1:] - radius[:, :1],
         )
+
         return np.ascontiguousarray(np.concatenate(columns, 1))
 
 
@@ -264,6 +266,7 @@ def pose_body(pose: Pose, shape: HandShape) -> Body:
     of_finger = radii[finger, terms["joint"].astype(int)]
     bulge = fist * terms["fist"] + curl[finger] * terms["curl"]
     radius = size * thickness * (terms["body"] + bulge) + terms["share"] * of_finger + terms["plain"]
+
     return Body(ends[:, 0], axes, length, radius, joints, rotations)
 
 

@@ -77,9 +77,11 @@ def distance(table, use, count, x, y, z, scratch):
     low = min(min(min(o0, o1), min(o2, o3)), min(o4, o5))
 
     total = 0.0
+
     for o in (o0, o1, o2, o3, o4, o5):
         if o - low < 6.0:
             total += np.exp((low - o) / UNION_MM)
+
     return nearest + low - UNION_MM * np.log(total)
 
 
@@ -108,6 +110,7 @@ def gradient(table, use, count, x, y, z, scratch, out):
     for group in range(6):
         offsets[group] = -_BLENDS[group] * np.log(sums[group] + 1e-30)
         low = min(low, offsets[group])
+
     total = 0.0
     for group in range(6):
         offsets[group] = np.exp((low - offsets[group]) / UNION_MM)
@@ -161,6 +164,7 @@ def near(table, x, y, z, reach, use):
         if capsule_distance(table, i, x, y, z) <= nearest + reach:
             use[count] = i
             count += 1
+
     return count
 
 
@@ -209,6 +213,7 @@ def rest_maps(
     origin = body.start @ rotation.T + translation
     matrix = np.swapaxes(rest.axes, 1, 2) @ (stretch[:, :, None] * local)
     shift = rest.start - np.einsum("cij,cj->ci", matrix, origin)
+
     return np.ascontiguousarray(np.concatenate([matrix.reshape(COUNT, 9), shift], 1))
 
 
@@ -228,6 +233,7 @@ def to_rest(table, maps, use, count, x, y, z, scratch, out):
 
     for k in range(17):
         out[k] = 0.0
+
     total = 0.0
     groups = scratch[COUNT : COUNT + 6]
     groups[:] = 0.0
@@ -236,6 +242,7 @@ def to_rest(table, maps, use, count, x, y, z, scratch, out):
         weight = np.exp(-(scratch[j] - nearest) / _SKIN_BLEND_MM)
         if weight < 1e-4:
             continue
+
         i = use[j]
         total += weight
         groups[_GROUPS[i]] += weight
@@ -244,6 +251,7 @@ def to_rest(table, maps, use, count, x, y, z, scratch, out):
 
     for k in range(12):
         out[k] /= total
+
     out[12] = out[0] * x + out[1] * y + out[2] * z + out[9]
     out[13] = out[3] * x + out[4] * y + out[5] * z + out[10]
     out[14] = out[6] * x + out[7] * y + out[8] * z + out[11]

@@ -84,6 +84,7 @@ class FittedHands:
         plain = SkinRanges(ring=0, glove=0, polish=0, freckles=0, sleeve=0)
         skin = sample_skin(np.random.default_rng(0), plain)
         skin = skin._replace(melanin=0.28, blood=0.25, palm_light=0.25)
+
         return Scene(
             hand=Placed(body, skin, rotation, translation),
             pose=pose,
@@ -138,6 +139,7 @@ def fit_hands(
     damping = torch.full((len(target), 1), 1e-2, dtype=torch.float64)
     residual = problem.residual(parameters, turn)
     cost = residual.square().sum(1, keepdim=True)
+
     for _ in range(steps):
         # (J^T J + damping diag(J^T J)) move = -J^T r
         slope = problem.slope(parameters, turn, residual)
@@ -201,6 +203,7 @@ class _Problem:
             thickness=torch.ones_like(size),
         )
         joints = forward_kinematics(angles, shape).joints @ rotation.mT + translation[..., None, :]
+
         return joints, rotation, translation, shape, angles
 
     def residual(self, parameters: Tensor, turn: Tensor) -> Tensor:
@@ -250,6 +253,7 @@ class _Problem:
         squashed = torch.asin(((angles - _MIDDLE) / _HALF_RANGE).clamp(-0.95, 0.95))
         no_turn = torch.zeros(count, 3, dtype=torch.float64)
         scales = torch.stack([size.log(), torch.zeros_like(size)], 1)
+
         return torch.cat([squashed.flatten(1), no_turn, shift / 100, scales], 1), turn
 
     @staticmethod

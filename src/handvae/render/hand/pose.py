@@ -86,6 +86,7 @@ def sample_pose(generator: np.random.Generator, shape: HandShape, ranges: PoseRa
             angles, name = _mixed(generator, ranges)
         else:
             angles = _curled(generator)
+
         angles = angles + ranges.noise * generator.normal(size=(5, 4)) * _NOISE_RAD
 
         contact = _CONTACTS.get(name, -1)
@@ -155,11 +156,13 @@ def _pairs() -> np.ndarray:
     labels += [(_PALM, 0, 0)] * 12
 
     pairs = []
+
     for one, (finger, bone, place) in enumerate(labels):
         for two in range(one + 1, len(labels)):
             other_finger, other_bone, other_place = labels[two]
             if finger == other_finger:
                 continue
+
             if other_finger == _PALM:
                 if bone >= 1:
                     pairs.append((one, two))
@@ -170,6 +173,7 @@ def _pairs() -> np.ndarray:
             in_web = bone == 0 and other_bone == 0 and (place == 0 or other_place == 0)
             if not in_palm and not in_web:
                 pairs.append((one, two))
+
     return np.array(pairs)
 
 
@@ -201,6 +205,7 @@ def _flesh(shape: HandShape) -> _Flesh:
 
     finger_radii = radii[:, :3, None] * (1 - _ALONG) + radii[:, 1:, None] * _ALONG
     palm_radii = np.full(12, _PALM_RADIUS_MM * size * thickness)
+
     return _Flesh(
         base=base,
         lengths=lengths,
@@ -289,6 +294,7 @@ def _chain(angles, rest, base, lengths):
             pivots[f, 1, k] = origins[f, 0, k]
             pivots[f, 2, k] = origins[f, 1, k]
             pivots[f, 3, k] = origins[f, 2, k]
+
     return origins, rotations, axes, pivots
 
 
@@ -304,6 +310,7 @@ def _centres(origins, palm, along):
                 centres[9 * f + 3 * bone + place] = (
                     origins[f, bone] * (1 - share) + origins[f, bone + 1] * share
                 )
+
     centres[45:] = palm
     return centres
 
@@ -340,6 +347,7 @@ def _solve(target, flesh, contact, rest, lower, upper, pairs, along):
     mean = np.zeros((5, 4))
     square = np.zeros((5, 4))
     tolerance = 1.2
+
     for step in range(150):
         origins, rotations, axes, pivots = _chain(angles, rest, flesh.base, flesh.lengths)
         centres = _centres(origins, flesh.palm, along)
@@ -347,6 +355,7 @@ def _solve(target, flesh, contact, rest, lower, upper, pairs, along):
         # spheres that overlap push each other apart
         forces = np.zeros((57, 3))
         touching = contact >= 0
+
         for pair in range(len(pairs)):
             one, two = pairs[pair]
             dx = centres[one, 0] - centres[two, 0]
@@ -356,6 +365,7 @@ def _solve(target, flesh, contact, rest, lower, upper, pairs, along):
             distance2 = dx * dx + dy * dy + dz * dz
             if distance2 >= reach * reach:
                 continue
+
             touching = True
             distance = np.sqrt(max(distance2, 1e-4))
             push = -0.24 * (reach - distance) / distance
@@ -365,6 +375,7 @@ def _solve(target, flesh, contact, rest, lower, upper, pairs, along):
             forces[two, 0] -= push * dx
             forces[two, 1] -= push * dy
             forces[two, 2] -= push * dz
+
         if not touching and step % 50 == 0:
             break  # it starts free, or has come free and settled
 
@@ -378,8 +389,10 @@ def _solve(target, flesh, contact, rest, lower, upper, pairs, along):
             stay = 0.2 if f == 0 else 0.8
             if contact >= 0 and (f == 0 or f == contact):
                 stay *= 0.25
+
             for angle in range(4):
                 gradient[f, angle] += 2 * stay * (angles[f, angle] - target[f, angle])
+
             if f > 0:
                 slack = angles[f, 3] - 0.66 * angles[f, 2]
                 gradient[f, 3] += 0.6 * slack
@@ -393,6 +406,7 @@ def _solve(target, flesh, contact, rest, lower, upper, pairs, along):
             _pull(gradient, 0, 2, force, thumb, axes, pivots)
             _pull(gradient, contact, 2, -force, finger, axes, pivots)
             one, two = -rotations[0, 2, :, 2], -rotations[contact, 2, :, 2]
+
             for angle in range(4):
                 gradient[0, angle] += 1.5 * np.dot(two, np.cross(axes[0, angle], one))
                 gradient[contact, angle] += 1.5 * np.dot(one, np.cross(axes[contact, angle], two))
@@ -407,4 +421,5 @@ def _solve(target, flesh, contact, rest, lower, upper, pairs, along):
                 scale = np.sqrt(square[f, angle] / (1 - 0.999 ** (step + 1))) + 1e-8
                 moved = angles[f, angle] - rate * unbiased / scale
                 angles[f, angle] = min(max(moved, lower[f, angle]), upper[f, angle])
+
     return angles

@@ -114,6 +114,7 @@ def light_point(appearance, light, nx, ny, nz, vx, vy, vz, skin, occlusion, shad
     # Seen at a grazing angle, skin also mirrors some of it.
     facing = min(max(nx * vx + ny * vy + nz * vz, 0.0), 1.0)
     rim = 0.10 * (1 - facing) ** 4 * occlusion
+
     for c in range(3):
         sky = light.ambient_low[c] * (1 - hemisphere) + light.ambient_high[c] * hemisphere
         out[c] = skin[c] * sky * occlusion ** (1 - 0.45 * min(skin[c], 1.0)) + rim * light.ambient_high[c]
@@ -123,6 +124,7 @@ def light_point(appearance, light, nx, ny, nz, vx, vy, vz, skin, occlusion, shad
             direction, strength, lit = light.key_direction, light.key, shadow
         else:
             direction, strength, lit = light.fill_direction, light.fill, 0.35 + 0.65 * occlusion
+
         lx, ly, lz = direction[0], direction[1], direction[2]
 
         # cosines: light to normal, half vector to normal, light to half vector

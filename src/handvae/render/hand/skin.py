@@ -270,6 +270,7 @@ def relief(marks, x, y, z, finger, body, wobble, footprint, out):
 
         # the two joints: folds on the back, two grooves in front
         joint = 0.0
+
         for bone in range(2):
             joint += marks.lengths[finger, bone]
             u = along - joint + 0.9 * wobble
@@ -313,6 +314,7 @@ def paint(marks, skin, x, y, z, finger, body, footprint, out, scratch):
     coarse, middle, fine, shape = scratch[0:4], scratch[4:8], scratch[8:12], scratch[12:18]
     noise_at(marks.noise, x, y, z, 9.0, skin.offset, coarse)
     noise_at(marks.noise, x, y, z, 3.2, skin.offset, middle)
+
     if footprint < 2.0:
         noise_at(marks.noise, x, y, z, 1.0, skin.offset, fine)
     else:
@@ -328,12 +330,14 @@ def paint(marks, skin, x, y, z, finger, body, footprint, out, scratch):
         for k in range(4):
             gap = (x - marks.knuckles[k, 0]) ** 2 + (y - marks.knuckles[k, 1]) ** 2
             knuckle = max(knuckle, body * math.exp(-gap / 150.0))
+
     if body < 1:
         along, _, dorsal = in_finger(marks, finger, x, y, z)
         palmar += (1 - body) * smoothstep(1.0, -3.5, dorsal)
         end = marks.lengths[finger, 0] + marks.lengths[finger, 1] + marks.lengths[finger, 2]
         tips = (1 - body) * math.exp(-(((along - end + 5.0) / 7.0) ** 2))
         knuckle += (1 - body) * math.exp(-((along - marks.lengths[finger, 0]) ** 2) / 110.0)
+
     knuckle *= 1 - palmar
 
     # Pigments: the palm has less melanin, knuckles and creases more; blood shows in fingertips and palm.
@@ -372,6 +376,7 @@ def paint(marks, skin, x, y, z, finger, body, footprint, out, scratch):
             nr = 0.84 * math.exp(-0.72 * m - 0.10 * b) * (1 - white) + 0.80 * white
             ng = 0.70 * math.exp(-m - b) * (1 - white) + 0.76 * white
             nb = 0.60 * math.exp(-1.30 * m - 0.78 * b) * (1 - white) + 0.68 * white
+
         shade = 0.85 + 0.15 * smoothstep(1.0, 0.5, abs(yn))
         red = red * (1 - nail) + nr * shade * nail
         green = green * (1 - nail) + ng * shade * nail
@@ -385,12 +390,14 @@ def paint(marks, skin, x, y, z, finger, body, footprint, out, scratch):
 
     # what is worn: a ring, a glove, a sleeve
     cloth = metal = 0.0
+
     if skin.ring == finger and body < 0.5:
         gap = abs(along - skin.ring_at * marks.lengths[finger, 0])
         metal = smoothstep(2.1, 1.5, gap) * (1.0 if footprint < 1.2 else 1.2 / footprint)
         red = red * (1 - metal) + skin.metal[0] * metal
         green = green * (1 - metal) + skin.metal[1] * metal
         blue = blue * (1 - metal) + skin.metal[2] * metal
+
     if skin.glove > 0:
         weave = 1 + 0.14 * fine[0] + 0.10 * coarse[0] - 0.25 * crease
         red = skin.cloth[0] * weave
@@ -398,6 +405,7 @@ def paint(marks, skin, x, y, z, finger, body, footprint, out, scratch):
         blue = skin.cloth[2] * weave
         cloth = 1.0
         nail = 0.0
+
     if x < skin.sleeve_mm + 4.0 and body > 0.5:
         covered = smoothstep(-1.2, 1.2, skin.sleeve_mm - x + 1.5 * coarse[2])
         weave = 1 + 0.22 * fine[0] + 0.12 * middle[1] + 0.15 * coarse[0]

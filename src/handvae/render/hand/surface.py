@@ -129,10 +129,12 @@ def _surface_nets(
 
     # the four cells round an edge along axis d; the quad turns with the direction in which the edge leaves
     quads = []
+
     for d in range(3):
         low = np.moveaxis(inside, d, 0)[:-1]
         high = np.moveaxis(inside, d, 0)[1:]
         numbers = np.moveaxis(number, d, 0)
+
         for flipped, edge in ((False, low & ~high), (True, ~low & high)):
             a, b, c = np.argwhere(edge[:, 1:-1, 1:-1]).T
             quad = [numbers[a, b + y, c + z] for y, z in ((0, 0), (1, 0), (1, 1), (0, 1))]
@@ -173,6 +175,7 @@ def _hidden_sky(table, cast, x, y, z, nx, ny, nz, use):
         for k in range(count):
             gap = min(gap, capsule_distance(table, use[k], x + nx * height, y + ny * height, z + nz * height))
         open_sky += (0.30, 0.30, 0.25, 0.15)[tap] * max(gap / height, 0.0)
+
     return open_sky**1.1
 
 
@@ -200,9 +203,11 @@ def _lit(table, cast, x, y, z, lx, ly, lz, sharpness):
         around = wy * wy + wz * wz
         t = -(qy * wy + qz * wz) / max(around, 1e-6)
         share = qx + t * wx
+
         if share < 0 or share > length:
             end = 0.0 if share < 0 else length
             t = -((qx - end) * wx + qy * wy + qz * wz) / (wx * wx + around)
+
         t = max(t, 2.0)
 
         # the gap there, over t, is the angle that stays open
@@ -212,6 +217,7 @@ def _lit(table, cast, x, y, z, lx, ly, lz, sharpness):
         lit = min(lit, sharpness * gap / t)
         if lit <= -1.0:
             return 0.0
+
     return 0.25 * (1 + lit) ** 2 * (2 - lit)
 
 

@@ -68,8 +68,10 @@ class BackgroundRanges:
         if min(weights) < 0 or sum(weights) == 0:
             given = dict(zip(KINDS, weights, strict=True))
             raise ValueError(f"weights of kinds are {given}; none may be below 0 and one must be above")
+
         for name in ("low_light", "cast"):
             check_share(name, getattr(self, name))
+
         for name, least, most in (
             ("near_defocus", 0.001, 0.1),
             ("far_defocus", 0.001, 0.1),
@@ -99,6 +101,7 @@ def paint(generator: np.random.Generator, size_px: int, ranges: BackgroundRanges
     level = spread(generator, math.sqrt(low * high) if kind == "plain" else low, high)
     if generator.random() < ranges.low_light:
         level *= spread(generator, 0.1, 0.5)
+
     cast = np.ones(3, np.float32)
     if generator.random() < ranges.cast:
         cast = tint(float(generator.random()), between(generator, 0.3, 0.7))
@@ -113,9 +116,11 @@ def paint(generator: np.random.Generator, size_px: int, ranges: BackgroundRanges
     # a lamp is bright, but does not drown the picture when blurred
     scene = np.minimum(scene, np.float32(3), out=scene)
     scene = blur(scene, defocus * painted)
+
     if painted != size_px:
         way = cv2.INTER_AREA if painted > size_px else cv2.INTER_CUBIC
         scene = cv2.resize(scene, (size_px, size_px), interpolation=way)
+
     return Background(np.clip(scene, 0, 2).astype(np.float32, copy=False), kind)
 
 
@@ -159,9 +164,11 @@ def plain(generator: np.random.Generator, size: int) -> LinearImage:
 
     # creases and folds: bright on one side, dark on the other
     light = np.ones((size, size), np.float32)
+
     for _ in range(int(generator.integers(0, 5))):
         along = line_distance(generator, x, y) / np.float32(spread(generator, 0.01, 0.12))
         light += np.float32(between(generator, -0.12, 0.12)) * along * np.exp(-along * along)
+
     light *= 1 + np.float32(between(generator, 0, 0.06)) * lattice(generator, size)
 
     # the edge of the sheet, a table's edge, a corner of the room
@@ -217,6 +224,7 @@ def spun(generator: np.random.Generator, tile: int, size: int) -> LinearImage:
     matrix = np.array([[c, -s, left - (c - s) * middle], [s, c, top - (s + c) * middle]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     turned = cv2.warpAffine(bank()[tile], matrix, (size, size), flags=flags, borderMode=cv2.BORDER_WRAP)
+
     return turned / tile_means()[tile]
 
 
@@ -228,10 +236,12 @@ def lights(generator: np.random.Generator, size: int) -> LinearImage:
     # all discs have about one size, that of the lens's blur; strengths are spread in the logarithm
     radius = spread(generator, 0.03, 0.16)
     warm = between(generator, 0.3, 1)
+
     for x, y, wide, strength, hue, which in generator.random((int(generator.integers(6, 45)), 6)).tolist():
         colour = light_colour(2200 * 2.7**hue) if which < warm else tint(hue, 0.8)
         brightness = np.float32(0.05 * 24**strength)
         add_disc(scene, 1.2 * x - 0.1, 0.7 * y + 0.15, radius * (0.7 + 0.5 * wide), colour * brightness)
+
     return scene
 
 

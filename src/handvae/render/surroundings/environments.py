@@ -119,6 +119,7 @@ def room(generator: np.random.Generator, size: int, *, dark: bool = False) -> Li
     place.add(BOX, (0, -0.05, 0), half, colour, tile=tile, tile_m=between(generator, 0.7, 1.2))
 
     pieces = int(generator.integers(2, 5))
+
     for index in range(pieces):
         # where the line of sight through a random column of the picture meets a wall of the room
         aim = math.atan(camera.half_tan * ((2 * index + between(generator, 0, 2)) / pieces - 1))
@@ -157,6 +158,7 @@ def room(generator: np.random.Generator, size: int, *, dark: bool = False) -> Li
         below=0.6 * around * warm,
         contact_m=0.2,
     )
+
     return picture(place, camera, light, darkness(size))
 
 
@@ -176,12 +178,14 @@ def desk(generator: np.random.Generator, size: int) -> LinearImage:
     # the desk's middle lies where the line of sight meets its top
     ahead = above / math.tan(pitch)
     place = Place((0, 0, ahead), between(generator, -0.4, 0.4))
+
     if generator.random() < 0.55:
         colour = one_of(generator, WOOD_COLOURS)
         tile = choose(generator, "wood", "planks")
     else:
         colour = materials(generator, 1)[0] ** np.float32(0.6)
         tile = choose(generator, "plaster", "weave", "plaid", "marble", "speckle", "ceramic")
+
     half = (between(generator, 0.5, 1.5), 0.02, between(generator, 0.3, 0.6))
     tile_m = between(generator, 0.25, 0.9)
     place.add(BOX, (0, -0.02, 0), half, colour, tile=tile, tile_m=tile_m, gloss=0.15)
@@ -194,9 +198,11 @@ def desk(generator: np.random.Generator, size: int) -> LinearImage:
     place.add(BOX, (0, -0.74, 0), (2.5, 0.01, 2), one_of(generator, WOOD_COLOURS), tile=floor_tile)
 
     reach = camera.half_tan * math.hypot(above, ahead)
+
     if generator.random() < 0.35:
         x, z = between(generator, -1, 1) * reach, between(generator, -1, 1) * reach
         _keyboard(generator, place.within(x, 0, z, between(generator, -0.5, 0.5)))
+
     for x, z in generator.uniform(-1.1, 1.1, (int(generator.integers(1, 8)), 2)).tolist():
         small_thing(generator, place.within(x * reach, 0, z * reach), between(generator, 0.7, 1.2))
 
@@ -215,6 +221,7 @@ def desk(generator: np.random.Generator, size: int) -> LinearImage:
         below=0.5 * around,
         contact_m=0.03,
     )
+
     return picture(place, camera, light, darkness(size))
 
 
@@ -239,6 +246,7 @@ def surface(generator: np.random.Generator, size: int) -> LinearImage:
     place = Place((0, 0, 0), 0)
 
     wooden = generator.random() < 0.35
+
     if wooden:
         tile = choose(generator, "wood", "planks")
         colour = one_of(generator, WOOD_COLOURS)
@@ -246,6 +254,7 @@ def surface(generator: np.random.Generator, size: int) -> LinearImage:
         cloth_and_stone = ("weave", "plaid", "bricks", "ceramic", "marble", "speckle")
         tile = choose(generator, *cloth_and_stone, "leaves", "grass", "books", "printed")
         colour = materials(generator, 1)[0] ** np.float32(0.5)
+
     centre = (between(generator, -5, 5), -0.5, 0)
     tile_m = between(generator, 0.3, 1.5)
     place.add(BOX, centre, (40, 0.5, 60), colour, tile=tile, tile_m=tile_m, gloss=0.1)
@@ -263,6 +272,7 @@ def surface(generator: np.random.Generator, size: int) -> LinearImage:
         above=around,
         below=around,
     )
+
     return picture(place, camera, light, darkness(size))
 
 
@@ -289,6 +299,7 @@ def clutter(generator: np.random.Generator, size: int) -> LinearImage:
     count = int(generator.integers(8, 18))
     colours = materials(generator, count, vivid=0.4)
     draws = generator.random((count, 7)).tolist()
+
     for colour, (aim, depth, y, wide, high, long, what) in zip(colours, draws, strict=True):
         # a place within the camera's view, at a depth; sizes grow with the depth
         z = 0.9 + 1.5 * depth
@@ -318,6 +329,7 @@ def clutter(generator: np.random.Generator, size: int) -> LinearImage:
         above=around,
         below=0.6 * around,
     )
+
     return picture(place, camera, light, np.broadcast_to(floor, (size, size, 3)).copy())
 
 
@@ -337,6 +349,7 @@ def sky(generator: np.random.Generator, size: int, horizon: float) -> LinearImag
     zenith, low = light_colour(between(generator, 8000, 15000)), light_colour(between(generator, 4500, 8000))
     if generator.random() < 0.35:
         zenith = low = light_colour(between(generator, 6000, 8000))
+
     rise = np.clip(y / max(horizon, 0.2), 0, 1)
     upper = np.float32(between(generator, 0.4, 0.9)) * zenith * (1 - rise)
     scene = upper + np.float32(between(generator, 0.8, 1.3)) * low * rise
@@ -347,6 +360,7 @@ def sky(generator: np.random.Generator, size: int, horizon: float) -> LinearImag
     # ridges from far to near: the further, the more of the haze's colour
     haze = low
     ridges = int(generator.integers(1, 4))
+
     for ridge in range(ridges):
         foot = horizon - between(generator, 0.02, 0.22) * (1 - ridge / ridges)
         line = skyline(generator, size) * np.float32(0.05 * (ridge + 1) / ridges) + np.float32(foot)
@@ -357,6 +371,7 @@ def sky(generator: np.random.Generator, size: int, horizon: float) -> LinearImag
         colour = green * near + haze * np.float32(0.7 * (1 - near))
         rough = (1 + np.float32(0.3 * near) * lattice(generator, size, (8, 16, 32)))[..., None]
         scene = scene * (1 - mask) + colour * np.clip(rough, 0.3, 2) * mask
+
     return scene.astype(np.float32)
 
 
@@ -367,12 +382,14 @@ def outdoor(generator: np.random.Generator, size: int) -> LinearImage:
     place = Place((0, 0, 0), between(generator, -0.4, 0.4))
 
     in_town = generator.random() < 0.5
+
     if in_town:
         tile = choose(generator, "speckle", "ceramic")
         colour = np.full(3, between(generator, 0.1, 0.4), np.float32)
     else:
         tile = choose(generator, "grass", "grass", "speckle", "leaves")
         colour = one_of(generator, LEAF_COLOURS) * np.float32(0.6)
+
     place.add(BOX, (0, -0.5, 60), (80, 0.5, 70), colour, tile=tile, tile_m=between(generator, 1, 3))
     if in_town:
         _houses(generator, place)
@@ -381,6 +398,7 @@ def outdoor(generator: np.random.Generator, size: int) -> LinearImage:
     for _ in range(int(generator.integers(0, 3 if in_town else 5))):
         z = between(generator, 4, 18)
         _tree(generator, place.within(1.3 * half_tan * z * between(generator, -1, 1), 0, z))
+
     if generator.random() < 0.2:
         x, z = between(generator, -1, 1) * half_tan * 2.5, between(generator, 1.5, 4)
         person(generator, place.within(x, 0, z, between(generator, -3, 3)))
@@ -397,6 +415,7 @@ def outdoor(generator: np.random.Generator, size: int) -> LinearImage:
         contact_m=0.4,
     )
     horizon = 0.5 - math.tan(pitch) / (2 * half_tan)
+
     return picture(place, camera, light, sky(generator, size, horizon))
 
 

@@ -102,6 +102,7 @@ def occluder(
     turn, aside = between(generator, 0, 2 * math.pi), between(generator, -0.5, 0.5)
     if kind == "cup":
         turn = math.pi + 0.15 * (turn - math.pi)  # cups stand more or less upright
+
     target, soft = between(generator, *ranges.cover), between(generator, *ranges.blur)
     lamp = toward_lamp(generator)
 
@@ -130,6 +131,7 @@ def occluder(
     move = np.array([[1, 0, -reach * lamp.direction[0]], [0, 1, -reach * lamp.direction[1]]])
     moved = cv2.warpAffine(alpha, move, (size_px, size_px))
     shadow = cv2.GaussianBlur(moved, (0, 0), max(0.5, 0.6 * reach)) * np.float32(lamp.hardness)
+
     return Occluder(
         colour=colour.astype(np.float32, copy=False), alpha=alpha, shadow=np.clip(shadow, 0, 1), kind=kind
     )
@@ -151,6 +153,7 @@ def slide(
         distance = shape.distance(x.astype(np.float32), (y + step).astype(np.float32))
         if float((distance < 0).mean()) <= target:
             return float(step)
+
     return 4.0  # outside the box
 
 
@@ -200,6 +203,7 @@ def lit(
         half = np.array([lx, ly, lz + 1]) / math.sqrt(lx * lx + ly * ly + (lz + 1) ** 2)
         mirror = np.clip(nx * half[0] + ny * half[1] + nz * half[2], 0, 1).astype(np.float32) ** 50
         colour += (np.float32(shape.gloss) * mirror)[..., None] * lamp.colour
+
     return colour
 
 
@@ -212,6 +216,7 @@ def painted(
     left, top = generator.uniform(0, TILE, 2).astype(np.float32)
     if names[0] in ("printed", "screen", "poster"):
         colour = np.full(3, 0.85, np.float32)
+
     over = colour / tile_means()[tile] if names[0] == "weave" else colour
 
     def albedo(x: Field, y: Field) -> Float32[Array, "height width 3"]:

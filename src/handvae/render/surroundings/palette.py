@@ -53,4 +53,5 @@ def materials(generator: np.random.Generator, count: int, *, vivid: float = 0.2)
     hue = np.where(warm, np.float32(0.03) + np.float32(0.11) * draw[2], draw[2])
     muted = np.where(warm, 0.65, 0.4) * draw[3] ** 1.5
     saturation = np.where(draw[4] < vivid, 0.45 + 0.5 * draw[5], muted)[:, None]
+
     return (value[:, None] * (1 - saturation + saturation * hue_colours(hue))).astype(np.float32)

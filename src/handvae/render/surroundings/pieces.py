@@ -87,6 +87,7 @@ def window(generator: np.random.Generator, at: Place) -> None:
 
     panes, glow = int(generator.integers(1, 4)), between(generator, 1.5, 5)
     half = (wide / panes - 0.03, high - 0.03, 0.02)
+
     for pane in range(panes):
         x = wide * ((2 * pane + 1) / panes - 1)
         view = choose(generator, "plaster", "leaves", "facade")
@@ -141,9 +142,11 @@ def cabinet(generator: np.random.Generator, at: Place) -> None:
     at.add(BOX, (0, high, -0.22), (wide, high, 0.22), colour, tile=choose(generator, "wood"), tile_m=0.8)
 
     half = (wide / 2 - 0.02, high - 0.05, 0.005)
+
     for side in (-1, 1):
         tile = choose(generator, "wood")
         at.add(BOX, (side * wide / 2, high, -0.445), half, colour * np.float32(1.15), tile=tile)
+
     for _ in range(int(generator.integers(1, 4))):
         small_thing(generator, at.within(between(generator, -wide, wide) * 0.8, 2 * high, -0.2), 1.6)
 
@@ -169,10 +172,12 @@ def table(generator: np.random.Generator, at: Place) -> None:
     high = between(generator, 0.5, 0.8)
     colour, tile = one_of(generator, WOOD_COLOURS), choose(generator, "wood", "plaster")
     at.add(BOX, (0, high, -deep), (wide, 0.025, deep), colour, tile=tile)
+
     for side in (-1, 1):
         for end in (-1, 1):
             foot = (side * (wide - 0.06), high / 2, -deep + end * (deep - 0.06))
             at.add(BOX, foot, (0.03, high / 2, 0.03), colour)
+
     for _ in range(int(generator.integers(1, 4))):
         x, z = between(generator, -wide, wide) * 0.8, between(generator, -2 * deep, 0)
         small_thing(generator, at.within(x, high + 0.025, z), 1.3)
@@ -234,6 +239,7 @@ def person(generator: np.random.Generator, at: Place) -> None:
     at.add(CYLINDER, (0, 0.45, -0.3), (0.17, 0.45, 0.12), trousers, tile=denim, tile_m=0.3)
     at.add(CYLINDER, (0, 1.12, -0.3), (0.2, 0.28, 0.13), cloth, tile=tile, tile_m=0.35)
     at.add(BALL, (0, 1.36, -0.3), (0.23, 0.12, 0.12), cloth, tile=tile, tile_m=0.35)
+
     for side in (-1, 1):
         at.add(CYLINDER, (side * 0.25, 1.15, -0.3), (0.06, 0.26, 0.07), cloth, tile=tile, tile_m=0.35)
         at.add(BALL, (side * 0.25, 0.82, -0.33), (0.05, 0.09, 0.05), skin)

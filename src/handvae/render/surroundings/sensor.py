@@ -130,6 +130,7 @@ def tone(linear: LinearPicture) -> LinearPicture:
     # IEC 61966-2-1
     dark = np.float32(12.92) * light
     bright = np.float32(1.055) * np.power(light, np.float32(1 / 2.4)) - np.float32(0.055)
+
     return np.where(light <= 0.0031308, dark, bright)
 
 
@@ -198,6 +199,7 @@ def lens(picture: LinearPicture, settings: Settings) -> LinearPicture:
         away = np.float32(0.5) * (down[:, None] + across[None])  # 1 at the corners
         depth = np.float32(settings.value("vignette_depth"))
         picture = picture * (1 - depth * away * (2 - away))[..., None]
+
     return picture
 
 
@@ -245,12 +247,14 @@ def sense(picture: LinearPicture, generator: np.random.Generator, settings: Sett
     # variance: read² + shot² light, by electronics and by the number of photons
     gain = settings.value("low_light_gain") if settings.has("low_light") else 1.0
     read, shot = gain * settings.value("read_noise"), gain * settings.value("shot_noise")
+
     if read or shot:
         noise = generator.standard_normal(picture.shape, dtype=np.float32)
         if settings.has("smear"):
             noise = smeared(noise)
         noise *= np.sqrt(np.float32(read**2) + np.float32(shot**2) * np.clip(picture, 0, 1))
         picture = picture + noise
+
     return picture
 
 
@@ -272,11 +276,13 @@ def develop(picture: LinearPicture, settings: Settings) -> UInt8[Array, "height 
     contrast = settings.value("contrast")
     saturation = settings.value("saturation")
     black = settings.value("black")
+
     if contrast != 1:
         # a curve through black, middle grey and white whose slope in the middle is the contrast
         centred = 2 * picture - 1
         bend = np.float32(contrast - 1)
         picture = picture + bend * centred * (1 - np.abs(centred)) / 2
+
     if saturation != 1:
         grey = (picture @ LUMINANCE)[..., None]
         picture = grey + np.float32(saturation) * (picture - grey)
@@ -292,6 +298,7 @@ def develop(picture: LinearPicture, settings: Settings) -> UInt8[Array, "height 
     eight_bit = (np.clip(picture, 0, 1) * 255 + np.float32(0.5)).astype(np.uint8)
     if settings.has("jpeg"):
         eight_bit = through_jpeg(eight_bit, round(settings.value("jpeg_quality")))
+
     return eight_bit
 
 

@@ -115,6 +115,7 @@ def rectangles(table: Float32[Array, "solid column"], camera: Camera, size: int)
     low[reaches_behind] = 0
     high[reaches_behind] = size
     low[in_camera[..., 2].max(1) < NEAR] = size
+
     return np.clip(np.concatenate([low, high], 1), 0, size).astype(np.int32)
 
 
@@ -158,9 +159,11 @@ def _enter(row, ox, oy, oz, dx, dy, dz):
         a, b, cc = ex * ex + ez * ez, qx * ex + qz * ez, qx * qx + qz * qz - one
         if row[0] == BALL:
             a, b, cc = a + ey * ey, b + qy * ey, cc + qy * qy
+
         root = b * b - a * cc
         if root <= 0 or a < tiny:
             return np.float32(np.inf)
+
         root = math.sqrt(root)
         near, far = (-b - root) / a, (-b + root) / a
 
@@ -169,12 +172,14 @@ def _enter(row, ox, oy, oz, dx, dy, dz):
         for axis in range(3):
             if row[0] == CYLINDER and axis != 1:
                 continue
+
             e = ex if axis == 0 else (ey if axis == 1 else ez)
             q = qx if axis == 0 else (qy if axis == 1 else qz)
             if abs(e) < tiny:
                 if abs(q) > 1:
                     return np.float32(np.inf)
                 continue
+
             first, second = (-one - q) / e, (one - q) / e
             near, far = max(near, min(first, second)), min(far, max(first, second))
 
@@ -182,6 +187,7 @@ def _enter(row, ox, oy, oz, dx, dy, dz):
         return np.float32(np.inf)
     if row[0] == ROOM:
         return np.float32(far)
+
     return np.float32(near) if near > 0 else np.float32(np.inf)
 
 
@@ -201,6 +207,7 @@ def _find(table, boxes, axes, eye, half_tan, depth, owner):
                 dy = axes[1, 0] * x + axes[1, 1] * y + axes[1, 2]
                 dz = axes[2, 0] * x + axes[2, 1] * y + axes[2, 2]
                 t = _enter(row, eye[0], eye[1], eye[2], dx, dy, dz)
+
                 if t < depth[v, u]:
                     depth[v, u] = t
                     owner[v, u] = k
@@ -216,12 +223,14 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
 
     # shadow and closeness, computed once for 2 x 2 pixels of a solid: they cost most of the time
     dimmed = np.ones((2, (size + 1) // 2, (size + 1) // 2), np.float32)
+
     for v in range(size):
         y = ((v + np.float32(0.5)) * step - 1) * half_tan
         for u in range(size):
             k = owner[v, u]
             if k < 0:
                 continue
+
             row, t = table[k], depth[v, u]
             x = ((u + np.float32(0.5)) * step - 1) * half_tan
             dx = axes[0, 0] * x + axes[0, 1] * y + axes[0, 2]
@@ -235,6 +244,7 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
             lx, ly, lz = c * wx - s * wz, wy, s * wx + c * wz
             qx, qy, qz = lx / row[4], ly / row[5], lz / row[6]
             nx, ny, nz = np.float32(0), np.float32(0), np.float32(0)
+
             if row[0] == BALL or (row[0] == CYLINDER and abs(qy) < np.float32(0.9999)):
                 nx, nz = qx / row[4], qz / row[6]
                 if row[0] == BALL:
@@ -250,9 +260,11 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
             else:
                 nz = one if qz > 0 else -one
                 a, b, wide, high = lx, ly, row[4], row[5]
+
             norm = one / math.sqrt(nx * nx + ny * ny + nz * nz)
             if row[0] == ROOM:
                 norm = -norm
+
             nx, ny, nz = nx * norm, ny * norm, nz * norm
             nx, nz = c * nx + s * nz, -s * nx + c * nz
 
@@ -264,6 +276,7 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
             else:
                 fx, fy = np.float32(0.5) + a / (2 * wide), np.float32(0.5) - b / (2 * high)
                 footprint = t * half_tan * step / (2 * min(wide, high)) * TILE
+
             fade = one / (one + np.float32(0.03) * footprint * footprint)
             fx, fy = fx * TILE - np.float32(0.5), fy * TILE - np.float32(0.5)
             ix, iy = math.floor(fx), math.floor(fy)
@@ -276,6 +289,7 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
             far = math.sqrt(tox * tox + toy * toy + toz * toz)
             lit = (nx * tox + ny * toy + nz * toz) / far
             shadow, closeness = one, one
+
             if (v & 1 or u & 1) and owner[v & -2, u & -2] == k:
                 shadow, closeness = dimmed[0, v >> 1, u >> 1], dimmed[1, v >> 1, u >> 1]
             elif row[12] == 0:
@@ -283,10 +297,12 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
                 ex = px + np.float32(2e-3) * nx
                 ey = py + np.float32(2e-3) * ny
                 ez = pz + np.float32(2e-3) * nz
+
                 for j in range(table.shape[0]):
                     other = table[j]
                     if other[0] == ROOM or other[12] > 0 or j == k:
                         continue
+
                     gx, gy, gz = px - other[1], py - other[2], pz - other[3]
                     apart = gx * gx + gy * gy + gz * gz
                     around = other[4] * other[4] + other[5] * other[5] + other[6] * other[6]
@@ -303,6 +319,7 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
                     # the nearer to the solid's box, the darker
                     if apart > np.float32(2) * (around + np.float32(9) * lamp[4] * lamp[4]):
                         continue
+
                     mx = max(abs(other[7] * gx - other[8] * gz) - other[4], np.float32(0))
                     my = max(abs(gy) - other[5], np.float32(0))
                     mz = max(abs(other[8] * gx + other[7] * gz) - other[6], np.float32(0))
@@ -321,6 +338,7 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
                     ):
                         if reach < own:
                             closeness *= one - np.float32(0.3) / (one + (gap / edge) * (gap / edge))
+
                 if not (v & 1 or u & 1):
                     dimmed[0, v >> 1, u >> 1], dimmed[1, v >> 1, u >> 1] = shadow, closeness
 
@@ -331,6 +349,7 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
 
             # the lamp's mirror image
             shine = np.float32(0)
+
             if row[15] > 0 and shadow > 0:
                 hx, hy, hz = tox / far - dx, toy / far - dy, toz / far - dz
                 half = (nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz)
@@ -342,6 +361,7 @@ def _shade(table, tiles, means, axes, eye, half_tan, lamp, colours, depth, owner
                 bottom = tiles[tile, y1, x0, channel] * (one - rx) + tiles[tile, y1, x1, channel] * rx
                 mean = means[tile, channel]
                 albedo = row[9 + channel] * (mean + fade * (top * (one - ry) + bottom * ry - mean))
+
                 if row[12] > 0:
                     out[v, u, channel] = row[12] * albedo
                 else:

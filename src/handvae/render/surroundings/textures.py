@@ -89,6 +89,7 @@ def planks(generator: np.random.Generator) -> Tile:
     count = int(generator.choice([4, 8]))
     board = TILE // count
     tile = np.empty((TILE, TILE, 3), np.float32)
+
     for row in range(count):
         rows = slice(row * board, (row + 1) * board)
         moved = np.roll(wood(generator), generator.integers(TILE, size=2), axis=(0, 1))
@@ -98,6 +99,7 @@ def planks(generator: np.random.Generator) -> Tile:
         plank[:, generator.integers(TILE)] *= 0.5
         plank[0] *= 0.45
         tile[rows] = plank
+
     return tile
 
 
@@ -140,6 +142,7 @@ def bricks(generator: np.random.Generator) -> Tile:
     is_mortar = np.minimum(to_end, to_edge) < 0.008
     clay = tone[..., None] * np.array([1.25, 0.75, 0.55], np.float32)
     colour = np.where(is_mortar[..., None], np.float32(1.3), clay)
+
     return colour * toned(0.15 * fractal(generator, 0.8), 0.0)
 
 
@@ -171,6 +174,7 @@ def facade(generator: np.random.Generator) -> Tile:
     glass = generator.uniform(0.08, 0.5, (count, count, 1)).astype(np.float32)
     glass = glass * np.array([0.8, 1, 1.2], np.float32)
     glass[generator.random((count, count)) < 0.15] = (1.6, 1.3, 0.8)
+
     return np.where(is_window[..., None], glass[row, column], np.float32(1.1) * plaster(generator))
 
 
@@ -183,6 +187,7 @@ def leaves(generator: np.random.Generator) -> Tile:
     count = 260
     hue = generator.uniform(0.17, 0.33)
     size = generator.uniform(3, 9)
+
     for index in range(count):
         depth = 0.25 + 1.5 * (index / count) ** 1.5
         green = 0.55 * hue_colours(np.array([hue + generator.normal(0, 0.025)], np.float32))[0] + 0.35
@@ -196,6 +201,7 @@ def leaves(generator: np.random.Generator) -> Tile:
             for shift_y in (-TILE, 0, TILE):
                 if -16 < x + shift_x < TILE + 16 and -16 < y + shift_y < TILE + 16:
                     cv2.ellipse(tile, (x + shift_x, y + shift_y), axes, turn, 0, 360, colour, -1)
+
     return tile * toned(0.25 * fractal(generator, 1.2), 0.0)
 
 
@@ -222,7 +228,9 @@ def books(generator: np.random.Generator) -> Tile:
             tile[band - 4 : band, left : left + width] = spine[1]
             tile[floor - height : floor, left + width - 1 : left + width] *= 0.4
             left += width + int(generator.random() < 0.1) * 5
+
         tile[floor : floor + 5] = 0.7
+
     return tile
 
 
@@ -244,6 +252,7 @@ def printed(generator: np.random.Generator) -> Tile:
         top, left = generator.integers(margin, TILE // 2, 2).tolist()
         moved = np.roll(poster(generator), generator.integers(TILE, size=2), axis=(0, 1))
         tile[top : top + 40, left : left + 50] = moved[:40, :50]
+
     return tile
 
 
@@ -252,6 +261,7 @@ def keys(generator: np.random.Generator) -> Tile:
     dark = generator.random() < 0.6
     board, cap = (0.06, 0.12) if dark else (0.35, 0.85)
     tile = np.full((TILE, TILE, 3), board, np.float32)
+
     for row in range(6):
         left = 4 + int(generator.integers(0, 5))
         top = 4 + row * 20
@@ -260,6 +270,7 @@ def keys(generator: np.random.Generator) -> Tile:
             tile[top : top + 16, left : min(left + width, TILE - 3)] = cap * generator.uniform(0.9, 1.1)
             tile[top + 5 : top + 9, left + 3 : left + 6] = 0.7 if dark else 0.2
             left += width + 2
+
     return tile
 
 
@@ -280,6 +291,7 @@ def screen(generator: np.random.Generator) -> Tile:
     if generator.random() < 0.6:
         top, left = int(generator.integers(10, 60)), int(generator.integers(side, 70))
         tile[top : top + 50, left : left + 56] = poster(generator)[:50, :56]
+
     return tile
 
 

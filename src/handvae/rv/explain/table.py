@@ -105,6 +105,7 @@ def _fused_partners(module: nn.Module) -> dict[nn.Module, str]:
             if fused_scale(first, second) is not None:
                 partners[first] = f"{name}.{second_name}".strip(".")
                 partners[second] = f"{name}.{first_name}".strip(".")
+
     return partners
 
 

@@ -81,6 +81,7 @@ def group_norm(
         centre, within = _statistics(mean, var, axes)
     else:
         centre, within = mean, var
+
     group_centre, group_spread = _statistics(
         centre.view(batch, groups, -1), within.view(batch, groups, -1), [2]
     )
@@ -93,6 +94,7 @@ def group_norm(
 
     shape = (1, -1) + (1,) * len(axes)
     scale, shift = _scale_and_shift(centre, spread, _shaped(weight, shape), _shaped(bias, shape), eps)
+
     return _affine(mean, var, scale, shift, dtype)
 
 
@@ -114,6 +116,7 @@ def layer_norm(
     shape = (*mean.shape[: mean.dim() - len(axes)], *(1 for _ in axes))
 
     scale, shift = _scale_and_shift(centre.view(shape), spread.view(shape), weight, bias, eps)
+
     return _affine(mean, var, scale, shift, dtype)
 
 

@@ -33,6 +33,7 @@ def average_pool(
 
     # Var[Σx/n] = Σv/n² = pool(v)/n
     count: float | Tensor = float(divisor or kernel[0] * kernel[1])
+
     if divisor is None and (ceil_mode or any(padding)):
         # At borders n varies. Of ones, the average is (pixels inside)/n and the sum is (pixels inside).
         ones = torch.ones_like(var[..., :1, :, :]) if var.dim() == 3 else torch.ones_like(var[:1, :1])
@@ -83,6 +84,7 @@ def max_pool(
     stride = kernel if stride is None else _pair(stride)
 
     plain, index = F.max_pool2d(mean, kernel, stride, padding, dilation, ceil_mode, return_indices=True)
+
     if rule == "argmax":
         spread = var.flatten(-2).gather(-1, index.flatten(-2)).view_as(plain)
         return plain.to(dtype), spread.to(dtype)
@@ -94,6 +96,7 @@ def max_pool(
         mean, var = _max_along(
             mean, var, axis, out, kernel[axis], stride[axis], padding[axis], dilation[axis], low
         )
+
     return mean.to(dtype), var.to(dtype)
 
 
@@ -119,6 +122,7 @@ def maximum(
 
     first_part = ((first - mean).square() + first_var) * above
     second_part = ((second - mean).square() + second_var) * below
+
     return mean, (first_part + second_part + (first + second - 2.0 * mean) * ridge).clamp_min(0.0)
 
 
@@ -154,6 +158,7 @@ def _max_along(
     while len(taps) > 1:
         pairs = [maximum(*left, *right) for left, right in zip(taps[::2], taps[1::2], strict=False)]
         taps = pairs + taps[len(pairs) * 2 :]
+
     return taps[0]
 
 

@@ -56,6 +56,7 @@ def prelu(
     """
     if slope.numel() > 1:
         slope = slope.view((1, -1) + (1,) * (mean.dim() - 2))
+
     mean = at_least_float32(mean)
     var = at_least_float32(var)
 
@@ -132,6 +133,7 @@ def _pull_back(
 
     doubled = 2.0 * floored * inverse * grad_var
     keep = 1.0 - slope
+
     if slope == 0.0:
         direct = grad_mean - doubled * ramp
         return above * direct + doubled * ramp, 0.5 * density * inverse * direct + above * grad_var
@@ -152,8 +154,10 @@ def _mills(t: Tensor) -> Tensor:
     """
     if t.dtype == torch.float64 or torch.is_grad_enabled():
         return torch.special.erfcx(t * math.sqrt(0.5)) * math.sqrt(0.5 * math.pi)
+
     k = (t * _MILLS_SCALE).add_(1.0).reciprocal_()
     ratio = k * _MILLS[-1]
     for coefficient in _MILLS[-2::-1]:
         ratio.add_(coefficient).mul_(k)
+
     return ratio

@@ -128,4 +128,5 @@ def upsampling_kernel(
     # The output takes its layout from the kernel: a channels_last layer must stay one, or every later layer
     # copies.
     is_channels_last = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+
     return wide.contiguous(memory_format=torch.channels_last) if is_channels_last else wide

@@ -61,9 +61,11 @@ def gauss_hermite(
     centre = torch.zeros_like(mean)
     for value, (_, weight) in zip(values, nodes, strict=True):
         centre = centre + weight * value
+
     spread = torch.zeros_like(mean)
     for value, (_, weight) in zip(values, nodes, strict=True):
         spread = spread + weight * (value - centre).square()
+
     return centre.to(dtype), spread.to(dtype)
 
 
@@ -105,6 +107,7 @@ def elu(mean: Float[Tensor, "*shape"], var: Float[Tensor, "*shape"], alpha: floa
     negative = alpha * (first - below)
     negative_square = alpha * alpha * (second - 2.0 * first + below)
     spread = positive_var + negative_square - negative.square() - 2.0 * positive * negative
+
     return (positive + negative).to(dtype), spread.clamp_min(0.0).to(dtype)
 
 

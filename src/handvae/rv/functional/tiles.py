@@ -42,6 +42,7 @@ def in_tiles(chain: Chain, inputs: tuple[Tensor, ...], dtype: torch.dtype) -> tu
     results = _in_one_loop(chain, flat, dtype) if _fused else None
     if results is None:
         results = _in_pieces(chain, flat, dtype)
+
     return _unflat(results[0], first), _unflat(results[1], first)
 
 

@@ -88,7 +88,9 @@ def test_an_encoder_of_no_size_is_refused(large):
         large(encoder_px=40)
 
 
-def test_the_command_says_what_begins_anew(handvae, tiny_model, tiny_set, tiny_flags, tmp_path):
+def test_the_command_says_what_starts_from_random_weights(
+    handvae, tiny_model, tiny_set, tiny_flags, tmp_path
+):
     small = [*tiny_flags, "--train.steps", "1"]
     small[small.index("--crop.size-px") + 1] = "64"
     widths = small.index("--system.decoder-widths")
@@ -107,5 +109,5 @@ def test_the_command_says_what_begins_anew(handvae, tiny_model, tiny_set, tiny_f
     ]
     code, said, error = handvae(*words, "--out", tmp_path / "run")
     assert code == 0, error
-    assert "no decoder.levels.3, decoder.to_rgb: these begin anew" in said
+    assert "no decoder.levels.3, decoder.to_rgb: these start from random weights" in said
     assert load_model(tmp_path / "run").generator.crop.size_px == 64

@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/handvae demo
 
 test: $(VENV)/.tested
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8
 
 check: $(VENV)/.checked
 	$(VENV)/bin/ruff check src tests benchmarks fuzz

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from handvae.inference.synthesize import synthesize
     from handvae.inference.transfer import transfer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DepthFormat",

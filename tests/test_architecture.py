@@ -307,7 +307,8 @@ def test_readme_gives_the_two_commands(project):
 
 
 @pytest.mark.parametrize(
-    ("command", "ends_with"), [("make demo", "bin/handvae demo"), ("make test", "-m pytest -n auto --maxprocesses 8")]
+    ("command", "ends_with"),
+    [("make demo", "bin/handvae demo"), ("make test", "-m pytest -n auto --maxprocesses 8")],
 )
 def test_each_command_of_readme_ends_in_its_job(project, command, ends_with):
     assert recipe(project, command.removeprefix("make "))[-1].endswith(ends_with)

@@ -15,10 +15,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     `write` makes a partial file in the same folder; it is flushed to the disk and then renamed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # the same folder: a rename is atomic only within one file system
     partial = path.with_name(f".{path.name}.partial")
     try:
         write(partial)
         with partial.open("rb+") as handle:
+            # without it a crash after the rename could leave an empty file
             os.fsync(handle.fileno())
 
         # safetensors writes files that only their owner can read
@@ -46,5 +48,6 @@ def alone_in(folder: Path) -> Iterator[None]:
     The system releases the lock when a process dies.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # next to the folder, which may not exist yet
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         yield

@@ -2,9 +2,9 @@
 orthographic views.
 
 Camera frame: x right, y down, z forward, in mm. Pictures: pixel (0, 0) covers [0, 1) x [0, 1), so its centre
-is at (0.5, 0.5)
-and a picture W pixels wide spans 0..W; pictures, points and intrinsics all speak this one convention.
-Matrices act on column vectors. Functions take any leading batch dimensions and keep dtype and device.
+is at (0.5, 0.5) and a picture W pixels wide spans 0..W. Pictures, points and intrinsics share this
+convention. Matrices act on column vectors. Functions take any leading batch dimensions and keep dtype and
+device.
 """
 
 import math
@@ -41,6 +41,7 @@ def random_rotation(
 ) -> Float[Tensor, "{count} 3 3"]:
     """Draw rotations uniformly from SO(3), on the generator's device: matrices of normal quaternions brought
     to unit length."""
+    # normal numbers have no preferred direction, so unit quaternions are uniform on the sphere
     quaternion = torch.randn(count, 4, generator=generator, dtype=torch.float64, device=generator.device)
     w, x, y, z = (quaternion / quaternion.norm(dim=-1, keepdim=True)).unbind(-1)
     rows = [
@@ -79,6 +80,7 @@ def back_project(
 ) -> Float[Tensor, "*batch joint 3"]:
     """Points in the camera frame, in the unit of `depth`, that lie at depth z under the given pixels: the
     inverse of `project`."""
+    # X = z K^-1 (u, v, 1)
     homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
     return homogeneous @ torch.linalg.inv(intrinsics).mT * depth[..., None]
 
@@ -89,8 +91,7 @@ Affine = Float[Tensor, "*#batch 2 3"]
 """Maps source pixels to crop pixels: A = [M | t] takes p to M p + t.
 
 Pixel centres are at halves on both sides. A warp that counts from the centre of the first pixel, as OpenCV's
-does, wants
-`pixel_index_affine` of it.
+does, takes `pixel_index_affine` of it.
 """
 
 
@@ -110,6 +111,7 @@ def crop_affine(
             turns the other way in the crop.
     """
     angle = torch.as_tensor(rotation_rad, dtype=centre.dtype, device=centre.device).expand(side_px.shape)
+    # M = (size / side) R(-angle); t puts the square's centre at the crop's centre
     linear = rotation_z(-angle)[..., :2, :2] * (size_px / side_px)[..., None, None]
     shift = size_px / 2 - linear @ centre[..., None]
     return torch.cat([linear, shift], -1)
@@ -127,6 +129,7 @@ def _square(affine: Affine) -> Float[Tensor, "*batch 3 3"]:
 
 def invert_affine(affine: Affine) -> Affine:
     """The affine that undoes `affine`, which must not be singular."""
+    # p = M^-1 (q - t)
     linear = torch.linalg.inv(affine[..., :2])
     return torch.cat([linear, -linear @ affine[..., 2:]], -1)
 
@@ -138,6 +141,7 @@ def compose_affine(first: Affine, second: Affine) -> Affine:
 
 def pixel_index_affine(affine: Affine) -> Affine:
     """The same map for warps whose first pixel has its centre at (0, 0), as OpenCV's warpAffine."""
+    # p' = p - 1/2 on both sides: t' = M (1/2, 1/2) + t - 1/2
     shift = affine[..., :2].sum(-1) * 0.5 - 0.5
     return torch.cat([affine[..., :2], (affine[..., 2] + shift)[..., None]], -1)
 
@@ -163,9 +167,10 @@ def joints_box(
     if valid is None:
         valid = torch.ones_like(joints_2d[..., 0], dtype=torch.bool)
     low, high = _bounds(joints_2d, valid)
-    found = valid.any(-1)
-    centre = torch.where(found[..., None], (low + high) / 2, 0.0)
-    return centre, torch.where(found, (high - low).amax(-1) * margin, 0.0)
+    # without a valid joint the bounds are infinite and their mean NaN
+    has_valid = valid.any(-1)
+    centre = torch.where(has_valid[..., None], (low + high) / 2, 0.0)
+    return centre, torch.where(has_valid, (high - low).amax(-1) * margin, 0.0)
 
 
 def _bounds(joints_2d: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,6 +200,7 @@ def hand3d_crop(
     """
     centre = joints_2d[..., 9, :]
     low, high = _bounds(joints_2d, visible)
+    # their code clips the box to the picture before it measures the reach
     low, high = low.clamp_min(0), torch.minimum(high, high.new_tensor(image_size))
     reach = torch.maximum(high - centre, centre - low).amax(-1)
     side = torch.where(visible.any(-1), (2 * reach).clamp(50, 500), 200.0)
@@ -247,11 +253,13 @@ def canonical_pose(
     relative = joints_3d - origin[..., None, :]
     extent = relative.norm(dim=-1).amax(-1)
     has_scale = bone > _DEGENERATE * extent
+    # 1 in place of no length: the inverse stays exact and no NaN reaches a gradient
     scale = torch.where(has_scale, bone, 1.0)
 
     middle, pinky = relative[..., 9, :], relative[..., 17, :]
     has_y = middle.norm(dim=-1) > _DEGENERATE * extent
     y = -_unit(middle, has_y)
+    # Gram-Schmidt: the part of P17 orthogonal to y'
     across = pinky - (pinky * y).sum(-1, keepdim=True) * y
     has_frame = has_y & (across.norm(dim=-1) > _DEGENERATE * extent)
     x = _unit(across, has_frame)
@@ -271,6 +279,7 @@ def from_canonical(canonical: CanonicalPose, side: Integer[Tensor, "*batch"]) ->
 
 def _unit(vector: Tensor, usable: Tensor) -> Tensor:
     """Unit vectors where `usable`, else any finite vector; gradients are finite too."""
+    # replaced before the division: a NaN that `where` drops afterwards would still reach the gradient
     safe = torch.where(usable[..., None], vector, 1.0)
     return safe / safe.norm(dim=-1, keepdim=True)
 
@@ -299,6 +308,7 @@ def undo_view_normalise(
     joints: Float[Tensor, "*batch joint 3"], rotation: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch joint 3"]:
     """Points in the true camera's frame again: the inverse of `view_normalise`."""
+    # points are rows: R^-1 = R^T of a column is R for a row
     return joints @ rotation
 
 
@@ -321,6 +331,7 @@ def turn_picture(
     size = image.shape[-1]
     # of the new axis: where it meets the original picture, times its depth
     ray = (intrinsics @ rotation.mT)[:, :, 2]
+    # off its axis the original magnifies by 1 / (the new axis's depth), and so does K'
     turned = intrinsics / ray[:, 2, None, None].clamp_min(1e-3)
     turned = torch.cat(
         [torch.cat([turned[:, :2, :2], turned.new_full((len(image), 2, 1), size / 2)], 2), intrinsics[:, 2:]],
@@ -330,9 +341,11 @@ def turn_picture(
     places = torch.stack(
         [*torch.meshgrid(centres, centres, indexing="xy"), torch.ones_like(centres).expand(size, size)], -1
     )
+    # H = K R^T K'^-1
     homography = intrinsics @ rotation.mT @ torch.linalg.inv(turned)
-    seen = places.flatten(0, 1) @ homography.mT
-    grid = seen[..., :2] / seen[..., 2:].clamp_min(1e-6) * (2 / size) - 1
+    source = places.flatten(0, 1) @ homography.mT
+    # pixels to the -1..1 of grid_sample
+    grid = source[..., :2] / source[..., 2:].clamp_min(1e-6) * (2 / size) - 1
 
     return F.grid_sample(
         image, grid.unflatten(1, (size, size)).to(image.dtype), padding_mode="border", align_corners=False
@@ -361,6 +374,7 @@ def mirror_intrinsics(
 
     c_x -> width - c_x, and skew or a crop's rotation turn round.
     """
+    # K' = F K diag(-1, 1, 1), with F the flip of the pixels
     flip = intrinsics.new_tensor([[-1, 0, width_px], [0, 1, 0], [0, 0, 1]])
     return flip @ intrinsics * intrinsics.new_tensor([-1, 1, 1])
 
@@ -378,11 +392,13 @@ def procrustes_align(
     """
     mean, target_mean = prediction.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
     source, goal = prediction - mean, target - target_mean
+    # the rotation nearest to the covariance of target and prediction
     rotation = nearest_rotation(goal.mT @ source)
     turned = source @ rotation.mT
 
     if scale:
         spread = source.square().sum((-2, -1), keepdim=True)
+        # s = <R p, g> / |p|^2
         ratio = (turned * goal).sum((-2, -1), keepdim=True) / torch.where(spread > 0, spread, 1.0)
         turned = turned * ratio
 
@@ -426,5 +442,6 @@ def orthographic_view(
     rotation = view.to(joints_mm) @ PALM_TO_CAMERA.to(joints_mm)
     turned = joints_mm @ rotation.mT
     low, high = turned[..., :2].amin(-2, keepdim=True), turned[..., :2].amax(-2, keepdim=True)
+    # the larger side alone: a square keeps the hand's proportions
     half_side = (high - low).amax(-1, keepdim=True) / 2
     return OrthographicView((turned[..., :2] - (low + high) / 2) / (half_side * margin), turned)

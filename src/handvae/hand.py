@@ -86,6 +86,7 @@ def from_internal(
         UserError: `order` is not a key of `ORDERS`.
     """
     source = _order(order)
+    # the inverse of a permutation is its argsort
     return joints[..., sorted(range(21), key=source.__getitem__), :]
 
 
@@ -123,6 +124,7 @@ def wrist_from_palm(
             mean over four fingers) are the two that BiHand offers.
     """
     knuckles, factor = _WRIST_RULES[rule]
+    # wrist = MCP + factor (palm - MCP)
     knuckle = joints[..., list(knuckles), :].mean(-2)
     return knuckle + factor * (joints[..., 0, :] - knuckle)
 
@@ -229,12 +231,15 @@ def sample_shape(
     device = generator.device
 
     def factor(deviation: float, *shape: int) -> Tensor:
+        # cut at two deviations, which rules out extreme hands
         normal = torch.randn(count, *shape, generator=generator, dtype=torch.float64, device=device)
         return 1 + amount * deviation * normal.clamp(-2, 2)
 
     mean = HandShape.mean(torch.float64, device)
+    # the order of the draws is part of what a seed means
     size, width, thickness = factor(0.06), factor(0.05), factor(0.07)
     overall = size[:, None, None]
+    # only y, across the fingers, follows the palm's width
     base = (
         mean.base_mm
         * overall
@@ -284,7 +289,9 @@ def _rest_frames() -> Float[Tensor, "5 3 3"]:
     yaw, roll = (
         torch.tensor(degrees, dtype=torch.float64).deg2rad() for degrees in (_YAW_DEGREES, _ROLL_DEGREES)
     )
+    # fingers: fan about the dorsal axis, then roll about the bone
     frames = axis_rotation("z", yaw) @ axis_rotation("x", roll)
+    # the thumb is set by two directions, made orthonormal by Gram-Schmidt
     distal, nail = (torch.tensor(axis, dtype=torch.float64) for axis in (_THUMB_DISTAL, _THUMB_NAIL))
     distal = distal / distal.norm()
     dorsal = nail - (nail @ distal) * distal
@@ -311,6 +318,7 @@ def forward_kinematics(angles: Float[Tensor, "*batch 5 4"], shape: HandShape) ->
     shape = shape.to(angles)
     batch = torch.broadcast_shapes(angles.shape[:-2], shape.size.shape)
     flexion, abduction, middle, end = angles.expand(*batch, 5, 4).unbind(-1)
+    # R1 = rest Rz(abduction) Ry(flexion) Rx(pronation); only the thumb pronates
     pronation = flexion * flexion.new_tensor([THUMB_PRONATION, 0, 0, 0, 0])
     first = (
         REST_FRAMES.to(angles)
@@ -321,6 +329,7 @@ def forward_kinematics(angles: Float[Tensor, "*batch 5 4"], shape: HandShape) ->
     second = first @ axis_rotation("y", middle)
     third = second @ axis_rotation("y", end)
     rotations = torch.stack([first, second, third], -3)
+    # a bone lies along the first column of its frame, its distal axis
     bones = rotations[..., 0] * shape.lengths_mm[..., None]
     base = shape.base_mm.expand(*batch, 5, 3)[..., None, :]
     chain = torch.cat([base, base + bones.cumsum(-2)], -2).flatten(-3, -2)

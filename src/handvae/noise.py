@@ -90,6 +90,7 @@ class Noise:
 
     def normal(self, count: int, *shape: int) -> Float[Tensor, "count *shape"]:
         """Standard normal numbers for `count` samples of this rank."""
+        # drawn for all ranks: the generator then stands at the same place on each of them
         drawn = torch.randn(count * self.ranks, *shape, generator=self.generator)
         return self._own_rows(drawn, count)
 
@@ -112,5 +113,6 @@ def derangement(count: int, noise: Noise) -> Int[Tensor, " count"]:
 
     A single sample gets itself.
     """
+    # neighbours in a circle differ, whatever the shuffle: no draw has to be repeated
     order = noise.permutation(count)
     return order.roll(1)[order.argsort()]

@@ -61,6 +61,7 @@ def photometric(
         return noise.uniform(count, *shape, low=-size, high=size)
 
     # every draw is made, used or not: switching one change off leaves the others as they were
+    # brightness is one factor for the picture, tint one for each channel
     gain = (1 + around(augment.brightness, 1, 1, 1)) * (1 + around(augment.tint, 3, 1, 1))
     stretch = 1 + around(augment.contrast, 1, 1, 1)
     colour = 1 + around(augment.saturation, 1, 1, 1)
@@ -90,5 +91,6 @@ def binomial_blur(
     kernel = torch.tensor([0.25, 0.5, 0.25], dtype=image.dtype, device=image.device)
     channels = image.shape[1]
     padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
+    # the kernel is separable: rows, then columns
     rows = F.conv2d(padded, kernel.view(1, 1, 1, 3).expand(channels, 1, 1, 3), groups=channels)
     return F.conv2d(rows, kernel.view(1, 1, 3, 1).expand(channels, 1, 3, 1), groups=channels)

@@ -41,8 +41,8 @@ SPACE_LIMITS = (0.3, 3.0)
 SET_FACTOR = 1.5
 SET_DEVIATIONS = 8.0
 SET_LEAST = 30
-"""In a set of at least so many hands a bone is odd that differs from the set's median by both the factor and
-the number of deviations."""
+"""In a set of at least this many hands, a bone is odd if it differs from the set's median by both the factor
+and the number of deviations."""
 BENT = 1.0
 """Sum of the sines of eight finger joints' bends above which a hand shows its side."""
 NEAR_GREY = 4.0
@@ -94,6 +94,7 @@ def flat_bone_limits() -> Float[Tensor, "20"]:
     generator = torch.Generator().manual_seed(0)
     poses = torch.stack([named_pose(name) for name in POSE_NAMES]).repeat(20, 1, 1)
     joints = forward_kinematics(poses, sample_shape(len(poses), generator)).joints
+    # orthogonal matrices out of random ones: views from all sides
     views = torch.linalg.qr(torch.randn(300, 3, 3, generator=generator))[0]
     flat = torch.einsum("vij,hkj->vhki", views[:, :2], joints).flatten(0, 1)
     extent = _extent(flat, torch.ones(flat.shape[:2], dtype=torch.bool))
@@ -105,6 +106,7 @@ def _extent(flat: Float[Tensor, "hand joint 2"], valid: Bool[Tensor, "hand joint
     """Larger side of the labelled joints' box."""
     high = flat.masked_fill(~valid[..., None], -torch.inf).amax(1)
     low = flat.masked_fill(~valid[..., None], torch.inf).amin(1)
+    # one labelled joint has no extent, and must not divide by zero
     return (high - low).amax(1).clamp_min(1e-6)
 
 
@@ -137,6 +139,7 @@ def _bone_ratios(labels: Hands) -> Float[np.ndarray, "hand 20"]:
     solid, valid = labels.require_all("joints_3d", "joint_valid")
     mean = bone_lengths(forward_kinematics(named_pose("flat"), HandShape.mean()).joints)
     ratios = torch.where(_both_ends(valid), bone_lengths(solid) / mean, torch.nan)
+    # the median: one wrong bone does not shift the scale of the others
     return (ratios / ratios.nanmedian(1, keepdim=True).values.clamp_min(1e-9)).numpy()
 
 
@@ -147,6 +150,7 @@ def _solid_bones(data: HandData, ratios: Float[np.ndarray, "hand 20"]) -> Iterat
 
     # in a large set, each bone is also compared with the set's own median
     if len(ratios) >= SET_LEAST:
+        # in logs, half and double the length are equally odd
         logs = np.log(np.maximum(ratios, 1e-9))
         unlabelled = np.isnan(logs).all(0)
         middle = np.nanmedian(np.where(unlabelled, 0.0, logs), axis=0)
@@ -174,12 +178,14 @@ def bend(solid: Float[Tensor, "hand 21 3"]) -> Float[Tensor, " hand"]:
     The sum of sin(bend) over the middle and end joints of four fingers. A right hand's fingers bend about the
     axis from the little finger's MCP to the index finger's, a left hand's about its opposite.
     """
+    # from the little finger's MCP to the index finger's
     axis = torch.nn.functional.normalize(solid[:, 5] - solid[:, 17], dim=-1)
     total = torch.zeros(len(solid))
     for base in (5, 9, 13, 17):
         bones = torch.nn.functional.normalize(
             solid[:, base + 1 : base + 4] - solid[:, base : base + 3], dim=-1
         )
+        # of unit vectors: |a x b| is the sine of the angle between them
         turns = torch.linalg.cross(bones[:, :-1], bones[:, 1:])
         total = total + (turns * axis[:, None]).sum((1, 2))
 
@@ -206,6 +212,7 @@ def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) ->
     """Unreadable pictures, joints outside, and pictures that come twice."""
     points = np.zeros((len(data), _DIMS), np.float32)
     readable = np.zeros(len(data), bool)
+    # from 256 numbers to 16: a k-d tree is fast in few dimensions only
     projection = np.linalg.qr(np.random.default_rng(0).normal(size=(_THUMB * _THUMB, _DIMS)))[0]
 
     for row in range(len(data)):
@@ -213,6 +220,7 @@ def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) ->
         try:
             pixels = data.picture(row)
         except UserError as error:
+            # the check goes through all pictures: one damaged file is reported, not raised
             yield Problem(error.where, error.fault, error.remedy)
             continue
 
@@ -231,6 +239,7 @@ def _pictures(data: HandData, outside: bool, report: Callable[[int], object]) ->
 
 def _outside(data: HandData, row: int, width: int, height: int) -> Iterator[Problem]:
     flat, valid = data.labels(torch.tensor([row])).require_all("joints_2d", "joint_valid")
+    # px outside, over the four edges; negative inside
     beyond = torch.maximum(-flat[0], flat[0] - torch.tensor([width, height])).amax(1)
     beyond = beyond.masked_fill(~valid[0], 0.0)
     count = int((beyond > 0).sum())
@@ -246,7 +255,7 @@ def _thumbnail(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray,
 
 
 def _twins(data: HandData, one: int, other: int) -> Iterator[Problem]:
-    """The same hand or picture found twice, of two hands whose pictures look alike."""
+    """Two hands whose thumbnails are close: the same hand, the same picture, or nearly the same."""
     labels = data.labels(torch.tensor([one, other]))
     flat, valid = labels.require_all("joints_2d", "joint_valid")
     both = valid.all(0)
@@ -262,6 +271,7 @@ def _twins(data: HandData, one: int, other: int) -> Iterator[Problem]:
             yield _odd(data, other, fault, "remove one annotation")
         return
 
+    # decoded once more: to keep all pictures would fill the memory
     pictures = (data.picture(one), data.picture(other))
     if np.array_equal(pictures[0], pictures[1]):
         remedy = "remove one, and keep both out of different splits"

@@ -34,10 +34,12 @@ def surface_points(
     # the n-th surface pixel is where the running count reaches n
     counted = ((depth > 0) & (mask > 0.5)).flatten(1).cumsum(1)
     total = counted[:, -1:]
+    # an index into the surface pixels; hands differ in how many they have
     drawn = (noise.uniform(len(hands), points).to(depth.device) * total).long()
     pixel = torch.searchsorted(counted, drawn + 1).clamp_max(counted.shape[1] - 1)
 
     width = depth.shape[-1]
+    # pixel centres lie at halves
     centre = torch.stack([pixel % width, pixel // width], 2) + 0.5
     cloud = back_project(centre, depth.flatten(1).gather(1, pixel), intrinsics)
     has_points = total[:, 0] > 0

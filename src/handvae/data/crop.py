@@ -108,6 +108,7 @@ def to_crop_px(joints: Float[Tensor, "*batch 2"], size_px: int) -> Float[Tensor,
 
 def in_own_crop(joints: Float[Tensor, "batch joint 2"], margin: float) -> Float[Tensor, "batch joint 2"]:
     """Joints of any unit, in the crop units of the crop that is cut round their own box."""
+    # the middle of the box goes to 0, its larger half side to 1 / margin
     low = joints.amin(1, keepdim=True)
     high = joints.amax(1, keepdim=True)
     half_side = (high - low).amax(2, keepdim=True) / 2
@@ -126,6 +127,7 @@ def crop_affines(
     """
     count = len(labels)
     centre, side_px = _box(labels, crop)
+    # without augmentation a crop depends on the labels alone
     angle = torch.zeros(count)
     mirror = _mirrored(labels, crop)
 
@@ -135,6 +137,7 @@ def crop_affines(
         side_px = side_px * (1 + augment.scale * noise.uniform(count, low=-1, high=1))
         centre = centre + side_px[:, None] / 2 * augment.shift * noise.uniform(count, 2, low=-1, high=1)
         mirror = mirror ^ (noise.uniform(count) < augment.mirror)
+        # drawn only where it is used: recipes without it keep their draws
         if augment.shrink:
             side_px = side_px / noise.uniform(count, low=1 - augment.shrink)
 
@@ -142,6 +145,7 @@ def crop_affines(
     if augment is not None and augment.stretch:
         affine = compose_affine(affine, _stretches(count, augment.stretch, crop.size_px, noise))
 
+    # mirrored last, in crop pixels: u -> size - u
     flip = torch.tensor([[-1.0, 0.0, crop.size_px], [0.0, 1.0, 0.0]]).expand(count, 2, 3)
     return torch.where(mirror[:, None, None], compose_affine(affine, flip), affine)
 
@@ -159,6 +163,7 @@ def _box(labels: Hands, crop: Crop) -> tuple[Float[Tensor, "batch 2"], Float[Ten
         case "cube":
             joints, valid, intrinsics = labels.require_all(*_BOX_LABELS["cube"])
             centre = cube_centre(joints, valid)
+            # the geometric mean of the focal lengths, also of a turned camera
             focal = torch.linalg.det(intrinsics[:, :2, :2]).abs().sqrt()
             side_px = crop.cube_mm * focal / centre[:, 2]
             return project(centre[:, None], intrinsics)[:, 0], side_px
@@ -202,6 +207,7 @@ def depth_centre(hands: Hands, in_camera_frame: bool) -> Float[Tensor, "batch 3"
     """
     depth = hands.require("depth")
     median = depth.masked_fill(depth <= 0, float("nan")).flatten(1).nanmedian(1).values.nan_to_num()
+    # (0, 0, z): without joints only the depth of the centre is known
     on_axis = F.pad(median[:, None], (2, 0))
     if hands.joints_3d is None or not in_camera_frame:
         return on_axis
@@ -218,6 +224,7 @@ def normalise_depth(
 ) -> Float[Tensor, "batch 1 height width"]:
     """Depth in mm as -1 at the near face of the cube to 1 at its far face; what is unknown or outside the
     cube is 1."""
+    # unknown depth and what lies outside count as background: the far face
     relative = (depth - centre[:, 2, None, None, None]) / (cube_mm / 2)
     return torch.where((depth > 0) & (relative.abs() <= 1), relative, 1.0)
 
@@ -253,6 +260,7 @@ def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"], size_px: int 
             changes["joint_visible"] = labels.joint_visible & ((moved >= 0) & (moved <= size_px)).all(-1)
 
     if labels.joint_spread is not None:
+        # the scale of the map, as the square root of its area factor
         changes["joint_spread"] = labels.joint_spread * determinant.abs().sqrt()[:, None]
 
     if labels.joints_3d is not None:
@@ -260,8 +268,10 @@ def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"], size_px: int 
     if labels.cloud is not None:
         changes["cloud"] = labels.cloud @ turn.mT
     if labels.intrinsics is not None:
+        # K' = A K G^T
         changes["intrinsics"] = crop_intrinsics(labels.intrinsics, affine) @ turn.mT
     if labels.side is not None:
+        # a negative determinant mirrors
         changes["side"] = torch.where(determinant < 0, LEFT + RIGHT - labels.side, labels.side)
 
     return replace(labels, **changes)
@@ -274,6 +284,7 @@ def warp(
 
     Strong reductions are averaged first; the border is repeated outwards.
     """
+    # crop pixels for each source pixel
     scale = math.sqrt(abs(float(np.linalg.det(affine[:, :2]))))
     matrix = affine.astype(np.float64)
 
@@ -283,6 +294,7 @@ def warp(
     if scale < 0.5 and shrink < 1:
         height = max(1, round(picture.shape[0] * shrink))
         width = max(1, round(picture.shape[1] * shrink))
+        # of rounded sizes, so that the map stays exact
         ratios = np.array([picture.shape[1] / width, picture.shape[0] / height])
         picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         matrix = np.concatenate([matrix[:, :2] * ratios, matrix[:, 2:]], axis=1)

@@ -76,6 +76,7 @@ class HandData(ABC):
         """1 on this row's hand, the forearm not included."""
         if "segmentation" not in self.spec.modalities:
             self._lacks("mask")
+        # classes are ordered: background and forearm, then the hand
         return (self.segmentation(row) >= HAND_CLASSES_FROM).astype(np.uint8)
 
     def companions(self, rows: Int[Tensor, " rows"], draws: Float[Tensor, " rows"]) -> Int[Tensor, " rows"]:
@@ -103,6 +104,7 @@ class HandData(ABC):
     def _by_content(self) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]]:
         """Content of each row, and the rows in order of content."""
         content = self.labels(torch.arange(len(self))).require("content")
+        # stable, so that a draw means the same companion on every machine
         return content, content.argsort(stable=True)
 
     def _lacks(self, modality: str) -> NoReturn:
@@ -154,6 +156,7 @@ def camera_labels(
     return Hands(
         joints_2d=project(joints_3d, intrinsics) if joints_2d is None else joints_2d,
         joints_3d=joints_3d,
+        # at or behind the camera's plane a projection means nothing
         joint_valid=joints_3d[..., 2] > 0,
         intrinsics=intrinsics,
         side=torch.full((len(joints_3d),), side),
@@ -166,7 +169,7 @@ def pinhole(focal_x: float, focal_y: float, centre_x: float, centre_y: float) ->
 
 
 def require_file(path: Path, authors: str) -> Path:
-    """The path, if there is a file or folder.
+    """The path, if a file or folder exists under it.
 
     Args:
         path: what a data set must hold.
@@ -233,6 +236,7 @@ def require_numbers(
         expected = " x ".join("any" if length is None else str(length) for length in shape)
         raise UserError(path, f"{name} has shape {given.shape}, not {expected}", GIVE_ORIGINAL)
 
+    # float64 that overflows float32 becomes infinite, and is refused below
     with np.errstate(over="ignore"):
         array = given.astype(np.float32)
 
@@ -249,7 +253,7 @@ def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
 
 
 def chosen_splits(root: Path, split: str | None, places: dict[str, Path]) -> tuple[str, ...]:
-    """The named split; without a name all splits that are there, or the first one if none is.
+    """The named split; without a name every split on disk, or the first one if there is none.
 
     Args:
         root: the data set, for messages.
@@ -263,6 +267,7 @@ def chosen_splits(root: Path, split: str | None, places: dict[str, Path]) -> tup
         return (require_choice(root, "split", split, tuple(places)),)
 
     present = tuple(name for name, path in places.items() if path.exists())
+    # the first one, though absent: the reader's message then names a file that is missing
     return present or (next(iter(places)),)
 
 

@@ -65,6 +65,7 @@ class Hands:
     """True generative factors, in the order of `DataSpec.factors`."""
 
     def __post_init__(self) -> None:
+        # a field cut by another row selection would pair labels with the wrong hands
         counts = {name: len(value) for name, value in self.items()}
         if len(set(counts.values())) > 1:
             raise ValueError(f"fields of one batch differ in length: {counts}")

@@ -46,6 +46,7 @@ class Loader:
         """Rows of the data set in this rank's batch: one shuffle an epoch, nothing dropped."""
         count = len(self.data)
         share = self.batch // self.ranks
+        # positions count on over all epochs, so that the last batch of one is filled from the next
         start = step * self.batch + self.rank * share
         positions = torch.arange(start, start + share)
         epochs = positions // count
@@ -55,6 +56,7 @@ class Loader:
         rows = torch.empty(share, dtype=torch.int64)
 
         for epoch in epochs.unique().tolist():
+            # shuffling the whole epoch for each batch keeps the loader without state
             order = torch.randperm(count, generator=Noise(self.seed, epoch).generator)
             rows[epochs == epoch] = order[places[epochs == epoch]]
 

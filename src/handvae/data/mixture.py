@@ -70,6 +70,7 @@ class Mixture(HandData):
         first = specs[0]
         names = [spec.name for spec in specs]
         if shares is not None:
+            # the shares are part of the name, so that a checkpoint says what it was trained on
             names = [f"{share:g} {name}" for share, name in zip(shares, names, strict=True)]
 
         offered = {*PICTURES, *self._fields}
@@ -97,6 +98,7 @@ class Mixture(HandData):
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows."""
+        # the set of each row: the last that starts at or before it
         which = torch.searchsorted(torch.tensor(self._starts), rows, right=True) - 1
         positions, batches = [], []
         for number in which.unique().tolist():
@@ -109,6 +111,7 @@ class Mixture(HandData):
         if not batches:
             return self._labels_of(0, rows)
 
+        # from the order of sets back to that of the rows asked for
         return Hands.cat(batches)[torch.cat(positions).argsort()]
 
     def name(self, row: int) -> str:
@@ -150,10 +153,12 @@ class Mixture(HandData):
 
         if "gesture" in values:
             # the last entry is for -1, hands of no gesture
+            # a gesture keeps its word, not its number
             joined = [self.spec.gestures.index(word) for word in part.spec.gestures]
             values["gesture"] = torch.tensor([*joined, -1])[values["gesture"]]
 
         if self._at_wrist and "joints_3d" in values:
+            # sets differ in their root: joint 0 is one that all of them have
             values["joints_3d"] = values["joints_3d"] - root(values["joints_3d"], "wrist")[:, None]
 
         return Hands(**values)
@@ -183,6 +188,7 @@ def open_training_data(options: DataOptions) -> HandData:
 
     data = Mixture(sets, options.shares or None) if len(sets) > 1 else sets[0]
     if options.hold_out:
+        # gestures first: the share of known poses is then one of the hands that are left
         data, _ = split_by_gesture(data, options.hold_out, "--data.hold-out")
     if share < 1:
         data = FewLabels(data, share, of_batch)
@@ -210,7 +216,7 @@ def _counts(sizes: Sequence[int], shares: Sequence[int | float] | None) -> list[
     if not all(0 < share < float("inf") for share in shares):
         given = " ".join(f"{share:g}" for share in shares)
         raise UserError(
-            "--data.shares", f"{given} are not all positive", "leave out a set that is not wanted"
+            "--data.shares", f"{given} are not all positive", "leave out a set that is not to be used"
         )
 
     # fractions: shares such as 0.1 would else round differently on other machines
@@ -228,6 +234,7 @@ def _common_labels(sets: Sequence[HandData], at_wrist: bool) -> tuple[str, ...]:
 
     names = []
     for name, value in samples[0].items():
+        # lengths too must agree: clouds may differ in their number of points
         common = all(name in sample and sample[name].shape == value.shape for sample in samples)
         if common and name not in left_out:
             names.append(name)
@@ -240,6 +247,7 @@ def _labels(data: HandData, rows: Int[Tensor, " rows"]) -> Hands:
     labels = data.labels(rows)
     if labels.joint_valid is not None:
         return labels
+    # sets with and without the label can then be mixed
     return replace(labels, joint_valid=torch.ones(len(rows), data.spec.joints, dtype=torch.bool))
 
 

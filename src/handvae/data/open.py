@@ -72,6 +72,7 @@ def recognise(root: Path) -> str:
 
     A key of `OWN_LAYOUTS`, `parquet`, `plan` (rendered), `mmpose` or, failing all, `coco`.
     """
+    # our own markers first: they are exact, where the patterns of others are only typical
     if root.suffix == ".parquet" or (root.is_dir() and any(root.glob("*.parquet"))):
         return "parquet"
     if (root / PLAN_FILE).is_file():
@@ -83,6 +84,7 @@ def recognise(root: Path) -> str:
         if any(next(root.glob(pattern), None) is not None for pattern in patterns):
             return name
 
+    # looser than the patterns above: any file name may end in _data.json
     if find_files(root, None):
         return "interhand"
 

@@ -31,6 +31,7 @@ def prefetch(
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
+                # results leave in the order of the items, whichever thread is done first
                 if len(waiting) > most:
                     yield waiting.popleft().result()
             while waiting:

@@ -77,6 +77,7 @@ class FewLabels(Subset):
     """
 
     def __init__(self, data: HandData, share: float, of_batch: float | None = None) -> None:
+        # 1e-9: a product such as 100 * 0.29 falls just below the whole number
         self.known = max(1, int(len(data) * share + 1e-9))
         others = len(data) - self.known
         times = 1
@@ -93,6 +94,7 @@ class FewLabels(Subset):
     def companions(self, rows: Int[Tensor, " rows"], draws: Float[Tensor, " rows"]) -> Int[Tensor, " rows"]:
         """As of the data set itself: a repetition of a hand is not another hand of its content."""
         companion = self._data.companions(self._order[rows], draws)
+        # hands of held-back poses follow all repetitions of the known ones
         return torch.where(companion < self.known, companion, companion + len(self) - len(self._data))
 
 

@@ -74,6 +74,7 @@ def _label_lines(data: HandData) -> Iterator[Line]:
     count, spec = len(data), data.spec
     read = min(count, SLOW_LABELS) if data.slow_labels else count
     counts = _Counts()
+    # spread over the whole set: its beginning may be one person or one split
     for rows in torch.linspace(0, count - 1, read, dtype=torch.float64).long().split(CHUNK):
         counts.add(data.labels(rows), spec.root == "camera")
 
@@ -102,6 +103,7 @@ def _label_lines(data: HandData) -> Iterator[Line]:
 
     # Ranges
     extent = torch.cat(counts.extents_px)
+    # hands without a labelled joint have none
     extent = extent[extent > 0]
     if len(extent):
         yield "hand's extent", f"{extent.min():.0f} to {extent.max():.0f} px, median {extent.median():.0f}"
@@ -136,6 +138,7 @@ def _picture_lines(data: HandData) -> Iterator[Line]:
     yield "picture sizes", f"{common} (of {sum(sizes.values())} opened)"
 
     if "depth" in data.spec.modalities:
+        # a fifth of the opened rows: percentiles need few maps
         maps = [data.depth(row) for row in rows[::5]]
         depth = np.concatenate([values[values > 0] for values in maps])
         low, middle, high = np.percentile(depth, [1, 50, 99]) if len(depth) else (0, 0, 0)

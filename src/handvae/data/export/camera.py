@@ -34,6 +34,7 @@ def before_far_camera(samples: Iterable[Sample]) -> Iterator[Sample]:
         spread_mm = np.linalg.norm(solid[valid, :2] - solid[valid, :2].mean(0))
         focal = FAR_MM * float(spread_px / max(spread_mm, 1e-6))
 
+        # z = FAR + (z_hand - mean); x = (u - c) z / f, so that each joint projects on its own label
         depth = FAR_MM + solid[:, 2] - solid[valid, 2].mean()
         sideways = (flat - [width / 2, height / 2]) * depth[:, None] / focal
         camera = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
@@ -64,5 +65,6 @@ def as_right_hands(samples: Iterable[Sample]) -> Iterator[Sample]:
             segmentation=segmentation,
             joints_2d=sample.joints_2d * np.array([-1.0, 1.0]) + np.array([width, 0.0]),
             joints_3d=sample.joints_3d * np.array([-1.0, 1, 1]),
+            # c_x -> width - c_x
             intrinsics=mirror_intrinsics(intrinsics, width).numpy(),
         )

@@ -35,6 +35,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
                 "id": 1,
                 "name": "hand",
                 "keypoints": list(spec.joint_names),
+                # COCO counts keypoints from 1
                 "skeleton": [[parent + 1, child + 1] for parent, child in BONES],
             }
         ]

@@ -18,7 +18,7 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
     Args:
         folder: the name it gets.
         markers: glob patterns; only a folder with a file of one of them is ever replaced.
-        overwrite: replace the folder if it is there.
+        overwrite: replace an existing folder.
 
     Raises:
         UserError: the folder holds something and `overwrite` is not set, or what it holds is of another
@@ -35,6 +35,7 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
         partial.mkdir(parents=True)
         yield partial
 
+        # on the disk before the name: after a crash the folder is complete or absent
         for path in partial.rglob("*"):
             if path.is_file():
                 with path.open("rb+") as handle:
@@ -47,6 +48,7 @@ def complete_folder(folder: Path, markers: Sequence[str], overwrite: bool = Fals
         else:
             if folder.exists():
                 shutil.rmtree(replaced, ignore_errors=True)
+                # two renames: the old data set is gone only when the new one has its name
                 folder.rename(replaced)
             partial.rename(folder)
 

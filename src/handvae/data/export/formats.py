@@ -176,7 +176,7 @@ def write_data(
         spec: what the samples are; its modalities say what each has.
         samples: the hands.
         description: what they are, for the formats that keep it.
-        overwrite: replace a data set that is there.
+        overwrite: replace an existing data set.
 
     Raises:
         UserError: the folder may not be written, the format cannot take such hands, or no hand is left to
@@ -190,6 +190,7 @@ def write_data(
         nonlocal left_out
         for sample in samples:
             if sample.split and not SPLIT.fullmatch(sample.split):
+                # a split becomes a folder's name: nothing that leads out of the data set
                 fault = f"{sample.split!r} is no name for a split"
                 raise UserError(folder, fault, "use letters, digits, - and _")
             hand = sample if chosen.beyond is None else _unlabelled_outside(sample, chosen.beyond)
@@ -198,6 +199,7 @@ def write_data(
             else:
                 left_out += 1
 
+    # the camera first: mirroring moves it with the picture
     hands: Iterable[Sample] = kept()
     if chosen.needs_camera and not spec.has_camera:
         hands = before_far_camera(hands)

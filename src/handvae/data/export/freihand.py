@@ -36,6 +36,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             if part not in spools:
                 spools[part] = {name: stack.enter_context(Spool()) for name in FILES}
 
+            # pictures are counted within each part, as the entries of its JSON files
             number = spools[part]["K"].count
             write_pixels(folder / part / "rgb" / f"{number:08d}.jpg", picture_of(sample))
             if sample.segmentation is not None:
@@ -45,6 +46,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             metres = sample.joints_3d.astype(np.float64) / 1000
             spools[part]["K"].item(rounded(sample.intrinsics, 6))
             spools[part]["xyz"].item(rounded(metres, 8))
+            # the scale is the length of the middle finger's proximal phalanx
             spools[part]["scale"].item(round(float(np.linalg.norm(metres[10] - metres[9])), 8))
 
         for part, files in spools.items():

@@ -30,6 +30,7 @@ class _Split:
 
     def camera(self, intrinsics: np.ndarray) -> str:
         """The name of the camera with these intrinsics."""
+        # rounded first: cameras equal but for float noise are one
         focal = rounded(intrinsics[[0, 1], [0, 1]], 6)
         centre = rounded(intrinsics[:2, 2], 6)
         key = (*focal, *centre)
@@ -84,6 +85,7 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             write_pixels(folder / "images" / split / name, pixels)
 
             image = {"id": number, "file_name": name, "width": width, "height": height}
+            # a frame for each picture: ours are no moments that several cameras share
             capture = {"capture": int(CAPTURE), "subject": sample.subject or 0, "seq_name": "all"}
             files.images.item(image | capture | {"camera": camera, "frame_idx": number})
 

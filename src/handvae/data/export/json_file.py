@@ -31,6 +31,7 @@ class Spool:
         self._write(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
 
     def _write(self, text: str) -> None:
+        # a comma before every item but the first: the number of items is not known yet
         self.file.write((",\n" if self.count else "") + text)
         self.count += 1
 

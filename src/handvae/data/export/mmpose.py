@@ -51,10 +51,12 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
                     from_internal(torch.from_numpy(sample.joints_3d), order).numpy(), 4
                 )
 
+            # RHD's form has 21 triples, OneHand10K's 63 numbers
             hand["keypoints"] = rounded(points, 3) if camera else rounded(points.reshape(-1), 3)
             images.item(image)
             annotations.item(hand)
 
+        # names in the order in which the joints are written
         names = from_internal(torch.arange(21)[:, None], order)[:, 0].tolist()
         categories = [
             {

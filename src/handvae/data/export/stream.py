@@ -50,6 +50,7 @@ def _labelled(
             )
 
         for place, row in enumerate(block):
+            # a hand keeps the source it has; else this data set is its source
             origin = data.provenance_of(row) or json.dumps({"set": data.spec.name, "hand": data.name(row)})
             values = {"side": side, "split": data.split_of(row) or split, "provenance": origin}
             yield row, values | _values(labels, place)

@@ -56,9 +56,10 @@ def read_depth(
 def is_plane(path: Path) -> bool:
     """Whether a file is a picture of one channel of 16 bits, which photos are not.
 
-    False too where there is no such file or it is no picture: whoever reads it reports that.
+    Also False for a missing file and for one that is no picture: reading it reports that.
     """
     try:
+        # Pillow decodes nothing until the pixels are asked for
         with Image.open(io.BytesIO(path.read_bytes())) as header:
             return header.mode in ("I;16", "I;16B", "I;16L", "I")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -56,6 +56,7 @@ def _shrunk(
     zoom = larger_side / max(height, width)
     if zoom >= 1:
         return pixels
+    # a very long picture keeps at least one pixel of its short side
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 

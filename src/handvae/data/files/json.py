@@ -161,10 +161,12 @@ class _Scanner:
         if self.ended:
             return False
 
+        # from the current value on: what was cut off is decoded once more as a whole
         kept = self.text[self.at :]
         if len(kept) > MAX_MEMBER_CHARACTERS:
             raise ValueError("one of its members does not end")
 
+        # doubling: a member of n characters is decoded log n times, not n / CHUNK times
         piece = self.handle.read(max(CHUNK, len(kept)))
         self.ended = not piece
         self.text = kept + piece

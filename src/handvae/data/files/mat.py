@@ -20,6 +20,7 @@ def read_mat(path: Path, *names: str) -> dict[str, Any]:
         UserError: it cannot be read, or lacks one of the names, or one is too large.
     """
     try:
+        # the headers alone: sizes are checked before anything is decompressed
         shapes = {name: shape for name, shape, _ in whosmat(path)}
         for name in names or shapes:
             if name not in shapes:

@@ -46,9 +46,11 @@ class _Array:
 def _array(content: object, kind: object, shape: object, order: str = "C") -> np.ndarray:
     if not isinstance(kind, _Type) or not isinstance(shape, tuple):
         raise pickle.UnpicklingError("it holds a malformed array")
+    # Python 2 wrote bytes as text: latin-1 gives every byte back
     raw = content.encode("latin1") if isinstance(content, str) else content
     if not isinstance(raw, (bytes, bytearray)) or len(raw) != math.prod(shape) * kind.dtype.itemsize:
         raise pickle.UnpicklingError("an array's content does not fit its shape")
+    # a copy: a view of the bytes would be read-only
     return np.frombuffer(raw, kind.dtype).reshape(shape, order="F" if order == "F" else "C").copy()
 
 
@@ -90,6 +92,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         """The stand-in for a function or class that the pickle names."""
         name = f"{module_name}.{global_name}"
+        # numpy 2 renamed numpy.core to numpy._core
         short = name.removeprefix("numpy.core.").removeprefix("numpy._core.")
         if short not in _STAND_INS:
             raise pickle.UnpicklingError(f"it asks for {name}, which is not run")

@@ -34,6 +34,7 @@ def inside(root: Path, name: str) -> Path:
     """
     remedy = "use names below that folder"
     try:
+        # links are followed first: one inside the root may point outside
         path = (root / name).resolve()
         path.exists()
     except (OSError, ValueError, RuntimeError) as error:
@@ -131,5 +132,6 @@ def write_picture(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> No
 
 def as_pixels(image: "np.ndarray") -> UInt8[np.ndarray, "height width 3"]:
     """(3, height, width) or (height, width, 3) floats in [0, 1] as 8-bit RGB, clipped."""
+    # a first axis of 3 is taken for channels: no picture is 3 pixels high
     channels_last = np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image
     return np.round(np.clip(channels_last, 0, 1) * 255).astype(np.uint8)

@@ -112,12 +112,14 @@ def write_shards(
             break
 
         path = folder / f"shard-{number:05d}.parquet"
+        # the first hand was taken to see whether another file is needed
         total += write_shard(path, spec, chain([first], islice(stream, rows - 1)), source)
 
     return total
 
 
 def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -> int:
+    # the first hand fixes the number of cloud points for the whole file
     first = next(samples, None)
     if first is None:
         raise ValueError("no hand to write")
@@ -132,7 +134,12 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
     count = 0
 
     with pq.ParquetWriter(
-        path, schema, compression="zstd", use_dictionary=False, write_statistics=False
+        # no dictionaries, which a reader refuses, and no statistics, which it does not use
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=False,
     ) as writer:
         # rows wait as PNG files: decoded pictures are many times larger
         rows: list[Sample] = []
@@ -163,6 +170,7 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
             "depth_unit_mm": DEPTH_UNIT_MM,
             "source": source,
         }
+        # sorted keys: equal hands give equal bytes
         writer.add_key_value_metadata({"handvae": json.dumps(metadata, sort_keys=True)})
 
     return count
@@ -228,6 +236,7 @@ def encode_picture(name: str, sample: Sample) -> bytes:
         raise ValueError(f"{name} is missing in a hand of a data set that has it")
 
     if name == "image":
+        # OpenCV writes BGR
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     elif name == "depth":
         # what 16 bits cannot hold is unknown

@@ -49,6 +49,7 @@ class View:
         centre = np.array([width / 2, height / 2])
         linear = np.array([[cosine, -sine], [sine, cosine]])
         turn = np.eye(3)
+        # about the centre c: p -> R p + c - R c
         turn[:2, :2], turn[:2, 2] = linear, centre - linear @ centre
         return (turn @ flip)[:2]
 
@@ -69,12 +70,13 @@ class View:
         )
 
     def back(self, hand: LabelledHand, height: int, width: int) -> LabelledHand:
-        """A hand found in the view, in the picture."""
+        """A hand of the view, in the picture's pixels."""
         matrix = self.affine(height, width)
         inverse = np.linalg.inv(matrix[:, :2])
         flat = (hand.joints_2d - matrix[:, 2]) @ inverse.T
         solid = hand.joints_3d
         if solid is not None:
+            # the views turn and mirror the picture's plane: depth stays
             solid = np.column_stack([solid[:, :2] @ inverse.T, solid[:, 2]])
         side = LEFT + RIGHT - hand.side if self.mirror else hand.side
         return LabelledHand(flat, side, solid)
@@ -107,7 +109,7 @@ class Vote:
     spread_px: Float[np.ndarray, "21"]
     """Standard deviation over the views, per coordinate."""
     views: int
-    """In how many views it was found."""
+    """In how many views the labeller finds it."""
 
     @property
     def size_px(self) -> float:
@@ -132,6 +134,7 @@ def vote(labeller: Labeller, pixels: UInt8[np.ndarray, "height width 3"]) -> lis
     for hand in hands_of_view[0]:
         votes = [hand]
         for others in hands_of_view[1:]:
+            # a view may find the hands in another order, or others
             nearest = min(others, key=lambda other: _distance(hand, other), default=None)
             if nearest is not None and _distance(hand, nearest) < SAME_HAND:
                 votes.append(nearest)
@@ -150,12 +153,14 @@ def _distance(hand: LabelledHand, other: LabelledHand) -> float:
 def _agreed(votes: Sequence[LabelledHand]) -> Vote:
     """The median of the votes for one hand."""
     flat = np.stack([hand.joints_2d for hand in votes])
+    # the unbiased variance, averaged over x and y: the spread is one of a coordinate
     spread = np.sqrt(flat.var(axis=0, ddof=1).mean(1)) if len(votes) > 1 else np.zeros(21)
     solids = [hand.joints_3d for hand in votes if hand.joints_3d is not None]
     joints_3d = None
 
     if solids:
         solid = np.median(np.stack(solids), axis=0)
+        # the median over votes moves the wrist a little off the origin
         joints_3d = solid - solid[0]
 
     # a tie goes to the picture as it is
@@ -203,6 +208,7 @@ def label_pictures(
             review.left_out.append((frame.name, "no hand found"))
 
         for hand in votes:
+            # so written that a spread of NaN is left out too
             if not hand.relative <= most_spread:
                 review.left_out.append(
                     (frame.name, f"unsure: labels differ by {100 * hand.relative:.0f} % of the hand's size")

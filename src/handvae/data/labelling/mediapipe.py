@@ -39,7 +39,7 @@ class MediapipeLabeller(Labeller):
         worker: the program that it runs.
 
     Raises:
-        UserError: mediapipe is not there, or its process ended.
+        UserError: mediapipe is not installed, or its process ended.
     """
 
     name, has_3d = "mediapipe", True
@@ -57,6 +57,7 @@ class MediapipeLabeller(Labeller):
             raise UserError(self.python, f"cannot be run ({error.strerror})", INSTALL) from error
 
         try:
+            # the worker's first answer comes when mediapipe is loaded
             self._answer()
         except UserError:
             self.close()
@@ -70,6 +71,7 @@ class MediapipeLabeller(Labeller):
 
     def close(self) -> None:
         """End the process."""
+        # at the end of its input the worker stops by itself
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -88,16 +90,17 @@ class MediapipeLabeller(Labeller):
         except OSError as error:
             raise UserError(self.python, "mediapipe's process has ended", "run it again") from error
 
-        found = []
+        hands = []
         for hand in self._answer():
+            # mediapipe's origin is the hand's middle, ours the wrist
             solid = np.array(hand.joints_3d)
-            found.append(
+            hands.append(
                 LabelledHand(
                     np.array(hand.joints_2d), RIGHT if hand.side == "right" else LEFT, solid - solid[0]
                 )
             )
 
-        return found
+        return hands
 
     def _answer(self) -> list[_Hand]:
         assert self.process.stdout is not None

@@ -26,21 +26,24 @@ def main() -> None:
         while line := sys.stdin.buffer.readline():
             height, width = (int(word) for word in line.split())
             content = sys.stdin.buffer.read(height * width * 3)
-            found = hands.process(np.frombuffer(content, np.uint8).reshape(height, width, 3))
-            print(json.dumps(_answer(found, height, width)), file=answers, flush=True)
+            result = hands.process(np.frombuffer(content, np.uint8).reshape(height, width, 3))
+            print(json.dumps(_answer(result, height, width)), file=answers, flush=True)
 
 
-def _answer(found: Any, height: int, width: int) -> list[dict[str, Any]]:
+def _answer(result: Any, height: int, width: int) -> list[dict[str, Any]]:
     lists: list[list[Any]] = [
         list(part or [])
-        for part in (found.multi_hand_landmarks, found.multi_hand_world_landmarks, found.multi_handedness)
+        for part in (result.multi_hand_landmarks, result.multi_hand_world_landmarks, result.multi_handedness)
     ]
     parts = zip(*lists, strict=True)
     return [
         {
+            # shares of the picture's sides to pixels
             "joints_2d": [[point.x * width, point.y * height] for point in flat.landmark],
             "joints_3d": [
-                [1000 * value for value in (point.x, point.y, point.z)] for point in solid.landmark
+                # metres to millimetres
+                [1000 * value for value in (point.x, point.y, point.z)]
+                for point in solid.landmark
             ],
             # mediapipe takes its input for a mirror image
             "side": "left" if side.classification[0].label == "Right" else "right",

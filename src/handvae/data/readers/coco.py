@@ -152,6 +152,7 @@ class _Table:
 
     def column(self, name: str) -> Float[Tensor, "row number"] | None:
         """One label of all hands, or None where a hand lacks it."""
+        # a label that only some hands have would leave holes: all or none
         values = self.columns[name]
         width = _COLUMNS[name]
         if len(values) != width * len(self.picture_of_row):
@@ -175,12 +176,14 @@ class _Table:
         if joints_3d is not None:
             joints_3d = joints_3d.unflatten(1, (21, 3))
             if roots is not None and in_camera_frame:
+                # X_camera = X_wrist + root
                 joints_3d = joints_3d + roots[:, None]
 
         people = [picture.person for picture in self.picture_of_row]
         people_known = all(person is not None for person in people)
         gestures = None
         if self.gestures:
+            # counted over all splits, so that a gesture has one number in train and test
             numbers = {"": -1} | {name: number for number, name in enumerate(self.gestures)}
             gestures = torch.tensor([numbers[picture.gesture] for picture in self.picture_of_row])
 
@@ -333,7 +336,7 @@ def _locate(root: Path) -> tuple[Path, Path]:
     if similar:
         remedy = f"did you mean {root / similar[0]}?"
 
-    raise UserError(root, "no annotations.json there" if root.is_dir() else "no such folder", remedy)
+    raise UserError(root, "has no annotations.json" if root.is_dir() else "no such folder", remedy)
 
 
 def _no_hand(path: Path, split: str | None, table: _Table) -> UserError:
@@ -391,6 +394,7 @@ def _annotations(path: Path, table: _Table) -> Iterator[_Annotation | Problem]:
         fault = "images: at least one picture is required"
         raise UserError(path, fault, "give COCO keypoints: lists `images` and `annotations`")
 
+    # now that all pictures are read
     for entry in waiting:
         yield from _checked(where, entry, table)
 
@@ -451,6 +455,7 @@ def _joint_problems(
 
     # labelled joints outside the picture: a little is drawn too far, a lot is wrong
     size = np.array([picture.width, picture.height])
+    # px beyond the nearest edge; negative inside, 0 where not labelled
     outside = np.maximum(-joints[:, :2], joints[:, :2] - size).max(axis=1) * labelled
     worst = int(outside.argmax())
     if outside[worst] > 0:

@@ -6,7 +6,7 @@
     ROOT/evaluation/rgb/00000000.jpg    3,960
     ROOT/evaluation_{K,xyz,scale}.json
 
-Protocols: `all` versions that are there, or one of `gs` (green screen), `hom`, `sample` and `auto` (other
+Protocols: `all` versions on disk, or one of `gs` (green screen), `hom`, `sample` and `auto` (other
 backgrounds).
 """
 
@@ -47,7 +47,7 @@ class FreihandHands(HandData):
 
     Args:
         root: the folder that holds `training` or `evaluation`, and the JSON files.
-        split: `train`, `test`, or None for what is there.
+        split: `train`, `test`, or None for every split on disk.
         protocol: `all` or a version; it concerns training only.
 
     Raises:
@@ -71,6 +71,7 @@ class FreihandHands(HandData):
             count = len(camera)
 
             for version in [0] if name == "test" else self._versions(protocol, count):
+                # version v of entry i is picture v * count + i
                 numbers = range(version * count, (version + 1) * count)
                 require_file(root / folder / "rgb" / f"{numbers[0]:08d}.jpg", AUTHORS)
                 self._names += [f"{folder}/rgb/{number:08d}.jpg" for number in numbers]
@@ -88,6 +89,7 @@ class FreihandHands(HandData):
         self._labels = replace(labels, scale_mm=scale_mm)
         self._rows = torch.from_numpy(np.concatenate(rows))
 
+        # masks exist for the first version only
         has_mask = splits == ("train",) and protocol == "gs" and (root / "training" / "mask").is_dir()
         pictures = ("image", "mask") if has_mask else ("image",)
         self.spec = DataSpec(
@@ -127,10 +129,11 @@ class FreihandHands(HandData):
         return (values[..., 0] > 127).astype(np.uint8)
 
     def _versions(self, protocol: str, count: int) -> list[int]:
-        """Numbers of the asked-for versions; of `all`, those that are there (a converted set has one)."""
+        """Numbers of the protocol's versions; of `all`, those on disk (a converted set has one)."""
         if protocol != "all":
             return [VERSIONS.index(protocol)]
         rgb = self.root / "training" / "rgb"
+        # the first picture of a version stands for all of it
         others = range(1, len(VERSIONS))
         return [0, *(number for number in others if (rgb / f"{number * count:08d}.jpg").is_file())]
 

@@ -71,9 +71,10 @@ class Ho3dHands(HandData):
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows, each from its own file."""
-        read = [self._read(row) for row in rows.tolist()]
-        joints = torch.from_numpy(np.stack([joints for joints, _ in read]))
-        intrinsics = torch.from_numpy(np.stack([camera for _, camera in read]))
+        annotations = [self._read(row) for row in rows.tolist()]
+        joints = torch.from_numpy(np.stack([joints for joints, _ in annotations]))
+        intrinsics = torch.from_numpy(np.stack([camera for _, camera in annotations]))
+        # a frame without labels is all zeros, hence nowhere valid
         valid = joints[..., 2] > 0
         return Hands(
             joints_2d=torch.where(valid[..., None], project(joints, intrinsics), 0.0),
@@ -111,6 +112,7 @@ class Ho3dHands(HandData):
         if content["handJoints3D"] is None:
             return np.zeros((21, 3), np.float32), camera
 
+        # OpenGL's camera looks along -z with y up; then metres to millimetres
         joints = require_numbers(path, "handJoints3D", content["handJoints3D"], (21, 3)) * FROM_OPENGL * 1000
         return to_internal(torch.from_numpy(joints), "ho3d").numpy(), camera
 

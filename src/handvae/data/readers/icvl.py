@@ -49,7 +49,7 @@ class IcvlHands(InMemoryData):
 
     Args:
         root: the folder that holds `Training` and `Testing`.
-        split: `train`, `test`, or None for what is there.
+        split: `train`, `test`, or None for every split on disk.
         protocol: `original` or `all`; it concerns training only.
 
     Raises:
@@ -74,6 +74,7 @@ class IcvlHands(InMemoryData):
 
         measured = torch.cat(parts)
         intrinsics = INTRINSICS.expand(len(measured), 3, 3)
+        # labels are pixels and depth; the camera turns them into space
         joints_2d = measured[..., :2].contiguous()
         joints_3d = back_project(joints_2d, measured[..., 2], intrinsics)
         super().__init__(root, names, camera_labels(joints_3d, intrinsics, LEFT, joints_2d))
@@ -103,6 +104,7 @@ def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16
     try:
         with path.open(encoding="utf-8") as handle:
             number = 0
+            # a limit on the line: a file without line breaks would fill the memory
             while line := handle.readline(MAX_LINE):
                 number += 1
                 require_few(path, "lines", number)

@@ -146,6 +146,7 @@ class _Split:
         valid = labelled & (joints[..., 2] > 0)
 
         return Hands(
+            # zeros: behind the camera a projection is a large number that means nothing
             joints_2d=torch.where(valid[..., None], project(joints, intrinsics), 0.0),
             joints_3d=torch.where(valid[..., None], joints, 0.0),
             joint_valid=valid,
@@ -163,7 +164,7 @@ class InterhandHands(HandData):
 
     Args:
         root: the folder that holds `annotations` and `images`.
-        split: `train`, `val`, `test`, or None for what is there.
+        split: `train`, `val`, `test`, or None for every split on disk.
         protocol: which pictures; see the top of this file.
 
     Raises:
@@ -234,7 +235,7 @@ class InterhandHands(HandData):
 
 
 def find_files(root: Path, split: str | None) -> list[_Files]:
-    """The data files of a split, or of all splits that are there."""
+    """The data files of a split, or of every split on disk."""
     official = [
         _Files(name, path, root / "images" / name)
         for name in (SPLITS if split is None else (split,))
@@ -247,6 +248,7 @@ def find_files(root: Path, split: str | None) -> list[_Files]:
     files = []
     for path in sorted(root.glob("*_data.json")):
         words = path.stem.split("_")
+        # so a file counts only with its joints next to it
         has_joints = path.with_name(path.name.replace("_data.json", "_joint_3d.json")).is_file()
         if has_joints and (split is None or split in words):
             name = next((name for name in SPLITS if name in words), "")
@@ -286,6 +288,7 @@ def _read_content(path: Path, frames: _Frames, cameras: _Cameras, hand_types: se
                 flags = np.ravel(annotation.joint_valid)
                 flags = require_numbers(path, f"annotations.{key}.joint_valid", flags, (42,))
                 if annotation.hand_type in hand_types:
+                    # the file lists 21 joints of the right hand, then 21 of the left
                     content.hands.append((annotation.image_id, flags.reshape(2, 21) > 0))
         except ValidationError as error:
             raise UserError(path, first_fault(error, kind, key), GIVE_ORIGINAL) from error
@@ -314,13 +317,16 @@ def _rows(files: _Files, frames: _Frames, cameras: _Cameras, content: _Content) 
             raise UserError(files.data, f"image_id {image_id} is not in images", GIVE_ORIGINAL)
 
         name, frame, camera, subject = content.pictures[image_id]
+        # both files have flags, the picture's and the frame's: a joint needs both
         valid = flags & frames.valid[frame]
         for hand in (0, 1):
+            # without its wrist a hand is left out, as the authors' code does
             if valid[hand, _WRIST] and valid[hand].sum() >= 2:
                 names.append(name)
                 rows.append((frame, camera, hand, subject))
                 valids.append(valid[hand])
 
+    # the reshape keeps four columns where there is no row
     frame, camera, hand, subject = torch.tensor(rows).reshape(-1, 4).unbind(1)
     return _Split(
         name=files.split,
@@ -380,6 +386,7 @@ def _read_cameras(path: Path) -> _Cameras:
     def stacked(kind: str) -> Tensor:
         return torch.from_numpy(np.stack([parts[kind] for parts in cameras.values()]))
 
+    # K from focal lengths and principal point; the data set has no skew
     intrinsics = torch.diag_embed(torch.cat([stacked("focal"), torch.ones(len(cameras), 1)], 1))
     intrinsics[:, :2, 2] = stacked("princpt")
     numbers = {key: number for number, key in enumerate(cameras)}

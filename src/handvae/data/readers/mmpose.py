@@ -42,7 +42,7 @@ PICTURE_FOLDERS = ("images", "train2017", "val2017", "training/rgb", "evaluation
 
 @dataclass(frozen=True)
 class _Kind:
-    """What is known of a data set, whatever its file says."""
+    """Facts of a data set that its file does not give."""
 
     authors: str
     licence: str
@@ -190,25 +190,27 @@ class _Table:
         keypoints = self._in_order(self.keypoints, rows)
 
         side_of = _KINDS[self.kind].side
+        # the file's own side comes first, then what the picture's name tells
         listed = np.frombuffer(self.sides, np.int8)[rows].tolist()
         sides = [side_of(name) if side == UNKNOWN else side for side, name in zip(listed, names, strict=True)]
 
         # 3D joints are used only where every hand has them and every picture its camera
         image_ids = np.frombuffer(self.image_ids, np.int64)[rows].tolist()
         cameras = [self.pictures[image_id][1] for image_id in image_ids]
-        known = [pinhole(*camera) for camera in cameras if camera is not None]
-        has_3d = len(known) == len(names) and len(self.joints_3d) == len(self.keypoints)
+        intrinsics = [pinhole(*camera) for camera in cameras if camera is not None]
+        has_3d = len(intrinsics) == len(names) and len(self.joints_3d) == len(self.keypoints)
 
         return Hands(
             joints_2d=keypoints[..., :2].contiguous(),
             joint_valid=keypoints[..., 2] > 0,
             joints_3d=self._in_order(self.joints_3d, rows) if has_3d else None,
-            intrinsics=torch.stack(known) if has_3d else None,
+            intrinsics=torch.stack(intrinsics) if has_3d else None,
             side=None if UNKNOWN in sides else torch.tensor(sides),
         )
 
     def _in_order(self, values: array, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 21 3"]:
         """Triples of the rows' joints in the internal order."""
+        # mmpose keeps RHD's own order, tip to base; all others are in COCO's
         joints = np.frombuffer(values, np.float32).reshape(-1, 21, 3)[rows]
         return to_internal(torch.from_numpy(joints), "rhd" if self.kind == "rhd" else "coco")
 
@@ -218,6 +220,7 @@ class _Table:
 
 def kind_named(text: str) -> str | None:
     """The data set that a text names, such as a file's name."""
+    # file names write coco_wholebody, the data set calls itself COCO-WholeBody
     plain = text.lower().replace("_", "-")
     return next((kind for kind in _KINDS if kind in plain), None)
 
@@ -225,7 +228,7 @@ def kind_named(text: str) -> str | None:
 def _split_named(text: str) -> str:
     """The split that a file's name names; empty where it names none."""
     words = set(text.lower().replace("-", "_").split("_"))
-    return next((split for split, known in SPLIT_WORDS.items() if words & set(known)), "")
+    return next((split for split, names in SPLIT_WORDS.items() if words & set(names)), "")
 
 
 def find_annotation(root: Path, split: str | None) -> Path | None:
@@ -236,14 +239,15 @@ def find_annotation(root: Path, split: str | None) -> Path | None:
     if root.is_file():
         return root if kind_named(root.stem) else None
 
-    found = []
+    files = []
     for folder in (root, root / "annotations"):
         for path in folder.glob("*.json") if folder.is_dir() else ():
             of_split = split is None or split == _split_named(path.stem)
             if path.is_file() and kind_named(path.stem) and of_split:
-                found.append(path)
+                files.append(path)
 
-    return found[0] if len(found) == 1 else None
+    # several are ambiguous: the user has to name a split or the file
+    return files[0] if len(files) == 1 else None
 
 
 class MmposeHands(InMemoryData):
@@ -326,6 +330,7 @@ def _read(path: Path) -> _Table:
             elif part == "annotations":
                 is_person = isinstance(value, dict) and "lefthand_kpts" in value
                 annotation = (_Person if is_person else _Hand).model_validate(value)
+                # the first annotation decides, with the description if `info` came before it
                 table.kind = table.kind or _kind_of(path, description, annotation)
                 require_few(path, "hands", len(table.ids) + 1)
                 table.add_annotation(annotation)
@@ -336,8 +341,8 @@ def _read(path: Path) -> _Table:
             description = str(value)
 
     if not table.image_ids:
-        known = ", ".join(_KINDS)
-        raise UserError(path, "holds no annotation of a hand", f"give a file of one of {known}")
+        kinds = ", ".join(_KINDS)
+        raise UserError(path, "holds no annotation of a hand", f"give a file of one of {kinds}")
 
     ids, counts = np.unique(np.frombuffer(table.ids, np.int64), return_counts=True)
     if len(ids) < len(table.ids):
@@ -361,6 +366,7 @@ def _kind_of(path: Path, description: str, first: _Hand | _Person) -> str:
 
 def _picture_folder(path: Path, name: str, authors: str) -> Path:
     """The folder that holds the pictures a file names."""
+    # file names are relative to one of several folders, and which one is nowhere written
     base = path.parent.parent if path.parent.name == "annotations" else path.parent
     for folder in (base, *(base / below for below in PICTURE_FOLDERS)):
         if inside(folder, name).is_file():

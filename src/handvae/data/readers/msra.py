@@ -71,6 +71,7 @@ class MsraHands(InMemoryData):
                 values = _read_joints(path)
                 files = [path.with_name(f"{frame:06d}_depth.bin") for frame in range(len(values))]
                 sizes = [require_file(file, AUTHORS).stat().st_size for file in files]
+                # a file of a header alone shows no hand
                 frames = [frame for frame, size in enumerate(sizes) if size > _HEADER_BYTES]
 
                 empty += len(files) - len(frames)

@@ -51,7 +51,7 @@ class NyuHands(InMemoryData):
 
     Args:
         root: the folder that holds `train` and `test`, or `dataset` with them.
-        split: `train`, `test`, or None for what is there.
+        split: `train`, `test`, or None for every split on disk.
         protocol: `36` or `14` joints.
 
     Raises:
@@ -62,6 +62,7 @@ class NyuHands(InMemoryData):
         protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
         joints = list(range(36)) if protocol == "36" else list(EVALUATION_JOINTS)
         self.evaluated_joints = EVALUATION_JOINTS if protocol == "36" else ()
+        # some copies keep everything below `dataset`
         root = root / "dataset" if (root / "dataset").is_dir() else root
         splits = chosen_splits(root, split, {name: root / name for name in ("train", "test")})
         pictures: list[str] = []
@@ -78,6 +79,7 @@ class NyuHands(InMemoryData):
 
         measured = torch.cat(parts)
         intrinsics = INTRINSICS.expand(len(measured), 3, 3)
+        # labels are pixels and depth; the camera turns them into space
         joints_2d = measured[..., :2].contiguous()
         joints_3d = back_project(joints_2d, measured[..., 2], intrinsics)
         super().__init__(root, pictures, camera_labels(joints_3d, intrinsics, RIGHT, joints_2d))

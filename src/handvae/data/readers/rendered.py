@@ -95,6 +95,7 @@ class RenderPlan:
         picture = self.picture(row)
         cloud = None
         if self.cloud:
+            # a stream of its own: other draws of the hand do not depend on the number of points
             generator = stream_of(self._seed(row), CLOUD, row)
             cloud = surface_cloud(picture, self.cloud, generator)
 
@@ -141,6 +142,7 @@ def surface_cloud(
     if not len(rows):
         return np.zeros((points, 3), np.float32)
 
+    # with replacement only where a small hand has too few pixels
     chosen = generator.choice(len(rows), points, replace=len(rows) < points)
     depth = picture.depth[rows[chosen], columns[chosen]]
 
@@ -287,7 +289,7 @@ def write_rendered(
         plan: which hands.
         part, parts: write every `parts`-th shard, beginning with number `part`.
         workers: processes; the bytes do not depend on it.
-        report: called with the number of hands of each shard, also of those that were there.
+        report: called with the number of hands of each shard, also of those already written.
 
     Returns:
         The number of hands drawn.
@@ -298,6 +300,7 @@ def write_rendered(
         if path.is_file():
             report(len(rows))
         else:
+            # shards appear whole or not at all, so one that exists is complete
             missing.append((path, rows))
 
     for rows in _each(plan, missing, workers):
@@ -314,6 +317,7 @@ def _each(plan: RenderPlan, missing: list[tuple[Path, range]], workers: int) -> 
             yield _write_rows(plan, path, rows)
         return
 
+    # not fork: a forked process may inherit locks that threads of torch or OpenCV hold
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(missing)), spawn, _one_thread) as pool:
         jobs = [pool.submit(_write_rows, plan, path, rows) for path, rows in missing]

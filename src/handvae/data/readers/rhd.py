@@ -136,6 +136,7 @@ class _Joints:
 
         pixels = to_internal(joined("uv_vis").unflatten(1, (2, 21)), "rhd")
         return cls(
+            # metres to millimetres
             joints_3d=to_internal(joined("xyz").unflatten(1, (2, 21)) * 1000, "rhd"),
             joints_2d=pixels[..., :2].contiguous(),
             visible=pixels[..., 2] > 0,
@@ -148,6 +149,7 @@ class _Joints:
         return Hands(
             joints_2d=self.joints_2d[frames, sides],
             joints_3d=joints_3d,
+            # nearer joints have no usable pixel
             joint_valid=joints_3d[..., 2] > NEAREST_MM,
             joint_visible=self.visible[frames, sides],
             intrinsics=self.intrinsics[frames],
@@ -160,7 +162,7 @@ class RhdHands(HandData):
 
     Args:
         root: the folder that holds `training` and `evaluation`.
-        split: `train`, `test`, or None for what is there.
+        split: `train`, `test`, or None for every split on disk.
         protocol: `dominant` or `both`; for `lifting` see `RhdLifting`.
 
     Raises:
@@ -180,6 +182,7 @@ class RhdHands(HandData):
 
         for folder, annotation in zip(folders, annotations, strict=True):
             names += [f"{folder.name}/{{}}/{number:05d}.png" for number in range(len(annotation["K"]))]
+            # one listing of the folder: a question for each of 41,258 files would be slow
             files = require_file(folder / "color", AUTHORS).iterdir()
             present |= {f"{folder.name}/{{}}/{path.name}" for path in files}
 
@@ -194,7 +197,7 @@ class RhdHands(HandData):
         self._pictures = tuple(np.array(names)[has_picture].tolist())
         self._joints = _Joints.of(annotations, has_picture)
 
-        # a row shows a frame's hand; a side of -1 is not known until the mask has been read
+        # a row shows a frame's hand; a side of -1 is open until the mask has been read
         if self.protocol == "both":
             self._frames, self._sides = (self._joints.visible.sum(-1) >= 2).nonzero().unbind(1)
         else:
@@ -221,9 +224,10 @@ class RhdHands(HandData):
         return len(self._frames)
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
-        """Labels of the rows; a row's dominant hand is found by its mask, once."""
+        """Labels of the rows; the mask gives a row's dominant hand, once."""
         for row in rows[self._sides[rows] < 0].tolist():
             values = self._mask_values(row)
+            # 2 to 17 are the left hand, 18 to 33 the right; 0 and 1 are background and person
             left = ((values > 1) & (values < 18)).sum()
             right = (values > 17).sum()
             self._sides[row] = LEFT if left > right else RIGHT
@@ -247,6 +251,7 @@ class RhdHands(HandData):
 
     def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
         """Palm and fingers of this row's hand; RHD knows no forearm."""
+        # by way of `labels`, which finds the dominant hand where it has not been needed before
         side = int(self.labels(torch.tensor([row])).require("side"))
         return SEGMENTATION_CODES[side][self._mask_values(row)]
 
@@ -290,6 +295,7 @@ class RhdLifting(InMemoryData):
             splits += [name] * count
 
         if set(present) == {"test"}:
+            # by sample number, without a shuffle: the division is the same on every machine
             train = round(TRAINING_SHARE * len(splits))
             splits[:train] = ["train"] * train
             share = f"{TRAINING_SHARE:.0%}"

@@ -51,8 +51,8 @@ class ShardHands(HandData):
         kept_bytes: encoded pictures to keep in memory.
 
     Raises:
-        UserError: no shard is there, one is damaged, of another version or of another data set than the
-            first, or no hand is of the split.
+        UserError: the folder holds no shard, one is damaged, of another version or of another data set than
+            the first, or no hand is of the split.
     """
 
     def __init__(self, root: Path, split: str | None = None, kept_bytes: int = KEPT_BYTES) -> None:
@@ -66,6 +66,7 @@ class ShardHands(HandData):
         ]
 
         # a place is (row group, row within it), of every hand of every shard
+        # sizes come from the files' footers: no row group is read here
         sizes = [shard.meta.row_group(group).num_rows for shard, group in self._groups]
         group_of_hand = np.repeat(np.arange(len(sizes)), sizes)
         row_in_group = np.concatenate([np.arange(size) for size in sizes] or [[]])
@@ -119,6 +120,7 @@ class ShardHands(HandData):
         """The shard's file name and the row within it."""
         group, place = self._places[row]
         shard, number = self._groups[group]
+        # numbered within the file, over its row groups
         before = sum(shard.meta.row_group(other).num_rows for other in range(number))
         return f"{shard.path.name}, hand {before + place}"
 
@@ -161,6 +163,7 @@ class ShardHands(HandData):
             if key not in self._kept:
                 self._kept[key] = files
                 self.kept_bytes += sum(map(len, files))
+            # the group in use stays, even where it alone is over the limit
             while self.kept_bytes > self._limit and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
                 self.kept_bytes -= sum(map(len, dropped))
@@ -177,6 +180,7 @@ class ShardHands(HandData):
         ends = np.cumsum(sizes)
         for (shard, group), end, size in zip(self._groups, ends, sizes, strict=True):
             start = end - size
+            # `chosen` is sorted: the rows of a group are one stretch of it
             into = slice(*np.searchsorted(chosen, [start, end]))
             if into.start < into.stop:
                 rows = chosen[into] - start
@@ -215,6 +219,7 @@ def _array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array in memory, or, where it is large, in a temporary file that vanishes with it."""
     if np.prod(shape) * np.dtype(dtype).itemsize <= LABEL_BYTES // 4:
         return np.empty(shape, dtype)
+    # the mapping keeps the file's content after its name and handle are gone
     with tempfile.TemporaryFile(prefix="handvae-") as file:
         return np.memmap(file, dtype, "w+", shape=shape)
 
@@ -270,6 +275,7 @@ class _Shard:
         labels = {}
         for name, (shape, _) in self.columns.items():
             column = table.column(name).combine_chunks()
+            # nulls within a list would otherwise become NaN without a word
             flat = column.flatten() if shape else column
             if flat.null_count:
                 raise self._fault(group, name, "has nulls")
@@ -318,6 +324,7 @@ class _Shard:
 
         try:
             about = json.loads(text)
+            # another version may give the same columns another meaning
             if about["version"] != VERSION:
                 fault = f"is of schema version {about['version']!r}, this program reads {VERSION}"
                 raise UserError(self.path, fault, "use the program's version that wrote it")

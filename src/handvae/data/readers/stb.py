@@ -61,6 +61,7 @@ def in_camera(joints: Float[Tensor, "*batch 3"], camera: str) -> Float[Tensor, "
     """Labels, mm in the left camera (BB) or the depth camera (SK), in the frame of a camera."""
     match camera:
         case "BB_right":
+            # rectified: the right camera stands a baseline to the right, without a turn
             return joints - torch.tensor([BASELINE_MM, 0.0, 0.0])
         case "SK_color":
             # X_color = R^T (X_depth - t), for rows
@@ -94,6 +95,7 @@ class StbHands(InMemoryData):
         require_file(root / "labels", AUTHORS)
         base = root / "images" if (root / "images").is_dir() else root
         views = CAMERAS[camera]
+        # BB or SK: both cameras of a device share its labels
         device = views[0][:2]
         names: list[str] = []
         joints_3d, intrinsics = [], []

@@ -111,7 +111,8 @@ def main() -> None:
     for way in WAYS:
         seconds = statistics.median(taken[way])
         print(
-            f"  {way:<14}{seconds:7.3f} s  {seconds / base:5.2f} times ours   memory {memory[way]:7.0f} MB   distance {values[way]:.6f}"
+            f"  {way:<14}{seconds:7.3f} s  {seconds / base:5.2f} times ours   "
+            f"memory {memory[way]:7.0f} MB   distance {values[way]:.6f}"
         )
 
 

@@ -38,7 +38,8 @@ SHOWN = {
     "pckb@0.10": "PCK 0.10",
 }
 PROTOCOL = (
-    "2D error of a hand = mean over labelled joints / sqrt of the area of the joints' box, median and mean over hands; PCK: share (%) of "
+    "2D error of a hand = mean over labelled joints / sqrt of the area of the joints' box, "
+    "median and mean over hands; PCK: share (%) of "
     "joints within that part of hand size; 64 px crops round the labelled joints, no alignment"
 )
 BATCH = 64
@@ -166,7 +167,8 @@ def show(options: argparse.Namespace) -> None:
         return
     counts = ", ".join(f"{name} test N = {result['n']}" for name, result in lines[0]["tests"].items())
     print(
-        f"{max(line['date'] for line in lines)}; {counts}; {options.steps} steps of {options.batch}, `both` has {options.share:g} photos;"
+        f"{max(line['date'] for line in lines)}; {counts}; {options.steps} steps of {options.batch}, "
+        f"`both` has {options.share:g} photos;"
     )
     print(f"{PROTOCOL}. Mean (lowest to highest) of the seeds.\n")
     print(

@@ -53,7 +53,7 @@ class Moments:
 
 
 def gaussian_of(features: Float[Tensor, "n feature"]) -> Gaussian:
-    """Mean and covariance of features that are at hand as a whole."""
+    """Mean and covariance of all features at once."""
     moments = Moments(features.shape[1])
     moments.add(features)
     return moments.gaussian()
@@ -67,9 +67,9 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     eigenvalue problems in float64.
     """
     values, vectors = torch.linalg.eigh(first.covariance)
-    root = (
-        vectors * values.clamp_min(0).sqrt()
-    )  # root @ root.T is C1; (C1^1/2 C2 C1^1/2) and root.T C2 root have the same eigenvalues
+
+    # root @ root.T is C1, so root.T C2 root has the eigenvalues of C1^(1/2) C2 C1^(1/2)
+    root = vectors * values.clamp_min(0).sqrt()
     product = torch.linalg.eigvalsh(root.T @ second.covariance @ root)
     cross = product.clamp_min(0).sqrt().sum()
     total = first.covariance.trace() + second.covariance.trace() - 2 * cross
@@ -115,6 +115,7 @@ def kernel_distance(
         raise ValueError(
             f"a kernel distance needs {2 * FEWEST_BLOCKS} pictures of each set, there are {fewest}"
         )
+
     blocks = fewest // block
     rows = [
         torch.randperm(len(features), generator=generator)[: blocks * block].view(blocks, block)
@@ -168,10 +169,11 @@ def manifold(
     """
     if min(len(real), len(generated)) <= neighbours:
         raise ValueError(f"{neighbours} neighbours need more pictures than {min(len(real), len(generated))}")
-    centre = (
-        real.double().mean(0).to(real.dtype)
-    )  # squares of large features would lose the small differences
+
+    # squares of large features would lose the small differences
+    centre = real.double().mean(0).to(real.dtype)
     real, generated = real - centre, generated - centre
+
     reach_real, reach_generated = _reach(real, neighbours), _reach(generated, neighbours)
     counts, inside_generated, covered = torch.zeros(len(generated)), [], []
     for rows, reach in zip(real.split(ROWS), reach_real.split(ROWS), strict=True):
@@ -180,6 +182,7 @@ def manifold(
         counts += within.sum(0)
         covered.append(within.any(1))
         inside_generated.append((apart <= reach_generated).any(1))
+
     return Manifold(
         precision=float((counts > 0).double().mean()),
         recall=float(torch.cat(inside_generated).double().mean()),
@@ -196,8 +199,9 @@ def _squared_distances(first: Tensor, second: Tensor) -> Float[Tensor, "row colu
 
 def _reach(features: Float[Tensor, "n feature"], neighbours: int) -> Float[Tensor, " n"]:
     """Squared distance of each row to its k-th nearest other row."""
-    found = [
+    # the row itself is the nearest of all, hence one neighbour more
+    distances = [
         _squared_distances(rows, features).topk(neighbours + 1, largest=False).values[:, -1]
         for rows in features.split(ROWS)
     ]
-    return torch.cat(found)  # the row itself is the nearest of all
+    return torch.cat(distances)

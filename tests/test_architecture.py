@@ -263,6 +263,13 @@ def test_no_file_is_named_for_nothing(project):
     ] == []
 
 
+def test_a_command_file_is_short(package):
+    """A longer one does the work of another room."""
+    lengths = {path.name: len(path.read_text().splitlines()) for path in (package / "apps").rglob("*.py")}
+    assert "options.py" in lengths
+    assert {name: length for name, length in lengths.items() if length > 150} == {}
+
+
 def test_shapes_are_checked_in_tests():
     """The plug-in must have hooked the package before conftest imported it."""
     with pytest.raises(jaxtyping.TypeCheckError):

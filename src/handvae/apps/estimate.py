@@ -84,7 +84,8 @@ def main(arguments: Sequence[str]) -> None:
         entries = []
 
         for number, group in enumerate(groups):
-            stem = f"{number:04d}_{_stem(group[0])}" if count > 1 else _stem(group[0])
+            file_stem = Path(group[0].name).stem
+            stem = f"{number:04d}_{file_stem}" if count > 1 else file_stem
             entries.append(_read_and_write(options, estimator, group, stem))
 
         content = {"model": name, "joint_names": JOINT_NAMES, "hands": entries}
@@ -121,10 +122,6 @@ def _groups(
     # every file is checked before anything is written, then read again: a folder can be larger than memory
     count = sum(len(estimator.crop(path, located)) for path in counted(paths, "files checked", len(paths)))
     return count, ([crop] for path in paths for crop in estimator.crop(path, located))
-
-
-def _stem(crop: "HandCrop") -> str:
-    return Path(crop.name).stem
 
 
 def _read_and_write(

@@ -1,20 +1,19 @@
 """Command lines read by tyro: options that commands share, a short and a whole help, errors in one line.
 
-Nothing here imports torch, and neither does a command's module at its top: its options stand there, and what
-is
-heavy is imported inside `main`. So `handvae COMMAND --help` answers at once.
+Nothing here imports torch, and neither does a command's module at its top: its options stand there, and
+what is heavy is imported inside `main`. So `handvae COMMAND --help` answers at once.
 """
 
 import contextlib
-import dataclasses
 import io
 import re
 from collections.abc import Callable, Sequence
 from types import UnionType
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, TypeVar
 
 import tyro
 
+from handvae.apps.short_help import RARE, print_short_help
 from handvae.errors import UserError
 
 Kind = TypeVar("Kind")
@@ -22,8 +21,7 @@ Kind = TypeVar("Kind")
 GENERATOR = "photos-128"
 """The shipped model whose pictures are best: the default of commands that make pictures."""
 
-# ------------------------------------------------------------------------------------------- options commands
-# share
+# -------------------------------------------------------------------------------- options that commands share
 
 DeviceOption = Annotated[
     str,
@@ -43,13 +41,11 @@ QuietOption = Annotated[bool, tyro.conf.arg(help="Print no progress and no summa
 JsonOption = Annotated[bool, tyro.conf.arg(help="Print the result as one JSON object instead of prose.")]
 """`json: JsonOption = False`; `handvae.apps.output.output` acts on it."""
 
-_RARE = object()
 Item = TypeVar("Item")
-Rare = Annotated[Item, _RARE]
+Rare = Annotated[Item, RARE]
 """`blur: Rare[float] = 0.5`: an option that `--help-all` lists and `--help` does not. It has a default."""
 
-# ------------------------------------------------------------------------------------------------- parse and
-# help
+# --------------------------------------------------------------------------------------------- parse and help
 
 
 def parse(kind: Callable[..., Kind] | UnionType, arguments: Sequence[str], prog: str) -> Kind:
@@ -77,48 +73,6 @@ def parse(kind: Callable[..., Kind] | UnionType, arguments: Sequence[str], prog:
             raise
         fault, hint = _read_box(errors.getvalue())
         raise UserError("command line", fault, f"{hint}see {prog} --help") from None
-
-
-def print_short_help(kind: Any, arguments: Sequence[str], prog: str, more: bool = False) -> None:
-    """Where the words ask for `--help`, print the options of a kind that are not rare, and stop.
-
-    A command whose whole options cannot be built without torch calls this before it imports that, with a
-    dataclass of its everyday options.
-
-    Args:
-        kind: as for `parse`.
-        arguments: the words after the command.
-        prog: the command, for its help.
-        more: whether the command has options that `kind` lacks.
-
-    Raises:
-        SystemExit: with code 0, after the help.
-    """
-    if not {"-h", "--help"} & set(arguments) or "--help-all" in arguments:
-        return
-
-    everyday, hidden = _everyday(kind)
-    try:
-        tyro.cli(everyday, args=["--help"], prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
-    except SystemExit:
-        if hidden or more:
-            print(f"{prog} --help-all lists every option.")
-        raise
-
-
-def _everyday(kind: Any) -> tuple[Any, bool]:
-    """A kind of options whose rare ones are hidden, and whether there are any."""
-    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        return kind, False
-
-    hints = get_type_hints(kind, include_extras=True)
-    rare = {name: hint for name, hint in hints.items() if _RARE in getattr(hint, "__metadata__", ())}
-    if not rare:
-        return kind, False
-
-    # tyro reads annotations by name along the bases, and a field's help from the class that declares it
-    hidden = {name: tyro.conf.Suppress[hint] for name, hint in rare.items()}
-    return type(kind.__name__, (kind,), {"__annotations__": hidden, "__doc__": kind.__doc__}), True
 
 
 def _read_box(text: str) -> tuple[str, str]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from handvae.apps.options import parse, print_short_help
+from handvae.apps.options import parse
 from handvae.apps.output import output
 from handvae.apps.render_options import Options, check_kind
+from handvae.apps.short_help import print_short_help
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from handvae.apps.options import DeviceOption, JsonOption, QuietOption, print_short_help
+from handvae.apps.options import DeviceOption, JsonOption, QuietOption
+from handvae.apps.short_help import print_short_help
 from handvae.errors import UserError
 from handvae.training.preset_list import PRESET_LIST, check_preset
 

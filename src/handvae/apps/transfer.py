@@ -59,7 +59,6 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae transfer")
     if options.most < 1:
         raise UserError("--most", f"is {options.most}", "give at least 1")
-
     side = parse_side(options.side)
 
     from handvae.data.files.pictures import write_picture
@@ -88,10 +87,8 @@ def _sheet(options: Options, model: "Model", mirror: bool) -> tuple["np.ndarray"
     ground = _ground(options, system, mirror)
     joints, headers = _poses(options, system, mirror)
     box = parse_box(options.box)
-
     if box is not None and not given.exists():
-        fault = f"{options.appearance} is no photo that it could lie in"
-        raise UserError("--box", fault, "leave it out, or give a photo")
+        raise _box_without_photo("--box", options.appearance)
 
     if options.mean or not given.exists():
         appearance, note = read_appearance(options.appearance, model, box, mirror)
@@ -102,10 +99,8 @@ def _sheet(options: Options, model: "Model", mirror: bool) -> tuple["np.ndarray"
         photos = [crop_photo(path, box, system.crop, mirror) for path in pictures_in(given)]
         sheet = transfer_sheet(system, photos, joints, headers, ground)
         notes = [f"appearance {photo.name}: crop from {photo.located_by}" for photo in photos]
-
     if ground is not None:
         notes.append(f"ground {ground.photo.name}: crop from {ground.photo.located_by}")
-
     return sheet, notes
 
 
@@ -123,7 +118,6 @@ def _ground(options: Options, system: "Generator", mirror: bool) -> "Ground | No
         if options.ground_box is not None:
             raise UserError("--ground-box", "there is no photo for it", "name one with --ground")
         return None
-
     if not isinstance(system, DvaeGenerator) or "ground" not in system.content_layers:
         fault = f"{options.model} does not hold hand and ground apart"
         remedy = "give a model of `handvae train rendered-dvae-layers-64`, or leave it out"
@@ -141,14 +135,16 @@ def _poses(options: Options, system: "Generator", mirror: bool) -> tuple["torch.
 
     box = parse_box(options.pose_box)
     photo = pose_in_photo(options.pose, box, system, mirror)
-
     if photo is not None:
         print(f"pose {photo.crop.name}: crop from {photo.crop.located_by}; joints read by the model")
         return photo.joints, [photo.header()]
     if box is not None:
-        fault = f"{options.pose} is no photo that it could lie in"
-        raise UserError("--pose-box", fault, "leave it out, or give a photo")
+        raise _box_without_photo("--pose-box", options.pose)
 
     poses = read_poses(options.pose, options.split, "palm", system, options.most)
     headers = [pose_header(flat, system.crop.size_px) for flat in poses.joints_2d[: options.most]]
     return poses.joints[: options.most], headers
+
+
+def _box_without_photo(option: str, name: str) -> UserError:
+    return UserError(option, f"{name} is no photo that it could lie in", "leave it out, or give a photo")

@@ -84,10 +84,8 @@ def main(arguments: Sequence[str]) -> None:
         if jobs > 1:
             missing = missing_shards(folder, plan)
             give({"missing_shards": missing})
-            if missing:
-                print(f"{missing} shards are still to be made")
-            else:
-                print("all shards are made: run the same command without --shard to put them together")
+            complete = "all shards are made: run the same command without --shard to put them together"
+            print(f"{missing} shards are still to be made" if missing else complete)
             return
 
         delivered = deliver(job, folder, options, gains)

@@ -54,6 +54,7 @@ def appearance_calibration(
 
     n = len(image)
     measures: list[Measure] = []
+
     for name, model in models.items():
         report = _compare(decode, model, appearance, samples)
         measures.append(
@@ -76,6 +77,7 @@ def appearance_calibration(
                 definition="Pearson, mean over pictures",
             )
         )
+
     return tuple(measures)
 
 

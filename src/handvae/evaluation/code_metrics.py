@@ -69,6 +69,7 @@ def factors_metric(study: Study) -> MetricResult:
         ),
         ticks=tuple(study.data.spec.factors[factor] for factor in result.used),
     )
+
     return MetricResult(measures, figures=(figure,))
 
 

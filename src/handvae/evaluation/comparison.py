@@ -90,6 +90,7 @@ class Comparison:
 
         if needed:
             valid = valid & valid[:, sorted(needed)].all(1, keepdim=True)
+
         return prediction, truth, valid
 
 
@@ -128,6 +129,7 @@ def aligned(
     variance = rotated.square().sum((1, 2), keepdim=True)
     covariance = (rotated * target).sum((1, 2), keepdim=True)
     ratio = covariance / torch.where(variance > 0, variance, 1.0)
+
     return Aligned(centre + rotated * ratio, rigid, usable)
 
 

@@ -154,4 +154,5 @@ def pose_consistency(
         f"{system.crop.size_px} px crop, 2D, no alignment, all 21 joints"
     )
     percent = (100 * errors).masked_fill(~detections.found[:, None], float("nan"))
+
     return Consistency(appearances, percent, protocol)

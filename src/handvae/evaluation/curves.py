@@ -42,6 +42,7 @@ def read_curves(path: Path) -> tuple[Curve, ...]:
         if len(curve.x) != len(curve.y) or not curve.x or not shares_valid:
             raise UserError(path, f"{name}: x and y are not as many errors as shares from 0 to 1", remedy)
         curves.append(Curve(f"{name} (published)", tuple(curve.x), tuple(curve.y), "dashed"))
+
     return tuple(curves)
 
 
@@ -62,4 +63,5 @@ def with_curves(report: Report, published: tuple[Curve, ...]) -> Report:
     if published and not fits:
         fault = "are of errors in mm, and no 3D model's pose is measured here"
         raise UserError("--curves", fault, "leave the option out")
+
     return replace(report, figures=tuple(figures))

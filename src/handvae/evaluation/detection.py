@@ -162,6 +162,7 @@ class CommandDetector(HandDetector):
                     names.append(f"{len(names):05d}.png")
                     write_picture(Path(folder) / names[-1], as_pixels(picture.numpy()))
             answer = self._run(folder)
+
         return _parse_answer(self.command, answer, names)
 
     def relation(self, model: PoseEstimator) -> str:
@@ -182,6 +183,7 @@ class CommandDetector(HandDetector):
             last = lines[-1] if lines else "it printed no error"
             fault = f"ended with {run.returncode}: {last}"
             raise UserError(self.command, fault, "run it on a folder of pictures by hand")
+
         return run.stdout
 
 

@@ -59,6 +59,7 @@ def dci(
     codes = _standardised(codes)
     train, test = _split(len(codes), seed)
     importance, scores = np.zeros((codes.shape[1], len(used))), np.zeros(len(used))
+
     for column, factor in enumerate(used):
         truth = factors[:, factor]
         if discrete[factor]:
@@ -70,6 +71,7 @@ def dci(
             )
             importance[:, column] = model.feature_importances_
             continue
+
         scaled = (truth - truth[train].mean()) / max(truth[train].std(), 1e-12)
         if predictor == "lasso":
             linear = Lasso(alpha=0.01).fit(codes[train], scaled[train])
@@ -85,6 +87,7 @@ def dci(
                 max(0.0, float(forest.score(codes[test], scaled[test]))),
                 forest.feature_importances_,
             )
+
     importance /= np.maximum(importance.sum(0), 1e-12)
     of_code = importance.sum(1)
     disentangled = 1 - _entropy(
@@ -92,6 +95,7 @@ def dci(
     )
     complete = 1 - _entropy(importance, axis=0, base=max(codes.shape[1], 2))
     weights = of_code / max(of_code.sum(), 1e-12)
+
     return Dci(
         float((weights * disentangled).sum()), float(complete.mean()), float(scores.mean()), importance, used
     )
@@ -119,6 +123,7 @@ def mig(
         told = np.sort([_mutual_information(code, truth) for code in binned])
         second = told[-2] if len(told) > 1 else 0.0
         gaps.append((told[-1] - second) / max(_mutual_information(truth, truth), 1e-12))
+
     return float(np.mean(gaps))
 
 
@@ -139,6 +144,7 @@ def sap(
     codes = _standardised(codes)
     train, test = _split(len(codes), seed)
     gaps = []
+
     for factor in _varying(factors):
         truth = factors[:, factor]
         if discrete[factor]:
@@ -147,6 +153,7 @@ def sap(
             scores = ((codes * ((truth - truth.mean()) / truth.std())[:, None]).mean(0) ** 2).tolist()
         best = sorted(scores)
         gaps.append(best[-1] - (best[-2] if len(best) > 1 else 0.0))
+
     return float(np.mean(gaps))
 
 

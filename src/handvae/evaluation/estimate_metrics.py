@@ -56,6 +56,7 @@ def _pose_2d(study: Study) -> MetricResult:
         _pooled("pckb@0.05", "%", 100 * (relative <= 5).float(), has_size),
         _pooled("pckb@0.10", "%", 100 * (relative <= 10).float(), has_size),
     )
+
     return MetricResult(measures, per_hand, _pose_figures(study))
 
 
@@ -69,9 +70,11 @@ def _pose_3d(study: Study) -> MetricResult:
     # the model predicts the hand's size too where its unit is one length for all hands
     prediction = predictions.prediction
     scale = "bone units"
+
     if system.unit_mm is not None:
         prediction = prediction * unit_mm
         scale = "as given"
+
     target_mm = predictions.target * unit_mm
     epe = _pooled("epe", "mm", predictions.errors, valid)
 
@@ -111,6 +114,7 @@ def _pck(study: Study) -> Plot:
             f"3D, root {study.system.root}, prediction in bone units times the {_unit_text(study.system)}, "
             "no alignment, all labelled joints"
         )
+
     curve = Curve(study.name, tuple(thresholds.tolist()), tuple(share.tolist()))
     x_label = f"error, {study.predictions.error_unit}"
     return Plot("Share of joints within an error (PCK)", x_label, "share of joints", (curve,), note)
@@ -170,9 +174,11 @@ def spread_metric(study: Study) -> MetricResult:
     place = f"root {study.system.root}, bone units"
     if predictions.is_2d:
         place = f"{predictions.crop.size_px} px crop"
+
     source = "as the model claims it"
     if predictions.calibrated_on:
         source = f"calibrated on {predictions.calibrated_on}"
+
     halves = "hands" if people is None else "people"
     as_given = Stated(f"spread {source}; {place}, all labelled joints")
     after = Stated(
@@ -201,6 +207,7 @@ def spread_metric(study: Study) -> MetricResult:
         _pooled("spread_crps", unit, _joint_crps(errors, claimed), valid),
         _pooled("spread_scaled_crps", unit, _joint_crps(errors, scaled), valid),
     )
+
     return MetricResult(measures, per_hand, (figure,))
 
 
@@ -227,6 +234,7 @@ def _scale_measures(scale: SpreadScale, n: int, unit: str, place: str) -> list[M
         Measure(f"spread_floor_{axis}", value, unit, n, protocol)
         for axis, value in zip(axes, scale.floor, strict=True)
     ]
+
     return factors + floors
 
 

@@ -90,6 +90,7 @@ def measure_files(
     if protocol.intrinsics:
         fault = "its joints have two axes and no depth"
         raise UserError(truth_path, fault, "leave out --camera and --dataset")
+
     return pose_measures_2d(prediction.joints, truth.joints, truth.valid, protocol.picture)
 
 
@@ -102,6 +103,7 @@ def _measure_3d(prediction: JointFile, truth: JointFile, protocol: FileProtocol)
     predicted_mm, true_mm = _in_mm(prediction, truth, protocol)
     valid = truth.valid
     visible = truth.visible
+
     if joint_count == 21 and protocol.order != "openpose":
         predicted_mm = to_internal(predicted_mm, protocol.order)
         true_mm = to_internal(true_mm, protocol.order)

@@ -61,6 +61,7 @@ def read_joints(
     kind = kind or _format(path)
     if not path.is_file():
         raise UserError(path, "there is no such file", "give a file of joints")
+
     match kind:
         case "npz":
             content: dict[str, Any] = _npz(path, array)
@@ -68,6 +69,7 @@ def read_joints(
             content = _json(path, array)
         case "txt":
             content = {"joints": _text(path)}
+
     joints = _shaped(path, _numbers(path, content["joints"]), axes)
     flags = {
         name: _flags(path, name, content[name], joints.shape[:2])
@@ -76,12 +78,14 @@ def read_joints(
     }
     valid = flags.get("valid", torch.ones(joints.shape[:2], dtype=torch.bool))
     spoilt = (~joints.isfinite()).any(-1) & valid
+
     if bool(spoilt.any()):
         frame, joint = spoilt.nonzero()[0].tolist()
         remedy = "give a number for every joint, or mark it False in an array `valid`"
         raise UserError(
             path, f"joint {joint} of frame {frame} (both counted from 0) is not a finite number", remedy
         )
+
     return JointFile(joints, valid, flags.get("visible"))
 
 
@@ -137,6 +141,7 @@ def _npz(path: Path, array: str) -> dict[str, Any]:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError
+
             content = {
                 name: arrays[name]
                 for name in arrays.files
@@ -151,6 +156,7 @@ def _npz(path: Path, array: str) -> dict[str, Any]:
         zlib.error,
     ) as error:  # a broken archive, pickled objects
         raise UserError(path, "is not an npz file of plain arrays", "write it with numpy.savez") from error
+
     return _named(path, content, names, array)
 
 
@@ -189,20 +195,24 @@ def _text(path: Path) -> list[list[float]]:
         lines = path.read_text().splitlines()
     except UnicodeDecodeError as error:
         raise UserError(path, "is not text", "give a line of numbers a frame") from error
+
     for number, line in enumerate(lines, 1):
         words = line.replace(",", " ").split()
         if not words:
             continue
+
         numbers = words if _is_number(words[0]) else words[1:]  # a picture's name first
         odd = next((word for word in numbers if not _is_number(word)), None)
         if odd is not None:
             raise UserError(
                 path, f"line {number} has {odd!r} where a number should be", "give a line of numbers a frame"
             )
+
         frames.append([float(word) for word in numbers])
         if len(frames[-1]) != len(frames[0]):
             fault = f"line {number} has {len(frames[-1])} numbers, and the first has {len(frames[0])}"
             raise UserError(path, fault, "give every frame the same joints")
+
     return frames
 
 
@@ -245,12 +255,14 @@ def _shaped(path: Path, numbers: Tensor, axes: int) -> Float[Tensor, "frame join
             f"{numbers.shape[1]} numbers a frame are no whole number of joints of {axes}",
             "give the right --axes",
         )
+
     if numbers.ndim != 3 or numbers.shape[2] not in (2, 3) or 0 in numbers.shape:
         raise UserError(
             path,
             f"joints of shape {tuple(numbers.shape)}",
             "give (frame, joint, axis) with 2 or 3 axes and at least one frame",
         )
+
     return numbers
 
 

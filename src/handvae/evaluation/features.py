@@ -94,6 +94,7 @@ class HandFeatures(Extractor):
                 f"is a {loaded.header.system}, whose features are no such space",
                 "give a detector or a srv_vae",
             )
+
         self._system, self._model = loaded.system, loaded.name
         self.dim, self.size_px = loaded.system.feature_dims, loaded.system.crop.size_px
         digest = file_digest(loaded.path)[:8]
@@ -145,6 +146,7 @@ def kept_features(
     """
     if folder is None:
         return features_of(pictures, extractor)
+
     path = folder / f"features-{_digest(pictures, extractor.name)}.safetensors"
     if path.is_file():
         try:
@@ -154,6 +156,7 @@ def kept_features(
             raise UserError(
                 path, f"kept features are damaged ({error})", "delete the file; it will be made again"
             ) from error
+
     features = features_of(pictures, extractor)
     write_atomically(
         path,
@@ -161,6 +164,7 @@ def kept_features(
             {"features": features.contiguous()}, beside, metadata={"extractor": extractor.name}
         ),
     )
+
     return features
 
 

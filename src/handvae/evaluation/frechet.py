@@ -124,6 +124,7 @@ def kernel_distance(
     found = torch.tensor(
         [_discrepancy(real[r].double(), generated[g].double()) for r, g in zip(*rows, strict=True)]
     )
+
     return KernelDistance(float(found.mean()), float(found.std() / blocks**0.5), blocks, block)
 
 
@@ -176,6 +177,7 @@ def manifold(
 
     reach_real, reach_generated = _reach(real, neighbours), _reach(generated, neighbours)
     counts, inside_generated, covered = torch.zeros(len(generated)), [], []
+
     for rows, reach in zip(real.split(ROWS), reach_real.split(ROWS), strict=True):
         apart = _squared_distances(rows, generated)
         within: Bool[Tensor, "row m"] = apart <= reach[:, None]

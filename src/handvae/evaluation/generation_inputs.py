@@ -50,6 +50,7 @@ class GenerationInputs:
         joints = predictions.target[rows]
         if predictions.is_2d:
             joints = to_crop_units(joints, predictions.crop.size_px)
+
         subject = None if predictions.subject is None else predictions.subject[rows]
         return cls(system, rows, joints, joints_px[rows], appearance[rows], subject)
 

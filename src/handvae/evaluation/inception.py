@@ -135,6 +135,7 @@ class Middle(nn.Module):
         twice = self.branch7x7dbl_5(self.branch7x7dbl_4(twice))
 
         pooled = self.branch_pool(_mean_pool(maps))
+
         return torch.cat([one, once, twice, pooled], 1)
 
 
@@ -189,6 +190,7 @@ class Coarse(nn.Module):
         twice = torch.cat([self.branch3x3dbl_3a(twice), self.branch3x3dbl_3b(twice)], 1)
 
         pooled = _mean_pool(maps) if self.pool == "mean" else _max_pool(maps)
+
         return torch.cat([one, once, twice, self.branch_pool(pooled)], 1)
 
 
@@ -229,6 +231,7 @@ class InceptionV3(nn.Module):
         maps = self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(maps)))
         maps = self.Mixed_6e(self.Mixed_6d(maps))
         maps = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(maps)))
+
         return maps.mean((2, 3))
 
 
@@ -246,6 +249,7 @@ def resize_like_tensorflow_1(
         first = image.index_select(axis, low)
         second = image.index_select(axis, high)
         image = first + (second - first) * weight
+
     return image
 
 
@@ -269,6 +273,7 @@ def load_inception(path: Path) -> InceptionV3:
     if not digest.startswith(HASH):
         fault = f"its SHA-256 begins with {digest[:8]}, and that of the FID's weights with {HASH}"
         raise UserError(path, fault, remedy)
+
     return with_weights(path, remedy)
 
 
@@ -292,4 +297,5 @@ def with_weights(path: Path, remedy: str) -> InceptionV3:
         raise UserError(path, f"lacks {lacking[0]}", remedy)
     if unknown:
         raise UserError(path, f"holds {unknown[0]}, which this network has not", remedy)
+
     return network.eval().requires_grad_(False)

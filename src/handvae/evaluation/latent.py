@@ -87,6 +87,7 @@ def fused(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[Measure
     or damaged."""
     if not isinstance(system, CmVae) or len(system.inputs) < 2:
         return ()
+
     ways: list[tuple[str, tuple[Input, ...], bool]] = [
         (" and ".join(some), some, False)
         for count in range(1, len(system.inputs) + 1)
@@ -95,10 +96,12 @@ def fused(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[Measure
     if "joints_2d" in system.inputs:
         hidden = f"{HIDDEN:.0%} of the joints hidden"
         ways += [(f"joints_2d, {hidden}", ("joints_2d",), True), (f"all, {hidden}", system.inputs, True)]
+
     totals = {said: torch.zeros(2, dtype=torch.float64) for said, _, _ in ways}
     lacking = f"all, {LACKING:.0%} of the hands without each but the first"
     totals[lacking] = torch.zeros(2, dtype=torch.float64)
     fields: list[PixelField] = [name for name in ("image", "depth") if name in system.inputs]
+
     for number, hands in enumerate(batches(data, system, fields)):
         noise = Noise(seed, number, Stream.LATENT)
         spoilt = _hidden(hands, noise)
@@ -106,6 +109,7 @@ def fused(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[Measure
             totals[said] += _sums(system, hands, system.predict(spoilt if damaged else hands, inputs).joints)
         without = _without(hands, noise)
         totals[lacking] += _sums(system, hands, system.predict(without, system.inputs).joints)
+
     protocol = Stated(
         f"root {system.root}, scale of the truth, no alignment, {min(MOST, len(data))} test hands"
     )
@@ -148,6 +152,7 @@ def canonical_errors(system: PoseEstimator, data: HandData) -> tuple[Measure, ..
     none."""
     if not isinstance(system, DvaePose):
         return ()
+
     errors, angles = [], []
     for hands in batches(data, system, ("image",)):
         (image, solid) = hands.require_all("image", "joints_3d")
@@ -156,6 +161,7 @@ def canonical_errors(system: PoseEstimator, data: HandData) -> tuple[Measure, ..
         errors.append(((read.canonical - truth.pose).norm(dim=2) * scale_bone(solid)[:, None])[known])
         trace = (read.viewpoint.mT @ truth.viewpoint).diagonal(dim1=1, dim2=2).sum(1)
         angles.append(torch.rad2deg(torch.acos(((trace - 1) / 2).clamp(-1, 1)))[known])
+
     pooled = torch.cat(errors)
     protocol = Stated(
         f"canonical frame, root {system.root}, scale of the truth, no alignment, all labelled joints"
@@ -187,11 +193,13 @@ def content_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[
     """
     if not isinstance(system, DvaeGenerator):
         return ()
+
     moved, decoded = [], []
     for number, hands in enumerate(batches(data, system, ("image",))):
         (image, solid) = hands.require_all("image", "joints_3d")
         if len(hands) < 2:
             continue
+
         own = system.appearance_of(image)
         other = own.roll(1 + int(Noise(seed, number, Stream.LATENT).permutation(len(hands) - 1)[0]), 0)
         known, bone = system.labelled(hands).all(1), scale_bone(solid)[:, None]
@@ -204,6 +212,7 @@ def content_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[
         latents = (system.decode_pose(torch.cat([pose, content], 1)) for content in (own, other))
         for kept, (first, second) in ((moved, pictures), (decoded, latents)):
             kept.append(((first - second).norm(dim=2) * bone)[known])
+
     count = len(torch.cat(moved)) if moved else 0
     same = "mean distance over joints and hands, scale of the truth"
     return (
@@ -239,22 +248,26 @@ def layers_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[M
     """
     if not isinstance(system, DvaeLayers):
         return ()
+
     found: dict[str, list[Tensor]] = {}
     for number, hands in enumerate(batches(data, system, ("image", "segmentation"))):
         image, segmentation, content = hands.require_all("image", "segmentation", "content")
         if len(hands) < 2:
             continue
+
         others = derangement(len(hands), Noise(seed, number, Stream.LATENT))
         hand = (segmentation != BACKGROUND).float()
         regions = {"hand": hand, "ground": 1 - hand}
         counted = system.labelled(hands).all(1) & (content != content[others])
         for region in regions.values():
             counted &= region.flatten(1).any(1) & region[others].flatten(1).any(1)
+
         joints, own = system.joints_of(hands), system.appearance_of(image)
         made = system.synthesize(joints, own)
         real = {name: _mean_colour(image, region) for name, region in regions.items()}
         for name, colour in real.items():
             found.setdefault(f"{name}_apart", []).append((colour - colour[others]).abs()[counted])
+
         for swapped in regions:
             again = system.synthesize(joints, system.exchanged(own, swapped, own[others]))
             for name, region in regions.items():
@@ -262,6 +275,7 @@ def layers_swap(system: PoseEstimator, data: HandData, seed: int = 0) -> tuple[M
                 found.setdefault(f"{name}_moved_by_{swapped}", []).append(change[counted])
             missed = (_mean_colour(again, regions[swapped]) - real[swapped][others]).abs()
             found.setdefault(f"{swapped}_missed", []).append(missed[counted])
+
     count = sum(len(part) for part in found.get("hand_apart", []))
     protocol = Stated(
         "true poses, contents read by the embedding, regions of the true part picture, "
@@ -278,6 +292,7 @@ def swaps_said(measures: Sequence[Measure]) -> str:
     value = {measure.name: measure.value for measure in measures}
     if "hand_apart" not in value:
         return ""
+
     lines = []
     for region, other in (("hand", "ground"), ("ground", "hand")):
         changes = (f"moved_by_{region}", f"moved_by_{other}", "apart", "missed")
@@ -290,6 +305,7 @@ def swaps_said(measures: Sequence[Measure]) -> str:
         lines.append(
             f"{moved}, real pictures lie {apart:.1f} apart, it misses the one it comes from by {missed:.1f}"
         )
+
     return (
         f"{'; '.join(lines)}; N = {next(measure.n for measure in measures if measure.name == 'hand_apart')}"
     )

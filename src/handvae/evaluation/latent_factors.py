@@ -58,12 +58,14 @@ def read_factors(system: DaVae, data: HandData, seed: int = 0) -> FactorReadings
         draw = noise.normal(len(hands), sum(system.config.dims))
         for name, value in system.objective(hands, masked, cloud, seen, latent, draw).scalars().items():
             sums[name] = sums.get(name, 0.0) + value * len(rows) / len(data)
+
         codes.append(latent.mean)
         if seen.any():
             joints = hands.require("joints_3d")
             distances.append(
                 chamfer(system.decode(latent.mean).cloud[seen], cloud[seen]) * scale_bone(joints)[seen]
             )
+
     parts = torch.cat(codes).split(system.config.dims, 1)
     return FactorReadings(
         (parts[0], parts[1], parts[2]), sums, torch.cat(distances) if distances else torch.zeros(0)
@@ -75,11 +77,14 @@ def factor_measures(system: DaVae, data: HandData, seed: int = 0) -> Iterator[Me
     found, config, n = read_factors(system, data, seed), system.config, len(data)
     posterior = Stated("one sample of the posterior a hand, bone units, masked pictures in [0, 1]")
     beta = config.betas[0]
+
     if beta:
         words = f"minus the objective over b1 = {beta:g}; higher is better"
         yield Measure("elbo", -found.terms["total"] / beta, "", n, posterior, words)
+
     for name, key in (("kl_pose", "kl_pose"), ("kl_cloud", "kl_shape"), ("kl_rgb", "kl_appearance")):
         yield Measure(name, found.terms[key], "nats", n, posterior, "per dimension")
+
     yield Measure("kl_total", found.terms["rate"], "nats", n, posterior, "of all of z")
     if len(found.chamfer_mm):
         shown = Stated(
@@ -90,6 +95,7 @@ def factor_measures(system: DaVae, data: HandData, seed: int = 0) -> Iterator[Me
             f"{config.cloud_points} of the visible surface"
         )
         yield Measure("chamfer_mm", float(found.chamfer_mm.mean()), "mm", len(found.chamfer_mm), shown, words)
+
     if "factors" in data.spec.modalities and n >= FEWEST:
         yield from probe_measures(found, data, system.crop.sides, seed)
 
@@ -103,6 +109,7 @@ def probe_measures(found: FactorReadings, data: HandData, sides: str, seed: int)
         "linear regression on the standardised posterior mean, fitted on 80 % of the hands, "
         "R² (at least 0) on the others"
     )
+
     for group in GROUPS:
         columns = [
             column
@@ -111,6 +118,7 @@ def probe_measures(found: FactorReadings, data: HandData, sides: str, seed: int)
         ]
         if not columns:
             continue
+
         for part, code in zip(FACTORS, found.codes, strict=True):
             told = linear_probe(code.double().numpy(), factors[:, columns], seed=seed)
             words = f"mean over {len(columns)} factors"

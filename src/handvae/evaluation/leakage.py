@@ -106,6 +106,7 @@ def leakage(inputs: GenerationInputs, detector: HandDetector, seed: int = 0) -> 
             ),
         ),
     )
+
     return Leakage(measures, swap_sheet(inputs, poses, appearances))
 
 
@@ -154,6 +155,7 @@ def _distance_to_hand(
     along = ((x * bone[:, :, 0] + y * bone[:, :, 1]) / length_squared).clamp_(0, 1)
     distance_x = x - along * bone[:, :, 0]
     distance_y = y - along * bone[:, :, 1]
+
     return (distance_x.square() + distance_y.square()).amin(1).sqrt()
 
 

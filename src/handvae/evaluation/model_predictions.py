@@ -99,6 +99,7 @@ def predict_hands(
     for field in fields(ModelPredictions):
         parts = [getattr(batch, field.name) for batch in batches]
         joined[field.name] = torch.cat(parts) if isinstance(parts[0], Tensor) else parts[0]
+
     joined["subject"] = data.labels(torch.arange(len(data))).subject
     return ModelPredictions(**joined)
 
@@ -111,6 +112,7 @@ def _predict_batch(system: PoseEstimator, data: HandData, rows: Tensor) -> Model
 
     appearance = None
     squared_error = torch.full((len(rows),), float("nan"))
+
     if isinstance(system, Generator):
         image = hands.require("image")
         appearance = system.appearance_of(image)
@@ -122,6 +124,7 @@ def _predict_batch(system: PoseEstimator, data: HandData, rows: Tensor) -> Model
     spread = estimate.spread
     joints_px = hands.joints_2d
     scale_mm = None
+
     if system.pose == "2d":
         size = system.crop.size_px
         target = to_crop_px(target, size)

@@ -63,11 +63,13 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], protocol: bool
         kinds[0] = ""
         if protocol:
             kinds[-1] = ' class="p"'
+
         body.append(
             "<tr>"
             + "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
             + "</tr>"
         )
+
     return f"<table><tr>{head}</tr>{''.join(body)}</table>"
 
 

@@ -33,6 +33,7 @@ def picture_metric(study: Study) -> MetricResult:
     )
     n = int(np.isfinite(psnr).sum())
     measure = Measure("psnr", per_hand.value(), "dB", n, protocol, "mean over pictures")
+
     return MetricResult((measure,), (per_hand,))
 
 
@@ -78,6 +79,7 @@ def consistency_metric(study: Study) -> MetricResult:
     per_hand: list[PerHand] = []
     curves: list[Curve] = []
     places = tuple(float(place) for place in range(len(JOINT_NAMES)))
+
     for kind in kinds:
         measures += kind.measures()
         per_hand += kind.compared(inputs.rows, len(study.predictions.target))

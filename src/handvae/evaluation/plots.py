@@ -71,6 +71,7 @@ def svg(figure: Plot) -> str:
         height = place(across[0], y)[1]
         parts.append(f'<path d="M{_LEFT} {height:.1f}H{WIDTH - _RIGHT}" stroke="#e4e4e4"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{height + 4:.1f}" text-anchor="end">{y:g}</text>')
+
     for index, x in enumerate(x_ticks):
         left, base = place(x, y_ticks[0])[0], HEIGHT - bottom
         parts.append(f'<path d="M{left:.1f} {base}v4" stroke="#888"/>')
@@ -79,9 +80,11 @@ def svg(figure: Plot) -> str:
             parts.append(f"<text {turned}>{_safe(figure.ticks[index])}</text>")
         else:
             parts.append(f'<text x="{left:.1f}" y="{base + 17}" text-anchor="middle">{x:g}</text>')
+
     parts.append(f'<path d="M{_LEFT} {_TOP}V{HEIGHT - bottom}H{WIDTH - _RIGHT}" fill="none" stroke="#888"/>')
     for index, (curve, line) in enumerate(zip(figure.curves, points, strict=True)):
         parts.append(_drawn(curve, [place(*point) for point in line], COLOURS[index % len(COLOURS)]))
+
     x_place = f'x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle"'
     parts.append(f"<text {x_place}>{_safe(figure.x_label)}</text>")
     middle = (_TOP + HEIGHT - bottom) / 2

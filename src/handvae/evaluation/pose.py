@@ -27,6 +27,7 @@ def joint_errors(
         hand, joint = spoilt.nonzero()[0].tolist()
         fault = f"joint {joint} of hand {hand} is labelled and its error is not a finite number"
         raise UserError("pose metrics", fault, "look at both files")
+
     return errors.masked_fill(~valid, float("nan"))
 
 

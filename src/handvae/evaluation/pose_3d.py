@@ -154,6 +154,7 @@ class PoseMetrics:
             protocol=self._protocol,
             definition="PCK at 20, 21, ... 50 mm, trapezoid / 30",
         )
+
         return [
             *self._shares("pck", errors, "share of joints with error <="),
             auc_20_50,
@@ -233,6 +234,7 @@ def pose_measures_3d(
     for number, rows in enumerate(chunks):
         some_visible = None if visible is None else visible.split(CHUNK)[number]
         metrics.add(*rows, some_visible)
+
     return metrics.measures()
 
 

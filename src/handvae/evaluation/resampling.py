@@ -135,6 +135,7 @@ def difference(first: tuple[str, PerHand], second: tuple[str, PerHand], draws: D
         raise ValueError(
             f"{a.name} on {len(a.values)} hands and {b.name} on {len(b.values)} hands cannot be paired"
         )
+
     both = np.isfinite(a.values) & np.isfinite(b.values)
     a, b = (PerHand(m.name, m.unit, m.statistic, np.where(both, m.values, np.nan), m.weights) for m in (a, b))
     observed = a.value() - b.value()
@@ -153,6 +154,7 @@ def difference(first: tuple[str, PerHand], second: tuple[str, PerHand], draws: D
         f"paired draws of {draws.groups} {draws.unit}; p: two-sided permutation test, models exchanged "
         f"{draws.unit[:-1]} by {draws.unit[:-1]}, {draws.count} draws"
     )
+
     return Difference(
         a.name, a.unit, name_a, name_b, observed, interval(bootstrap(a, draws) - bootstrap(b, draws)),
         # the observed labelling is one of the exchanges, so p is never 0
@@ -168,9 +170,11 @@ def _statistic(
     counted = np.isfinite(values)
     weights, values = np.where(counted, weights, 0.0), np.where(counted, values, 0.0)
     total = weights.sum(1)
+
     with np.errstate(invalid="ignore"):  # a draw in which no hand counts is NaN
         if statistic == "mean":
             return (weights * values).sum(1) / total
+
         order = np.argsort(np.where(counted, values, np.inf), axis=1)
         shape = np.broadcast_shapes(values.shape, weights.shape)
         order, values, weights = (np.broadcast_to(array, shape) for array in (order, values, weights))

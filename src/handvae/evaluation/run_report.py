@@ -40,6 +40,7 @@ def _training_curves(metrics: Path) -> str:
 
     plots = []
     logged_once = []
+
     for name in names:
         points = [(row["step"], row[name]) for row in rows if name in row]
         if len(points) > 1:
@@ -50,6 +51,7 @@ def _training_curves(metrics: Path) -> str:
     about = paragraph("All values are of training batches; see `handvae evaluate` for test data.")
     if logged_once:
         about += paragraph(f"Logged once, at step {rows[-1]['step']}: {', '.join(logged_once)}.")
+
     return about + "".join(plots)
 
 

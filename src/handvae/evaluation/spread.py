@@ -49,10 +49,12 @@ def fit_spread_scale(
 
     factors = []
     floors = []
+
     for axis in range(sizes.shape[1]):
         factor, floor = _fit_axis(sizes[:, axis], claimed[:, axis])
         factors.append(factor)
         floors.append(floor)
+
     return SpreadScale(tuple(factors), tuple(floors), fitted_on)
 
 
@@ -103,10 +105,12 @@ def cross_fitted(
     first = (order < len(names) // 2)[number]
 
     scaled = spread.clone()
+
     for half in (first, ~first):
         if half.any() and valid[~half].any():
             scale = fit_spread_scale(errors[~half], spread[~half], valid[~half])
             scaled[half] = scale(spread[half])
+
     return scaled
 
 

@@ -66,6 +66,7 @@ def fit_kept_scales(models: Sequence[Model], data: HandData, name: str) -> dict[
         raise UserError(model.path, "is shipped with the package and stays as it is", remedy)
     if not os.access(model.path, os.W_OK):
         raise UserError(model.path, "may not be written", remedy)
+
     return fit_spread_scales(model.pose_estimator, data, name)
 
 

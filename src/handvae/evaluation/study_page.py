@@ -29,6 +29,7 @@ def study_page(title: str, studies: Sequence[Study], found: Report) -> str:
     sections = [Section("Numbers", _numbers(found))]
     if found.differences:
         sections.append(Section("Compared on the same hands", _differences(found)))
+
     sections.append(Section("Figures", "".join(plot(figure) for figure in found.figures)))
     for study in studies:
         sections.append(Section(f"Worst and best hands of {study.name}", _extremes(study)))
@@ -36,11 +37,13 @@ def study_page(title: str, studies: Sequence[Study], found: Report) -> str:
             study.data.spec.modalities
         ):
             sections.append(Section(f"Pictures of {study.name}", _sheet(study)))
+
     for sheet in found.sheets:
         pixels = as_pixels(sheet.pixels.numpy())
         sections.append(
             Section(sheet.title, picture(enlarge(pixels, 2 * max(pixels.shape[:2])), sheet.caption))
         )
+
     return page(title, [*sections, Section("Made by", paragraph(f"handvae {__version__}"))])
 
 
@@ -67,6 +70,7 @@ def _differences(found: Report) -> str:
                 d.protocol,
             ]
         )
+
     return table(["metric", "difference", "95 % interval", "p", "N", "protocol"], rows)
 
 
@@ -76,12 +80,14 @@ def _extremes(study: Study) -> str:
     order = error.argsort()[: int(error.isfinite().sum())]  # NaN comes last
     half = max(1, min(SHOWN, len(order) // 2))
     parts = []
+
     for name, rows in (("worst", order.flip(0)[:half]), ("best", order[:half])):
         errors = ", ".join(f"{value:.3g}" for value in error[rows].tolist())
         caption = (
             f"The {name}: labels above, predictions below; mean error {errors} {study.predictions.error_unit}"
         )
         parts.append(picture(_overlays(study, rows), caption))
+
     return "".join(parts)
 
 
@@ -99,6 +105,7 @@ def _overlays(study: Study, rows: Int[Tensor, " rows"]) -> np.ndarray:
         [draw(cell, joints * zoom) for cell, joints in zip(cells, of.numpy(), strict=True)]
         for of in (joints_px, _in_crop(study, rows))
     ]
+
     return grid(lines)
 
 
@@ -107,12 +114,14 @@ def _backgrounds(study: Study, rows: Int[Tensor, " rows"]) -> Float[Tensor, "row
     crop, has = study.system.crop, study.data.spec.modalities
     if "image" in has:
         return cut(study.data, rows, crop).require("image")
+
     if "depth" in has:
         hands = cut(study.data, rows, crop, fields=("depth",))
         depth = normalise_depth(
             hands.require("depth"), depth_centre(hands, study.data.spec.root == "camera"), crop.cube_mm
         )
         return ((depth + 1) / 2).expand(-1, 3, -1, -1)
+
     return torch.ones(len(rows), 3, crop.size_px, crop.size_px)
 
 
@@ -123,9 +132,11 @@ def _in_crop(study: Study, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows jo
     read = predictions.prediction[rows]
     if predictions.scale_mm is None:
         return read
+
     flat = read[..., :2]
     if crop.box != "cube":
         return to_crop_px(in_own_crop(flat, crop.margin), crop.size_px)
+
     middle = 0.0 if study.system.root == "centre" else flat.mean(1, keepdim=True)
     return to_crop_px(
         (flat - middle) * (2 * predictions.scale_mm[rows, None, None] / crop.cube_mm), crop.size_px
@@ -145,6 +156,7 @@ def _sheet(study: Study) -> str:
         people = study.predictions.subject[order]
         first = torch.tensor([not (people[:i] == person).any() for i, person in enumerate(people)])
         order = torch.cat([order[first], order[~first]])
+
     chosen = order[:SHOWN]
     shown = cut(study.data, chosen, study.system.crop, fields=_sheet_fields(study))
     sheet = study.system.sample_sheet(shown, Noise(study.seed, stream=Stream.PAGE_SHEET))

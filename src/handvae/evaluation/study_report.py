@@ -57,10 +57,12 @@ class Report:
         keys = dict.fromkeys(key for measures in by_key for key in measures)
 
         rows = []
+
         for key in keys:
             name, definition, protocol = key
             cells = []
             counts = []
+
             for column, measures in zip(self.columns, by_key, strict=True):
                 measure = measures.get(key)
                 if measure is None:
@@ -68,8 +70,10 @@ class Report:
                 else:
                     cells.append(_cell(measure, column.intervals.get(name)))
                     counts.append(str(measure.n))
+
             n = ", ".join(dict.fromkeys(counts))
             rows.append(StudyRow(name, tuple(cells), n, definition, protocol))
+
         return rows
 
 

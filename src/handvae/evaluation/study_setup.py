@@ -21,12 +21,14 @@ def metric_names(text: str) -> tuple[str, ...] | None:
     """
     if text == "all":
         return None
+
     names = []
     for word in text.split(","):
         name = FIRST_EDITION_METRICS.get(word.strip(), word.strip())
         if name not in METRICS:
             raise UserError("--metrics", f"no metric {name!r}", f"there are {', '.join(METRICS)}, or all")
         names.append(name)
+
     return tuple(names)
 
 
@@ -87,6 +89,7 @@ def choose_detector(model: Model, name: str | None, command: str | None) -> Hand
     detector = name or SHIPPED
     if detector != "own" and find_model(detector) != model.path:
         return ModelDetector.of(load_model(detector))
+
     return ModelDetector.of(model) if model.pose_estimator.pose == "2d" else None
 
 
@@ -102,4 +105,5 @@ def renew_normalisation(model: Model, data: HandData, batches: int, seed: int) -
         return
     if batch_norm_mode(model.generator) == "none":
         raise UserError("--renew-statistics", f"{model.name} has no batch normalisation", "leave it out")
+
     renew_statistics(model.generator, data, batches, seed=seed)

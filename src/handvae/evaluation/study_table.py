@@ -52,6 +52,7 @@ def summary_of_measures(measures: Iterable[Measure]) -> str:
     for measure in measures:
         if math.isfinite(measure.value):
             return f"{measure.name} {measure.value:.4g} {measure.unit}".rstrip()
+
     return "nothing could be measured"
 
 
@@ -87,9 +88,11 @@ def print_report(report: Report, title: str) -> None:
 
     values = (Column(column.name, overflow="fold") for column in report.columns)
     table = Table(Column("metric", no_wrap=True), *values, "N", "definition", "protocol", title=escape(title))
+
     for row in rows:
         number = protocols.index(row.protocol) + 1
         table.add_row(row.name, *map(escape, row.cells), row.n, row.definition, f"({number})")
+
     console.print(table)
 
     console.print(f"In brackets: {report.interval_protocol}.", markup=False, highlight=False)
@@ -119,6 +122,7 @@ def _difference_table(differences: Sequence[Difference]) -> Table:
             f"{difference.interval.low:.3g} to {difference.interval.high:.3g}",
             f"{difference.p_value:.2g}",
         )
+
     return table
 
 
@@ -156,6 +160,7 @@ def report_json(report: Report) -> dict[str, Any]:
             if interval is not None:
                 entry["interval"] = [_finite(interval.low), _finite(interval.high)]
             measures.append(entry)
+
         models.append({"name": column.name, "measures": measures})
 
     return {

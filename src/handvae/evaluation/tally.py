@@ -71,9 +71,11 @@ class Tally:
         self.rows += len(errors) - int(missing.all(1).sum())
         self._count += present
         self._total += errors.nan_to_num(nan=0.0).sum(0, dtype=torch.float64)
+
         if len(self._thresholds):
             interval = torch.bucketize(errors, self._thresholds.to(errors.dtype))  # NaN comes last
             self._between += _column_counts(interval, len(self._thresholds) + 1, len(errors) - present)
+
         if self._rows_kept is not None:
             self._pending.append(errors)
             self._rows_pending += len(errors)

@@ -193,6 +193,7 @@ def write_data(
                 # a split becomes a folder's name: nothing that leads out of the data set
                 fault = f"{sample.split!r} is no name for a split"
                 raise UserError(folder, fault, "use letters, digits, - and _")
+
             hand = sample if chosen.beyond is None else _unlabelled_outside(sample, chosen.beyond)
             if name in ANY_HANDS or _usable(hand, chosen.whole):
                 yield hand

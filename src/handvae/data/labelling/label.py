@@ -138,6 +138,7 @@ def vote(labeller: Labeller, pixels: UInt8[np.ndarray, "height width 3"]) -> lis
             nearest = min(others, key=lambda other: _distance(hand, other), default=None)
             if nearest is not None and _distance(hand, nearest) < SAME_HAND:
                 votes.append(nearest)
+
         if 2 * len(votes) >= len(labeller.views):
             agreed.append(_agreed(votes))
 

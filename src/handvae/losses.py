@@ -36,7 +36,7 @@ def image_loss(
     return reconstruction_error(target, moments, variance, weight * count) / count
 
 
-def known_error(
+def labelled_error(
     prediction: Float[Tensor, "batch *shape"],
     target: Float[Tensor, "batch *shape"],
     label_mask: Bool[Tensor, "batch joint"],

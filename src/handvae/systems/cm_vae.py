@@ -25,7 +25,7 @@ from handvae.data.cloud import dots
 from handvae.data.crop import Crop, PixelField, depth_centre, in_own_crop, normalise_depth, to_crop_units
 from handvae.data.hands import DataSpec, Hands
 from handvae.hand import LEFT, PARENTS, RIGHT, scale_bone
-from handvae.losses import known_error, masked_mean
+from handvae.losses import labelled_error, masked_mean
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.encoder import SidedEncoder
@@ -346,7 +346,7 @@ class CmVae(PoseEstimator):
         beta = config.kl_weight * (values / coordinates if config.reduction == "mean" else 1.0)
         beta *= min(1.0, (noise.step + 1) / max(1, config.rate_warmup_steps))
 
-        error = masked_mean(known_error(decoded, target_value, target_labels), counted)
+        error = masked_mean(labelled_error(decoded, target_value, target_labels), counted)
         rate = masked_mean(posterior.kl(), counted)
         total = (
             error  # eq. (5), first term: -E[log p_l(x_l | z)], per value

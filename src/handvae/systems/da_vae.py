@@ -27,7 +27,7 @@ from handvae.data.crop import Crop, in_own_crop, to_crop_units
 from handvae.data.hands import DataSpec, Hands
 from handvae.geometry import back_project, turn_picture, undo_view_normalise, view_normalise
 from handvae.hand import PARENTS
-from handvae.losses import chamfer, known_error, masked_mean
+from handvae.losses import chamfer, labelled_error, masked_mean
 from handvae.nets.blocks import Norm
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.folding import FoldingDecoder
@@ -310,7 +310,7 @@ class DaVae(PoseEstimator):
         # L_pose, L_cloud and L_RGB
         label_mask = self.labelled(hands)
         joints, _ = self.view_normalise(self.joints_of(hands), hands)
-        pose = masked_mean(known_error(decoded.joints, joints, label_mask), label_mask.any(1))
+        pose = masked_mean(labelled_error(decoded.joints, joints, label_mask), label_mask.any(1))
         image = (decoded.image - masked).square().mean()
         surface = pose.new_zeros(())
         if config.cloud_weight:

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from handvae.nets.blocks import Norm
+from handvae.nets.blocks import MAX_WIDTH, Norm
 from handvae.nets.keypoint_backbone import LEVELS, KeypointBackbone
 from handvae.nets.resnet import Stem
-
-MAX_WIDTH = 8192
-"""Most channels of a layer; a damaged model file may ask for more."""
 
 
 @dataclass(frozen=True)

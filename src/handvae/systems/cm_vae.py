@@ -26,13 +26,12 @@ from handvae.data.crop import Crop, PixelField, depth_centre, in_own_crop, norma
 from handvae.data.hands import DataSpec, Hands
 from handvae.hand import LEFT, PARENTS, RIGHT, scale_bone
 from handvae.losses import labelled_error, masked_mean
-from handvae.nets.blocks import Norm
+from handvae.nets.blocks import MAX_WIDTH, Norm
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.encoder import SidedEncoder
 from handvae.nets.limb_maps import drawn
 from handvae.nets.mlp import hidden_layers, mlp
 from handvae.nets.picture_encoders import (
-    MAX_WIDTH,
     KeypointEncoder,
     PictureEncoder,
     ResNetEncoder,

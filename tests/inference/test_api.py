@@ -360,3 +360,13 @@ def test_what_cannot_be_found_is_a_user_error(tmp_path):
         handvae.synthesize("opne")
     with pytest.raises(handvae.UserError, match="does not lie in"):
         handvae.estimate(PHOTO, box=(500, 500, 20, 20))
+
+
+def test_a_stack_of_poses_is_refused_because_one_picture_would_drop_the_others():
+    with pytest.raises(ValueError, match=r"shape \(2, 21, 2\) holds several poses; .*a list"):
+        handvae.synthesize(np.random.default_rng(0).random((2, 21, 2)))
+
+
+def test_a_16_bit_pil_picture_is_to_be_scaled_first():
+    with pytest.raises(ValueError, match=r"I;16.*scale its values"):
+        handvae.estimate(Image.new("I;16", (64, 64)))

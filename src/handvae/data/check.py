@@ -1,6 +1,6 @@
 """Labels that are readable and yet wrong: impossible bones, wrong sides, pictures that occur twice.
 
-Limits were set on real data, so that sound labels pass (docs/log.md). A finding is worth a look, and not
+Limits were set on real data, so that sound labels pass (docs/log/data.md). A finding is worth a look, and not
 always a fault.
 """
 

@@ -36,7 +36,7 @@ def fit_spread_scale(
 
     The likelihood would follow the few errors that are far too large: errors have heavier tails than a
     Gaussian, and under the likeliest scale three quarters of them, not 68.3 %, lie within one deviation
-    (docs/log.md).
+    (docs/log/detectors.md).
 
     Args:
         errors: predicted minus true, of hands that the model was not trained on.

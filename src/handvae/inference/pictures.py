@@ -67,7 +67,9 @@ def pictures_in(path: Path) -> list[Path]:
 
 def _from_pil(picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
     if picture.mode not in _EIGHT_BIT_MODES:
-        raise ValueError(f"a PIL picture of mode {picture.mode!r} has no 8-bit colours; convert it to RGB")
+        # PIL's own conversion would clip 16-bit values to white
+        remedy = "scale its values to 0...255 and make it an RGB picture"
+        raise ValueError(f"a PIL picture of mode {picture.mode!r} has no 8-bit colours; {remedy}")
     try:
         upright = ImageOps.exif_transpose(picture)
         return np.asarray(upright.convert("RGB"), np.uint8)

@@ -166,7 +166,12 @@ def made_side(system: Generator) -> Side:
 
 def _read_pose(source: PoseSource, view: str, system: PoseEstimator, most: int | None) -> Poses:
     if isinstance(source, np.ndarray):
+        # several poses are a list, so that the result is one too
+        if source.ndim > 2:
+            fault = f"an array of shape {source.shape} holds several poses"
+            raise ValueError(f"{fault}; give one of shape (21, 2) or (21, 3), or a list of these")
         return poses_of_joints(source, system)
+
     if isinstance(source, str | Path):
         return read_poses(str(source), None, view, system, most)
     give = "give a pose's name, a path, or an array of joints (21, 2) or (21, 3)"

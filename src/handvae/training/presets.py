@@ -49,7 +49,7 @@ _SRV_3D = SrvVaeConfig(pose="3d")
 _S_VAE = SrvVaeConfig(latent="sample")
 _UNCHANGED = Augment(rotation_deg=0.0, scale=0.0, shift=0.0)
 
-# ours for photos (docs/log.md): limb maps, exact pose, likelihood in nats, transposed 4 x 4 convolutions
+# ours for photos (docs/log): limb maps, exact pose, likelihood in nats, transposed 4 x 4 convolutions
 _PHOTOS_BASE = SrvVaeConfig(
     appearance_dims=16,
     latent="sample",
@@ -83,7 +83,7 @@ _VARIED = Augment(
     saturation=0.1,
 )
 
-# the same with a perceptual loss; its critic measures nothing, so that detector-64 can (docs/log.md)
+# the same with a perceptual loss; its critic measures nothing, so that detector-64 can (docs/log)
 _PHOTOS = PerceptualVaeConfig(**_SHARED_FIELDS)
 
 # twice as large: one more level of the decoder; of four times as many pixels, each counts a quarter

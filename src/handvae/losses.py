@@ -56,6 +56,14 @@ def masked_mean(values: Float[Tensor, " batch"], counted: Bool[Tensor, " batch"]
     return torch.where(counted, values, 0.0).sum() / counted.sum().clamp_min(1)
 
 
+def weighted_mean(
+    values: Float[Tensor, "*shape"], weights: Float[Tensor, "*shape"] | Bool[Tensor, "*shape"]
+) -> Float[Tensor, ""]:
+    """Weighted mean over all values; 0 where all weights are. A value of weight 0 need not be finite."""
+    counted = torch.where(weights > 0, values * weights, 0.0)
+    return counted.sum() / weights.sum().clamp_min(1e-6)
+
+
 # ----------------------------------------------------------------------------------------------- point clouds
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
-from handvae.data.augment import Augment, photometric
+from handvae.data.augment import Augment, corrupt, photometric
 from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
 from handvae.errors import UserError
@@ -140,6 +140,9 @@ def crop_affines(
         # drawn only where it is used: recipes without it keep their draws
         if augment.shrink:
             side_px = side_px / noise.uniform(count, low=1 - augment.shrink)
+        if augment.any_turn:
+            anywhere = noise.uniform(count, low=-math.pi, high=math.pi)
+            angle = torch.where(noise.uniform(count) < augment.any_turn, anywhere, angle)
 
     affine = crop_affine(centre, side_px, crop.size_px, angle)
     if augment is not None and augment.stretch:
@@ -352,8 +355,10 @@ def cut(
     pictures: dict[str, Tensor] = {}
 
     for field in fields:
-        if field not in ("tag", "tag_segmentation"):
-            pictures[field] = _cut_field(data, field, pairs, crop.size_px)
+        if field == "image":
+            pictures["image"] = _cut_images(data, pairs, crop.size_px, augment, noise)
+        elif field not in ("tag", "tag_segmentation"):
+            pictures[field] = _cut_plane(data, field, pairs, crop.size_px)
 
     if augment is not None and "image" in pictures:
         pictures["image"] = photometric(pictures["image"], augment, noise)
@@ -371,20 +376,36 @@ def cut(
     return replace(move_labels(labels, affine, crop.size_px), **pictures)
 
 
-def _cut_field(data: HandData, field: OwnField, pairs: list[tuple[int, np.ndarray]], size_px: int) -> Tensor:
-    """One kind of picture, cropped, as the field of `Hands` has it."""
+def _cut_images(
+    data: HandData,
+    pairs: list[tuple[int, np.ndarray]],
+    size_px: int,
+    augment: Augment | None,
+    noise: Noise,
+) -> Float[Tensor, "batch 3 size size"]:
+    """Pictures, cropped; hidden, blurred and compressed as `augment` asks for."""
+    pixels = np.stack([warp(data.picture(row), matrix, size_px) for row, matrix in pairs])
+    if augment is not None:
+        pixels = corrupt(pixels, augment, noise)
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
 
-    def nearest(read: Callable[[int], np.ndarray]) -> Tensor:
-        crops = [warp_nearest(read(row), matrix, size_px) for row, matrix in pairs]
-        return torch.from_numpy(np.stack(crops))[:, None]
 
+def _cut_plane(
+    data: HandData,
+    field: Literal["depth", "segmentation", "mask"],
+    pairs: list[tuple[int, np.ndarray]],
+    size_px: int,
+) -> Tensor:
+    """One kind of picture of one channel, cropped, as the field of `Hands` has it."""
     match field:
-        case "image":
-            pixels = np.stack([warp(data.picture(row), matrix, size_px) for row, matrix in pairs])
-            return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
         case "depth":
-            return nearest(data.depth)
+            return _nearest(data.depth, pairs, size_px)
         case "segmentation":
-            return nearest(data.segmentation).long()
+            return _nearest(data.segmentation, pairs, size_px).long()
         case "mask":
-            return nearest(data.mask).float()
+            return _nearest(data.mask, pairs, size_px).float()
+
+
+def _nearest(read: Callable[[int], np.ndarray], pairs: list[tuple[int, np.ndarray]], size_px: int) -> Tensor:
+    crops = [warp_nearest(read(row), matrix, size_px) for row, matrix in pairs]
+    return torch.from_numpy(np.stack(crops))[:, None]

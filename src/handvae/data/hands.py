@@ -39,6 +39,8 @@ class Hands:
     """mm in the camera frame, or relative to the data set's root where the camera is unknown."""
     joint_valid: Bool[Tensor, "batch joint"] | None = None
     """False where a label is missing."""
+    present: Bool[Tensor, " batch"] | None = None
+    """False where the picture shows no hand: `joints_2d` then only say where it is cut."""
     pose_known: Bool[Tensor, " batch"] | None = None
     """False where training must not use the pose (semi-supervision); None where it may use all."""
     joint_visible: Bool[Tensor, "batch joint"] | None = None

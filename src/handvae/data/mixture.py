@@ -15,7 +15,9 @@ from torch import Tensor
 from handvae.data.dataset import HandData
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.open import DataOptions, open_data
+from handvae.data.over_photos import OverPhotos, Photos
 from handvae.data.subset import FewLabels, PeopleAsContents, split_by_gesture
+from handvae.data.without_hands import open_without_hands
 from handvae.errors import UserError
 from handvae.hand import root
 
@@ -23,6 +25,8 @@ Value = TypeVar("Value")
 
 PICTURES = ("image", "depth", "segmentation", "mask")
 """Modalities that are methods of a reader, not labels."""
+DEFAULTED = ("joint_valid", "joint_spread", "present")
+"""Labels that mean, where a set lacks them: all valid, exact, a hand in every picture."""
 NUMBERS = ("subject", "content")
 """Labels that are mere numbers: no two data sets share a person or a background."""
 
@@ -34,8 +38,9 @@ class Mixture(HandData):
     used, a batch of shuffled rows holds the shares on average, and the loader stays a function of seed and
     step that knows nothing of mixtures.
 
-    Labels are those that all sets have. Persons and contents get new numbers, gestures count in the joined
-    list of their names, and 3D joints are moved to the wrist where the sets differ in their root.
+    Labels are those that all sets have; `DEFAULTED` ones are filled in where one set has them. Persons and
+    contents get new numbers, gestures count in the joined list of their names, and 3D joints are moved to the
+    wrist where the sets differ in their root.
 
     Args:
         sets: at least one, all with the same joints.
@@ -143,7 +148,7 @@ class Mixture(HandData):
     def _labels_of(self, number: int, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of one set's own rows, as the mixture has them."""
         part = self.sets[number]
-        labels = _labels(part, rows)
+        labels = _with_defaults(part.labels(rows))
         values = {name: labels.require(name) for name in self._fields}
 
         # persons and contents of the sets before come first
@@ -179,12 +184,17 @@ def open_training_data(options: DataOptions) -> HandData:
         raise UserError("--data.labelled-of-batch", f"is {of_batch:g}", "give a share above 0, below 1")
 
     first = open_data(options.root, options.split, options.protocol)
-    if options.shares and not options.also:
+    if options.shares and not options.also and not options.without_hands:
         raise UserError("--data.shares", "there is one data set", "name the others by --data.also")
 
     sets = [first, *(open_data(root, options.also_split) for root in options.also)]
     if options.people_as_contents:
         sets = [_with_contents(part) for part in sets]
+    if options.backgrounds is not None:
+        photos = Photos(options.backgrounds)
+        sets = [OverPhotos(part, photos) if _can_be_cut_out(part) else part for part in sets]
+    if options.without_hands:
+        sets.append(open_without_hands(options.without_hands, options.also_split))
 
     data = Mixture(sets, options.shares or None) if len(sets) > 1 else sets[0]
     if options.hold_out:
@@ -194,6 +204,11 @@ def open_training_data(options: DataOptions) -> HandData:
         data = FewLabels(data, share, of_batch)
 
     return data
+
+
+def _can_be_cut_out(data: HandData) -> bool:
+    """Whether each pixel of a data set's pictures is known to be hand, arm or background."""
+    return "segmentation" in data.spec.modalities
 
 
 def _with_contents(data: HandData) -> HandData:
@@ -225,10 +240,14 @@ def _counts(sizes: Sequence[int], shares: Sequence[int | float] | None) -> list[
 
 
 def _common_labels(sets: Sequence[HandData], at_wrist: bool) -> tuple[str, ...]:
-    """Labels that all sets have in the same form."""
-    samples = [dict(_labels(part, torch.arange(1)).items()) for part in sets]
+    """Labels that all sets have in the same form, with those that are filled in."""
+    own = [part.labels(torch.arange(1)) for part in sets]
+    given = {"joint_valid", *(name for labels in own for name, _ in labels.items())}
+    samples = [dict(_with_defaults(labels).items()) for labels in own]
+
     # joints moved to the wrist have left the camera's frame
     left_out = {"intrinsics"} if at_wrist else set()
+    left_out |= set(DEFAULTED) - given
     if len({part.spec.factors for part in sets}) > 1:
         left_out.add("factors")
 
@@ -242,13 +261,16 @@ def _common_labels(sets: Sequence[HandData], at_wrist: bool) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _labels(data: HandData, rows: Int[Tensor, " rows"]) -> Hands:
-    """Labels of a set's own rows, with `joint_valid`."""
-    labels = data.labels(rows)
-    if labels.joint_valid is not None:
-        return labels
-    # sets with and without the label can then be mixed
-    return replace(labels, joint_valid=torch.ones(len(rows), data.spec.joints, dtype=torch.bool))
+def _with_defaults(labels: Hands) -> Hands:
+    """Labels with `DEFAULTED` ones, so that sets with and without them can be mixed."""
+    joints = labels.require("joints_2d")
+    defaults = {
+        "joint_valid": torch.ones(joints.shape[:2], dtype=torch.bool),
+        "joint_spread": torch.zeros(joints.shape[:2]),
+        "present": torch.ones(len(joints), dtype=torch.bool),
+    }
+    missing = {name: value for name, value in defaults.items() if getattr(labels, name) is None}
+    return replace(labels, **missing)
 
 
 def _all(data: HandData, name: str) -> Tensor:

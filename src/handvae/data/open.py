@@ -44,6 +44,11 @@ class DataOptions:
     person is one content."""
     hold_out: tuple[str, ...] = ()
     """Gestures whose hands are left out, where the data name gestures."""
+    backgrounds: Path | None = None
+    """Folder of photos to put behind half of the hands whose outline is known, such as rendered ones."""
+    without_hands: tuple[Path, ...] = ()
+    """Pictures without hands: folders of photos, or data sets, whose labelled hands are then kept out of the
+    crops. All together are one more data set, with the last of the shares."""
     protocol: str | None = None
     """Which hands or which division of the root, where a data set has several; None is the first of
     docs/data.md, as for further sets."""

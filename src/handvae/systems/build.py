@@ -9,6 +9,7 @@ from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.systems.dvae_image import DvaeImage
 from handvae.systems.dvae_layers import DvaeLayers
 from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig
+from handvae.systems.hand_reader import HandReader, HandReaderConfig
 from handvae.systems.keypoint_vit import KeypointVit, KeypointVitConfig
 from handvae.systems.mask import MaskConfig, MaskSystem
 from handvae.systems.perceptual_vae import PerceptualVae, PerceptualVaeConfig
@@ -21,6 +22,7 @@ SystemConfig = (
     | SoftIntroConfig
     | PerceptualVaeConfig
     | DetectorConfig
+    | HandReaderConfig
     | KeypointVitConfig
     | CmVaeConfig
     | DvaeImageConfig
@@ -35,6 +37,7 @@ CONFIGS: dict[str, type[SystemConfig]] = {
     "soft_intro": SoftIntroConfig,
     "perceptual_vae": PerceptualVaeConfig,
     "detector": DetectorConfig,
+    "hand_reader": HandReaderConfig,
     "keypoint_vit": KeypointVitConfig,
     "cm_vae": CmVaeConfig,
     "dvae_image": DvaeImageConfig,
@@ -60,6 +63,8 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
             return PerceptualVae(config, spec, crop)
         case DetectorConfig():
             return Detector(config, spec, crop)
+        case HandReaderConfig():
+            return HandReader(config, spec, crop)
         case KeypointVitConfig():
             return KeypointVit(config, spec, crop)
         case CmVaeConfig():

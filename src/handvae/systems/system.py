@@ -185,8 +185,9 @@ class PoseEstimator(System):
             needed = valid if self.root == "centre" else valid[:, [0, 9, 10]]
             valid = valid & needed.all(1, keepdim=True)
 
-        if hands.pose_known is not None:
-            valid = valid & hands.pose_known[:, None]
+        for known in (hands.pose_known, hands.present):
+            if known is not None:
+                valid = valid & known[:, None]
 
         return valid
 

@@ -11,6 +11,7 @@ from handvae.systems.da_vae import DaVaeConfig
 from handvae.systems.detector import DetectorConfig
 from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.systems.dvae_pose import DvaePoseConfig
+from handvae.systems.hand_reader import HandReaderConfig
 from handvae.systems.keypoint_vit import KeypointVitConfig
 from handvae.systems.mask import MaskConfig
 from handvae.systems.perceptual_vae import PerceptualVaeConfig
@@ -169,6 +170,27 @@ _ROUGH = Augment(
     noise=0.03,
 )
 
+# ours for anybody's photo: either hand, from rendered hands, photos, wild photos and pictures without hands
+_READER_VARIED = Augment(
+    rotation_deg=40.0,
+    any_turn=0.2,
+    scale=0.2,
+    shift=0.12,
+    stretch=0.12,
+    mirror=0.5,
+    brightness=0.35,
+    tint=0.15,
+    contrast=0.3,
+    saturation=0.4,
+    noise=0.05,
+    occlude=0.3,
+    defocus=0.2,
+    motion=0.08,
+    grey=0.15,
+    jpeg=0.25,
+)
+_READER_TRAIN = Train(steps=60000, batch=48, lr=2e-3, clip=3.0)
+
 # the transformer of SRV-VAE's table 4; the paper does not give its training: AdamW, a few hundred epochs
 _VIT_3D = KeypointVitConfig(pose="3d")
 _VIT_TRAIN = Train(
@@ -290,6 +312,7 @@ _BOTH_64 = Crop(64)
 _LEFT_64 = Crop(64, sides="left")
 _RIGHT_64 = Crop(64, margin=1.35, sides="right")
 _RIGHT_128 = Crop(128, margin=1.35, sides="right")
+_READER_128 = Crop(128, margin=1.4)
 _CUBE_64 = Crop(64, box="cube")
 _CUBE_256 = Crop(256, box="cube")
 _BOTH_256 = Crop(256, box="hand3d")
@@ -312,6 +335,7 @@ PRESETS: dict[str, Preset] = {
     "soft-intro-3d-128":       Preset(_SOFT_128_3D,        _RIGHT_128, _UNCHANGED,    _SOFT_TRAIN),
     "photos-soft-64":          Preset(_SOFT_PHOTOS,        _RIGHT_64,  _VARIED,       _SOFT_FINE),
     "detector-64":             Preset(DetectorConfig(),    _RIGHT_64,  _ROUGH,        _QUICK),
+    "reader-128":              Preset(HandReaderConfig(),  _READER_128,  _READER_VARIED, _READER_TRAIN),
     "keypoint-vit":            Preset(KeypointVitConfig(), _RIGHT_128, _VARIED,       _VIT_TRAIN),
     "keypoint-vit-3d":         Preset(_VIT_3D,             _RIGHT_128, _VARIED,       _VIT_TRAIN),
     "keypoint-vit-64":         Preset(KeypointVitConfig(), _RIGHT_64,  _VARIED,       _VIT_64_TRAIN),

@@ -1,6 +1,7 @@
 """Parquet shards, read: labels at opening, pictures on demand through a bounded store of row groups."""
 
 import json
+import os
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -33,8 +34,8 @@ from handvae.data.hands import DataSpec, Hands
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES
 
-KEPT_BYTES = 2**28
-"""Encoded pictures that a reader keeps in memory; beyond, the row groups used last."""
+KEPT_BYTES = max(2**28, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+"""Encoded pictures that a reader keeps in memory, an eighth of it; beyond, the row groups used last."""
 LABEL_BYTES = 2**28
 """Labels that are kept in memory; more lie in an unnamed temporary file, mapped."""
 MOST_ROWS = 2**16

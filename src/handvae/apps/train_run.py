@@ -12,6 +12,7 @@ from handvae.apps.train_options import Options, parse_options
 from handvae.data.crop import check_crop, cut
 from handvae.data.dataset import HandData
 from handvae.data.mixture import open_training_data
+from handvae.data.scenes import open_training_scenes
 from handvae.device import find_device
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
@@ -59,7 +60,8 @@ def _train(options: Options) -> dict[str, Path]:
 
     device = None if options.device == "auto" else find_device(options.device)
 
-    data = open_training_data(configuration.data)
+    whole_pictures = configuration.crop.box == "picture"
+    data = (open_training_scenes if whole_pictures else open_training_data)(configuration.data)
     check_crop(data, configuration.crop, configuration.data.root)
     system = _system(configuration, data)
 

@@ -53,9 +53,10 @@ class Crop:
     """Side of the crop over the larger side of the joints' bounding box."""
     sides: Literal["keep", "left", "right"] = "keep"
     """Mirror every hand to this side."""
-    box: Literal["joints", "hand3d", "cube"] = "joints"
+    box: Literal["joints", "hand3d", "cube", "picture"] = "joints"
     """What the crop is cut round: the labelled joints; the visible joints by the rule of Zimmermann & Brox
-    (2017), which knows no margin; or a cube about the joints' mean in space, as depth data are cut."""
+    (2017), which knows no margin; a cube about the joints' mean in space, as depth data are cut; or the whole
+    picture, of which every hand is wanted (`data.scenes`)."""
     cube_mm: float = 300.0
     """Side of that cube."""
 
@@ -70,6 +71,7 @@ _BOX_LABELS = {
     "joints": ("joints_2d", "joint_valid"),
     "hand3d": ("joints_2d", "joint_visible"),
     "cube": ("joints_3d", "joint_valid", "intrinsics"),
+    "picture": ("picture_size",),
 }
 """Labels that each kind of box is found by."""
 
@@ -170,6 +172,9 @@ def _box(labels: Hands, crop: Crop) -> tuple[Float[Tensor, "batch 2"], Float[Ten
             focal = torch.linalg.det(intrinsics[:, :2, :2]).abs().sqrt()
             side_px = crop.cube_mm * focal / centre[:, 2]
             return project(centre[:, None], intrinsics)[:, 0], side_px
+        case "picture":
+            size = labels.require("picture_size")
+            return size / 2, size.amax(1) * crop.margin
 
 
 def _mirrored(labels: Hands, crop: Crop) -> Bool[Tensor, " batch"]:
@@ -274,10 +279,21 @@ def move_labels(labels: Hands, affine: Float[Tensor, "batch 2 3"], size_px: int 
         # K' = A K G^T
         changes["intrinsics"] = crop_intrinsics(labels.intrinsics, affine) @ turn.mT
     if labels.side is not None:
-        # a negative determinant mirrors
-        changes["side"] = torch.where(determinant < 0, LEFT + RIGHT - labels.side, labels.side)
+        changes["side"] = _mirrored_side(labels.side, determinant < 0)
+
+    if labels.instances is not None:
+        changes["instances"] = apply_affine(labels.instances.flatten(1, 2), affine).view_as(labels.instances)
+    if labels.instance_side is not None:
+        mirrored = (determinant < 0)[:, None].expand_as(labels.instance_side)
+        changes["instance_side"] = _mirrored_side(labels.instance_side, mirrored)
 
     return replace(labels, **changes)
+
+
+def _mirrored_side(side: Int[Tensor, "*shape"], mirrored: Bool[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    """Sides after mirroring; one that is not known stays so."""
+    known = (side == LEFT) | (side == RIGHT)
+    return torch.where(mirrored & known, LEFT + RIGHT - side, side)
 
 
 def warp(

@@ -63,6 +63,16 @@ class Hands:
     """Index into the data set's `DataSpec.gestures`; -1: none of them."""
     scale_mm: Float[Tensor, " batch"] | None = None
     """Length of the scale bone, for data that give it without the joints."""
+    instances: Float[Tensor, "batch hand joint 2"] | None = None
+    """2D joints of all hands of a whole picture, px of `image` (`data.scenes`)."""
+    instance_valid: Bool[Tensor, "batch hand"] | None = None
+    """False for those that only fill up."""
+    instance_side: Int[Tensor, "batch hand"] | None = None
+    """`LEFT`, `RIGHT`, or -1 where it is not known."""
+    all_labelled: Bool[Tensor, " batch"] | None = None
+    """False where a picture may show hands besides its instances."""
+    picture_size: Float[Tensor, "batch 2"] | None = None
+    """Width and height of the whole picture, px."""
     factors: Float[Tensor, "batch factor"] | None = None
     """True generative factors, in the order of `DataSpec.factors`."""
 

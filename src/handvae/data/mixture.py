@@ -192,7 +192,7 @@ def open_training_data(options: DataOptions) -> HandData:
         sets = [_with_contents(part) for part in sets]
     if options.backgrounds is not None:
         photos = Photos(options.backgrounds)
-        sets = [OverPhotos(part, photos) if _can_be_cut_out(part) else part for part in sets]
+        sets = [OverPhotos(part, photos) if can_be_cut_out(part) else part for part in sets]
     if options.without_hands:
         sets.append(open_without_hands(options.without_hands, options.also_split))
 
@@ -206,7 +206,7 @@ def open_training_data(options: DataOptions) -> HandData:
     return data
 
 
-def _can_be_cut_out(data: HandData) -> bool:
+def can_be_cut_out(data: HandData) -> bool:
     """Whether each pixel of a data set's pictures is known to be hand, arm or background."""
     return "segmentation" in data.spec.modalities
 
@@ -263,7 +263,11 @@ def _common_labels(sets: Sequence[HandData], at_wrist: bool) -> tuple[str, ...]:
 
 def _with_defaults(labels: Hands) -> Hands:
     """Labels with `DEFAULTED` ones, so that sets with and without them can be mixed."""
-    joints = labels.require("joints_2d")
+    joints = labels.joints_2d
+    # scenes have instances instead
+    if joints is None:
+        return labels
+
     defaults = {
         "joint_valid": torch.ones(joints.shape[:2], dtype=torch.bool),
         "joint_spread": torch.zeros(joints.shape[:2]),

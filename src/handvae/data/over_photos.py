@@ -99,7 +99,7 @@ class OverPhotos(HandData):
 
         height, width = picture.shape[:2]
         photo = self._photos.read(int(generator.integers(len(self._photos))))
-        behind = _random_region(photo, generator, (width, height))
+        behind = random_region(photo, generator, (width, height))
 
         # class 0 is the background; a soft edge, as a lens draws it
         cover = (self._data.segmentation(row) > 0).astype(np.float32)
@@ -107,7 +107,7 @@ class OverPhotos(HandData):
         return np.asarray(picture * cover + behind * (1 - cover) + 0.5, np.uint8)
 
 
-def _random_region(
+def random_region(
     photo: UInt8[np.ndarray, "height width 3"], generator: np.random.Generator, size: Sequence[int]
 ) -> UInt8[np.ndarray, "rows columns 3"]:
     """A random region of a photo of the form of `size` (width, height), mirrored or not, of that size."""

@@ -157,7 +157,7 @@ def _flattened(
         case "hand3d":  # about joint 9, as far as the farthest joint
             centred = flat - flat[:, 9:10]
             return centred / centred.abs().amax((1, 2), keepdim=True).clamp_min(1e-6)
-        case "joints":
+        case "joints" | "picture":
             return in_own_crop(flat, system.crop.margin)
 
 

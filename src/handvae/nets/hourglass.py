@@ -1,4 +1,4 @@
-"""A residual trunk that halves the picture, and a path back up to maps of a quarter of its side."""
+"""A residual trunk that halves the picture again and again, and a path back up to finer maps."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -23,15 +23,16 @@ class ResidualBlock(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Features of a picture at a quarter of its side, and at the coarsest level.
+    """Features of a picture at a fine level, and at the coarsest.
 
     Args:
         widths: channels of the stem and of the stages, each of half the size of the one before.
-        blocks: residual blocks of each; the stem has none.
+        blocks: residual blocks of each stage; the stem has none.
         norm: normalisation.
+        finest: the stage at which the way up ends: 1 at a quarter of the picture's side, 2 at an eighth.
     """
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], norm: Norm) -> None:
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], norm: Norm, finest: int = 1) -> None:
         super().__init__()
         self.stem = conv_block(3, widths[0], kernel=5, stride=2, norm=norm, slope=0.0)
 
@@ -43,7 +44,7 @@ class Hourglass(nn.Module):
 
         # each level of the way up is as wide as the finer of the two that it joins
         lateral, merge = [], []
-        for coarse, fine in zip(reversed(widths[2:]), reversed(widths[1:-1]), strict=True):
+        for coarse, fine in zip(reversed(widths[finest + 1 :]), reversed(widths[finest:-1]), strict=True):
             lateral.append(conv_block(coarse, fine, kernel=1, stride=1, norm=norm, slope=0.0))
             merge.append(conv_block(fine, fine, kernel=3, stride=1, norm=norm, slope=0.0))
         self.lateral = nn.ModuleList(lateral)
@@ -60,7 +61,7 @@ class Hourglass(nn.Module):
             levels.append(features)
 
         coarse = merged = levels.pop()
-        for finer, lateral, merge in zip(reversed(levels), self.lateral, self.merge, strict=True):
+        for finer, lateral, merge in zip(reversed(levels), self.lateral, self.merge, strict=False):
             upsampled = F.interpolate(lateral(merged), scale_factor=2.0, mode="nearest")
             merged = merge(upsampled + finer)
 

@@ -9,6 +9,7 @@ from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.systems.dvae_image import DvaeImage
 from handvae.systems.dvae_layers import DvaeLayers
 from handvae.systems.dvae_pose import DvaePose, DvaePoseConfig
+from handvae.systems.hand_finder import HandFinder, HandFinderConfig
 from handvae.systems.hand_reader import HandReader, HandReaderConfig
 from handvae.systems.keypoint_vit import KeypointVit, KeypointVitConfig
 from handvae.systems.mask import MaskConfig, MaskSystem
@@ -23,6 +24,7 @@ SystemConfig = (
     | PerceptualVaeConfig
     | DetectorConfig
     | HandReaderConfig
+    | HandFinderConfig
     | KeypointVitConfig
     | CmVaeConfig
     | DvaeImageConfig
@@ -38,6 +40,7 @@ CONFIGS: dict[str, type[SystemConfig]] = {
     "perceptual_vae": PerceptualVaeConfig,
     "detector": DetectorConfig,
     "hand_reader": HandReaderConfig,
+    "hand_finder": HandFinderConfig,
     "keypoint_vit": KeypointVitConfig,
     "cm_vae": CmVaeConfig,
     "dvae_image": DvaeImageConfig,
@@ -65,6 +68,8 @@ def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
             return Detector(config, spec, crop)
         case HandReaderConfig():
             return HandReader(config, spec, crop)
+        case HandFinderConfig():
+            return HandFinder(config, spec, crop)
         case KeypointVitConfig():
             return KeypointVit(config, spec, crop)
         case CmVaeConfig():

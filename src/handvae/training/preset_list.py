@@ -20,6 +20,7 @@ PRESET_LIST = {
     "photos-soft-64": "photos-base-64, then adversarial training: add --init photos-64",
     "detector-64": "2D joints from pictures: the shipped detector and critic",
     "reader-128": "the shipped reader of anybody's photo: presence, side, joints in 2D and depth",
+    "finder-256": "the shipped finder: every hand of a whole picture",
     "keypoint-vit": "a ViT of 10 M parameters that regresses 2D joints (SRV-VAE's table 4)",
     "keypoint-vit-3d": "keypoint-vit for 3D joints (its InterHand row)",
     "keypoint-vit-64": "keypoint-vit with 64 px and 16 patches, for two cores",

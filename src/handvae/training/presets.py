@@ -11,6 +11,7 @@ from handvae.systems.da_vae import DaVaeConfig
 from handvae.systems.detector import DetectorConfig
 from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.systems.dvae_pose import DvaePoseConfig
+from handvae.systems.hand_finder import HandFinderConfig
 from handvae.systems.hand_reader import HandReaderConfig
 from handvae.systems.keypoint_vit import KeypointVitConfig
 from handvae.systems.mask import MaskConfig
@@ -191,6 +192,12 @@ _READER_VARIED = Augment(
 )
 _READER_TRAIN = Train(steps=60000, batch=48, lr=2e-3, clip=3.0)
 
+# ours: from half to one and a half of the picture's side, anywhere in it
+_FINDER_VARIED = replace(
+    _READER_VARIED, rotation_deg=30.0, any_turn=0.1, scale=0.55, shift=0.35, occlude=0.15
+)
+_FINDER_TRAIN = Train(steps=40000, batch=32, lr=2e-3, clip=3.0)
+
 # the transformer of SRV-VAE's table 4; the paper does not give its training: AdamW, a few hundred epochs
 _VIT_3D = KeypointVitConfig(pose="3d")
 _VIT_TRAIN = Train(
@@ -313,6 +320,7 @@ _LEFT_64 = Crop(64, sides="left")
 _RIGHT_64 = Crop(64, margin=1.35, sides="right")
 _RIGHT_128 = Crop(128, margin=1.35, sides="right")
 _READER_128 = Crop(128, margin=1.4)
+_FINDER_256 = Crop(256, margin=1.0, box="picture")
 _CUBE_64 = Crop(64, box="cube")
 _CUBE_256 = Crop(256, box="cube")
 _BOTH_256 = Crop(256, box="hand3d")
@@ -336,6 +344,7 @@ PRESETS: dict[str, Preset] = {
     "photos-soft-64":          Preset(_SOFT_PHOTOS,        _RIGHT_64,  _VARIED,       _SOFT_FINE),
     "detector-64":             Preset(DetectorConfig(),    _RIGHT_64,  _ROUGH,        _QUICK),
     "reader-128":              Preset(HandReaderConfig(),  _READER_128,  _READER_VARIED, _READER_TRAIN),
+    "finder-256":              Preset(HandFinderConfig(),  _FINDER_256,  _FINDER_VARIED, _FINDER_TRAIN),
     "keypoint-vit":            Preset(KeypointVitConfig(), _RIGHT_128, _VARIED,       _VIT_TRAIN),
     "keypoint-vit-3d":         Preset(_VIT_3D,             _RIGHT_128, _VARIED,       _VIT_TRAIN),
     "keypoint-vit-64":         Preset(KeypointVitConfig(), _RIGHT_64,  _VARIED,       _VIT_64_TRAIN),

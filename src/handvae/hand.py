@@ -30,6 +30,8 @@ SEGMENTATION_CLASSES = ("background", "forearm", "palm", *FINGERS)
 """Classes of a pixel; the hand is the palm and all after it."""
 LEFT, RIGHT = 0, 1
 """Sides; also the index into cm-VAE's one-hot side: left = [1, 0]."""
+UNKNOWN = -1
+"""The side of a hand that nobody has told."""
 
 Root = Literal["palm", "wrist", "middle_mcp"]
 WristRule = Literal["ring_mcp", "middle_mcp", "middle_mcp_2.2", "fingers_2.25"]

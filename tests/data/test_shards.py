@@ -160,6 +160,7 @@ def test_columns_that_the_set_lacks_are_absent(tmp_path, made):
         "side",
         "split",
         "provenance",
+        "picture",
     ]
     data = ShardHands(tmp_path)
     assert data.labels(torch.tensor([0])).joint_valid.all()
@@ -278,7 +279,7 @@ def about(**changes):
         ),
         (
             with_column("side", lambda column: pa.array([7] * 10, pa.int8())),
-            "column side has a value that is neither",
+            "column side has a value other than",
         ),
         (with_column("side", lambda column: pa.array([None] * 10, pa.int8())), "column side has nulls"),
         (with_column("joints_2d", nan_first), "column joints_2d has NaN"),

@@ -16,7 +16,12 @@ from handvae.errors import UserError
 
 @dataclass(frozen=True)
 class Convert:
-    """Write a data set in another format; a warning names what that format cannot hold."""
+    """Write a data set in another format; a warning names what that format cannot hold.
+
+    Pictures stay whole, and the hands of a picture stay together: COCO, mmpose, webdataset and YOLO pose
+    write it once with all its hands, InterHand once for a left and a right hand, FreiHAND once for each
+    hand; parquet repeats it in the row of each hand and keeps its name. `--crop` cuts every hand out instead.
+    """
 
     source: tyro.conf.Positional[Path]
     """The data set."""
@@ -26,10 +31,14 @@ class Convert:
     """Layout to write."""
     split: str | None = None
     """Only this split."""
+    protocol: str | None = None
+    """Which hands, for a data set with several protocols; without it every hand of each picture."""
+    crop: int | None = None
+    """Cut each hand out as a square picture of this many pixels; without it pictures stay whole."""
     limit: int | None = None
     """Only the first hands, at most this many."""
     side: Side | None = None
-    """Which hand it shows, for a data set without that label."""
+    """Which hand it shows, for hands without that label; without it their side stays unknown."""
     overwrite: bool = False
     """Replace the data set if it exists."""
     json: JsonOption = False
@@ -41,6 +50,8 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Convert, arguments, "handvae data convert")
     if options.limit is not None and options.limit < 1:
         raise UserError("--limit", f"is {options.limit}", "give at least 1")
+    if options.crop is not None and not 8 <= options.crop <= 2048:
+        raise UserError("--crop", f"is {options.crop}", "give 8 to 2048 px")
     # --overwrite would remove what is read
     if options.source.resolve().is_relative_to(options.out.resolve()):
         raise UserError(options.out, "is the data set itself, or holds it", "write to another folder")
@@ -51,19 +62,22 @@ def main(arguments: Sequence[str]) -> None:
 
 def _convert(options: Convert) -> dict[str, object]:
     """Write the data set; gives its counts."""
+    from handvae.data.crop import Crop
+    from handvae.data.export.crops import cut_out
     from handvae.data.export.formats import check_spec, warning, write_data
     from handvae.data.export.stream import samples_of
-    from handvae.data.open import open_data
+    from handvae.data.open import EVERY_HAND, open_data, recognise
     from handvae.hand import LEFT, RIGHT
 
     # What the new data set is told to hold
-    data = open_data(options.source, options.split)
+    protocol = options.protocol or EVERY_HAND.get(recognise(options.source))
+    data = open_data(options.source, options.split, protocol)
     spec, side = data.spec, None
 
     if options.side is not None:
         side = LEFT if options.side == "left" else RIGHT
         if "side" not in spec.modalities:
-            spec = replace(spec, sides=options.side)
+            spec = replace(spec, sides=options.side, modalities=(*spec.modalities, "side"))
 
     check_spec(options.format, spec, options.source)
     lost = warning(options.format, spec)
@@ -71,13 +85,16 @@ def _convert(options: Convert) -> dict[str, object]:
         print(f"warning: {lost}", file=sys.stderr)
 
     rows = range(min(len(data), options.limit or len(data)))
-    hands = counted(samples_of(data, rows, side, options.split or ""), "hands", len(rows))
+    hands = samples_of(data, rows, side, options.split or "")
+    if options.crop is not None:
+        hands = cut_out(hands, Crop(options.crop))
+    hands = counted(hands, "hands", len(rows))
     about = f"{spec.name}, converted by handvae; licence: {spec.licence or 'not known'}"
     written = write_data(options.out, options.format, spec, hands, about, options.overwrite)
 
-    left_out = ""
-    if written.left_out:
-        left_out = f"; {written.left_out} left out: they lack joints that {options.format} needs"
+    for remark in written.remarks():
+        print(f"warning: {remark}", file=sys.stderr)
 
-    print(f"{written.count} hands as {options.format}: {options.out}{left_out}")
-    return {"out": options.out, "hands": written.count, "left_out": written.left_out}
+    hands_written = "1 hand" if written.count == 1 else f"{written.count} hands"
+    print(f"{hands_written} as {options.format}: {options.out}")
+    return {"out": options.out, "hands": written.count, "left_out": written.left_out + written.sideless}

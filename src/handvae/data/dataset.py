@@ -52,6 +52,10 @@ class HandData(ABC):
         """The name of a row in messages: its picture's path below the root where it has one."""
         return f"row {row}"
 
+    def picture_name(self, row: int) -> str:
+        """The picture that shows a row's hand: rows of one name and split are hands of one picture."""
+        return self.name(row)
+
     def split_of(self, row: int) -> str:
         """The split that a row belongs to, such as `train`; empty where the data set has none."""
         return ""

@@ -123,6 +123,10 @@ class Mixture(HandData):
         """The set's name and what the row is called there."""
         return self._ask(row, lambda part, inner: f"{part.spec.name}: {part.name(inner)}")
 
+    def picture_name(self, row: int) -> str:
+        """The set's name and the picture's name there."""
+        return self._ask(row, lambda part, inner: f"{part.spec.name}: {part.picture_name(inner)}")
+
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
         return self._ask(row, lambda part, inner: part.picture(inner))

@@ -15,6 +15,8 @@ from handvae.data.readers.nyu import NyuHands
 from handvae.data.readers.rhd import RhdHands, RhdLifting
 from handvae.data.readers.shards import ShardHands
 from handvae.data.readers.stb import StbHands
+from handvae.data.readers.webdataset import WebdatasetHands, is_webdataset
+from handvae.data.readers.yolo_pose import YoloPoseHands, find_about
 from handvae.errors import UserError
 
 
@@ -72,10 +74,15 @@ OWN_LAYOUTS = {
 """Any of these below the root means that data set."""
 
 
+EVERY_HAND = {"rhd": "both"}
+"""Protocols that give every hand of a picture, of the data sets whose first protocol does not."""
+
+
 def recognise(root: Path) -> str:
     """The layout of a folder or file.
 
-    A key of `OWN_LAYOUTS`, `parquet`, `plan` (rendered), `mmpose` or, failing all, `coco`.
+    A key of `OWN_LAYOUTS`, `parquet`, `plan` (rendered), `webdataset`, `yolo-pose`, `mmpose` or, failing
+    all, `coco`.
     """
     # our own markers first: they are exact, where the patterns of others are only typical
     if root.suffix == ".parquet" or (root.is_dir() and any(root.glob("*.parquet"))):
@@ -84,6 +91,10 @@ def recognise(root: Path) -> str:
         return "plan"
     if (root / "annotations.json").is_file():
         return "coco"
+    if is_webdataset(root):
+        return "webdataset"
+    if find_about(root):
+        return "yolo-pose"
 
     for name, patterns in OWN_LAYOUTS.items():
         if any(next(root.glob(pattern), None) is not None for pattern in patterns):
@@ -143,5 +154,9 @@ def open_data(root: Path, split: str | None = None, protocol: str | None = None)
             return Ho3dHands(root, split)
         case "mmpose":
             return MmposeHands(root, split)
+        case "webdataset":
+            return WebdatasetHands(root, split)
+        case "yolo-pose":
+            return YoloPoseHands(root, split)
         case _:
             return CocoHands(root, split)

@@ -16,7 +16,7 @@ class Sample:
     joints_2d: Float[np.ndarray, "joint 2"]
     """Pixels of `image`."""
     side: int
-    """`handvae.hand.LEFT` or `RIGHT`."""
+    """`handvae.hand.LEFT`, `RIGHT` or `UNKNOWN`."""
     image: UInt8[np.ndarray, "height width 3"] | None = None
     """RGB."""
     depth: Float[np.ndarray, "height width"] | None = None
@@ -38,5 +38,8 @@ class Sample:
     factors: Float[np.ndarray, " factor"] | None = None
     split: str = ""
     """Such as `train` or `test`."""
+    picture: str = ""
+    """Name of the picture that shows it: hands of one name and split that follow one another share their
+    picture. Empty: it has its own."""
     provenance: str = ""
     """Where pose and appearance come from: the text of a JSON object, or nothing."""

@@ -36,6 +36,10 @@ class Subset(HandData):
         """The name of the row in the whole set."""
         return self._data.name(self._rows[row])
 
+    def picture_name(self, row: int) -> str:
+        """The picture that shows a row's hand."""
+        return self._data.picture_name(self._rows[row])
+
     def split_of(self, row: int) -> str:
         """The split of a row."""
         return self._data.split_of(self._rows[row])

@@ -11,22 +11,38 @@ import numpy as np
 
 from handvae import __version__
 from handvae.data.export.json_file import Spool, rounded, write_json
-from handvae.data.export.labels import annotation, keypoints, picture_of, side_name, write_pixels
+from handvae.data.export.labels import annotation, keypoints, picture_of, side_field, write_pixels
+from handvae.data.export.pictures import Picture
 from handvae.data.hands import DataSpec
 from handvae.data.sample import Sample
 from handvae.hand import BONES
 
+_OF_PICTURES = ("person", "gesture", "provenance")
+"""Fields that stand with the picture, unless its hands differ in them."""
 
-def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
+
+def write(folder: Path, spec: DataSpec, pictures: Iterable[Picture], description: str) -> int:
     """Write `annotations.json` and `images/*.png`; returns the number of hands."""
-    number = 0
     with Spool() as images, Spool() as annotations:
-        for number, sample in enumerate(samples, 1):
+        for number, hands in enumerate(pictures, 1):
             name = f"images/{number:06d}.png"
-            pixels = picture_of(sample)
+            pixels = picture_of(hands[0])
             write_pixels(folder / name, pixels)
-            images.item(_image(number, name, pixels, sample, spec))
-            annotations.item(annotation(number, sample) | _labels(sample, spec))
+
+            # what all hands of the picture agree in is said once
+            sources = [_source(sample, spec) for sample in hands]
+            shared = {
+                field: sources[0][field]
+                for field in _OF_PICTURES
+                if all(source.get(field) == sources[0].get(field) for source in sources)
+                and field in sources[0]
+            }
+            images.item(_image(number, name, pixels, hands[0]) | shared)
+
+            for sample, source in zip(hands, sources, strict=True):
+                own = {field: value for field, value in source.items() if field not in shared}
+                entry = annotation(annotations.count + 1, number, sample)
+                annotations.item(entry | _labels(sample, spec) | own)
 
         info = {"description": description, "version": f"handvae {__version__}"}
         licences = [{"id": 1, "name": spec.licence or "not known"}]
@@ -53,10 +69,10 @@ def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: 
             "\n]}\n",
         )
 
-    return number
+        return annotations.count
 
 
-def _image(number: int, name: str, pixels: np.ndarray, sample: Sample, spec: DataSpec) -> dict[str, object]:
+def _image(number: int, name: str, pixels: np.ndarray, sample: Sample) -> dict[str, object]:
     height, width = pixels.shape[:2]
     image: dict[str, object] = {
         "id": number,
@@ -67,21 +83,27 @@ def _image(number: int, name: str, pixels: np.ndarray, sample: Sample, spec: Dat
     }
     if sample.split:
         image["split"] = sample.split
-    if sample.subject is not None:
-        image["person"] = sample.subject
-    if sample.gesture is not None and sample.gesture >= 0:
-        image["gesture"] = spec.gestures[sample.gesture]
-    if sample.provenance:
-        image["provenance"] = json.loads(sample.provenance)
 
     return image
+
+
+def _source(sample: Sample, spec: DataSpec) -> dict[str, object]:
+    """Whose hand it is, what it shows, where it comes from."""
+    source: dict[str, object] = {}
+    if sample.subject is not None:
+        source["person"] = sample.subject
+    if sample.gesture is not None and sample.gesture >= 0:
+        source["gesture"] = spec.gestures[sample.gesture]
+    if sample.provenance:
+        source["provenance"] = json.loads(sample.provenance)
+
+    return source
 
 
 def _labels(sample: Sample, spec: DataSpec) -> dict[str, object]:
     labels: dict[str, object] = {
         "keypoints": rounded(keypoints(sample).reshape(-1), 3),
-        "hand_side": side_name(sample),
-    }
+    } | side_field("hand_side", sample)
     if sample.joints_3d is not None:
         solid = sample.joints_3d.astype(np.float64)
         # readers of the plain format expect the hand about its wrist

@@ -11,25 +11,25 @@ import numpy as np
 
 from handvae.data.export.json_file import Spool, rounded, write_json
 from handvae.data.export.labels import picture_of, write_pixels
+from handvae.data.export.pictures import Picture
 from handvae.data.hands import DataSpec
-from handvae.data.sample import Sample
 from handvae.hand import SEGMENTATION_CLASSES
 
 FILES = ("K", "xyz", "scale")
 
 
-def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
+def write(folder: Path, spec: DataSpec, pictures: Iterable[Picture], description: str) -> int:
     """Write `training/rgb/*.jpg` and `training_{K,xyz,scale}.json`, and so for `evaluation`.
 
     Args:
         folder: to fill.
         spec: of the samples.
-        samples: right hands with all joints in the camera frame and intrinsics.
+        pictures: of one right hand each, with all joints in the camera frame and intrinsics.
         description: has no place in the format.
     """
     with ExitStack() as stack:
         spools: dict[str, dict[str, Spool]] = {}
-        for sample in samples:
+        for (sample,) in pictures:
             assert sample.joints_3d is not None
             assert sample.intrinsics is not None
             part = "evaluation" if sample.split == "test" else "training"

@@ -1,4 +1,7 @@
-"""InterHand2.6M's layout, written: one capture, one hand in each picture, the world its camera's frame."""
+"""InterHand2.6M's layout, written: one capture, the world its camera's frame.
+
+A picture holds a left hand, a right hand, or one of each.
+"""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -9,8 +12,8 @@ import torch
 
 from handvae.data.export.json_file import Spool, rounded, write_json
 from handvae.data.export.labels import box, picture_of, side_name, valid_joints, write_pixels
+from handvae.data.export.pictures import Picture
 from handvae.data.hands import DataSpec
-from handvae.data.sample import Sample
 from handvae.hand import RIGHT, from_internal
 
 CAPTURE = "0"
@@ -59,60 +62,73 @@ class _Split:
         write_json(stem.with_name(f"{stem.name}_camera.json"), *cameras, "}}\n")
 
 
-def write(folder: Path, spec: DataSpec, samples: Iterable[Sample], description: str) -> int:
+def write(folder: Path, spec: DataSpec, pictures: Iterable[Picture], description: str) -> int:
     """Write `images/SPLIT/...` and `annotations/SPLIT/InterHand2.6M_SPLIT_{data,camera,joint_3d}.json`.
 
     Args:
         folder: to fill.
         spec: of the samples.
-        samples: hands in the camera frame with intrinsics without skew, the wrist labelled.
+        pictures: of hands in the camera frame of intrinsics without skew, the wrist labelled; of each side
+            at most one.
         description: has no place in the format.
     """
-    number = 0
+    count = 0
     with ExitStack() as stack:
         splits: dict[str, _Split] = {}
-        for number, sample in enumerate(samples, 1):
-            assert sample.intrinsics is not None
-            split = sample.split or "train"
+        for number, hands in enumerate(pictures, 1):
+            first = hands[0]
+            assert first.intrinsics is not None
+            count += len(hands)
+            split = first.split or "train"
             if split not in splits:
                 splits[split] = _Split(stack)
 
             files = splits[split]
-            camera = files.camera(sample.intrinsics)
-            pixels = picture_of(sample)
+            camera = files.camera(first.intrinsics)
+            pixels = picture_of(first)
             height, width = pixels.shape[:2]
             name = f"Capture{CAPTURE}/all/cam{camera}/image{number}.png"
             write_pixels(folder / "images" / split / name, pixels)
 
             image = {"id": number, "file_name": name, "width": width, "height": height}
             # a frame for each picture: ours are no moments that several cameras share
-            capture = {"capture": int(CAPTURE), "subject": sample.subject or 0, "seq_name": "all"}
+            capture = {"capture": int(CAPTURE), "subject": first.subject or 0, "seq_name": "all"}
             files.images.item(image | capture | {"camera": camera, "frame_idx": number})
 
-            world, valid = _both_hands(sample)
+            world, valid = _both_hands(hands)
             flags = valid[:, None].astype(int).tolist()
-            kind: dict[str, object] = {"hand_type": side_name(sample), "hand_type_valid": 1}
-            hand = {"id": number, "image_id": number, "bbox": rounded(box(sample), 3), "joint_valid": flags}
+            hand_type = side_name(first) if len(hands) == 1 else "interacting"
+            kind: dict[str, object] = {"hand_type": hand_type, "hand_type_valid": 1}
+            around = rounded(_box_of_all(hands), 3)
+            hand = {"id": number, "image_id": number, "bbox": around, "joint_valid": flags}
             files.annotations.item(hand | kind)
             files.joints.member(str(number), {"world_coord": rounded(world, 4), "joint_valid": flags} | kind)
 
         for split, files in splits.items():
             files.write(folder, split)
 
-    return number
+    return count
 
 
-def _both_hands(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (42, 3) mm and which of them are labelled, in the data set's order; the other hand has none."""
-    assert sample.joints_3d is not None
-    joints = torch.from_numpy(sample.joints_3d.astype(np.float64))
-    labelled = torch.from_numpy(valid_joints(sample))[:, None]
-
-    # the first 21 joints are the right hand's
-    rows = slice(0, 21) if sample.side == RIGHT else slice(21, 42)
+def _both_hands(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (42, 3) mm and which of them are labelled, in the data set's order; an absent hand has none."""
     world = np.zeros((42, 3))
     valid = np.zeros(42, bool)
-    world[rows] = from_internal(joints, "interhand").numpy()
-    valid[rows] = from_internal(labelled, "interhand")[:, 0].numpy()
+    for sample in picture:
+        assert sample.joints_3d is not None
+        joints = torch.from_numpy(sample.joints_3d.astype(np.float64))
+        labelled = torch.from_numpy(valid_joints(sample))[:, None]
+
+        # the first 21 joints are the right hand's
+        rows = slice(0, 21) if sample.side == RIGHT else slice(21, 42)
+        world[rows] = from_internal(joints, "interhand").numpy()
+        valid[rows] = from_internal(labelled, "interhand")[:, 0].numpy()
 
     return world * valid[:, None], valid
+
+
+def _box_of_all(picture: Picture) -> np.ndarray:
+    """Left, top, width and height (px) of the box round all hands of a picture."""
+    boxes = np.stack([box(sample) for sample in picture])
+    low = boxes[:, :2].min(0)
+    return np.concatenate([low, (boxes[:, :2] + boxes[:, 2:]).max(0) - low])

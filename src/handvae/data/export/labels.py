@@ -8,15 +8,21 @@ from jaxtyping import Bool, Float, UInt8
 
 from handvae.data.export.json_file import rounded
 from handvae.data.sample import Sample
-from handvae.hand import LEFT
+from handvae.hand import LEFT, RIGHT
 
 UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2
 """COCO's flags of a keypoint."""
 
 
-def side_name(sample: Sample) -> str:
-    """`left` or `right`."""
-    return "left" if sample.side == LEFT else "right"
+def side_name(sample: Sample) -> str | None:
+    """`left` or `right`; None where the side is not known."""
+    return {LEFT: "left", RIGHT: "right"}.get(sample.side)
+
+
+def side_field(name: str, sample: Sample) -> dict[str, object]:
+    """The side under a format's name for it; nothing where the side is not known."""
+    side = side_name(sample)
+    return {} if side is None else {name: side}
 
 
 def valid_joints(sample: Sample) -> Bool[np.ndarray, " joint"]:
@@ -41,12 +47,12 @@ def box(sample: Sample) -> Float[np.ndarray, "4"]:
     return np.concatenate([low, high - low])
 
 
-def annotation(number: int, sample: Sample) -> dict[str, object]:
+def annotation(number: int, image_id: int, sample: Sample) -> dict[str, object]:
     """The fields that COCO requires of every annotation."""
     around = box(sample)
     return {
         "id": number,
-        "image_id": number,
+        "image_id": image_id,
         "category_id": 1,
         "iscrowd": 0,
         "num_keypoints": int(valid_joints(sample).sum()),

@@ -5,14 +5,16 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Int
 
 from handvae.data.dataset import HandData
 from handvae.data.files.shards import PICTURES
 from handvae.data.hands import Hands
 from handvae.data.prefetch import prefetch
 from handvae.data.sample import Sample
-from handvae.errors import UserError
+from handvae.hand import UNKNOWN
 
 BLOCK = 256
 """Rows whose labels are in memory at a time."""
@@ -23,37 +25,46 @@ def samples_of(
 ) -> Iterator[Sample]:
     """Hands of a data set one by one, with their pictures; the next ones are read ahead.
 
+    Hands of one picture follow one another.
+
     Args:
         data: the opened data set.
         rows: which hands.
-        side: of the hands, for a data set that has no sides.
+        side: of the hands whose side the data set does not tell; None leaves it unknown.
         split: of the hands, for a data set that has no splits.
-
-    Raises:
-        UserError: the data set has no sides, and `side` is not given.
     """
-    yield from prefetch(partial(_with_pictures, data), _labelled(data, rows, side, split))
+    ordered = _by_picture(data, rows)
+    yield from prefetch(partial(_with_pictures, data), _labelled(data, ordered, side, split))
+
+
+def _by_picture(data: HandData, rows: Sequence[int] | range) -> Int[np.ndarray, " row"]:
+    """The rows, those of one picture together, pictures in the order in which they come first."""
+    # 8 bytes of each name: the names of a million pictures would fill the memory
+    keys = np.fromiter((hash((data.split_of(row), data.picture_name(row))) for row in rows), np.int64)
+    _, first, picture = np.unique(keys, return_index=True, return_inverse=True)
+    return np.asarray(rows, np.int64)[np.argsort(first[picture], kind="stable")]
 
 
 def _labelled(
-    data: HandData, rows: Sequence[int] | range, side: int | None, split: str
+    data: HandData, rows: Int[np.ndarray, " row"], side: int | None, split: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows and all their labels but pictures."""
     for start in range(0, len(rows), BLOCK):
-        block = list(rows[start : start + BLOCK])
+        block = rows[start : start + BLOCK].tolist()
         labels = data.labels(torch.tensor(block))
-        if labels.side is None and side is None:
-            raise UserError(
-                data.spec.name,
-                "does not tell left hands from right ones",
-                "say which they are: --side left or --side right",
-            )
-
         for place, row in enumerate(block):
             # a hand keeps the source it has; else this data set is its source
             origin = data.provenance_of(row) or json.dumps({"set": data.spec.name, "hand": data.name(row)})
-            values = {"side": side, "split": data.split_of(row) or split, "provenance": origin}
-            yield row, values | _values(labels, place)
+            values = {
+                "side": UNKNOWN,
+                "split": data.split_of(row) or split,
+                "picture": data.picture_name(row),
+                "provenance": origin,
+            } | _values(labels, place)
+
+            if side is not None and values["side"] == UNKNOWN:
+                values["side"] = side
+            yield row, values
 
 
 def _with_pictures(data: HandData, labelled: tuple[int, dict[str, Any]]) -> Sample:

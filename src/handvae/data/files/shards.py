@@ -4,11 +4,12 @@ Columns:
     image, depth, segmentation    PNG files; depth has 16 bits of 0.1 mm, 0 where unknown; segmentation has
                                   8 bits, indices into `hand.SEGMENTATION_CLASSES`
     labels of `Hands`             numbers, and lists of fixed length
-    split, provenance             text
+    split, provenance, picture    text; hands of one `picture` and split are hands of one picture, and each
+                                  row holds its pixels: a row is read alone
 
-A column that the data set lacks is absent, and no value is null. The file's metadata hold the schema's
-version, the `DataSpec` as JSON and what made the file. Equal hands give equal bytes. `readers/shards.py`
-reads them.
+A column that the data set lacks is absent, and no value is null; `side` is -1 where it is not known. The
+file's metadata hold the schema's version, the `DataSpec` as JSON and what made the file. Equal hands give
+equal bytes. `readers/shards.py` reads them.
 """
 
 import json
@@ -38,8 +39,10 @@ GROUP_BYTES = 2**21
 SHARD_ROWS = 8192
 """Rows a file, where a folder is written."""
 PICTURES = ("image", "depth", "segmentation")
-ALWAYS = ("joints_2d", "joint_valid", "side")
+ALWAYS = ("joints_2d", "joint_valid")
 TEXTS = ("split", "provenance")
+PICTURE_NAME = "picture"
+"""A text that shards of before version 0.2 lack."""
 PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 4)
 
 
@@ -128,7 +131,7 @@ def _write(path: Path, spec: DataSpec, samples: Iterator[Sample], source: str) -
     pictures = tuple(name for name in PICTURES if name in spec.modalities)
     picture_fields = [(name, pa.binary()) for name in pictures]
     label_fields = [(name, column_type(shape, kind)) for name, (shape, kind) in columns.items()]
-    text_fields = [(name, pa.string()) for name in TEXTS]
+    text_fields = [(name, pa.string()) for name in (*TEXTS, PICTURE_NAME)]
     schema = pa.schema(picture_fields + label_fields + text_fields)
 
     count = 0
@@ -197,7 +200,7 @@ def _table(
     for field in schema:
         if field.name in PICTURES:
             arrays.append(pa.array([files[field.name] for files in encoded], pa.binary()))
-        elif field.name in TEXTS:
+        elif field.name in (*TEXTS, PICTURE_NAME):
             arrays.append(pa.array([getattr(row, field.name) for row in rows], pa.string()))
         else:
             shape, kind = columns[field.name]

@@ -230,6 +230,7 @@ def label_pictures(
                     joints_3d=solid,
                     joint_spread=hand.spread_px.astype(np.float32),
                     split=split,
+                    picture=frame.name,
                     provenance=json.dumps(origin),
                 ),
                 hand,

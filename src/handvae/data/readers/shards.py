@@ -24,6 +24,7 @@ from handvae.data.files.first_edition import COLUMNS
 from handvae.data.files.pictures import decode_picture, decode_plane
 from handvae.data.files.shards import (
     DEPTH_UNIT_MM,
+    PICTURE_NAME,
     PICTURES,
     TEXTS,
     VERSION,
@@ -32,7 +33,7 @@ from handvae.data.files.shards import (
 )
 from handvae.data.hands import DataSpec, Hands
 from handvae.errors import UserError
-from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES
+from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES, UNKNOWN
 
 KEPT_BYTES = max(2**28, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
 """Encoded pictures that a reader keeps in memory, an eighth of it; beyond, the row groups used last."""
@@ -88,8 +89,8 @@ class ShardHands(HandData):
         self.kept_bytes = 0
         self._limit = kept_bytes
         self._lock = Lock()
-        self._provenance: tuple[int, np.ndarray] = (-1, np.array([]))
-        """The row group whose provenance was read last, and that text of all its rows."""
+        self._read_texts: dict[str, tuple[int, np.ndarray]] = {}
+        """Of each text column the row group that was read last, and the texts of all its rows."""
 
     def __len__(self) -> int:
         return len(self._places)
@@ -131,14 +132,23 @@ class ShardHands(HandData):
 
     def provenance_of(self, row: int) -> str:
         """Where a row comes from: the text of a JSON object, or nothing."""
+        return self._text(row, "provenance")
+
+    def picture_name(self, row: int) -> str:
+        """The picture's name in the data set that the shards were made of; else the row's own."""
+        shard, _ = self._groups[self._places[row][0]]
+        name = self._text(row, PICTURE_NAME) if PICTURE_NAME in shard.schema.names else ""
+        return name or self.name(row)
+
+    def _text(self, row: int, column: str) -> str:
         group, place = self._places[row]
-        kept_group, texts = self._provenance
+        kept_group, texts = self._read_texts.get(column, (-1, np.array([])))
 
         # rows come in order: it is enough to keep one group
         if kept_group != group:
             shard, number = self._groups[group]
-            texts = shard.texts(number, "provenance")
-            self._provenance = group, texts
+            texts = shard.texts(number, column)
+            self._read_texts[column] = group, texts
         return str(texts[place])
 
     def _where(self, column: str, row: int) -> str:
@@ -247,6 +257,8 @@ class _Shard:
         expected = {name: pa.binary() for name in PICTURES if name in self.spec.modalities}
         expected |= {name: column_type(shape, kind) for name, (shape, kind) in self.columns.items()}
         expected |= {name: pa.string() for name in TEXTS}
+        if PICTURE_NAME in self.schema.names:
+            expected[PICTURE_NAME] = pa.string()
         for name, kind in expected.items():
             stored = self._stored.get(name, name)
             actual = self.schema.field(stored).type if stored in self.schema.names else None
@@ -284,8 +296,8 @@ class _Shard:
             values = flat.to_numpy(zero_copy_only=False).reshape(table.num_rows, *shape)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise self._fault(group, name, "has NaN or infinite values")
-            if name == "side" and not np.isin(values, (LEFT, RIGHT)).all():
-                fault = f"has a value that is neither {LEFT} (left) nor {RIGHT} (right)"
+            if name == "side" and not np.isin(values, (LEFT, RIGHT, UNKNOWN)).all():
+                fault = f"has a value other than {LEFT} (left), {RIGHT} (right) and {UNKNOWN} (not known)"
                 raise self._fault(group, name, fault)
 
             labels[name] = values

@@ -1,6 +1,18 @@
-"""The one exception that means "the user can mend this"."""
+"""The exception that means "the user can mend this", and the warnings that a user should read."""
 
 from pathlib import Path
+
+
+class HandvaeWarning(UserWarning):
+    """Something that a user should know; the command line prints it as one line."""
+
+
+class DataWarning(HandvaeWarning):
+    """Something of the user's data is not used."""
+
+
+class ResultWarning(HandvaeWarning):
+    """A result is not what a user would expect."""
 
 
 class UserError(Exception):

@@ -1,10 +1,12 @@
 """Small data sets in the true layout of each; all hands are known, so a reader's answer can be compared."""
 
+import inspect
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -12,8 +14,12 @@ import pytest
 import torch
 from scipy.io import savemat
 
+from handvae.data.export.formats import FormatName, write_data
+from handvae.data.export.stream import samples_of
 from handvae.data.files.pictures import write_picture
+from handvae.data.open import open_data
 from handvae.data.readers import icvl, msra, nyu, stb
+from handvae.data.readers.rendered import RenderPlan, write_plan
 from handvae.geometry import VIEWS, mirror_3d, orthographic_view, project, rotation_y
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, from_internal, named_pose
 
@@ -326,3 +332,27 @@ def own_copy(tmp_path: Path) -> Callable[..., tuple[Path, Any]]:
         return root, WRITERS[name](root, **options)
 
     return make
+
+
+def write_layout(name: str, root: Path, count: int, tiny_set: Path) -> Path:
+    """A data set of any layout that `open_data` knows; of most of them with `count` hands or more."""
+    folder = root / name
+    if name in WRITERS:
+        folder.mkdir()
+        has_count = "count" in inspect.signature(WRITERS[name]).parameters and name != "msra"
+        WRITERS[name](folder, **({"count": count} if has_count else {}))
+    elif name == "plan":
+        write_plan(folder, RenderPlan(count, size_px=16, cloud=0))
+    else:
+        data = open_data(tiny_set)
+        spec = replace(data.spec, licence="ours")
+        hands = samples_of(data, range(max(count, 12)))
+        # mmpose's layout is named after the data set that it holds
+        write_data(folder, cast(FormatName, name), spec, hands, "onehand10k")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def layout_of(tiny_set: Path) -> Callable[[str, Path, int], Path]:
+    """Writes a data set: its layout, an empty folder, the number of hands."""
+    return lambda name, root, count: write_layout(name, root, count, tiny_set)

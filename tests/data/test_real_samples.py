@@ -8,10 +8,13 @@ from handvae.data.crop import Crop, cut
 from handvae.data.files.depth import from_nyu
 from handvae.data.files.json import read_json
 from handvae.data.files.pictures import read_picture
+from handvae.data.left_out import partial
+from handvae.data.open import open_data
 from handvae.data.readers.interhand import InterhandHands
 from handvae.data.readers.mmpose import MmposeHands
 from handvae.data.readers.nyu import EVALUATION_JOINTS
-from handvae.data.readers.rhd import RhdHands, read_annotation
+from handvae.data.readers.rhd import read_annotation
+from handvae.errors import DataWarning, UserError
 from handvae.geometry import project
 from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES, scale_bone
 
@@ -35,6 +38,15 @@ def everything(data):
 # ------------------------------------------------------------------------------------------------ ------- RHD
 
 
+def rhd_sample(sample):
+    """All frames are annotated, and 104 have a picture."""
+    root = sample("rhd")
+    with pytest.raises(UserError, match="2,624 files are missing.*--partial"):
+        open_data(root)
+    with partial(), pytest.warns(DataWarning, match="2,624 of 2,728 hands"):
+        return open_data(root)
+
+
 def test_rhds_annotation_reprojects_to_a_tenth_of_a_pixel(sample):
     annotation = {
         name: torch.from_numpy(values)
@@ -48,7 +60,7 @@ def test_rhds_annotation_reprojects_to_a_tenth_of_a_pixel(sample):
 
 
 def test_rhds_hands_have_the_size_that_was_published(sample):
-    hands = everything(RhdHands(sample("rhd")))
+    hands = everything(rhd_sample(sample))
     assert len(hands) == 104
     size = scale_bone(hands.joints_3d)
     assert 34 < size.mean() < 38
@@ -57,7 +69,7 @@ def test_rhds_hands_have_the_size_that_was_published(sample):
 
 def test_rhds_visible_joints_lie_on_their_own_hand_and_part(sample):
     """Sides and joint order at once: a wrong one puts joints on the other hand or on another finger."""
-    data = RhdHands(sample("rhd"))
+    data = rhd_sample(sample)
     fingers = [
         SEGMENTATION_CLASSES.index("palm"),
         *(SEGMENTATION_CLASSES.index("thumb") + (joint - 1) // 4 for joint in range(1, 21)),
@@ -81,7 +93,7 @@ def test_rhds_visible_joints_lie_on_their_own_hand_and_part(sample):
 
 def test_rhds_dominant_hand_is_nearly_always_the_one_with_more_visible_joints(sample):
     root = sample("rhd")
-    sides = everything(RhdHands(root)).side
+    sides = everything(rhd_sample(sample)).side
     visible = (
         torch.from_numpy(read_annotation(root / "evaluation")["uv_vis"])[:104, :, 2]
         .unflatten(1, (2, 21))

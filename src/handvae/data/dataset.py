@@ -1,7 +1,7 @@
 """An opened data set, as every reader offers it, and the checks of files that readers share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,7 +35,11 @@ class HandData(ABC):
 
     spec: DataSpec
     remarks: tuple[str, ...] = ()
-    """What a user should know of this copy of the data, such as missing pictures."""
+    """What a user should know of this copy of the data."""
+    left_out: tuple[str, ...] = ()
+    """Of these, what is not used or not as it stands: unusable labels, missing pictures."""
+    authors: str = ""
+    """Where its authors publish it; empty for anybody's own data."""
     evaluated_joints: tuple[int, ...] = ()
     """Joints that published evaluations count; empty: all of them."""
     slow_labels: bool = False
@@ -63,6 +67,13 @@ class HandData(ABC):
     def provenance_of(self, row: int) -> str:
         """Where a row comes from: the text of a JSON object, or nothing."""
         return ""
+
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """For each row in order the files that are read when it is asked for.
+
+        Nothing where rows have no files of their own. `handvae.data.missing` looks for them at opening.
+        """
+        return iter(())
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
@@ -132,6 +143,10 @@ class InMemoryData(HandData):
     def __len__(self) -> int:
         return len(self.names)
 
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """Of each row its picture."""
+        return ((f"{self.root}/{name}",) for name in self.names)
+
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels of the rows, without pixels."""
         return self.kept[rows]
@@ -199,6 +214,9 @@ def require_size(path: Path, most: int) -> None:
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
 
+    # a pipe would wait for ever, a device never end
+    if not path.is_file():
+        raise UserError(path, "is no regular file", "give a file")
     if size > most:
         raise UserError(path, f"is larger than {most >> 20} MiB", SPLIT_OR_CONVERT)
 

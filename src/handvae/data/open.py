@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handvae.data.dataset import PLAN_FILE, HandData
+from handvae.data.left_out import warn_of
+from handvae.data.missing import without_missing
 from handvae.data.readers.coco import CocoHands
 from handvae.data.readers.freihand import FreihandHands
 from handvae.data.readers.ho3d import Ho3dHands
@@ -72,6 +74,11 @@ OWN_LAYOUTS = {
     "ho3d": ("train/*/meta", "evaluation/*/meta"),
 }
 """Any of these below the root means that data set."""
+OUR_LAYOUTS = ("parquet", "plan", "webdataset", "yolo-pose", "mmpose", "coco")
+LAYOUTS = (*OWN_LAYOUTS, *OUR_LAYOUTS)
+"""Everything that `open_data` knows."""
+WITHOUT_FILES = ("parquet", "plan", "webdataset")
+"""Layouts whose hands have no files of their own, which could be missing."""
 
 
 EVERY_HAND = {"rhd": "both"}
@@ -115,12 +122,20 @@ def is_data_set(root: Path) -> bool:
 
 
 def open_data(root: Path, split: str | None = None, protocol: str | None = None) -> HandData:
-    """The reader for a folder.
+    """The reader for a folder; a warning says what it leaves out.
 
     Raises:
-        UserError: it is no data set, it lacks a file, its labels have a fault, or it has no such split or
-            protocol.
+        UserError: it is no data set, it lacks a file, none of its labels can be used, more than a tenth of
+            its pictures are missing, or it has no such split or protocol; in strict mode (`left_out.strict`)
+            also if anything is left out.
     """
+    data = without_missing(reader_of(root, split, protocol), root)
+    warn_of(root, data.left_out)
+    return data
+
+
+def reader_of(root: Path, split: str | None = None, protocol: str | None = None) -> HandData:
+    """The reader for a folder as it is, hands without their pictures included; errors as of `open_data`."""
     layout = recognise(root)
     match layout:
         case "rhd":

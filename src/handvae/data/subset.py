@@ -23,6 +23,9 @@ class Subset(HandData):
         self._order = torch.tensor(self._rows, dtype=torch.int64)
         self.spec = replace(data.spec, count=len(self._rows))
         self.remarks = data.remarks
+        self.left_out = data.left_out
+        self.authors = data.authors
+        self.slow_labels = data.slow_labels
         self.evaluated_joints = data.evaluated_joints
 
     def __len__(self) -> int:

@@ -64,6 +64,9 @@ def read_plane(path: Path, dtype: type[np.unsignedinteger]) -> UInt[np.ndarray, 
 
 def _content(path: Path) -> bytes:
     try:
+        # a pipe would wait for ever
+        if path.exists() and not path.is_file():
+            raise UserError(path, "is no regular file", "give a picture")
         return path.read_bytes()
     except OSError as error:
         raise UserError(path, f"cannot read the picture ({error.strerror})", "check the path") from error

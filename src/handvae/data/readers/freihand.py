@@ -10,6 +10,8 @@ Protocols: `all` versions on disk, or one of `gs` (green screen), `hom`, `sample
 backgrounds).
 """
 
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +58,7 @@ class FreihandHands(HandData):
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
         self.root = root
+        self.authors = AUTHORS
         protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
         splits = chosen_splits(root, split, {name: root / folder for name, folder in FOLDERS.items()})
         intrinsics: list[np.ndarray] = []
@@ -73,7 +76,6 @@ class FreihandHands(HandData):
             for version in [0] if name == "test" else self._versions(protocol, count):
                 # version v of entry i is picture v * count + i
                 numbers = range(version * count, (version + 1) * count)
-                require_file(root / folder / "rgb" / f"{numbers[0]:08d}.jpg", AUTHORS)
                 self._names += [f"{folder}/rgb/{number:08d}.jpg" for number in numbers]
                 rows.append(np.arange(entries, entries + count))
 
@@ -117,6 +119,13 @@ class FreihandHands(HandData):
         """`train` or `test`."""
         return SPLITS[self._names[row].split("/")[0]]
 
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """Of each row its picture, and its mask where masks are offered."""
+        kinds = ("rgb", "mask") if "mask" in self.spec.modalities else ("rgb",)
+        for name in self._names:
+            folder, _, file = name.split("/")
+            yield tuple(f"{self.root}/{folder}/{kind}/{file}" for kind in kinds)
+
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
         return read_picture(self.root / self._names[row])
@@ -132,10 +141,11 @@ class FreihandHands(HandData):
         """Numbers of the protocol's versions; of `all`, those on disk (a converted set has one)."""
         if protocol != "all":
             return [VERSIONS.index(protocol)]
-        rgb = self.root / "training" / "rgb"
-        # the first picture of a version stands for all of it
-        others = range(1, len(VERSIONS))
-        return [0, *(number for number in others if (rgb / f"{number * count:08d}.jpg").is_file())]
+        rgb = require_file(self.root / "training" / "rgb", AUTHORS)
+        stems = (name.removesuffix(".jpg") for name in os.listdir(rgb))
+        # one picture of a version is enough: the others are then missing
+        present = {int(stem) // count for stem in stems if stem.isdecimal()}
+        return [0, *(number for number in range(1, len(VERSIONS)) if number in present)]
 
     def _read_labels(self, folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Intrinsics, joints in metres and the scale bone in metres, of all entries of a split."""

@@ -7,6 +7,7 @@ The evaluation split publishes the root joint only, so it cannot be read. Each f
 file, which is read on demand. Joints that the labellers left out are not valid.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,14 @@ class Ho3dHands(HandData):
         require_choice(root, "split", split, ("train",))
         self.root = root
         self.slow_labels = True
+        self.authors = AUTHORS
         self._frames = _read_frames(require_file(root / "train.txt", AUTHORS))
 
         # version 2 has PNG files, version 3 JPEG
-        first = self._path(0, "rgb", ".jpg")
-        self._suffix = ".jpg" if first.is_file() else ".png"
-        require_file(self._path(0, "rgb", self._suffix), AUTHORS)
+        sequences = sorted({sequence for sequence, _ in self._frames})
+        folders = (inside(root, f"train/{sequence}/rgb") for sequence in sequences)
+        has_jpeg = any(next(folder.glob("*.jpg"), None) is not None for folder in folders)
+        self._suffix = ".jpg" if has_jpeg else ".png"
         self.spec = DataSpec(
             name="ho3d",
             count=len(self._frames),
@@ -91,6 +94,12 @@ class Ho3dHands(HandData):
     def split_of(self, row: int) -> str:
         """Always `train`."""
         return "train"
+
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """Of each row its picture and its labels."""
+        for sequence, frame in self._frames:
+            folder = f"{self.root}/train/{sequence}"
+            yield f"{folder}/rgb/{frame}{self._suffix}", f"{folder}/meta/{frame}.pkl"
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""

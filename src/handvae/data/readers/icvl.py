@@ -78,6 +78,7 @@ class IcvlHands(InMemoryData):
         joints_2d = measured[..., :2].contiguous()
         joints_3d = back_project(joints_2d, measured[..., 2], intrinsics)
         super().__init__(root, names, camera_labels(joints_3d, intrinsics, LEFT, joints_2d))
+        self.authors = AUTHORS
         self.spec = DataSpec(
             name="icvl",
             count=len(measured),

@@ -11,6 +11,7 @@ two (`interacting`). Joints are valid where both the picture and the frame say s
 has no valid joint and is left out.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -180,6 +181,7 @@ class InterhandHands(HandData):
             name = split or "train"
             require_file(root / "annotations" / name / f"InterHand2.6M_{name}_data.json", AUTHORS)
 
+        self.authors = AUTHORS
         self._splits = [_read_split(files, protocol) for files in splits]
         counts = [len(part.names) for part in self._splits]
         self._ends = torch.tensor(counts).cumsum(0)
@@ -222,6 +224,10 @@ class InterhandHands(HandData):
     def split_of(self, row: int) -> str:
         """`train`, `val` or `test`."""
         return self._at(row)[0].name
+
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """Of each row its picture."""
+        return ((f"{part.folder}/{name}",) for part in self._splits for name in part.names)
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""

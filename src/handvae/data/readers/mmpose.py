@@ -7,7 +7,7 @@ reads InterHand2.6M's three files.
 """
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,6 +35,8 @@ SPLIT_WORDS = {
 }
 """Words in a file's name that name its split."""
 PICTURE_FOLDERS = ("images", "train2017", "val2017", "training/rgb", "evaluation/rgb")
+TRIED = 100
+"""Pictures that are looked for in each of these folders."""
 
 
 # ------------------------------------------------------------------------------------------- the data sets
@@ -281,7 +283,8 @@ class MmposeHands(InMemoryData):
         names = tuple(table.pictures[image_id][0] for image_id in image_ids)
 
         kind = _KINDS[table.kind]
-        folder = _picture_folder(path, names[0], kind.authors)
+        folder = _picture_folder(path, names, kind.authors)
+        self.authors = kind.authors
         super().__init__(folder, names, table.labels(rows, names))
         self.spec = DataSpec(
             name=table.kind,
@@ -364,11 +367,11 @@ def _kind_of(path: Path, description: str, first: _Hand | _Person) -> str:
     return kind
 
 
-def _picture_folder(path: Path, name: str, authors: str) -> Path:
-    """The folder that holds the pictures a file names."""
+def _picture_folder(path: Path, names: Sequence[str], authors: str) -> Path:
+    """The folder that holds the pictures a file names; some of them may be missing."""
     # file names are relative to one of several folders, and which one is nowhere written
     base = path.parent.parent if path.parent.name == "annotations" else path.parent
     for folder in (base, *(base / below for below in PICTURE_FOLDERS)):
-        if inside(folder, name).is_file():
+        if any(inside(folder, name).is_file() for name in names[:: max(1, len(names) // TRIED)]):
             return folder
-    raise UserError(base / name, "is missing", f"its authors publish it at {authors}")
+    raise UserError(base / names[0], "is missing", f"its authors publish it at {authors}")

@@ -23,11 +23,11 @@ from handvae.data.dataset import (
     camera_labels,
     pinhole,
     require_choice,
-    require_file,
     require_numbers,
     require_size,
 )
 from handvae.data.hands import DataSpec
+from handvae.data.missing import missing_parts
 from handvae.errors import UserError
 from handvae.hand import RIGHT, to_internal
 
@@ -54,25 +54,31 @@ class MsraHands(InMemoryData):
     """
 
     def __init__(self, root: Path, split: str | None = None, protocol: str | None = None) -> None:
-        self._left_out = require_choice(root, "protocol", protocol, SUBJECTS)
+        self._tested = require_choice(root, "protocol", protocol, SUBJECTS)
         if split is not None:
             require_choice(root, "split", split, ("train", "test"))
 
         names: list[str] = []
         joints, subjects, gestures = [], [], []
-        empty = 0
+        considered = empty = 0
+        absent: list[str] = []
         for subject, person in enumerate(SUBJECTS):
-            is_test = person == self._left_out
+            is_test = person == self._tested
             if split is not None and is_test != (split == "test"):
                 continue
 
             for gesture, folder in enumerate(GESTURES):
-                path = require_file(root / person / folder / "joint.txt", AUTHORS)
+                path = root / person / folder / "joint.txt"
+                considered += 1
+                if not path.is_file():
+                    absent.append(path.relative_to(root).as_posix())
+                    continue
+
                 values = _read_joints(path)
                 files = [path.with_name(f"{frame:06d}_depth.bin") for frame in range(len(values))]
-                sizes = [require_file(file, AUTHORS).stat().st_size for file in files]
-                # a file of a header alone shows no hand
-                frames = [frame for frame, size in enumerate(sizes) if size > _HEADER_BYTES]
+                # a file of a header alone shows no hand, and is published so; one that is not there is not
+                sizes = [file.stat().st_size if file.is_file() else None for file in files]
+                frames = [frame for frame, size in enumerate(sizes) if size is None or size > _HEADER_BYTES]
 
                 empty += len(files) - len(frames)
                 names += [files[frame].relative_to(root).as_posix() for frame in frames]
@@ -80,10 +86,15 @@ class MsraHands(InMemoryData):
                 subjects += [subject] * len(frames)
                 gestures += [gesture] * len(frames)
 
-        if empty:
-            self.remarks = (f"{empty:,} frames have an empty depth file and are left out",)
+        gone = missing_parts(root, "files of labels", absent, considered, AUTHORS)
         if not names:
             raise UserError(root, "holds no frame", GIVE_ORIGINAL)
+        if empty:
+            self.remarks = (f"{empty:,} frames have an empty depth file and are left out",)
+
+        self.left_out = gone
+        self.remarks = (*self.remarks, *gone)
+        self.authors = AUTHORS
 
         # y and z point the other way in our camera frame
         joints_3d = torch.from_numpy(np.concatenate(joints)) * torch.tensor([1.0, -1.0, -1.0])
@@ -107,7 +118,7 @@ class MsraHands(InMemoryData):
 
     def split_of(self, row: int) -> str:
         """`test` for the person that the protocol leaves out, else `train`."""
-        return "test" if self.names[row].startswith(f"{self._left_out}/") else "train"
+        return "test" if self.names[row].startswith(f"{self._tested}/") else "train"
 
     def depth(self, row: int) -> Float[np.ndarray, "height width"]:
         """Depth in mm of the whole picture, 0 outside the hand's box."""

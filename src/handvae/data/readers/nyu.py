@@ -10,6 +10,7 @@ test frames).
 Protocols: `36`, all joints, 14 of which published evaluations count, or `14`, these alone.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,6 @@ class NyuHands(InMemoryData):
             path = require_file(root / name / "joint_data.mat", AUTHORS)
             content = read_mat(path, "joint_uvd")["joint_uvd"]
             values = require_numbers(path, "joint_uvd", content, (None, None, 36, 3))
-            require_file(root / name / "depth_1_0000001.png", AUTHORS)
             pictures += [f"{name}/depth_1_{number:07d}.png" for number in range(1, values.shape[1] + 1)]
             # the first of three cameras
             parts.append(torch.from_numpy(values[0][:, joints]))
@@ -84,7 +84,9 @@ class NyuHands(InMemoryData):
         joints_3d = back_project(joints_2d, measured[..., 2], intrinsics)
         super().__init__(root, pictures, camera_labels(joints_3d, intrinsics, RIGHT, joints_2d))
 
-        self._has_picture = all((self.root / name / "rgb_1_0000001.png").is_file() for name in splits)
+        self.authors = AUTHORS
+        # most copies have the depth alone; of one with colours, missing files are a fault
+        self._has_picture = all(next((root / name).glob("rgb_1_*.png"), None) for name in splits)
         names = tuple(JOINT_NAMES[joint] for joint in joints)
         kinds = ("image", "depth") if self._has_picture else ("depth",)
         self.spec = DataSpec(
@@ -102,6 +104,13 @@ class NyuHands(InMemoryData):
     def split_of(self, row: int) -> str:
         """`train` or `test`."""
         return self.names[row].split("/")[0]
+
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """Of each row its depth, and its colours where they are offered."""
+        for (depth,) in super().files():
+            folder, _, name = depth.rpartition("/")
+            colour = (f"{folder}/{name.replace('depth_1', 'rgb_1')}",) if self._has_picture else ()
+            yield (depth, *colour)
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The colour picture, which is registered to the depth."""

@@ -14,6 +14,7 @@ Both hands of a person are annotated, with segmentation and depth. Protocols:
 Joints nearer to the camera than 50 mm, or behind it, have no usable pixel and are marked as not valid.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,11 +129,11 @@ class _Joints:
     intrinsics: Float[Tensor, "frame 3 3"]
 
     @classmethod
-    def of(cls, annotations: list[dict[str, np.ndarray]], keep: Bool[np.ndarray, " frame"]) -> "_Joints":
-        """The frames to keep of several annotations, one after the other."""
+    def of(cls, annotations: list[dict[str, np.ndarray]]) -> "_Joints":
+        """The frames of several annotations, one after the other."""
 
         def joined(name: str) -> Tensor:
-            return torch.from_numpy(np.concatenate([annotation[name] for annotation in annotations])[keep])
+            return torch.from_numpy(np.concatenate([annotation[name] for annotation in annotations]))
 
         pixels = to_internal(joined("uv_vis").unflatten(1, (2, 21)), "rhd")
         return cls(
@@ -158,7 +159,7 @@ class _Joints:
 
 
 class RhdHands(HandData):
-    """RHD in its own layout; frames whose picture is not there are left out, with a remark.
+    """RHD in its own layout.
 
     Args:
         root: the folder that holds `training` and `evaluation`.
@@ -176,26 +177,14 @@ class RhdHands(HandData):
         folders = [require_file(root / FOLDERS[name], AUTHORS) for name in splits]
         annotations = [read_annotation(folder) for folder in folders]
 
+        self.authors = AUTHORS
         # the kind of picture (color, depth or mask) has a place in each name
-        names = []
-        present = set()
-
-        for folder, annotation in zip(folders, annotations, strict=True):
-            names += [f"{folder.name}/{{}}/{number:05d}.png" for number in range(len(annotation["K"]))]
-            # one listing of the folder: a question for each of 41,258 files would be slow
-            files = require_file(folder / "color", AUTHORS).iterdir()
-            present |= {f"{folder.name}/{{}}/{path.name}" for path in files}
-
-        has_picture = np.array([name in present for name in names])
-        if not has_picture.any():
-            path = root / names[0].format("color")
-            raise UserError(path, "is missing", f"its authors publish it at {AUTHORS}")
-        if not has_picture.all():
-            counts = f"{len(names):,} frames are annotated, {has_picture.sum():,}"
-            self.remarks = (f"{counts} have a picture and are used",)
-
-        self._pictures = tuple(np.array(names)[has_picture].tolist())
-        self._joints = _Joints.of(annotations, has_picture)
+        self._pictures = tuple(
+            f"{folder.name}/{{}}/{number:05d}.png"
+            for folder, annotation in zip(folders, annotations, strict=True)
+            for number in range(len(annotation["K"]))
+        )
+        self._joints = _Joints.of(annotations)
 
         # a row shows a frame's hand; a side of -1 is open until the mask has been read
         if self.protocol == "both":
@@ -240,6 +229,12 @@ class RhdHands(HandData):
     def split_of(self, row: int) -> str:
         """`train` or `test`."""
         return SPLITS[self._name(row, "color").split("/")[0]]
+
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """Of each row its picture, its mask, and its depth where that is offered."""
+        kinds = ("color", "mask", "depth") if "depth" in self.spec.modalities else ("color", "mask")
+        for frame in self._frames.tolist():
+            yield tuple(f"{self.root}/{self._pictures[frame].format(kind)}" for kind in kinds)
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
@@ -302,7 +297,7 @@ class RhdLifting(InMemoryData):
             self.remarks = (f"only the evaluation is annotated here: its first {share} are train",)
 
         # of each frame the hand with more visible joints, if it has two
-        joints = _Joints.of(annotations, np.ones(len(splits), dtype=bool))
+        joints = _Joints.of(annotations)
         visible = joints.visible.sum(-1)
         side = torch.where(visible[:, LEFT] > visible[:, RIGHT], LEFT, RIGHT)
         frames = torch.tensor([frame for frame, name in enumerate(splits) if split in (None, name)])
@@ -324,3 +319,7 @@ class RhdLifting(InMemoryData):
     def split_of(self, row: int) -> str:
         """`train` or `test`."""
         return self._splits[row]
+
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """None: the labels are all in memory."""
+        return iter(())

@@ -32,6 +32,7 @@ from handvae.data.files.depth import from_stb
 from handvae.data.files.mat import read_mat
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import DataSpec
+from handvae.data.missing import missing_parts
 from handvae.hand import JOINT_NAMES, LEFT, to_internal
 
 AUTHORS = "https://github.com/zhjwustc/icip17_stereo_hand_pose_dataset"
@@ -99,23 +100,31 @@ class StbHands(InMemoryData):
         device = views[0][:2]
         names: list[str] = []
         joints_3d, intrinsics = [], []
+        absent: list[str] = []
+        considered = 0
 
         for sequence in SEQUENCES:
             if split is not None and is_tested(sequence, self._which) != (split == "test"):
                 continue
 
-            path = require_file(root / "labels" / f"{sequence}_{device}.mat", AUTHORS)
+            considered += 1
+            path = root / "labels" / f"{sequence}_{device}.mat"
+            if not path.is_file():
+                absent.append(path.relative_to(root).as_posix())
+                continue
+
             values = require_numbers(path, "handPara", read_mat(path, "handPara")["handPara"], (3, 21, None))
             joints = to_internal(torch.from_numpy(values).permute(2, 1, 0).contiguous(), "stb")
             folder = (base / sequence).relative_to(root).as_posix()
 
             for view in views:
-                require_file(base / sequence / f"{view}_0.png", AUTHORS)
                 names += [f"{folder}/{view}_{number}.png" for number in range(len(joints))]
                 joints_3d.append(in_camera(joints, view))
                 intrinsics.append(INTRINSICS[view].expand(len(joints), 3, 3))
 
+        self.remarks = self.left_out = missing_parts(root, "files of labels", absent, considered, AUTHORS)
         super().__init__(root, names, camera_labels(torch.cat(joints_3d), torch.cat(intrinsics), LEFT))
+        self.authors = AUTHORS
         kind = "depth" if camera == "sk-depth" else "image"
         self.spec = DataSpec(
             name="stb",

@@ -31,6 +31,7 @@ from handvae.data.dataset import HandData, require_few, require_size
 from handvae.data.files.frames import PICTURE_SUFFIXES
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands, sides_shown
+from handvae.data.missing import missing_parts
 from handvae.errors import UserError
 from handvae.hand import JOINT_NAMES, LEFT, RIGHT, UNKNOWN
 
@@ -174,6 +175,10 @@ class _Table:
     """What was left out, and how often."""
     example: dict[str, str] = field(default_factory=dict)
     """Of each fault the first place."""
+    pictures: int = 0
+    """Labelled ones, missing ones included."""
+    missing: list[str] = field(default_factory=list)
+    """Names of labelled pictures that are not there."""
 
     def fault(self, kind: str, where: str) -> None:
         """Count something that is left out."""
@@ -215,11 +220,12 @@ class YoloPoseHands(HandData):
         for name, part in _pictures(about, split, table):
             _read_labels(about, name, part, table)
             require_few(path, "hands", len(table.names))
+        gone = missing_parts(self.root, "labelled pictures", table.missing, table.pictures)
         if not table.names:
             reasons = "; ".join(table.remarks()) or "no picture has labels"
             raise UserError(path, f"no hand of it can be used: {reasons}", "mend the labels")
 
-        self.remarks = table.remarks()
+        self.remarks = self.left_out = (*gone, *table.remarks())
         self._names = table.names
         self._splits = table.splits
         self._labels = _labels(about, table)
@@ -248,6 +254,10 @@ class YoloPoseHands(HandData):
     def split_of(self, row: int) -> str:
         """`train`, `val` or `test`."""
         return self._splits[row]
+
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """Of each row its picture."""
+        return ((f"{self.root}/{name}",) for name in self._names)
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB."""
@@ -286,6 +296,7 @@ def _listed(about: _About, part: str, place: str, table: _Table) -> Iterator[str
         for path in sorted(found.rglob("*")):
             if path.suffix.lower() in PICTURE_SUFFIXES:
                 yield path.relative_to(folder).as_posix()
+        yield from _without_picture(folder, found)
         return
 
     require_size(found, 2**28)
@@ -299,7 +310,22 @@ def _listed(about: _About, part: str, place: str, table: _Table) -> Iterator[str
         if _is_inside(folder, name):
             yield name
         else:
-            table.fault("pictures that are listed are missing", name)
+            # whatever its labels hold: without it they have no size
+            table.pictures += 1
+            table.missing.append(name)
+
+
+def _without_picture(folder: Path, found: Path) -> Iterator[str]:
+    """Names, with a suffix that is a guess, of pictures that have labels and are not there."""
+    below = found.relative_to(folder).as_posix()
+    pictures = (path for path in found.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    stems = {path.relative_to(found).with_suffix("") for path in pictures}
+    labels = folder / PurePosixPath(_label_name(f"{below}/NAME.jpg")).parent
+    # labels may stand among the pictures, which then are not told from others
+    for path in sorted(labels.rglob("*.txt")) if labels != found else ():
+        stem = path.relative_to(labels).with_suffix("")
+        if stem not in stems and path.stat().st_size:
+            yield f"{below}/{stem.as_posix()}.jpg"
 
 
 def _is_inside(folder: Path, name: str) -> bool:
@@ -321,8 +347,13 @@ def _read_labels(about: _About, name: str, split: str, table: _Table) -> None:
     if not distinct:
         return
 
+    table.pictures += 1
+    picture = about.folder / name
+    if not picture.is_file() or not picture.stat().st_size:
+        table.missing.append(name)
+        return
     try:
-        width, height = _shown_size(about.folder / name)
+        width, height = _shown_size(picture)
     except UserError as error:
         table.fault("labelled pictures cannot be read", f"{name}: {error.fault}")
         return

@@ -41,7 +41,7 @@ def everything(data):
 def rhd_sample(sample):
     """All frames are annotated, and 104 have a picture."""
     root = sample("rhd")
-    with pytest.raises(UserError, match="2,624 files are missing.*--partial"):
+    with pytest.raises(UserError, match=r"2,624 files are missing.*--partial"):
         open_data(root)
     with partial(), pytest.warns(DataWarning, match="2,624 of 2,728 hands"):
         return open_data(root)

@@ -26,7 +26,7 @@ from handvae.training.config import Train
 from handvae.training.distributed import Ranks
 from handvae.training.process import prepare_process
 from handvae.training.run_folder import MetricsLog, Run, prepare_folder
-from handvae.training.state import State
+from handvae.training.state import State, average_statistics
 
 PRINTED_SCALARS = {"total", "image", "rate", "pose", "kl_real", "kl_fake", "exp_elbo_fake"}
 """Scalars of the log that the terminal shows too."""
@@ -111,6 +111,10 @@ def _fit(run: Run, ranks: Ranks) -> Path:
         current = stage_at(system.stages, step / total)
 
         if stage != current:
+            # a layer that is frozen from now on must normalise alike in all processes
+            if stage is not None:
+                average_statistics(system, state.average, ranks)
+
             stage = current
             activate_stage(system, stage)
 
@@ -137,8 +141,10 @@ def _fit(run: Run, ranks: Ranks) -> Path:
             print_progress(done, end, speed, scalars)
 
         # Every `save_every` steps: the model, a sample sheet, and what a run resumes from. The state comes
-        # last: where it is, all other files are.
+        # last: where it is, all other files are. All processes go on from what is saved, as a resumed run.
         if save_now:
+            average_statistics(system, state.average, ranks)
+
             if log is not None:
                 log.flush()
                 write_model(run, state, done, end)

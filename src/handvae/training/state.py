@@ -17,6 +17,7 @@ from handvae.errors import UserError
 from handvae.files import write_atomically
 from handvae.systems.system import System
 from handvae.training.config import Train
+from handvae.training.distributed import Ranks
 from handvae.training.first_edition import modernise_tensors
 
 _UNREADABLE = (
@@ -129,6 +130,28 @@ class State:
         except _UNREADABLE as error:
             fault = "cannot be read as a training state"
             raise UserError(path, fault, "start a new run in another --out") from error
+
+
+def average_statistics(system: nn.Module, average: Average, ranks: Ranks) -> None:
+    """Replace running statistics of batch normalisation, and their average, by means over the processes.
+
+    Each process has followed its own rows of each batch. The mean of their means, and that of their unbiased
+    variances, estimate those of whole batches. All processes must call this.
+    """
+    names = running_statistics(system)
+    present = system.state_dict()
+    ranks.average([present[name] for name in names] + [average.values[name] for name in names])
+
+
+def running_statistics(system: nn.Module) -> list[str]:
+    """Names of the tensors that hold running means and variances, of random variables' normalisation too."""
+    return [
+        f"{place}.{name}" if place else name
+        for place, layer in system.named_modules(remove_duplicate=False)
+        if isinstance(layer, nn.modules.batchnorm._NormBase)
+        for name in ("running_mean", "running_var")
+        if getattr(layer, name) is not None
+    ]
 
 
 def _optimiser(parameters: list[nn.Parameter], train: Train) -> torch.optim.Optimizer:

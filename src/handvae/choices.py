@@ -7,8 +7,9 @@ Side = Literal["left", "right"]
 FormatName = Literal["coco", "freihand", "interhand", "mmpose", "parquet", "webdataset", "yolo-pose"]
 """Layouts that data sets are written in."""
 
-Encoding = Literal["plane", "nyu", "rhd", "stb"]
-"""How a picture file holds depth: one channel of 16 bits, or the bits in the colours of an 8-bit picture."""
+Encoding = Literal["plane", "nyu", "rhd", "stb", "none"]
+"""How a picture file holds depth: one channel of 16 bits, the bits in the colours of an 8-bit picture, or not
+at all: a grey picture of 16 bits is then a photo."""
 
 Quality = Literal["fast", "reference"]
 """How finely the renderer draws."""

@@ -14,6 +14,7 @@ from handvae.data.hands import DataSpec
 from handvae.data.missing import missing_files
 from handvae.data.open import open_data, reader_of
 from handvae.data.sample import Sample
+from handvae.data.subset import Subset
 from handvae.geometry import mirror_3d
 from handvae.hand import LEFT, POSE_NAMES, RIGHT, HandShape, forward_kinematics, named_pose
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from handvae.data.files.frames import read_frames
-from handvae.errors import UserError
+from handvae.errors import DataWarning, UserError
 
 
 def test_a_folder_is_read_in_order_of_name_and_a_bad_picture_is_a_frame_with_a_fault(tmp_path):
@@ -13,7 +13,8 @@ def test_a_folder_is_read_in_order_of_name_and_a_bad_picture_is_a_frame_with_a_f
         cv2.imwrite(str(tmp_path / name), np.full((4, 4, 3), value, np.uint8))
     (tmp_path / "c.jpg").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("not asked for")
-    found = list(read_frames(tmp_path))
+    with pytest.warns(DataWarning, match="1 .txt"):
+        found = list(read_frames(tmp_path))
     assert [frame.name for frame in found] == ["a.png", "b.png", "c.jpg"]
     assert [None if frame.pixels is None else int(frame.pixels[0, 0, 0]) for frame in found] == [1, 2, None]
     assert found[2].fault == "is not a picture that can be read"

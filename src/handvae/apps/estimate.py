@@ -48,7 +48,7 @@ class Options:
     """Length of the hand's bone from the middle finger's base to its next joint: joints are then also given
     in mm."""
     depth_encoding: Rare[Encoding] = "plane"
-    """How depth pictures are packed: one channel of 16 bits, or into colours as a data set does it."""
+    """How depth is packed: 16 bits of grey (none: these are photos too), or colours as in a data set."""
     depth_unit_mm: Rare[float] = 1.0
     """What one unit of a 16-bit depth picture stands for."""
     focal: Rare[float] = 0.0

@@ -81,7 +81,7 @@ def missing_files(data: HandData) -> Iterator[tuple[int, str]]:
             if folder not in listings:
                 listings[folder] = _filled_files(folder)
             # a file system that ignores case or the form of accents knows more names than it lists
-            if name not in listings[folder] and not _is_filled(path):
+            if name not in listings[folder] and not is_filled(path):
                 yield row, path
                 break
 
@@ -94,7 +94,8 @@ def _filled_files(folder: str) -> frozenset[str]:
         return frozenset()
 
 
-def _is_filled(path: str) -> bool:
+def is_filled(path: str | Path) -> bool:
+    """Whether a path is a regular file that holds something."""
     try:
         return os.path.isfile(path) and os.path.getsize(path) > 0
     except (OSError, ValueError):

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from handvae.data.dataset import HandData
-from handvae.data.files.frames import PICTURE_SUFFIXES
+from handvae.data.files.frames import list_pictures
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import Hands
 from handvae.errors import UserError
@@ -31,10 +31,9 @@ class Photos:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        found = root.rglob("*") if root.is_dir() else ()
-        self.paths = sorted(path for path in found if path.suffix.lower() in PICTURE_SUFFIXES)
-        if not self.paths:
+        if not root.is_dir():
             raise UserError(root, "holds no picture", "give a folder of photos")
+        self.paths = list_pictures(root, below=True)
         self.read = lru_cache(KEPT_PHOTOS)(self._read)
 
     def __len__(self) -> int:

@@ -162,7 +162,7 @@ def _npz(path: Path, array: str) -> dict[str, Any]:
 
 def _json(path: Path, array: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(path, "is not JSON", "give a list of frames, each a list of joints") from error
     if isinstance(content, dict):
@@ -192,7 +192,7 @@ def _depth(content: Any) -> int:
 def _text(path: Path) -> list[list[float]]:
     frames: list[list[float]] = []
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UserError(path, "is not text", "give a line of numbers a frame") from error
 

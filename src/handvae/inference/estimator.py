@@ -128,17 +128,20 @@ class Estimator:
         # a picture in memory has colours; what a file holds shows in its name, or in its number of channels
         kind: Input = "image"
         if isinstance(source, str | Path):
-            packed = depth.encoding != "plane" or ("image" not in inputs and "depth" in inputs)
+            packed = depth.encoding not in ("plane", "none") or ("image" not in inputs and "depth" in inputs)
             if Path(source).suffix.lower() == ".json":
                 kind = "joints_2d"
-            elif packed or is_plane(Path(source)):
+            elif packed or (depth.encoding == "plane" and is_plane(Path(source))):
                 kind = "depth"
 
         if kind in inputs:
             return kind
 
         readable = " or ".join(WORDS[one] for one in inputs)
-        train = f" (none is shipped; handvae train {DEPTH_PRESET} makes one)" if kind == "depth" else ""
+        train = ""
+        if kind == "depth":
+            grey = ", or --depth-encoding none for a grey photo" if "image" in inputs else ""
+            train = f" (none is shipped; handvae train {DEPTH_PRESET} makes one){grey}"
         where = source if isinstance(source, str | Path) else "the picture"
         fault = f"is {WORDS[kind]}, and {self.name} reads {readable}"
         raise UserError(where, fault, f"give {readable}, or a model that reads {WORDS[kind]}{train}")

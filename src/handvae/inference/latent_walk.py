@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from handvae.data.crop import to_crop_px
-from handvae.data.files.frames import PICTURE_SUFFIXES
+from handvae.data.files.pictures import PICTURE_SUFFIXES
 from handvae.data.hands import Hands
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from handvae.data.files.frames import PICTURE_SUFFIXES
+from handvae.data.files.frames import list_pictures
 from handvae.data.files.pictures import read_picture
 from handvae.errors import UserError
 
@@ -53,11 +53,7 @@ def pictures_in(path: Path) -> list[Path]:
         UserError: there is no such file, or no picture in the folder.
     """
     if path.is_dir():
-        pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-        if not pictures:
-            suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
-            raise UserError(path, "holds no picture", f"give a folder with {suffixes} files")
-        return pictures
+        return list_pictures(path)
 
     if not path.is_file():
         raise UserError(path, "no such picture", "check the path")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from handvae.choices import Encoding
 from handvae.data.files.pictures import read_picture, read_plane
+from handvae.errors import UserError
 
 
 def from_nyu(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width"]:
@@ -51,6 +52,8 @@ def read_depth(
             return from_rhd(read_picture(path))
         case "stb":
             return from_stb(read_picture(path))
+        case "none":
+            raise UserError(path, "is read as depth, which the encoding `none` excludes", "name its encoding")
 
 
 def is_plane(path: Path) -> bool:
@@ -58,6 +61,8 @@ def is_plane(path: Path) -> bool:
 
     Also False for a missing file and for one that is no picture: reading it reports that.
     """
+    if not path.is_file():
+        return False
     try:
         # Pillow decodes nothing until the pixels are asked for
         with Image.open(io.BytesIO(path.read_bytes())) as header:

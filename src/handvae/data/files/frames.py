@@ -1,6 +1,8 @@
 """Pictures of a folder, or frames of a video, one after another."""
 
 import os
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +11,9 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from handvae.data.files.pictures import MAX_PIXELS, read_picture
-from handvae.errors import UserError
+from handvae.data.files.pictures import MAX_PIXELS, PICTURE_SUFFIXES, read_picture
+from handvae.errors import DataWarning, UserError
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
 
 # a damaged video is reported once, by us
@@ -48,6 +49,50 @@ def read_frames(source: Path, every: int = 1, larger_side: int = 0) -> Iterator[
             yield Frame(frame.name, _shrunk(frame.pixels, larger_side))
 
 
+def list_pictures(folder: Path, below: bool = False) -> list[Path]:
+    """The pictures of a folder, in order of name; a warning counts what else it holds, by kind.
+
+    Hidden files are passed over. A suffix decides: a file that is damaged is in the list.
+
+    Args:
+        folder: where they lie.
+        below: also in its folders.
+
+    Raises:
+        UserError: it holds no picture.
+    """
+    pictures: list[Path] = []
+    skipped: Counter[str] = Counter()
+    for path in folder.rglob("*") if below else folder.iterdir():
+        if path.name.startswith(".") or path.is_dir():
+            continue
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
+            pictures.append(path)
+        else:
+            skipped[_kind_of(path)] += 1
+
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(skipped.items()))
+    if not pictures:
+        others = f" ({counts})" if skipped else ""
+        suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
+        remedy = f"give a folder with {suffixes} files, or a video"
+        raise UserError(folder, f"holds no picture{others}", remedy)
+    if skipped:
+        files = "1 file that is no picture is" if skipped.total() == 1 else "files that are no pictures are"
+        warnings.warn(f"{folder}: {files} skipped: {counts}", DataWarning, stacklevel=2)
+
+    return sorted(pictures)
+
+
+def _kind_of(path: Path) -> str:
+    if not path.is_file():
+        return "no regular file"
+    suffix = path.suffix.lower()
+    return (
+        f"{suffix} (a video: give it by itself)" if suffix in VIDEO_SUFFIXES else suffix or "without suffix"
+    )
+
+
 def _shrunk(
     pixels: UInt8[np.ndarray, "height width 3"], larger_side: int
 ) -> UInt8[np.ndarray, "new_height new_width 3"]:
@@ -63,12 +108,7 @@ def _shrunk(
 
 def _pictures(source: Path) -> Iterator[Frame]:
     if source.is_dir():
-        paths = sorted(
-            path for path in source.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
-        )
-        if not paths:
-            suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
-            raise UserError(source, "holds no picture", f"give a folder with {suffixes} files, or a video")
+        paths = list_pictures(source)
     elif source.is_file():
         paths = [source]
     else:

@@ -34,7 +34,7 @@ def read_json(path: Path) -> Any:
     """
     require_size(path, MAX_WHOLE_BYTES)
     try:
-        return _DECODER.decode(path.read_text("utf-8"))
+        return _DECODER.decode(path.read_text("utf-8-sig"))
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error
     except (ValueError, RecursionError) as error:
@@ -51,7 +51,7 @@ def members(path: Path) -> Iterator[tuple[str, str | int, Any]]:
     """
     require_size(path, MAX_BYTES)
     try:
-        with path.open(encoding="utf-8") as handle:
+        with path.open(encoding="utf-8-sig") as handle:
             yield from _Scanner(handle).members()
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the file") from error

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat, whosmat
 
-from handvae.data.dataset import GIVE_ORIGINAL
+from handvae.data.dataset import GIVE_ORIGINAL, require_size
 from handvae.errors import UserError
 
 MAX_NUMBERS = 2**27
 """An array with more is refused before it is decompressed; NYU's largest has 24 million."""
+
+MAX_BYTES = 2**33
 
 
 def read_mat(path: Path, *names: str) -> dict[str, Any]:
@@ -19,6 +21,7 @@ def read_mat(path: Path, *names: str) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read, or lacks one of the names, or one is too large.
     """
+    require_size(path, MAX_BYTES)
     try:
         # the headers alone: sizes are checked before anything is decompressed
         shapes = {name: shape for name, shape, _ in whosmat(path)}

@@ -3,6 +3,7 @@
 Paths stay inside their root, sizes stay bounded, and errors name the file.
 """
 
+import importlib
 import io
 import warnings
 from pathlib import Path
@@ -10,13 +11,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from handvae.errors import UserError
 from handvae.files import write_atomically
 
 MAX_PIXELS = 64_000_000
 """A picture with more is refused before it is decoded: it may be a decompression bomb."""
+
+PICTURE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
+"""Files of a folder that every command takes for pictures."""
+INSTALL_HEIC = 'install pillow-heif (pip install "handvae[heic]"), or export it as JPEG'
+_BY_PILLOW = ("AVIF", "HEIF", "GIF", "TIFF")
+"""Formats of which OpenCV decodes none or not every kind."""
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 # the loader spreads whole pictures over threads: OpenCV's own threads would compete with them
 cv2.setNumThreads(1)
@@ -96,9 +106,11 @@ def decode_plane(
 
 
 def _decode(content: bytes, where: str | Path, flags: int) -> np.ndarray:
+    _open_heif(content, where)
     try:
         # Pillow reads the header only
         with Image.open(io.BytesIO(content)) as header:
+            kind = header.format
             width, height = header.size
             if width * height > MAX_PIXELS:
                 fault = f"has {width} x {height} pixels, more than {MAX_PIXELS:,}"
@@ -108,15 +120,48 @@ def _decode(content: bytes, where: str | Path, flags: int) -> np.ndarray:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(where, f"has more than {MAX_PIXELS:,} pixels", "make it smaller first") from error
     except UnidentifiedImageError as error:
-        raise UserError(where, "is not a picture that can be read", "give a JPEG or PNG file") from error
+        raise UserError(
+            where, "is not a picture that can be read", "give a JPEG, PNG, WebP, TIFF, GIF, AVIF or HEIC file"
+        ) from error
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(where, "the picture is damaged", "replace the file") from error
 
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    # OpenCV does not turn an AVIF or HEIC picture as it is to be shown
+    pixels = None
+    in_colour = flags == cv2.IMREAD_COLOR_RGB
+    if kind not in ("AVIF", "HEIF") or not in_colour:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if pixels is None and kind in _BY_PILLOW and in_colour:
+        pixels = _by_pillow(content)
     if pixels is None:
         raise UserError(where, "the picture is damaged", "replace the file")
 
     return pixels
+
+
+def _open_heif(content: bytes, where: str | Path) -> None:
+    """Let Pillow open a phone's HEIC picture.
+
+    Raises:
+        UserError: it is one, and the package that decodes it is not installed.
+    """
+    if content[4:8] != b"ftyp" or content[8:12] not in _HEIF_BRANDS or b"avif" in content[8:64]:
+        return
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError as error:
+        raise UserError(where, "is a HEIC picture, which needs a package of its own", INSTALL_HEIC) from error
+
+
+def _by_pillow(content: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
+    """Decode the first picture of a file of 8 bits to RGB; None where it is damaged or of another depth."""
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            if picture.mode.startswith(("I", "F")):
+                return None
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
+    except (OSError, ValueError, SyntaxError, EOFError):
+        return None
 
 
 def write_picture(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:

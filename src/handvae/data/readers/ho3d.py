@@ -130,7 +130,7 @@ def _read_frames(path: Path) -> list[tuple[str, str]]:
     """Sequence and frame of each line of `train.txt`."""
     require_size(path, MOST_BYTES)
     try:
-        lines = path.read_text("utf-8").split()
+        lines = path.read_text("utf-8-sig").split()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(path, f"cannot be read ({error})", "check the file") from error
 

@@ -28,6 +28,7 @@ from handvae.data.dataset import (
     require_few,
     require_file,
     require_numbers,
+    require_size,
 )
 from handvae.data.files.pictures import inside, read_plane
 from handvae.data.hands import DataSpec
@@ -42,6 +43,7 @@ INTRINSICS = pinhole(240.99, 240.96, 160.0, 120.0)
 """Of the published evaluation; some loaders have 241.42 for both."""
 LABELS = {"train": ("Training/labels.txt",), "test": ("Testing/test_seq_1.txt", "Testing/test_seq_2.txt")}
 MAX_LINE = 4096
+MOST_BYTES = 2**30
 
 
 class IcvlHands(InMemoryData):
@@ -102,8 +104,9 @@ class IcvlHands(InMemoryData):
 
 def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16 3"]]]:
     """Names and labels of the lines that begin with `prefix`."""
+    require_size(path, MOST_BYTES)
     try:
-        with path.open(encoding="utf-8") as handle:
+        with path.open(encoding="utf-8-sig") as handle:
             number = 0
             # a limit on the line: a file without line breaks would fill the memory
             while line := handle.readline(MAX_LINE):

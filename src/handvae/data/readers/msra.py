@@ -27,7 +27,7 @@ from handvae.data.dataset import (
     require_size,
 )
 from handvae.data.hands import DataSpec
-from handvae.data.missing import missing_parts
+from handvae.data.missing import is_filled, missing_parts
 from handvae.errors import UserError
 from handvae.hand import RIGHT, to_internal
 
@@ -70,7 +70,7 @@ class MsraHands(InMemoryData):
             for gesture, folder in enumerate(GESTURES):
                 path = root / person / folder / "joint.txt"
                 considered += 1
-                if not path.is_file():
+                if not is_filled(path):
                     absent.append(path.relative_to(root).as_posix())
                     continue
 
@@ -146,7 +146,7 @@ def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
     """The labels of one person's gesture, as the file has them."""
     require_size(path, MOST_BYTES)
     try:
-        words = path.read_text("ascii").split()
+        words = path.read_text("utf-8-sig").split()
         # 1e99 is infinite, and refused below
         with np.errstate(over="ignore"):
             values = np.array(words[1:], np.float32)

@@ -4,6 +4,7 @@ A plan says which hands it holds. They are drawn on demand, or written to shards
 """
 
 import multiprocessing
+from codecs import BOM_UTF8
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -236,7 +237,7 @@ def read_plan(path: Path) -> RenderPlan:
         UserError: it is no plan.
     """
     try:
-        return TypeAdapter(RenderPlan).validate_json(path.read_bytes())
+        return TypeAdapter(RenderPlan).validate_json(path.read_bytes().removeprefix(BOM_UTF8))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -32,7 +32,7 @@ from handvae.data.files.depth import from_stb
 from handvae.data.files.mat import read_mat
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import DataSpec
-from handvae.data.missing import missing_parts
+from handvae.data.missing import is_filled, missing_parts
 from handvae.hand import JOINT_NAMES, LEFT, to_internal
 
 AUTHORS = "https://github.com/zhjwustc/icip17_stereo_hand_pose_dataset"
@@ -109,7 +109,7 @@ class StbHands(InMemoryData):
 
             considered += 1
             path = root / "labels" / f"{sequence}_{device}.mat"
-            if not path.is_file():
+            if not is_filled(path):
                 absent.append(path.relative_to(root).as_posix())
                 continue
 

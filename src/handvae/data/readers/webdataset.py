@@ -26,6 +26,8 @@ from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES, UNKNOWN
 SPEC_FILE = "spec.json"
 MOST_BYTES = 2**28
 """Of one file within a tar file; a larger one is refused before it is read."""
+MOST_TAR_BYTES = 2**40
+"""Of a tar file, which is never read whole."""
 _WRITE_AGAIN = "write it with `handvae data convert --format webdataset`"
 
 
@@ -181,6 +183,7 @@ def _read_spec(path: Path) -> DataSpec:
 
 def _pictures(path: Path) -> Iterator[tuple[str, dict[str, _Member]]]:
     """Keys of the pictures of a tar file, and the files of each by what follows the key's dot."""
+    require_size(path, MOST_TAR_BYTES)
     try:
         with tarfile.open(path, "r:") as tar:
             key, files = "", {}

@@ -28,8 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 from handvae.data.dataset import HandData, require_few, require_size
-from handvae.data.files.frames import PICTURE_SUFFIXES
-from handvae.data.files.pictures import inside, read_picture
+from handvae.data.files.pictures import PICTURE_SUFFIXES, inside, read_picture
 from handvae.data.hands import DataSpec, Hands, sides_shown
 from handvae.data.missing import missing_parts
 from handvae.errors import UserError
@@ -339,6 +338,9 @@ def _read_labels(about: _About, name: str, split: str, table: _Table) -> None:
     """Add the hands of one picture."""
     path = about.folder / _label_name(name)
     if not path.is_file():
+        # without one a picture shows no hand
+        if path.exists():
+            table.fault("files of labels are no regular files", _label_name(name))
         return
     require_size(path, MOST_BYTES)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from handvae import losses
-from handvae.losses import chamfer, image_loss, nearest_points
+from handvae.losses import LABEL_SCALE, chamfer, image_loss, labelled_error, nearest_points, spread_weights
 from handvae.rv import RandomVariable
 from handvae.rv.losses import point_error
 
@@ -176,3 +176,33 @@ def test_the_chamfer_distance_never_holds_all_pairs(monkeypatch):
     assert max(table.numel() for table in tables) == 16_000
     assert sum(table.numel() for table in tables) == 2 * 2000 * 2000
     assert len({table.data_ptr() for table in tables}) <= 2
+
+
+# ----------------------------------------------------------------------------------------------------- labels
+
+
+def square_of_ten_px(*spread: float) -> torch.Tensor:
+    """The weights of joints at the corners of a square; a fifth, far away, has no label."""
+    joints = torch.tensor([[[0.0, 0], [10, 0], [0, 10], [10, 10], [900, 900]]])
+    labelled = torch.tensor([[True, True, True, True, False]])
+    return spread_weights(joints, torch.tensor([[*spread, 0.0]]), labelled)[0, :4]
+
+
+def test_labels_count_less_the_more_their_makers_disagree():
+    half = 10 * LABEL_SCALE
+    close(square_of_ten_px(0.0, half, 2 * half, 1e9), torch.tensor([1.0, 0.5, 0.2, 0.0]))
+
+
+def test_without_any_label_the_weights_are_finite():
+    nothing = torch.zeros(1, 3, dtype=torch.bool)
+    assert spread_weights(torch.zeros(1, 3, 2), torch.ones(1, 3), nothing).isfinite().all()
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.5, 0.1])
+def test_a_hand_whose_labels_all_weigh_less_counts_less(weight):
+    target, prediction = torch.zeros(2, 4, 3), torch.ones(2, 4, 3)
+    weights = torch.tensor([[weight] * 3 + [0.0], [1.0] * 4])
+    marks = weights > 0
+    close(labelled_error(prediction, target, weights), torch.tensor([weight, 1.0]))
+    close(point_error(target, RandomVariable(prediction), valid=weights), torch.tensor([3 * weight, 3.0]))
+    close(labelled_error(prediction, target, marks), torch.ones(2))

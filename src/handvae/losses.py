@@ -9,6 +9,8 @@ from torch import Tensor
 from handvae.rv import RandomVariable
 from handvae.rv.losses import ImageVariance, reconstruction_error
 
+LABEL_SCALE = 0.03
+"""Spread of a 2D label, over the hand's size, at which it counts half."""
 DISTANCES_AT_ONCE = 2**21
 """Pairs of points whose distances are in memory at the same time: 8 MiB, about a core's cache."""
 
@@ -39,16 +41,40 @@ def image_loss(
 def labelled_error(
     prediction: Float[Tensor, "batch *shape"],
     target: Float[Tensor, "batch *shape"],
-    label_mask: Bool[Tensor, "batch joint"],
+    label_mask: Bool[Tensor, "batch joint"] | Float[Tensor, "batch joint"],
 ) -> Float[Tensor, " batch"]:
     """Mean squared error of each hand's values.
 
-    Of an image (batch, channel, row, column) all values count, of a pose those of the labelled joints.
+    Of an image (batch, channel, row, column) all values count, of a pose those of the labelled joints. A
+    weight below 1 in place of a mark lowers the joint's share; the mean remains one over labelled joints.
     """
     error = (prediction - target).square()
     if target.ndim == 4:
         return error.flatten(1).mean(1)
-    return (error.mean(2) * label_mask).sum(1) / label_mask.sum(1).clamp_min(1)
+    return (error.mean(2) * label_mask).sum(1) / (label_mask > 0).sum(1).clamp_min(1)
+
+
+def spread_weights(
+    joints: Float[Tensor, "batch joint 2"],
+    spread: Float[Tensor, "batch joint"],
+    labelled: Bool[Tensor, "batch joint"],
+    scale: float = LABEL_SCALE,
+) -> Float[Tensor, "batch joint"]:
+    """How much each 2D label counts in training: 1 / (1 + (spread / (scale * the hand's size))^2); ours.
+
+    The labels of people count 1 (their spread is 0), those on which a network's votes disagree less.
+
+    Args:
+        joints: px.
+        spread: standard deviation of each label, px.
+        labelled: joints whose coordinates mean anything; the hand's size is that of their box.
+        scale: the relative spread at which a label counts half.
+    """
+    outside = ~labelled[..., None]
+    extent = joints.masked_fill(outside, -torch.inf).amax(1) - joints.masked_fill(outside, torch.inf).amin(1)
+    size = extent.prod(1).clamp_min(1e-6).sqrt()
+    relative = spread / size[:, None] / scale
+    return torch.where(spread > 0, 1 / (1 + relative.square()), 1.0)
 
 
 def masked_mean(values: Float[Tensor, " batch"], counted: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:

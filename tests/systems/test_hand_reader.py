@@ -90,11 +90,11 @@ def test_labels_count_less_the_more_their_makers_disagree(reader, crops):
     joints = crops.require("joints_2d")
     size = (joints.amax(1) - joints.amin(1)).prod(1).sqrt()
     half = (SMALL.label_scale * size)[:, None].expand(8, 21)
-    weights = reader.label_weights(replace(crops, joint_spread=half))
+    weights = reader.plane_and_depth_weights(replace(crops, joint_spread=half))
 
     torch.testing.assert_close(weights[..., 0], torch.full((8, 21), 0.5))
     torch.testing.assert_close(weights[..., 1], torch.full((8, 21), SMALL.pseudo_depth))
-    exact = reader.label_weights(replace(crops, joint_spread=torch.zeros(8, 21)))
+    exact = reader.plane_and_depth_weights(replace(crops, joint_spread=torch.zeros(8, 21)))
     assert (exact == 1).all()
 
 

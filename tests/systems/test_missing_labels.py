@@ -1,4 +1,4 @@
-"""A joint without a label teaches nothing and spoils nothing, whatever number stands in its place."""
+"""What labels that are missing, or a network's, teach: nothing at all, or less."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from handvae.data.crop import Crop
+from handvae.losses import LABEL_SCALE
 from handvae.noise import Noise
 from handvae.systems.detector import Detector, DetectorConfig
 from handvae.systems.srv_vae import SrvVae
@@ -58,3 +59,29 @@ def test_without_wrist_or_scale_bone_no_joint_has_bone_units(joints, solid, crop
 
 def test_another_missing_joint_leaves_the_others(solid, crops):
     assert (~solid.labelled(spoil(crops, (4,), 0.0))).nonzero().tolist() == [[0, 4], [1, 4]]
+
+
+# ------------------------------------------------------------------------------------- labels of a network
+
+
+@pytest.mark.parametrize("name", ["l1", "l2", "nll", "srv_vae"])
+def test_labels_that_weigh_half_teach_half(name, tiny_spec, tiny_config, crops):
+    torch.manual_seed(0)
+    if name == "srv_vae":
+        system = SrvVae(replace(tiny_config, pose="2d"), tiny_spec, Crop(32))
+    else:
+        small = DetectorConfig(head="linear", widths=(8, 16, 16, 16), hidden=32, norm="group", loss=name)
+        system = Detector(small, tiny_spec, Crop(32))
+
+    hands = replace(crops[:8], joint_spread=None)
+    joints = hands.require("joints_2d")
+    size = (joints.amax(1) - joints.amin(1)).prod(1).sqrt()
+    spread = (LABEL_SCALE * size)[:, None].expand(8, 21)
+    system.prepare(hands)
+
+    def pose_term(labels):
+        return next(system.step(labels, system.stages[0].name, Noise(0))).losses.pose
+
+    certain = pose_term(hands)
+    torch.testing.assert_close(pose_term(replace(hands, joint_spread=spread)), certain / 2)
+    assert torch.equal(pose_term(replace(hands, joint_spread=torch.zeros(8, 21))), certain)

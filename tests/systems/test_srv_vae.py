@@ -146,7 +146,8 @@ def test_mirrored_draws_average_the_two_samples_losses(build, crops):
     system = build(replace(PAPER, latent="antithetic2"))
     batch = crops[:4]
     draw = Noise(3).normal(4, 46)
-    joints, valid, exact = system.joints_of(batch), batch.joint_valid, torch.zeros(4, 1, dtype=torch.bool)
+    joints, exact = system.joints_of(batch), torch.zeros(4, 1, dtype=torch.bool)
+    valid = batch.joint_valid.float()
     both = system.objective(batch.image, joints, valid, exact, draw, 0.1).image
     system.config = replace(system.config, latent="sample")
     one, other = (system.objective(batch.image, joints, valid, exact, s * draw, 0.1).image for s in (1, -1))

@@ -48,7 +48,7 @@ def point_error(
     prediction: RandomVariable,
     variance: PointVariance = "squared",
     weight: float = 1.0,
-    valid: Bool[Tensor, "batch point"] | None = None,
+    valid: Bool[Tensor, "batch point"] | Float[Tensor, "batch point"] | None = None,
 ) -> Float[Tensor, "batch"]:
     """Returns each sample's squared distance of points plus a variance term: sum over axes, mean over points.
 
@@ -59,7 +59,8 @@ def point_error(
             "nll": ½[(p−p̂)²/ṽ + log ṽ] with ṽ = v + 1e-4 in place of both terms; without the floor its
             gradient explodes. "none": the distance alone.
         weight: factor of the variance term.
-        valid: points that count; None for all.
+        valid: points that count; None for all. A weight below 1 lowers a point's share; the mean remains one
+            over all points of a weight above 0.
     """
     error = (target - prediction.mean).square()
     spread = prediction.var_or_zeros()
@@ -78,4 +79,4 @@ def point_error(
     if valid is None:
         return points.mean(1)
 
-    return (points * valid).sum(1) / valid.sum(1).clamp_min(1)
+    return (points * valid).sum(1) / (valid > 0).sum(1).clamp_min(1)

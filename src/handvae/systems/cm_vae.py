@@ -345,7 +345,8 @@ class CmVae(PoseEstimator):
         beta = config.kl_weight * (values / coordinates if config.reduction == "mean" else 1.0)
         beta *= min(1.0, (noise.step + 1) / max(1, config.rate_warmup_steps))
 
-        error = masked_mean(labelled_error(decoded, target_value, target_labels), counted)
+        weights = target_labels * self.label_weights(hands)
+        error = masked_mean(labelled_error(decoded, target_value, weights), counted)
         rate = masked_mean(posterior.kl(), counted)
         total = (
             error  # eq. (5), first term: -E[log p_l(x_l | z)], per value

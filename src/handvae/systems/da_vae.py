@@ -310,7 +310,8 @@ class DaVae(PoseEstimator):
         # L_pose, L_cloud and L_RGB
         label_mask = self.labelled(hands)
         joints, _ = self.view_normalise(self.joints_of(hands), hands)
-        pose = masked_mean(labelled_error(decoded.joints, joints, label_mask), label_mask.any(1))
+        weights = label_mask * self.label_weights(hands)
+        pose = masked_mean(labelled_error(decoded.joints, joints, weights), label_mask.any(1))
         image = (decoded.image - masked).square().mean()
         surface = pose.new_zeros(())
         if config.cloud_weight:

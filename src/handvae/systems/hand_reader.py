@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from handvae.data.crop import Crop, to_crop_units
 from handvae.data.hands import DataSpec, Hands
 from handvae.hand import LEFT, RIGHT, scale_bone
-from handvae.losses import weighted_mean
+from handvae.losses import LABEL_SCALE, spread_weights, weighted_mean
 from handvae.nets.blocks import MAX_WIDTH, Norm, halved
 from handvae.nets.encoder import heat_centre
 from handvae.nets.hourglass import Hourglass
@@ -60,7 +60,7 @@ class HandReaderConfig:
     """Weight of the side's cross-entropy."""
     presence_weight: float = 0.3
     """Weight of the presence's cross-entropy."""
-    label_scale: float = 0.03
+    label_scale: float = LABEL_SCALE
     """Spread of a 2D label, over the hand's size, at which it counts half."""
 
     def __post_init__(self) -> None:
@@ -185,7 +185,7 @@ class HandReader(PoseEstimator):
             batch.require("image"),
             self.targets(batch),
             self.labelled(batch),
-            self.label_weights(batch),
+            self.plane_and_depth_weights(batch),
             batch.require("side"),
             present,
         )
@@ -259,15 +259,13 @@ class HandReader(PoseEstimator):
         values = torch.cat([flat, depth[..., None]], 2)
         return values.masked_fill(~self.labelled(hands)[..., None], 0.0)
 
-    def label_weights(self, hands: Hands) -> Float[Tensor, "batch joint 2"]:
+    def plane_and_depth_weights(self, hands: Hands) -> Float[Tensor, "batch joint 2"]:
         """How much each label counts, in the picture's plane and in depth."""
         joints, spread = hands.require("joints_2d"), hands.joint_spread
         if spread is None:
             return torch.ones_like(joints)
 
-        size = (joints.amax(1) - joints.amin(1)).prod(1).clamp_min(1e-6).sqrt()
-        relative = spread / size[:, None] / self.config.label_scale
-        in_plane = 1 / (1 + relative.square())
+        in_plane = spread_weights(joints, spread, self.labelled(hands), self.config.label_scale)
         in_depth = torch.where(spread > 0, self.config.pseudo_depth, 1.0)
         return torch.stack([in_plane, in_depth.to(in_plane)], 2)
 

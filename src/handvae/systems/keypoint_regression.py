@@ -14,7 +14,7 @@ from typing import Generic, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from handvae.data.crop import Crop, in_own_crop, to_crop_units
@@ -104,14 +104,15 @@ class KeypointRegressor(PoseEstimator, Generic[Config]):
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
-        losses = self.objective(batch.require("image"), self.joints_of(batch), self.labelled(batch))
+        weights = self.labelled(batch) * self.label_weights(batch)
+        losses = self.objective(batch.require("image"), self.joints_of(batch), weights)
         yield Phase(losses, group="all")
 
     def objective(
         self,
         image: Float[Tensor, "batch 3 height width"],
         joints: Float[Tensor, "batch joint axis"],
-        valid: Bool[Tensor, "batch joint"],
+        weights: Float[Tensor, "batch joint"],
     ) -> JointLosses:
         """The loss of one batch; pure in its arguments, so it can be compiled."""
         prediction = self.read(image)
@@ -119,18 +120,18 @@ class KeypointRegressor(PoseEstimator, Generic[Config]):
 
         match self.config.loss:
             case "l1":
-                pose = _mean_labelled(error.abs().sum(2), valid)
+                pose = _mean_labelled(error.abs().sum(2), weights)
             case "l2":
-                pose = _mean_labelled(error.square().sum(2), valid)
+                pose = _mean_labelled(error.square().sum(2), weights)
             case "nll":
-                pose = point_error(joints, prediction, "nll", valid=valid).mean()
+                pose = point_error(joints, prediction, "nll", valid=weights).mean()
 
         spread = torch.zeros((), device=image.device)
         if self.config.loss != "nll":
             fixed_mean = RandomVariable(prediction.mean.detach(), prediction.var)
-            spread = point_error(joints, fixed_mean, "nll", valid=valid).mean()
+            spread = point_error(joints, fixed_mean, "nll", valid=weights).mean()
 
-        distance = _mean_labelled(error.detach().norm(dim=2), valid)
+        distance = _mean_labelled(error.detach().norm(dim=2), (weights > 0).float())
         return JointLosses(total=pose + spread, pose=pose, spread=spread, error=distance)
 
     # ---------------------------------------------------------------- use
@@ -182,7 +183,7 @@ class KeypointRegressor(PoseEstimator, Generic[Config]):
 
 
 def _mean_labelled(
-    points: Float[Tensor, "batch joint"], valid: Bool[Tensor, "batch joint"]
+    points: Float[Tensor, "batch joint"], weights: Float[Tensor, "batch joint"]
 ) -> Float[Tensor, ""]:
-    """Mean over the labelled joints of each hand, then over hands."""
-    return ((points * valid).sum(1) / valid.sum(1).clamp_min(1)).mean()
+    """Weighted values' mean over the labelled joints of each hand, then over hands."""
+    return ((points * weights).sum(1) / (weights > 0).sum(1).clamp_min(1)).mean()

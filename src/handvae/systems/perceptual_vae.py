@@ -126,7 +126,8 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
 
         (critic,) = self.critic
         image = batch.require("image")
-        joints, valid = self.joints_of(batch), self.labelled(batch)
+        joints = self.joints_of(batch)
+        weights = self.labelled(batch) * self.label_weights(batch)
         device, count, dims = image.device, len(batch), self.config.appearance_dims
         critic.to(device)
 
@@ -138,13 +139,13 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
         places = max(0, self.crop.size_px - critic.crop.size_px) + 1
         corner = (noise.uniform(1, 2)[0].to(device) * places).long()
 
-        yield Phase(self.objective(image, joints, valid, exact, draw, prior, is_prior, corner), group="all")
+        yield Phase(self.objective(image, joints, weights, exact, draw, prior, is_prior, corner), group="all")
 
     def objective(
         self,
         image: Float[Tensor, "batch 3 height width"],
         joints: Float[Tensor, "batch joint 2"],
-        valid: Bool[Tensor, "batch joint"],
+        weights: Float[Tensor, "batch joint"],
         exact: Bool[Tensor, "batch 1"],
         draw: Float[Tensor, "batch appearance"],
         prior: Float[Tensor, "batch appearance"],
@@ -156,7 +157,7 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
         Args:
             image: crops in [0, 1].
             joints: their joints, crop units.
-            valid: joints that have a label.
+            weights: how much each joint's label counts; 0 without a label.
             exact: samples whose decoder gets the exact pose.
             draw: standard normal numbers for the sample of q(z_t | x).
             prior: appearances from N(0, I).
@@ -165,6 +166,7 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
         """
         config, (critic,) = self.config, self.critic
         latent, target = self.encode(image), self.standardise(joints)
+        valid = weights > 0
 
         # The reconstruction X of the image's own code.
         decoder_pose = self.decoder_pose(latent.pose, target.flatten(1), valid, exact)
@@ -182,7 +184,7 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
         image_term = squares.mean() / (2 * config.likelihood_sigma**2)
         rate = latent.appearance.kl().mean()
         predicted_pose = latent.pose.view(*target.shape)
-        pose_term = point_error(target, predicted_pose, config.pose_variance, valid=valid).mean()
+        pose_term = point_error(target, predicted_pose, config.pose_variance, valid=weights).mean()
 
         # The critic on X: features of the whole image, and of a window where the image is larger.
         size = critic.crop.size_px
@@ -197,7 +199,7 @@ class PerceptualVae(PoseAppearanceVae[PerceptualVaeConfig]):
 
         # The critic on Y: |p - d(Y)| over labelled joints and both axes.
         prediction = critic.read(resized(transferred, size)).mean
-        distance = (prediction - joints).abs() * valid[..., None]
+        distance = (prediction - joints).abs() * weights[..., None]
         consistency = distance.sum() / (2 * valid.sum().clamp_min(1))
 
         total = (

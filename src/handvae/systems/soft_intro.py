@@ -213,7 +213,8 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """The encoder's step, then the decoder's with the encoder updated, on the same images and fakes."""
         image = self.to_range(batch.require("image"))
-        labels = Labels(self.standardise(self.joints_of(batch)), self.labelled(batch))
+        weights = self.labelled(batch) * self.label_weights(batch)
+        labels = Labels(self.standardise(self.joints_of(batch)), weights)
         device, count = image.device, len(batch)
 
         # Random numbers, in an order that runs depend on.
@@ -349,7 +350,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         def code(encoding: Encoding, role: Role) -> RandomVariable:
             points, valid = labels_of[role].points, labels_of[role].valid
             assert valid is not None
-            pose = self.decoder_pose(encoding.label.flatten(1), points.flatten(1), valid, exact)
+            pose = self.decoder_pose(encoding.label.flatten(1), points.flatten(1), valid > 0, exact)
             distribution = Encoding(pose.view(*points.shape), encoding.latent).code()
             if self.config.latent == "sample":
                 return RandomVariable(distribution.sample(noise=draw_of[role]))
@@ -366,7 +367,7 @@ class SoftIntroSrvVae(PoseAppearanceVae[SoftIntroConfig]):
         device, count = labels.points.device, len(labels.points)
 
         order = noise.permutation(count).to(device)
-        points, valid = labels.points[order], labels.valid[order]
+        points, valid = labels.points[order], labels.valid[order] > 0
         jitter = self.config.pose_jitter * noise.normal(count, *points.shape[1:]).to(device)
         points = points.masked_fill(~valid[..., None], 0.0) + jitter
 

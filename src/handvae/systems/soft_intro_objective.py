@@ -77,8 +77,8 @@ class Labels:
     """Points that images are labelled with, or were made from."""
 
     points: Float[Tensor, "batch point axis"]
-    valid: Bool[Tensor, "batch point"] | None = None
-    """Points that count; None for all."""
+    valid: Bool[Tensor, "batch point"] | Float[Tensor, "batch point"] | None = None
+    """Points that count, or their weights; None for all."""
 
     def error(self, prediction: RandomVariable, variance: PointVariance = "none") -> Float[Tensor, ""]:
         """Returns E ℓ, the mean of `point_error` over the batch."""

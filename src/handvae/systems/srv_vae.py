@@ -85,7 +85,8 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
         image = batch.require("image")
-        joints, valid = self.joints_of(batch), self.labelled(batch)
+        joints = self.joints_of(batch)
+        weights = self.labelled(batch) * self.label_weights(batch)
         device, count = image.device, len(batch)
 
         exact = noise.uniform(count, 1).to(device) < self.config.teacher_forcing
@@ -96,13 +97,13 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
         if kl_weight is None:  # w = batch / N_train, the batch of all ranks together
             kl_weight = count * noise.ranks / self.spec.count
 
-        yield Phase(self.objective(image, joints, valid, exact, draw, kl_weight), group="all")
+        yield Phase(self.objective(image, joints, weights, exact, draw, kl_weight), group="all")
 
     def objective(
         self,
         image: Float[Tensor, "batch 3 height width"],
         joints: Float[Tensor, "batch joint axis"],
-        valid: Bool[Tensor, "batch joint"],
+        weights: Float[Tensor, "batch joint"],
         exact: Bool[Tensor, "batch 1"],
         draw: Float[Tensor, "batch latent"],
         kl_weight: float,
@@ -113,7 +114,7 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
 
         # Encode, and decode the whole distribution (or samples of it).
         latent = self.encode(image)
-        pose = self.decoder_pose(latent.pose, target_pose.flatten(1), valid, exact)
+        pose = self.decoder_pose(latent.pose, target_pose.flatten(1), weights > 0, exact)
         decoded = self._decode_latent(pose, latent.appearance, draw)
 
         # Terms. The mean squared error is that of a value of the image; in nats it is a sum over values.
@@ -124,7 +125,7 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
         image_term = torch.stack(errors).mean() * nats
         rate = latent.appearance.kl().mean()
         predicted_pose = latent.pose.view(*target_pose.shape)
-        pose_term = point_error(target_pose, predicted_pose, config.pose_variance, valid=valid).mean()
+        pose_term = point_error(target_pose, predicted_pose, config.pose_variance, valid=weights).mean()
         total = (
             image_term  # eq. (3), second term: E[log p(x | z)]
             + kl_weight * rate  # first term: KL of z_t alone
@@ -134,7 +135,7 @@ class SrvVae(PoseAppearanceVae[SrvVaeConfig]):
         # What is only logged.
         with torch.no_grad():
             expected = torch.stack([image_loss(target_image, output, "expected") for output in decoded])
-            linear = point_error(target_pose, predicted_pose, "linear", valid=valid)
+            linear = point_error(target_pose, predicted_pose, "linear", valid=weights)
             first = decoded[0]
             image_variance = torch.zeros((), device=image.device)
             if isinstance(first, RandomVariable) and first.var is not None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from handvae.data.crop import Crop, PixelField, cube_centre
 from handvae.data.hands import DataSpec, Hands
 from handvae.hand import Root, root, scale_bone
+from handvae.losses import spread_weights
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.systems.spread import SpreadScale
@@ -190,6 +191,17 @@ class PoseEstimator(System):
                 valid = valid & known[:, None]
 
         return valid
+
+    def label_weights(self, hands: Hands) -> Float[Tensor, "batch joint"]:
+        """How much each joint's label counts in training: 1, or less for a network's (`joint_spread`)."""
+        joints, spread, valid = hands.joints_2d, hands.joint_spread, hands.joint_valid
+        if joints is None or spread is None:
+            return torch.ones_like(self.labelled(hands), dtype=torch.float32)
+
+        if valid is None:
+            valid = torch.ones_like(spread, dtype=torch.bool)
+
+        return spread_weights(joints, spread, valid)
 
     def in_bone_units(
         self, points: Float[Tensor, "batch point 3"], hands: Hands

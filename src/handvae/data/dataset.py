@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from handvae.data.hands import DataSpec, Hands
@@ -266,6 +266,34 @@ def require_numbers(
         raise UserError(path, f"{name} holds a number that is not finite", GIVE_ORIGINAL)
 
     return array
+
+
+def usable_numbers(
+    path: Path, name: str, values: Any, shape: tuple[int, ...]
+) -> tuple[Float[np.ndarray, "entry ..."], Bool[np.ndarray, " entry"]]:
+    """A list of arrays as one float32 array, and which of its entries can be used; the others are zero.
+
+    Raises:
+        UserError: it is no list.
+    """
+    if not isinstance(values, (list, np.ndarray)):
+        raise UserError(path, f"{name} is no list", GIVE_ORIGINAL)
+    try:
+        # nearly always, all are sound
+        return require_numbers(path, name, values, (None, *shape)), np.ones(len(values), bool)
+    except UserError:
+        pass
+
+    numbers = np.zeros((len(values), *shape), np.float32)
+    usable = np.zeros(len(values), bool)
+    for entry, value in enumerate(values):
+        try:
+            numbers[entry] = require_numbers(path, name, value, shape)
+            usable[entry] = True
+        except UserError:
+            continue
+
+    return numbers, usable
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:

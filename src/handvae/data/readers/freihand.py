@@ -27,14 +27,16 @@ from handvae.data.dataset import (
     chosen_splits,
     require_choice,
     require_file,
-    require_numbers,
+    usable_numbers,
 )
 from handvae.data.files.json import read_json
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import DataSpec, Hands
+from handvae.data.left_out import LeftOut
 from handvae.errors import UserError
 from handvae.hand import RIGHT, to_internal
 
+UNUSABLE = "with a number that is missing or not finite"
 AUTHORS = "https://lmb.informatik.uni-freiburg.de/projects/freihand"
 VERSIONS = ("gs", "hom", "sample", "auto")
 PROTOCOLS = ("all", *VERSIONS)
@@ -67,22 +69,31 @@ class FreihandHands(HandData):
         rows: list[np.ndarray] = []  # of each version, the numbers of its labels
         self._names: list[str] = []
         entries = 0
+        left_out = LeftOut()
 
         for name in splits:
             folder = FOLDERS[name]
-            camera, solid, scale = self._read_labels(folder)
+            camera, solid, scale, usable = self._read_labels(folder)
             count = len(camera)
+            kept = np.flatnonzero(usable)
+            for entry in np.flatnonzero(~usable).tolist():
+                left_out.add(UNUSABLE, f"{folder} {entry}")
 
             for version in [0] if name == "test" else self._versions(protocol, count):
                 # version v of entry i is picture v * count + i
-                numbers = range(version * count, (version + 1) * count)
+                numbers = (version * count + kept).tolist()
                 self._names += [f"{folder}/rgb/{number:08d}.jpg" for number in numbers]
-                rows.append(np.arange(entries, entries + count))
+                rows.append(entries + kept)
 
             intrinsics.append(camera)
             joints.append(solid)
             scales.append(scale)
             entries += count
+
+        if not self._names:
+            raise UserError(root, "has no entry that can be used", GIVE_ORIGINAL)
+        if left_out:
+            self.remarks = self.left_out = (left_out.line("entries", entries),)
 
         # metres to millimetres
         joints_3d = to_internal(torch.from_numpy(np.concatenate(joints)) * 1000, "freihand")
@@ -147,17 +158,18 @@ class FreihandHands(HandData):
         present = {int(stem) // count for stem in stems if stem.isdecimal()}
         return [0, *(number for number in range(1, len(VERSIONS)) if number in present)]
 
-    def _read_labels(self, folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Intrinsics, joints in metres and the scale bone in metres, of all entries of a split."""
-        camera, solid, scale = (self._read(f"{folder}_{part}.json", shape) for part, shape in _SHAPES.items())
+    def _read_labels(self, folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Intrinsics, joints in metres and the scale bone in metres of all entries, and which can be used."""
+        parts = [self._read(f"{folder}_{part}.json", shape) for part, shape in _SHAPES.items()]
+        camera, solid, scale = (values for values, _ in parts)
         if not len(camera) == len(solid) == len(scale):
             fault = f"has {len(solid)} entries, K {len(camera)}, scale {len(scale)}"
             raise UserError(self.root / f"{folder}_xyz.json", fault, GIVE_ORIGINAL)
-        return camera, solid, scale
+        return camera, solid, scale, np.logical_and.reduce([usable for _, usable in parts])
 
-    def _read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def _read(self, name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         path = require_file(self.root / name, AUTHORS)
-        values = require_numbers(path, name, read_json(path), (None, *shape))
-        if not len(values):
-            raise UserError(path, "holds no entry", GIVE_ORIGINAL)
-        return values
+        values, usable = usable_numbers(path, name, read_json(path), shape)
+        if not usable.any():
+            raise UserError(path, "holds no entry that can be used", GIVE_ORIGINAL)
+        return values, usable

@@ -27,6 +27,7 @@ from handvae.data.dataset import (
 from handvae.data.files.pickle import read_pickle
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands
+from handvae.data.left_out import warn_of
 from handvae.errors import UserError
 from handvae.geometry import project
 from handvae.hand import RIGHT, to_internal
@@ -112,18 +113,24 @@ class Ho3dHands(HandData):
     def _read(self, row: int) -> tuple[Float[np.ndarray, "21 3"], Float[np.ndarray, "3 3"]]:
         """Joints in mm, internal order, camera frame; and the camera."""
         path = require_file(self._path(row, "meta", ".pkl"), AUTHORS)
-        content: Any = read_pickle(path)
-        if not isinstance(content, dict) or not {"handJoints3D", "camMat"} <= content.keys():
-            raise UserError(path, "does not have handJoints3D and camMat", GIVE_ORIGINAL)
+        unlabelled = np.zeros((21, 3), np.float32)
+        try:
+            content: Any = read_pickle(path)
+            if not isinstance(content, dict) or not {"handJoints3D", "camMat"} <= content.keys():
+                raise UserError(path, "does not have handJoints3D and camMat", GIVE_ORIGINAL)
 
-        camera = require_numbers(path, "camMat", content["camMat"], (3, 3))
-        # a frame without labels
-        if content["handJoints3D"] is None:
-            return np.zeros((21, 3), np.float32), camera
+            camera = require_numbers(path, "camMat", content["camMat"], (3, 3))
+            # a frame without labels
+            if content["handJoints3D"] is None:
+                return unlabelled, camera
+            joints = require_numbers(path, "handJoints3D", content["handJoints3D"], (21, 3))
+        except UserError as error:
+            # met while training: one damaged file of 66 thousand must not end it
+            warn_of(path, (f"{error.fault}: its frame is taken for one without labels",))
+            return unlabelled, np.eye(3, dtype=np.float32)
 
         # OpenGL's camera looks along -z with y up; then metres to millimetres
-        joints = require_numbers(path, "handJoints3D", content["handJoints3D"], (21, 3)) * FROM_OPENGL * 1000
-        return to_internal(torch.from_numpy(joints), "ho3d").numpy(), camera
+        return to_internal(torch.from_numpy(joints * FROM_OPENGL * 1000), "ho3d").numpy(), camera
 
 
 def _read_frames(path: Path) -> list[tuple[str, str]]:

@@ -27,11 +27,11 @@ from handvae.data.dataset import (
     require_choice,
     require_few,
     require_file,
-    require_numbers,
     require_size,
 )
 from handvae.data.files.pictures import inside, read_plane
 from handvae.data.hands import DataSpec
+from handvae.data.left_out import LeftOut
 from handvae.errors import UserError
 from handvae.geometry import back_project
 from handvae.hand import FINGERS, LEFT
@@ -62,17 +62,21 @@ class IcvlHands(InMemoryData):
         protocol = require_choice(root, "protocol", protocol, PROTOCOLS)
         splits = chosen_splits(root, split, {name: root / files[0] for name, files in LABELS.items()})
         names: list[str] = []
+        left_out = LeftOut()
         parts = []
 
         for name in splits:
             prefix = "2014" if name == "train" and protocol == "original" else ""
             for file in LABELS[name]:
                 path = require_file(root / file, AUTHORS)
-                rows = list(_lines(path, prefix))
+                rows = list(_lines(path, prefix, left_out))
                 if not rows:
                     raise UserError(path, f"holds no line of protocol {protocol!r}", GIVE_ORIGINAL)
                 names += [f"{path.parent.name}/Depth/{picture}" for picture, _ in rows]
                 parts.append(torch.from_numpy(np.stack([values for _, values in rows])))
+
+        if left_out:
+            self.remarks = self.left_out = (left_out.line("lines", len(left_out) + len(names)),)
 
         measured = torch.cat(parts)
         intrinsics = INTRINSICS.expand(len(measured), 3, 3)
@@ -102,7 +106,7 @@ class IcvlHands(InMemoryData):
         return read_plane(inside(self.root, self.names[row]), np.uint16).astype(np.float32)
 
 
-def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16 3"]]]:
+def _lines(path: Path, prefix: str, left_out: LeftOut) -> Iterator[tuple[str, Float[np.ndarray, "16 3"]]]:
     """Names and labels of the lines that begin with `prefix`."""
     require_size(path, MOST_BYTES)
     try:
@@ -114,15 +118,23 @@ def _lines(path: Path, prefix: str) -> Iterator[tuple[str, Float[np.ndarray, "16
                 require_few(path, "lines", number)
                 name, *values = line.split() or [""]
                 if name and name.startswith(prefix):
-                    yield name, _joints(path, number, values)
+                    joints = _joints(values)
+                    if joints is None:
+                        left_out.add(
+                            "that are not a name and 48 finite numbers", f"{path.name} line {number}"
+                        )
+                    else:
+                        yield name, joints
     except UnicodeDecodeError as error:
         raise UserError(path, "is no text", GIVE_ORIGINAL) from error
 
 
-def _joints(path: Path, number: int, values: list[str]) -> Float[np.ndarray, "16 3"]:
-    """The numbers of one line."""
+def _joints(values: list[str]) -> Float[np.ndarray, "16 3"] | None:
+    """The numbers of one line; None where they are not 48 finite ones."""
     try:
-        joints = np.array(values, np.float32).reshape(16, 3)
-    except ValueError as error:
-        raise UserError(path, f"line {number} is not a name and 48 numbers", GIVE_ORIGINAL) from error
-    return require_numbers(path, f"line {number}", joints, (16, 3))
+        # float64 that overflows float32 becomes infinite
+        with np.errstate(over="ignore"):
+            joints = np.array(values, np.float32).reshape(16, 3)
+    except ValueError:
+        return None
+    return joints if np.isfinite(joints).all() else None

@@ -11,6 +11,7 @@ two (`interacting`). Joints are valid where both the picture and the frame say s
 has no valid joint and is left out.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +24,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from handvae.data.dataset import GIVE_ORIGINAL, HandData, require_choice, require_file, require_numbers
-from handvae.data.files.json import first_fault, members
+from handvae.data.files.json import members
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands, sides_shown
+from handvae.data.left_out import LeftOut
 from handvae.errors import UserError
 from handvae.geometry import project
 from handvae.hand import LEFT, RIGHT, to_internal
@@ -182,14 +184,21 @@ class InterhandHands(HandData):
             require_file(root / "annotations" / name / f"InterHand2.6M_{name}_data.json", AUTHORS)
 
         self.authors = AUTHORS
-        self._splits = [_read_split(files, protocol) for files in splits]
+        left_out = LeftOut()
+        self._splits = [_read_split(files, protocol, left_out) for files in splits]
         counts = [len(part.names) for part in self._splits]
         self._ends = torch.tensor(counts).cumsum(0)
         self._starts = [0, *self._ends.tolist()]
 
+        # a line for the frames, cameras, pictures and annotations of the files together
+        lines = (left_out.line("entries", len(left_out) + sum(counts)),) if left_out else ()
         if not sum(counts):
             others = ", ".join(PROTOCOLS)
-            raise UserError(root, f"holds no hand of protocol {protocol!r}", f"try another of {others}")
+            reason = f" ({lines[0]})" if lines else ""
+            fault = f"holds no hand of protocol {protocol!r}{reason}"
+            raise UserError(root, fault, f"try another of {others}")
+
+        self.remarks = self.left_out = lines
 
         side = _SIDES[torch.cat([part.hand for part in self._splits])]
         self.spec = DataSpec(
@@ -266,29 +275,38 @@ def find_files(root: Path, split: str | None) -> list[_Files]:
 # ------------------------------------------------------------------------------------------- reading
 
 
-def _read_split(files: _Files, protocol: str) -> _Split:
-    frames = _read_frames(files.part("joint_3d"))
-    cameras = _read_cameras(files.part("camera"))
-    content = _read_content(files.data, frames, cameras, _HAND_TYPES[protocol])
-    return _rows(files, frames, cameras, content)
+def _read_split(files: _Files, protocol: str, left_out: LeftOut) -> _Split:
+    frames = _read_frames(files.part("joint_3d"), left_out)
+    cameras = _read_cameras(files.part("camera"), left_out)
+    content = _read_content(files.data, frames, cameras, _HAND_TYPES[protocol], left_out)
+    return _rows(files, frames, cameras, content, left_out)
 
 
-def _read_content(path: Path, frames: _Frames, cameras: _Cameras, hand_types: set[str]) -> _Content:
-    """Pictures and annotations of a data file."""
+def _read_content(
+    path: Path, frames: _Frames, cameras: _Cameras, hand_types: set[str], left_out: LeftOut
+) -> _Content:
+    """Pictures and annotations of a data file; those with a fault are left out."""
     content = _Content()
     ids: set[int] = set()
     for kind, key, value in members(path):
+        name = f"{path.name} {kind}.{key}"
         try:
             if kind == "images":
                 picture = _Picture.model_validate(value)
+                frame = frames.numbers.get((str(picture.capture), str(picture.frame_idx)))
+                camera = cameras.numbers.get((str(picture.capture), str(picture.camera)))
                 if picture.id in content.pictures:
-                    raise UserError(path, f"two images have the id {picture.id}", GIVE_ORIGINAL)
-                frame, camera = _frame_and_camera(path, f"images.{key}", picture, frames, cameras)
-                content.pictures[picture.id] = (picture.file_name, frame, camera, picture.subject)
+                    left_out.add("with the id of another one", name)
+                elif frame is None or camera is None:
+                    missing = "frame" if frame is None else "camera"
+                    left_out.add(f"whose {missing} is not in the {missing}s' file", name)
+                else:
+                    content.pictures[picture.id] = (picture.file_name, frame, camera, picture.subject)
             elif kind == "annotations":
                 annotation = _Annotation.model_validate(value)
                 if annotation.id in ids:
-                    raise UserError(path, f"two annotations have the id {annotation.id}", GIVE_ORIGINAL)
+                    left_out.add("with the id of another one", name)
+                    continue
 
                 ids.add(annotation.id)
                 flags = np.ravel(annotation.joint_valid)
@@ -297,30 +315,21 @@ def _read_content(path: Path, frames: _Frames, cameras: _Cameras, hand_types: se
                     # the file lists 21 joints of the right hand, then 21 of the left
                     content.hands.append((annotation.image_id, flags.reshape(2, 21) > 0))
         except ValidationError as error:
-            raise UserError(path, first_fault(error, kind, key), GIVE_ORIGINAL) from error
+            field = next(iter(error.errors()[0]["loc"]), "all of it")
+            left_out.add(f"with a fault in {field}", name)
+        except UserError:
+            left_out.add("with a fault in joint_valid", name)
 
     return content
 
 
-def _frame_and_camera(
-    path: Path, name: str, picture: _Picture, frames: _Frames, cameras: _Cameras
-) -> tuple[int, int]:
-    """Numbers of a picture's frame and camera."""
-    frame = frames.numbers.get((str(picture.capture), str(picture.frame_idx)))
-    camera = cameras.numbers.get((str(picture.capture), str(picture.camera)))
-    if frame is None or camera is None:
-        missing = "frame" if frame is None else "camera"
-        fault = f"{name}: its capture and {missing} are not in the {missing}s' file"
-        raise UserError(path, fault, GIVE_ORIGINAL)
-    return frame, camera
-
-
-def _rows(files: _Files, frames: _Frames, cameras: _Cameras, content: _Content) -> _Split:
+def _rows(files: _Files, frames: _Frames, cameras: _Cameras, content: _Content, left_out: LeftOut) -> _Split:
     """A row for each hand that has its wrist and another joint."""
     names, rows, valids = [], [], []
     for image_id, flags in content.hands:
         if image_id not in content.pictures:
-            raise UserError(files.data, f"image_id {image_id} is not in images", GIVE_ORIGINAL)
+            left_out.add("whose picture is not in images, or left out", f"image_id {image_id}")
+            continue
 
         name, frame, camera, subject = content.pictures[image_id]
         # both files have flags, the picture's and the frame's: a joint needs both
@@ -348,29 +357,33 @@ def _rows(files: _Files, frames: _Frames, cameras: _Cameras, content: _Content) 
     )
 
 
-def _read_frames(path: Path) -> _Frames:
+def _read_frames(path: Path, left_out: LeftOut) -> _Frames:
     numbers: dict[_Key, int] = {}
     joints, valid = [], []
     for capture, frame, value in members(path):
-        if not isinstance(value, dict) or not {"world_coord", "joint_valid"} <= value.keys():
-            fault = f"capture {capture} frame {frame} does not have world_coord and joint_valid"
-            raise UserError(path, fault, GIVE_ORIGINAL)
-
         name = f"{capture}.{frame}"
+        given = value if isinstance(value, dict) else {}
+        try:
+            world = require_numbers(path, f"{name}.world_coord", given.get("world_coord"), (42, 3))
+            # 42 flags, or 42 lists of one
+            flags = require_numbers(path, f"{name}.joint_valid", given.get("joint_valid"), None).ravel()
+            flags = require_numbers(path, f"{name}.joint_valid", flags, (42,))
+        except UserError:
+            left_out.add("without world_coord and joint_valid in finite numbers", f"frame {name}")
+            continue
+
         numbers[capture, str(frame)] = len(joints)
-        joints.append(require_numbers(path, f"{name}.world_coord", value["world_coord"], (42, 3)))
-        # 42 flags, or 42 lists of one
-        flags = require_numbers(path, f"{name}.joint_valid", value["joint_valid"], None).ravel()
-        valid.append(require_numbers(path, f"{name}.joint_valid", flags, (42,)).reshape(2, 21) > 0)
+        joints.append(world)
+        valid.append(flags.reshape(2, 21) > 0)
 
     if not joints:
-        raise UserError(path, "holds no frame", GIVE_ORIGINAL)
+        raise UserError(path, "holds no frame that can be used", GIVE_ORIGINAL)
 
     world_mm = torch.from_numpy(np.stack(joints)).unflatten(1, (2, 21))
     return _Frames(numbers, world_mm, np.stack(valid))
 
 
-def _read_cameras(path: Path) -> _Cameras:
+def _read_cameras(path: Path, left_out: LeftOut) -> _Cameras:
     cameras: dict[_Key, dict[str, np.ndarray]] = {}
     for capture, kind, values in members(path):
         if kind not in _CAMERA_SHAPES or not isinstance(values, dict):
@@ -378,16 +391,19 @@ def _read_cameras(path: Path) -> _Cameras:
             raise UserError(path, fault, GIVE_ORIGINAL)
         for camera, value in values.items():
             name = f"{capture}.{kind}.{camera}"
-            numbers = require_numbers(path, name, value, _CAMERA_SHAPES[kind])
-            cameras.setdefault((capture, camera), {})[kind] = numbers
+            parts = cameras.setdefault((capture, camera), {})
+            with contextlib.suppress(UserError):
+                parts[kind] = require_numbers(path, name, value, _CAMERA_SHAPES[kind])
+
+    # one without all its numbers is left out, and the pictures that it took with it
+    for (capture, camera), parts in list(cameras.items()):
+        missing = ", ".join(kind for kind in _CAMERA_SHAPES if kind not in parts)
+        if missing:
+            left_out.add(f"without {missing} in finite numbers", f"camera {camera} of capture {capture}")
+            del cameras[capture, camera]
 
     if not cameras:
-        raise UserError(path, "holds no camera", GIVE_ORIGINAL)
-
-    for (capture, camera), parts in cameras.items():
-        missing = ", ".join(_CAMERA_SHAPES.keys() - parts.keys())
-        if missing:
-            raise UserError(path, f"capture {capture}: camera {camera} has no {missing}", GIVE_ORIGINAL)
+        raise UserError(path, "holds no camera that can be used", GIVE_ORIGINAL)
 
     def stacked(kind: str) -> Tensor:
         return torch.from_numpy(np.stack([parts[kind] for parts in cameras.values()]))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from handvae.data.dataset import (
     GIVE_ORIGINAL,
@@ -23,10 +23,11 @@ from handvae.data.dataset import (
     camera_labels,
     pinhole,
     require_choice,
-    require_numbers,
     require_size,
+    usable_numbers,
 )
 from handvae.data.hands import DataSpec
+from handvae.data.left_out import LeftOut
 from handvae.data.missing import is_filled, missing_parts
 from handvae.errors import UserError
 from handvae.hand import RIGHT, to_internal
@@ -60,7 +61,8 @@ class MsraHands(InMemoryData):
 
         names: list[str] = []
         joints, subjects, gestures = [], [], []
-        considered = empty = 0
+        considered = considered_frames = empty = 0
+        left_out = LeftOut()
         absent: list[str] = []
         for subject, person in enumerate(SUBJECTS):
             is_test = person == self._tested
@@ -74,13 +76,17 @@ class MsraHands(InMemoryData):
                     absent.append(path.relative_to(root).as_posix())
                     continue
 
-                values = _read_joints(path)
+                values, usable = _read_joints(path)
+                considered_frames += len(values)
+                for frame in np.flatnonzero(~usable).tolist():
+                    left_out.add("with a joint that is not finite", f"{person}/{folder} {frame}")
                 files = [path.with_name(f"{frame:06d}_depth.bin") for frame in range(len(values))]
                 # a file of a header alone shows no hand, and is published so; one that is not there is not
                 sizes = [file.stat().st_size if file.is_file() else None for file in files]
-                frames = [frame for frame, size in enumerate(sizes) if size is None or size > _HEADER_BYTES]
+                filled = [size is None or size > _HEADER_BYTES for size in sizes]
+                frames = [frame for frame, full in enumerate(filled) if full and usable[frame]]
 
-                empty += len(files) - len(frames)
+                empty += len(files) - sum(filled)
                 names += [files[frame].relative_to(root).as_posix() for frame in frames]
                 joints.append(values[frames])
                 subjects += [subject] * len(frames)
@@ -92,6 +98,8 @@ class MsraHands(InMemoryData):
         if empty:
             self.remarks = (f"{empty:,} frames have an empty depth file and are left out",)
 
+        if left_out:
+            gone = (*gone, left_out.line("frames", considered_frames))
         self.left_out = gone
         self.remarks = (*self.remarks, *gone)
         self.authors = AUTHORS
@@ -142,8 +150,8 @@ class MsraHands(InMemoryData):
         return depth
 
 
-def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
-    """The labels of one person's gesture, as the file has them."""
+def _read_joints(path: Path) -> tuple[Float[np.ndarray, "frame 21 3"], Bool[np.ndarray, " frame"]]:
+    """The labels of one person's gesture, as the file has them, and which of them can be used."""
     require_size(path, MOST_BYTES)
     try:
         words = path.read_text("utf-8-sig").split()
@@ -160,4 +168,4 @@ def _read_joints(path: Path) -> Float[np.ndarray, "frame 21 3"]:
         fault = f"says {count} frames and holds {len(values)} numbers, not 63 for each"
         raise UserError(path, fault, GIVE_ORIGINAL)
 
-    return require_numbers(path, "joint.txt", values.reshape(-1, 21, 3), (None, 21, 3))
+    return usable_numbers(path, "joint.txt", values.reshape(-1, 21, 3), (21, 3))

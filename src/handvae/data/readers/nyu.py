@@ -18,18 +18,21 @@ import torch
 from jaxtyping import Float, UInt8
 
 from handvae.data.dataset import (
+    GIVE_ORIGINAL,
     InMemoryData,
     camera_labels,
     chosen_splits,
     pinhole,
     require_choice,
     require_file,
-    require_numbers,
+    usable_numbers,
 )
 from handvae.data.files.depth import from_nyu
 from handvae.data.files.mat import read_mat
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import DataSpec
+from handvae.data.left_out import LeftOut
+from handvae.errors import UserError
 from handvae.geometry import back_project
 from handvae.hand import RIGHT
 
@@ -68,16 +71,28 @@ class NyuHands(InMemoryData):
         splits = chosen_splits(root, split, {name: root / name for name in ("train", "test")})
         pictures: list[str] = []
         parts = []
+        left_out, frames = LeftOut(), 0
 
         for name in splits:
             path = require_file(root / name / "joint_data.mat", AUTHORS)
             content = read_mat(path, "joint_uvd")["joint_uvd"]
-            values = require_numbers(path, "joint_uvd", content, (None, None, 36, 3))
-            pictures += [f"{name}/depth_1_{number:07d}.png" for number in range(1, values.shape[1] + 1)]
+            if content.ndim != 4 or content.shape[2:] != (36, 3) or not len(content):
+                fault = f"joint_uvd has shape {content.shape}, not cameras x frames x 36 x 3"
+                raise UserError(path, fault, GIVE_ORIGINAL)
             # the first of three cameras
-            parts.append(torch.from_numpy(values[0][:, joints]))
+            values, usable = usable_numbers(path, "joint_uvd", content[0], (36, 3))
+            frames += len(usable)
+            for frame in np.flatnonzero(~usable).tolist():
+                left_out.add("with a joint that is not finite", f"{name} {frame + 1}")
+            pictures += [f"{name}/depth_1_{frame + 1:07d}.png" for frame in np.flatnonzero(usable).tolist()]
+            parts.append(torch.from_numpy(values[usable][:, joints]))
 
         measured = torch.cat(parts)
+        if not len(measured):
+            raise UserError(root, "has no frame that can be used", GIVE_ORIGINAL)
+        if left_out:
+            self.remarks = self.left_out = (left_out.line("frames", frames),)
+
         intrinsics = INTRINSICS.expand(len(measured), 3, 3)
         # labels are pixels and depth; the camera turns them into space
         joints_2d = measured[..., :2].contiguous()

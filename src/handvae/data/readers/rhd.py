@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from handvae.data.dataset import (
@@ -31,13 +31,14 @@ from handvae.data.dataset import (
     chosen_splits,
     require_choice,
     require_file,
-    require_numbers,
+    usable_numbers,
 )
 from handvae.data.files.depth import from_rhd
 from handvae.data.files.mat import read_mat
 from handvae.data.files.pickle import read_pickle
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import DataSpec, Hands
+from handvae.data.left_out import LeftOut
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT, SEGMENTATION_CLASSES, to_internal
 
@@ -74,12 +75,12 @@ def _segmentation_codes() -> UInt8[np.ndarray, "2 256"]:
 SEGMENTATION_CODES = _segmentation_codes()
 
 
-def read_annotation(folder: Path) -> dict[str, Float[np.ndarray, "frame ..."]]:
+def read_annotation(folder: Path) -> dict[str, Shaped[np.ndarray, "frame ..."]]:
     """A split's annotation of all its frames, as the file has it.
 
     Returns:
         `K` (frame 3 3), `xyz` (frame 42 3) in metres and `uv_vis` (frame 42 3): u, v, visible; joints 0-20
-        are the left hand.
+        are the left hand. `usable` (frame): whether all of these are finite numbers.
 
     Raises:
         UserError: the file is missing, damaged, or not of that form.
@@ -98,17 +99,25 @@ def read_annotation(folder: Path) -> dict[str, Float[np.ndarray, "frame ..."]]:
     else:
         raise UserError(path, "is missing", f"its authors publish it at {AUTHORS}")
 
-    shapes = {"K": (3, 3), "xyz": (42, 3), "uv_vis": (42, 3)}
-    for number, frame in enumerate(frames):
-        if not shapes.keys() <= frame.keys():
-            raise UserError(path, f"frame {number} does not have K, xyz and uv_vis", GIVE_ORIGINAL)
+    annotation = {"usable": np.ones(len(frames), bool)}
+    for name, shape in {"K": (3, 3), "xyz": (42, 3), "uv_vis": (42, 3)}.items():
+        values = [frame.get(name) for frame in frames]
+        annotation[name], usable = usable_numbers(path, name, values, shape)
+        annotation["usable"] &= usable
 
-    annotation = {}
-    for name, shape in shapes.items():
-        values = [frame[name] for frame in frames]
-        annotation[name] = require_numbers(path, name, values, (None, *shape))
+    if not annotation["usable"].any():
+        raise UserError(path, "has no frame with K, xyz and uv_vis in finite numbers", GIVE_ORIGINAL)
 
     return annotation
+
+
+def _unusable(annotations: list[dict[str, np.ndarray]]) -> tuple[str, ...]:
+    """What to say of frames that cannot be used."""
+    left_out = LeftOut()
+    usable = np.concatenate([annotation["usable"] for annotation in annotations])
+    for frame in np.flatnonzero(~usable).tolist():
+        left_out.add("without K, xyz and uv_vis in finite numbers", f"frame {frame}")
+    return (left_out.line("frames", len(usable)),) if left_out else ()
 
 
 def _record(value: Any) -> dict[str, Any]:
@@ -185,12 +194,15 @@ class RhdHands(HandData):
             for number in range(len(annotation["K"]))
         )
         self._joints = _Joints.of(annotations)
+        self.remarks = self.left_out = _unusable(annotations)
+        usable = torch.from_numpy(np.concatenate([annotation["usable"] for annotation in annotations]))
 
         # a row shows a frame's hand; a side of -1 is open until the mask has been read
         if self.protocol == "both":
-            self._frames, self._sides = (self._joints.visible.sum(-1) >= 2).nonzero().unbind(1)
+            visible = (self._joints.visible.sum(-1) >= 2) & usable[:, None]
+            self._frames, self._sides = visible.nonzero().unbind(1)
         else:
-            self._frames = torch.arange(len(self._pictures))
+            self._frames = usable.nonzero()[:, 0]
             self._sides = torch.full_like(self._frames, -1)
 
         self.slow_labels = self.protocol == "dominant"
@@ -296,12 +308,16 @@ class RhdLifting(InMemoryData):
             share = f"{TRAINING_SHARE:.0%}"
             self.remarks = (f"only the evaluation is annotated here: its first {share} are train",)
 
+        self.left_out = _unusable(annotations)
+        self.remarks = (*self.remarks, *self.left_out)
+        usable = torch.from_numpy(np.concatenate([annotation["usable"] for annotation in annotations]))
+
         # of each frame the hand with more visible joints, if it has two
         joints = _Joints.of(annotations)
         visible = joints.visible.sum(-1)
         side = torch.where(visible[:, LEFT] > visible[:, RIGHT], LEFT, RIGHT)
         frames = torch.tensor([frame for frame, name in enumerate(splits) if split in (None, name)])
-        frames = frames[visible[frames, side[frames]] >= 2]
+        frames = frames[(visible[frames, side[frames]] >= 2) & usable[frames]]
 
         labels = joints.labels(frames, side[frames])
         super().__init__(root, [names[frame] for frame in frames.tolist()], labels)

@@ -21,18 +21,21 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from handvae.data.dataset import (
+    GIVE_ORIGINAL,
     InMemoryData,
     camera_labels,
     pinhole,
     require_choice,
     require_file,
-    require_numbers,
+    usable_numbers,
 )
 from handvae.data.files.depth import from_stb
 from handvae.data.files.mat import read_mat
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import DataSpec
+from handvae.data.left_out import LeftOut
 from handvae.data.missing import is_filled, missing_parts
+from handvae.errors import UserError
 from handvae.hand import JOINT_NAMES, LEFT, to_internal
 
 AUTHORS = "https://github.com/zhjwustc/icip17_stereo_hand_pose_dataset"
@@ -101,7 +104,8 @@ class StbHands(InMemoryData):
         names: list[str] = []
         joints_3d, intrinsics = [], []
         absent: list[str] = []
-        considered = 0
+        considered = frames = 0
+        left_out = LeftOut()
 
         for sequence in SEQUENCES:
             if split is not None and is_tested(sequence, self._which) != (split == "test"):
@@ -113,16 +117,28 @@ class StbHands(InMemoryData):
                 absent.append(path.relative_to(root).as_posix())
                 continue
 
-            values = require_numbers(path, "handPara", read_mat(path, "handPara")["handPara"], (3, 21, None))
-            joints = to_internal(torch.from_numpy(values).permute(2, 1, 0).contiguous(), "stb")
+            listed = read_mat(path, "handPara")["handPara"]
+            if listed.shape[:2] != (3, 21) or listed.ndim != 3:
+                fault = f"handPara has shape {listed.shape}, not 3 x 21 x any"
+                raise UserError(path, fault, GIVE_ORIGINAL)
+            values, usable = usable_numbers(path, "handPara", listed.transpose(2, 1, 0), (21, 3))
+            joints = to_internal(torch.from_numpy(values), "stb")[usable]
+            frames += len(usable)
+            for frame in np.flatnonzero(~usable).tolist():
+                left_out.add("with a joint that is not finite", f"{sequence} {frame}")
             folder = (base / sequence).relative_to(root).as_posix()
 
             for view in views:
-                names += [f"{folder}/{view}_{number}.png" for number in range(len(joints))]
+                names += [f"{folder}/{view}_{number}.png" for number in np.flatnonzero(usable).tolist()]
                 joints_3d.append(in_camera(joints, view))
                 intrinsics.append(INTRINSICS[view].expand(len(joints), 3, 3))
 
-        self.remarks = self.left_out = missing_parts(root, "files of labels", absent, considered, AUTHORS)
+        gone = missing_parts(root, "files of labels", absent, considered, AUTHORS)
+        if not names:
+            raise UserError(root, "has no frame that can be used", GIVE_ORIGINAL)
+        if left_out:
+            gone = (*gone, left_out.line("frames", frames))
+        self.remarks = self.left_out = gone
         super().__init__(root, names, camera_labels(torch.cat(joints_3d), torch.cat(intrinsics), LEFT))
         self.authors = AUTHORS
         kind = "depth" if camera == "sk-depth" else "image"

@@ -1,5 +1,8 @@
 """What a run resumes from."""
 
+import resource
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -67,3 +70,36 @@ def test_a_state_of_another_size_is_refused(moved, build, tiny_config, tmp_path)
     other = State.fresh(build(replace(tiny_config, appearance_dims=5)), Train())
     with pytest.raises(UserError, match="state"):
         other.read(tmp_path / "state.pt")
+
+
+@contextmanager
+def full_disk(size: int):
+    """Inside the block no file of this process grows beyond so many bytes, as on a disk that is full then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 100, 50_000])
+def test_a_full_disk_leaves_the_last_save(moved, size, tmp_path):
+    path = tmp_path / "state.pt"
+    moved.write(path, 3)
+    before = path.read_bytes()
+    assert len(before) > 50_000
+
+    with full_disk(size), pytest.raises((UserError, OSError)):
+        moved.write(path, 4)
+
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_a_full_disk_is_said_in_one_line(moved, tmp_path):
+    with (
+        full_disk(50_000),
+        pytest.raises(UserError, match=r"state\.pt: the state cannot be written.*; make room"),
+    ):
+        moved.write(tmp_path / "state.pt", 3)

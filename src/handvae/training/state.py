@@ -96,7 +96,11 @@ class State:
         )
 
     def write(self, path: Path, step: int) -> None:
-        """Save, whole or not at all."""
+        """Save, whole or not at all: the last save stays until this one is complete.
+
+        Raises:
+            UserError: the disk is full.
+        """
         state = {
             "step": step,
             "system": self.system.state_dict(),
@@ -104,7 +108,12 @@ class State:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "norms": self.norms,
         }
-        write_atomically(path, lambda temporary: torch.save(state, temporary))
+        try:
+            write_atomically(path, lambda temporary: torch.save(state, temporary))
+        except RuntimeError as error:
+            # torch's writer hides the system's own error behind its own
+            fault = "the state cannot be written; the last save is as it was"
+            raise UserError(path, fault, "make room on the disk, then continue with --resume") from error
 
     def read(self, path: Path) -> int:
         """Put a saved state back; returns the next step.

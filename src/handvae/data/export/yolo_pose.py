@@ -39,6 +39,8 @@ def write(folder: Path, spec: DataSpec, pictures: Iterable[Picture], description
         path.write_text("".join(lines))
         count += len(hands)
 
+    if not count:
+        return 0
     rows = _about(spec, splits, classes, description)
     (folder / "data.yaml").write_text("\n".join(rows) + "\n")
     return count

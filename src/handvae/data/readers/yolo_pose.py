@@ -79,7 +79,7 @@ def find_about(root: Path) -> Path | None:
 def _tells_poses(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return re.search(rb"(?m)^\s*kpt_shape\s*:", file.read(MOST_BYTES)) is not None
+            return re.search(rb"(?m)^(?:\xef\xbb\xbf)?\s*kpt_shape\s*:", file.read(MOST_BYTES)) is not None
     except OSError:
         return False
 

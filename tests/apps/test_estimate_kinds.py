@@ -13,7 +13,9 @@ import torch
 from handvae.data.crop import Crop, cut
 from handvae.data.files.depth import from_nyu, from_rhd, from_stb, read_depth
 from handvae.data.hands import DataSpec
+from handvae.data.left_out import strict
 from handvae.data.readers.coco import CocoHands
+from handvae.errors import DataWarning, UserError
 from handvae.geometry import apply_affine
 from handvae.hand import RIGHT, HandShape, forward_kinematics, named_pose, root
 from handvae.inference.depth_input import crop_depth
@@ -438,3 +440,36 @@ def test_the_plot_shows_every_finger_and_wider_bars_for_a_wider_spread():
         return np.count_nonzero(np.ptp(picture.astype(int), axis=2) > 40)
 
     assert inked(wide) > 1.3 * inked(narrow)
+
+
+FRACTIONS = [[0.1 + 0.03 * joint, 0.9 - 0.02 * joint] for joint in range(21)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        FRACTIONS,
+        [None, *FRACTIONS[1:]],
+        {"hands": [{"keypoints": FRACTIONS}]},
+        {"keypoints": [number for x, y in FRACTIONS for number in (x, y, 2)]},
+    ],
+    ids=["pairs", "a joint unknown", "as we write them", "coco"],
+)
+def test_joints_that_are_fractions_of_a_picture_are_noticed(content, tmp_path):
+    path = tmp_path / "joints.json"
+    path.write_text(json.dumps(content))
+    with pytest.warns(DataWarning, match=r"joints\.json: all joints lie in 0 to 1.* multiply x by its width"):
+        (hand,) = read_flat_hands(path)
+    close(hand.joints[1:], torch.tensor(FRACTIONS[1:]))
+
+    with strict(), pytest.raises(UserError, match="0 to 1"):
+        read_flat_hands(path)
+
+
+def test_only_the_hands_of_fractions_are_named(tmp_path):
+    path = tmp_path / "joints.json"
+    pixels = [[100 * x, 100 * y] for x, y in FRACTIONS]
+    path.write_text(json.dumps([pixels, FRACTIONS]))
+    with pytest.warns(DataWarning) as said:
+        read_flat_hands(path)
+    assert [str(one.message).count("hand 1") for one in said] == [1]

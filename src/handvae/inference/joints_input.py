@@ -20,6 +20,7 @@ from torch import Tensor
 from handvae.data.crop import Crop
 from handvae.data.files.json import read_json
 from handvae.data.hands import Hands
+from handvae.data.left_out import warn_of
 from handvae.errors import UserError
 from handvae.geometry import apply_affine
 from handvae.hand import BONES, JOINT_NAMES
@@ -32,6 +33,10 @@ LARGEST = 1e6
 CANVAS_PX = 512
 GREY = (190, 190, 190)
 GIVE = "give 21 pairs [x, y] a hand (null for a joint that is not known), or COCO keypoints"
+NORMALISED = (
+    "all joints lie in 0 to 1, as fractions of a picture: they are read as if it were square; "
+    "multiply x by its width and y by its height"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,8 @@ class FlatHand:
 def read_flat_hands(path: Path) -> list[FlatHand]:
     """The hands of a JSON file.
 
+    A warning says of which hands the joints look like fractions of a picture: they are read as they stand.
+
     Raises:
         UserError: it has none of the forms above; names the hand, the joint and the fault.
     """
@@ -55,11 +62,15 @@ def read_flat_hands(path: Path) -> list[FlatHand]:
     if not entries:
         raise UserError(path, "holds no hand's joints", GIVE)
 
-    hands = []
+    hands, remarks = [], []
     for number, (keypoints, side) in enumerate(entries):
         which = f"hand {number}: " if len(entries) > 1 else ""
-        hands.append(_hand(path, which, keypoints, side))
+        hand = _hand(path, which, keypoints, side)
+        hands.append(hand)
+        if _is_normalised(hand):
+            remarks.append(f"{which}{NORMALISED}")
 
+    warn_of(path, remarks)
     return hands
 
 
@@ -157,6 +168,12 @@ def _hand(path: Path, which: str, keypoints: Any, side: Any) -> FlatHand:
         raise UserError(path, f"{which}all joints lie on one point", "give distinct joints")
 
     return FlatHand(joints, valid, side)
+
+
+def _is_normalised(hand: FlatHand) -> bool:
+    """Whether the joints are fractions of a picture: no hand of real pixels is smaller than one."""
+    known = hand.joints[hand.valid]
+    return bool((known >= 0).all() and (known <= 1).all())
 
 
 def _pairs(path: Path, which: str, keypoints: list[Any]) -> list[Any]:

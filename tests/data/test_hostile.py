@@ -219,25 +219,37 @@ def spoil(path, value):
 @pytest.mark.parametrize(
     ("path", "value", "fault"),
     [
-        (("annotations", 1, "keypoints", 4), "12", "annotations.1.keypoints"),
-        (("annotations", 1, "keypoints", 4), float("nan"), "annotations.1.keypoints"),
-        (("annotations", 1, "keypoints", 4), 1e300, "annotations.1.keypoints"),
-        (("annotations", 1, "keypoints"), [1.0] * 60, "annotations.1.keypoints"),
-        (("annotations", 1, "keypoints"), [[1.0, 2.0]] * 21, "annotations.1.keypoints"),
-        (("annotations", 1, "image_id"), 77, "image_id 77"),
-        (("annotations", 1, "id"), 0, "two annotations have the id 0"),
-        (("images", 1, "id"), 0, "two images have the id 0"),
-        (("images", 1, "file_name"), 3, "images.1.file_name"),
-        (("images", 1, "file_name"), "a\0b", "images.1.file_name"),
+        (("annotations", 0, "keypoints", 4), "12", "annotations.0.keypoints"),
+        (("annotations", 0, "keypoints", 4), float("nan"), "annotations.0.keypoints"),
+        (("annotations", 0, "keypoints", 4), 1e300, "annotations.0.keypoints"),
+        (("annotations", 0, "keypoints"), [1.0] * 60, "annotations.0.keypoints"),
+        (("annotations", 0, "keypoints"), [[1.0, 2.0]] * 21, "annotations.0.keypoints"),
+        (("annotations", 0, "image_id"), 77, "image_id 77"),
+        (("annotations", 0, "image_id"), "seven", "image_id seven"),
+        (("images", 0, "file_name"), 3, "images.0.file_name"),
+        (("images", 0, "file_name"), "a\0b", "images.0.file_name"),
+        (("annotations", 0), None, "annotations.0"),
         (("annotations",), [], "no annotation"),
-        (("annotations", 1), None, "annotations.1"),
         (("images",), [], "not in images"),
     ],
 )
-def test_a_spoilt_field_is_named(path, value, fault, plain_set):
+def test_the_first_fault_is_named_where_nothing_is_left(path, value, fault, plain_set):
+    def spoil_all(content):
+        for row in range(3) if len(path) > 1 else [0]:
+            spoil((path[0], row, *path[2:])[: len(path)], value)(content)
+
     with pytest.raises(UserError, match=fault) as raised:
-        MmposeHands(plain_set(spoil(path, value)))
+        MmposeHands(plain_set(spoil_all))
     assert "\n" not in str(raised.value)
+
+
+def test_pictures_of_one_id_are_told_apart_by_nothing(plain_set):
+    def same(content):
+        for image in content["images"]:
+            image["id"] = 0
+
+    with pytest.raises(UserError, match="two images have the id 0"):
+        MmposeHands(plain_set(same))
 
 
 def test_a_file_of_many_rows_is_read_in_the_memory_of_its_labels(tmp_path, plain_set, monkeypatch):

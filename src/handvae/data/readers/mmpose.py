@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from torch import Tensor
 
 from handvae.data.dataset import GIVE_ORIGINAL, InMemoryData, pinhole, require_few
 from handvae.data.files.json import first_fault, members
+from handvae.data.files.lenient import flat, identity, labelled, yes_or_no
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands, sides_shown
+from handvae.data.left_out import LeftOut
 from handvae.data.readers.coco import Number
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT, to_internal
@@ -35,6 +37,8 @@ SPLIT_WORDS = {
 }
 """Words in a file's name that name its split."""
 PICTURE_FOLDERS = ("images", "train2017", "val2017", "training/rgb", "evaluation/rgb")
+FIRST_WORD = 2**62
+"""Ids that are texts are numbered from here on; ids that are numbers lie below."""
 TRIED = 100
 """Pictures that are looked for in each of these folders."""
 
@@ -93,16 +97,13 @@ _KINDS = {
 # ------------------------------------------------------------------------------------------- the file's form
 
 
-def _flatten(values: Any) -> Any:
-    """21 triples as 63 numbers; anything else as it is."""
-    if isinstance(values, list) and all(isinstance(value, list) and len(value) == 3 for value in values):
-        return [number for triple in values for number in triple]
-    return values
-
-
-_Flat = Annotated[list[Number], Field(min_length=63, max_length=63), BeforeValidator(_flatten)]
+_Flat = Annotated[list[Number], Field(min_length=63, max_length=63), BeforeValidator(flat)]
+_Labelled = Annotated[list[Number], Field(min_length=63, max_length=63), BeforeValidator(labelled)]
 _Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
-_Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_Number = Annotated[int, Field(ge=-FIRST_WORD, lt=FIRST_WORD)]
+_Word = Annotated[str, Field(min_length=1, max_length=1000)]
+_Id = Annotated[_Number | _Word, BeforeValidator(identity)]
+_Valid = Annotated[bool, BeforeValidator(yes_or_no)]
 
 
 class _Strict(BaseModel):
@@ -123,7 +124,7 @@ class _Picture(_Strict):
 class _Hand(_Strict):
     id: _Id
     image_id: _Id
-    keypoints: _Flat
+    keypoints: _Labelled
     joint_cam: _Flat | None = None
     hand_type: Literal["left", "right"] | None = None
 
@@ -133,10 +134,10 @@ class _Person(_Strict):
 
     id: _Id
     image_id: _Id
-    lefthand_kpts: _Flat
-    righthand_kpts: _Flat
-    lefthand_valid: bool
-    righthand_valid: bool
+    lefthand_kpts: _Labelled
+    righthand_kpts: _Labelled
+    lefthand_valid: _Valid
+    righthand_valid: _Valid
 
 
 # ------------------------------------------------------------------------------------------- what is kept
@@ -157,6 +158,28 @@ class _Table:
     """63 numbers a row: x px, y px, labelled if above 0."""
     joints_3d: array = field(default_factory=lambda: array("f"))
     """63 numbers a row, mm; fewer where a row has none."""
+    words: dict[str, int] = field(default_factory=dict)
+    """Numbers in place of the ids that are texts."""
+    entries: int = 0
+    """Annotations of the file, the unusable ones too."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    first_fault: str = ""
+    """Of the entries that cannot be used, pictures too."""
+    repeated: set[int] = field(default_factory=set)
+    """Ids that several pictures have: which of them an annotation means cannot be told."""
+    same_ids: int = 0
+    """Annotations whose id an earlier one has."""
+
+    def number(self, identity: int | str) -> int:
+        """An id as a number."""
+        if isinstance(identity, int):
+            return identity
+        return self.words.setdefault(identity, FIRST_WORD + len(self.words))
+
+    def leave_out(self, reason: str, name: str, fault: str) -> None:
+        """Count an annotation that cannot be used."""
+        self.left_out.add(reason, name)
+        self.first_fault = self.first_fault or fault
 
     def add(
         self, image_id: int, side: int, keypoints: list[float], joints_3d: list[float] | None = None
@@ -171,21 +194,22 @@ class _Table:
         """Keep a picture's name and camera."""
         camera = picture.cam_param
         intrinsics = None if camera is None else (*camera.focal, *camera.princpt)
-        self.pictures[picture.id] = (picture.file_name, intrinsics)
+        self.pictures[self.number(picture.id)] = (picture.file_name, intrinsics)
 
     def add_annotation(self, annotation: _Hand | _Person) -> None:
         """Append the hands of one annotation."""
-        self.ids.append(annotation.id)
+        self.ids.append(self.number(annotation.id))
+        image_id = self.number(annotation.image_id)
         if isinstance(annotation, _Person):
             if annotation.lefthand_valid:
-                self.add(annotation.image_id, LEFT, annotation.lefthand_kpts)
+                self.add(image_id, LEFT, annotation.lefthand_kpts)
             if annotation.righthand_valid:
-                self.add(annotation.image_id, RIGHT, annotation.righthand_kpts)
+                self.add(image_id, RIGHT, annotation.righthand_kpts)
             return
 
         sides = {None: UNKNOWN, "left": LEFT, "right": RIGHT}
         side = sides[annotation.hand_type]
-        self.add(annotation.image_id, side, annotation.keypoints, annotation.joint_cam)
+        self.add(image_id, side, annotation.keypoints, annotation.joint_cam)
 
     def labels(self, rows: Int[np.ndarray, " row"], names: tuple[str, ...]) -> Hands:
         """Labels of the rows, whose pictures have these names."""
@@ -273,12 +297,12 @@ class MmposeHands(InMemoryData):
 
         table = _read(path)
         usable = self._usable(path, table)
-        rows = np.flatnonzero(usable)
+        rows = _with_pictures(path, table, np.flatnonzero(usable))
         image_ids = np.frombuffer(table.image_ids, np.int64)[rows].tolist()
-
-        for image_id in image_ids:
-            if image_id not in table.pictures:
-                raise UserError(path, f"image_id {image_id} is not in images", GIVE_ORIGINAL)
+        if table.left_out:
+            self.left_out = (*self.left_out, table.left_out.line("annotations", table.entries))
+        if table.same_ids:
+            self.remarks = (*self.remarks, f"{table.same_ids:,} annotations have the id of another one")
 
         names = tuple(table.pictures[image_id][0] for image_id in image_ids)
 
@@ -312,7 +336,9 @@ class MmposeHands(InMemoryData):
             raise UserError(path, "holds no hand with two labelled joints", GIVE_ORIGINAL)
         if not usable.all():
             count = f"{(~usable).sum():,} of {len(usable):,}"
-            self.remarks = (f"{count} hands have fewer than two labelled joints and are left out",)
+            self.remarks = self.left_out = (
+                f"{count} hands have fewer than two labelled joints and are left out",
+            )
         return usable
 
 
@@ -320,17 +346,24 @@ class MmposeHands(InMemoryData):
 
 
 def _read(path: Path) -> _Table:
+    """The entries of a file that can be used; `left_out` of the table counts the others."""
     table = _Table()
     description = ""
     for part, key, value in members(path):
+        if (part, key) == ("info", "description"):
+            description = str(value)
+        if part not in ("images", "annotations"):
+            continue
+
+        table.entries += part == "annotations"
         try:
             if part == "images":
                 picture = _Picture.model_validate(value)
-                if picture.id in table.pictures:
-                    raise UserError(path, f"two images have the id {picture.id}", GIVE_ORIGINAL)
+                if table.number(picture.id) in table.pictures:
+                    table.repeated.add(table.number(picture.id))
                 require_few(path, "pictures", len(table.pictures) + 1)
                 table.add_picture(picture)
-            elif part == "annotations":
+            else:
                 is_person = isinstance(value, dict) and "lefthand_kpts" in value
                 annotation = (_Person if is_person else _Hand).model_validate(value)
                 # the first annotation decides, with the description if `info` came before it
@@ -338,20 +371,44 @@ def _read(path: Path) -> _Table:
                 require_few(path, "hands", len(table.ids) + 1)
                 table.add_annotation(annotation)
         except ValidationError as error:
-            raise UserError(path, first_fault(error, part, key), "mend that field") from error
-
-        if (part, key) == ("info", "description"):
-            description = str(value)
+            fault = first_fault(error, part, key)
+            if part == "annotations":
+                table.leave_out("with a faulty field", f"{part}.{key}", fault)
+            # a picture's annotations are counted later, as those of any picture that is not there
+            table.first_fault = table.first_fault or fault
 
     if not table.image_ids:
+        if table.first_fault:
+            raise UserError(path, table.first_fault, "mend that field")
         kinds = ", ".join(_KINDS)
         raise UserError(path, "holds no annotation of a hand", f"give a file of one of {kinds}")
 
-    ids, counts = np.unique(np.frombuffer(table.ids, np.int64), return_counts=True)
-    if len(ids) < len(table.ids):
-        raise UserError(path, f"two annotations have the id {ids[counts > 1][0]}", GIVE_ORIGINAL)
-
+    table.same_ids = len(table.ids) - len(np.unique(np.frombuffer(table.ids, np.int64)))
     return table
+
+
+def _with_pictures(path: Path, table: _Table, rows: Int[np.ndarray, " row"]) -> Int[np.ndarray, " kept"]:
+    """The rows whose pictures the file lists; the others are left out.
+
+    Raises:
+        UserError: there is none.
+    """
+    words = {number: word for word, number in table.words.items()}
+    usable = np.zeros(len(rows), bool)
+    for place, image_id in enumerate(np.frombuffer(table.image_ids, np.int64)[rows].tolist()):
+        name = words.get(image_id, image_id)
+        if image_id not in table.pictures:
+            fault = f"image_id {name} is not in images"
+            table.leave_out("without their picture", fault, fault)
+        elif image_id in table.repeated:
+            fault = f"two images have the id {name}"
+            table.leave_out("of pictures that share an id", fault, fault)
+        else:
+            usable[place] = True
+
+    if not usable.any():
+        raise UserError(path, table.first_fault, GIVE_ORIGINAL)
+    return rows[usable]
 
 
 def _kind_of(path: Path, description: str, first: _Hand | _Person) -> str:

@@ -21,6 +21,12 @@ def identity(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else value
 
 
+def size(value: Any) -> Any:
+    """A side of a picture, px: 40.0 and "40" are 40; 0 or less, as tools write for unknown, is None."""
+    value = identity(value)
+    return None if isinstance(value, int) and value <= 0 else value
+
+
 def yes_or_no(value: Any) -> Any:
     """1 and 0, as numbers or texts, as true and false."""
     known = {1: True, 0: False, "1": True, "0": False, "true": True, "false": False}

@@ -183,3 +183,19 @@ def as_pixels(image: "np.ndarray") -> UInt8[np.ndarray, "height width 3"]:
     # a first axis of 3 is taken for channels: no picture is 3 pixels high
     channels_last = np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image
     return np.round(np.clip(channels_last, 0, 1) * 255).astype(np.uint8)
+
+
+def require_declared_size(path: Path, declared: tuple[int, int] | None, actual: tuple[int, int]) -> None:
+    """Refuse a picture of another size than its labels are for.
+
+    Args:
+        path: the picture, for messages.
+        declared: width and height that the labels are for, px; None where they do not say.
+        actual: those of the file as it is decoded.
+
+    Raises:
+        UserError: the sizes differ.
+    """
+    if declared is not None and declared != actual:
+        sizes = f"is {actual[0]} x {actual[1]} px, and its labels are for {declared[0]} x {declared[1]}"
+        raise UserError(path, sizes, "mend width and height, and with them the keypoints")

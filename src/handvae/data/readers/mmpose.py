@@ -20,8 +20,8 @@ from torch import Tensor
 
 from handvae.data.dataset import GIVE_ORIGINAL, InMemoryData, pinhole, require_few
 from handvae.data.files.json import first_fault, members
-from handvae.data.files.lenient import flat, identity, labelled, yes_or_no
-from handvae.data.files.pictures import inside, read_picture
+from handvae.data.files.lenient import flat, identity, labelled, size, yes_or_no
+from handvae.data.files.pictures import inside, read_picture, require_declared_size
 from handvae.data.hands import DataSpec, Hands, sides_shown
 from handvae.data.left_out import LeftOut
 from handvae.data.readers.coco import Number
@@ -103,6 +103,7 @@ _Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 _Number = Annotated[int, Field(ge=-FIRST_WORD, lt=FIRST_WORD)]
 _Word = Annotated[str, Field(min_length=1, max_length=1000)]
 _Id = Annotated[_Number | _Word, BeforeValidator(identity)]
+_Size = Annotated[int | None, Field(le=1_000_000), BeforeValidator(size)]
 _Valid = Annotated[bool, BeforeValidator(yes_or_no)]
 
 
@@ -118,6 +119,8 @@ class _Camera(_Strict):
 class _Picture(_Strict):
     id: _Id
     file_name: Annotated[str, Field(pattern=r"^[^\x00]+$")]
+    width: _Size = None
+    height: _Size = None
     cam_param: _Camera | None = None
 
 
@@ -150,6 +153,8 @@ class _Table:
     kind: str = ""
     pictures: dict[int, tuple[str, tuple[float, ...] | None]] = field(default_factory=dict)
     """Name and camera (focal x and y, centre x and y) by the picture's id."""
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Width and height that the labels are for, by the picture's name, where the file tells."""
     ids: array = field(default_factory=lambda: array("q"))
     """Of the annotations."""
     image_ids: array = field(default_factory=lambda: array("q"))
@@ -158,6 +163,8 @@ class _Table:
     """63 numbers a row: x px, y px, labelled if above 0."""
     joints_3d: array = field(default_factory=lambda: array("f"))
     """63 numbers a row, mm; fewer where a row has none."""
+    known_sizes: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    """Each size that occurs."""
     words: dict[str, int] = field(default_factory=dict)
     """Numbers in place of the ids that are texts."""
     entries: int = 0
@@ -195,6 +202,10 @@ class _Table:
         camera = picture.cam_param
         intrinsics = None if camera is None else (*camera.focal, *camera.princpt)
         self.pictures[self.number(picture.id)] = (picture.file_name, intrinsics)
+        if picture.width is not None and picture.height is not None:
+            # one tuple for all pictures of a size: there may be a million of them
+            size = (picture.width, picture.height)
+            self.sizes[picture.file_name] = self.known_sizes.setdefault(size, size)
 
     def add_annotation(self, annotation: _Hand | _Person) -> None:
         """Append the hands of one annotation."""
@@ -309,6 +320,7 @@ class MmposeHands(InMemoryData):
         kind = _KINDS[table.kind]
         folder = _picture_folder(path, names, kind.authors)
         self.authors = kind.authors
+        self._sizes = table.sizes
         super().__init__(folder, names, table.labels(rows, names))
         self.spec = DataSpec(
             name=table.kind,
@@ -325,8 +337,15 @@ class MmposeHands(InMemoryData):
         return self._split
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
-        """The whole picture of one row, RGB."""
-        return read_picture(inside(self.root, self.names[row]))
+        """The whole picture of one row, RGB.
+
+        Raises:
+            UserError: it cannot be read, or is not of the size that its labels are for.
+        """
+        path = inside(self.root, self.names[row])
+        pixels = read_picture(path)
+        require_declared_size(path, self._sizes.get(self.names[row]), (pixels.shape[1], pixels.shape[0]))
+        return pixels
 
     def _usable(self, path: Path, table: _Table) -> Bool[np.ndarray, " row"]:
         """Which hands have two labelled joints; a remark counts the others."""

@@ -29,7 +29,7 @@ def test_the_info_of_the_photos_names_splits_people_and_ranges(handvae, real_pho
                 "layout rhd",
                 "image, segmentation, mask",
                 "320 x 320",
-                "2,728 frames are annotated",
+                "2,624 of 2,728 hands",
                 "no commercial use",
             ],
         ),

@@ -37,34 +37,50 @@ def main(arguments: Sequence[str]) -> None:
     """Print every fault; a fatal one keeps the set from being read."""
     options = parse(Check, arguments, "handvae data check")
 
+    from handvae.data.readers.coco import Problem
+
     with output(options.quiet, options.json) as result:
-        problems = find_problems(options)
+        try:
+            problems = find_problems(options)
+        except UserError as error:
+            if not options.json:
+                raise
+            problems = [Problem(error.where, error.fault, error.remedy)]
         fatal = [problem for problem in problems if problem.fatal]
         odd = [problem for problem in problems if not problem.fatal]
 
-        for problem in [*fatal, *odd][: options.most]:
+        for problem in [] if options.json else [*fatal, *odd][: options.most]:
             kind = "fault" if problem.fatal else "odd"
             print(f"{kind}: {problem.where}: {problem.fault}; {problem.remedy}", file=sys.stderr)
 
-        if fatal:
-            fault = f"{len(fatal)} faults, {len(odd)} oddities"
-            raise UserError(options.root, fault, "mend the faults listed above")
+        if not fatal:
+            print(f"{options.root}: no fault; {len(odd)} oddities")
 
-        print(f"{options.root}: no fault; {len(odd)} oddities")
-        result({"root": options.root, "faults": 0, "oddities": [asdict(problem) for problem in odd]})
+        result({"root": options.root, "faults": len(fatal)})
+        result({"problems": [asdict(problem) for problem in fatal]})
+        result({"oddities": [asdict(problem) for problem in odd]})
+
+    # after the block: the JSON object is printed whether the data are sound or not
+    if fatal:
+        fault = f"{len(fatal)} faults, {len(odd)} oddities"
+        raise UserError(options.root, fault, "mend the faults that are listed")
 
 
 def find_problems(options: Check) -> list["Problem"]:
     """Faults of the annotation and its pictures; where there are none, what is odd about the labels."""
     from handvae.data.check import find_oddities
-    from handvae.data.open import open_data, recognise
-    from handvae.data.readers.coco import check_coco
+    from handvae.data.open import reader_of, recognise
+    from handvae.data.readers.coco import Problem, check_coco
 
     our_layout = recognise(options.root) == "coco"
     problems = check_coco(options.root) if our_layout else []
     if any(problem.fatal for problem in problems):
         return problems  # it cannot be opened
 
-    data = open_data(options.root, options.split, options.protocol)
+    # the reader itself: a missing picture is named as each other fault
+    data = reader_of(options.root, options.split, options.protocol)
+    if not our_layout:
+        remedy = "mend them, or use the rest"
+        problems = [Problem(str(options.root), line, remedy, fatal=False) for line in data.left_out]
     with progress("pictures", len(data), EVERY) as report:
         return [*problems, *find_oddities(data, outside=not our_layout, report=report)]

@@ -1,5 +1,6 @@
 """`handvae data info`: what a data set holds, and a sheet of its hands with their joints drawn."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import tyro
 
 from handvae.apps.options import JsonOption, QuietOption, parse
 from handvae.apps.output import output
-from handvae.errors import UserError
+from handvae.errors import DataWarning, UserError
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,26 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Info, arguments, "handvae data info")
 
     from handvae.data.files.pictures import write_picture
+    from handvae.data.left_out import partial
     from handvae.data.open import open_data, recognise
     from handvae.data.summary import summarise
     from handvae.inference.data_sheet import data_sheet
 
     with output(options.quiet, options.json) as result:
-        data = open_data(options.root, options.split, options.protocol)
+        # it looks at what is there, and prints among its notes what is missing
+        with partial(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)
+            data = open_data(options.root, options.split, options.protocol)
         layout = recognise(options.root)
         protocol = f"  protocol {options.protocol}" if options.protocol else ""
         print(f"{options.root}  layout {layout}  split {options.split or 'all'}{protocol}")
 
         lines = list(summarise(data))
-        for label, value in [*lines, *(("note", remark) for remark in data.remarks)]:
-            print(f"{label:<16}{value}")
+        for label, text in [*(line[:2] for line in lines), *(("note", remark) for remark in data.remarks)]:
+            print(f"{label:<16}{text}")
 
         result({"root": options.root, "layout": layout, "count": len(data)})
-        result({**dict(lines), "notes": list(data.remarks)})
+        result({**{line.key: line.value for line in lines}, "notes": list(data.remarks)})
 
         if options.out is not None:
             write_picture(options.out, data_sheet(data, options.hands))

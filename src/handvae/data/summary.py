@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,8 +25,18 @@ CHUNK = 4096
 OPENED_PICTURES = 50
 """Pictures that are opened for their sizes and depths."""
 
-Line = tuple[str, str]
-"""A name and what the data set has of it."""
+
+class Line(NamedTuple):
+    """A name, and what the data set has of it: for a reader, and as numbers and lists."""
+
+    name: str
+    text: str
+    value: Any
+
+    @property
+    def key(self) -> str:
+        """The name in JSON."""
+        return self.name.replace("'", "").replace(" ", "_")
 
 
 def summarise(data: HandData) -> Iterator[Line]:
@@ -83,38 +94,52 @@ def _label_lines(data: HandData) -> Iterator[Line]:
         f"{counts.left} left, {read - counts.left} right" if counts.with_side == read else "side not known"
     )
     some = "" if read == count else f" of {read} read, as for all labels below"
-    yield "hands", f"{count} ({sides}{some})"
+    known = {"left": counts.left, "right": read - counts.left} if counts.with_side == read else {}
+    yield Line("hands", f"{count} ({sides}{some})", {"count": count, "read": read, **known})
     splits = Counter(data.split_of(row) for row in range(count))
     if set(splits) != {""}:
-        yield "splits", ", ".join(f"{name or 'none'} {number}" for name, number in sorted(splits.items()))
+        text = ", ".join(f"{name or 'none'} {number}" for name, number in sorted(splits.items()))
+        yield Line("splits", text, dict(splits))
     if counts.people:
-        yield "people", str(len(counts.people))
+        yield Line("people", str(len(counts.people)), len(counts.people))
 
     # Pictures and labels
-    yield "pictures", ", ".join(name for name in PICTURES if name in spec.modalities)
-    yield "labels", ", ".join(counts.fields)
+    kinds = [name for name in PICTURES if name in spec.modalities]
+    yield Line("pictures", ", ".join(kinds), kinds)
+    yield Line("labels", ", ".join(counts.fields), list(counts.fields))
     visible = ""
     if "joint_visible" in counts.fields:
         visible = f", visible {100 * counts.visible_joints / counts.joints:.1f} %"
 
-    yield "labelled joints", f"{100 * counts.labelled_joints / counts.joints:.1f} %{visible}"
+    shares = {"labelled": counts.labelled_joints / counts.joints}
+    if visible:
+        shares["visible"] = counts.visible_joints / counts.joints
+    yield Line("labelled joints", f"{100 * shares['labelled']:.1f} %{visible}", shares)
     if spec.joints != 21:
-        yield "joints", f"{spec.joints}: {', '.join(spec.joint_names)}"
+        yield Line("joints", f"{spec.joints}: {', '.join(spec.joint_names)}", list(spec.joint_names))
 
     # Ranges
     extent = torch.cat(counts.extents_px)
     # hands without a labelled joint have none
     extent = extent[extent > 0]
     if len(extent):
-        yield "hand's extent", f"{extent.min():.0f} to {extent.max():.0f} px, median {extent.median():.0f}"
+        yield _range("hand's extent", extent, "px")
     if counts.depths_mm:
         depth = torch.cat(counts.depths_mm)
-        yield "joints' depth", f"{depth.min():.0f} to {depth.max():.0f} mm, median {depth.median():.0f}"
+        yield _range("joints' depth", depth, "mm")
 
     if spec.gestures:
-        yield "gestures", ", ".join(spec.gestures)
+        yield Line("gestures", ", ".join(spec.gestures), list(spec.gestures))
 
-    yield "licence", spec.licence or "not given; find out before you share anything"
+    missing = "not given; find out before you share anything"
+    yield Line("licence", spec.licence or missing, spec.licence or None)
+
+
+def _range(name: str, values: Float[Tensor, " value"], unit: str) -> Line:
+    """The least, the largest and the middle of some lengths."""
+    low, high, middle = float(values.min()), float(values.max()), float(values.median())
+    text = f"{low:.0f} to {high:.0f} {unit}, median {middle:.0f}"
+    return Line(name, text, {f"min_{unit}": low, f"max_{unit}": high, f"median_{unit}": middle})
 
 
 def _extent(
@@ -135,11 +160,15 @@ def _picture_lines(data: HandData) -> Iterator[Line]:
         sizes = Counter(data.depth(row).shape[::-1] for row in rows)
 
     common = ", ".join(f"{width} x {height}" for (width, height), _ in sizes.most_common(5))
-    yield "picture sizes", f"{common} (of {sum(sizes.values())} opened)"
+    text = f"{common} (of {sum(sizes.values())} opened)"
+    listed = [{"width": width, "height": height, "count": count} for (width, height), count in sizes.items()]
+    yield Line("picture sizes", text, listed)
 
     if "depth" in data.spec.modalities:
         # a fifth of the opened rows: percentiles need few maps
         maps = [data.depth(row) for row in rows[::5]]
         depth = np.concatenate([values[values > 0] for values in maps])
         low, middle, high = np.percentile(depth, [1, 50, 99]) if len(depth) else (0, 0, 0)
-        yield "depth", f"{low:.0f} to {high:.0f} mm (1st to 99th percentile), median {middle:.0f}"
+        text = f"{low:.0f} to {high:.0f} mm (1st to 99th percentile), median {middle:.0f}"
+        percentiles = {"p1_mm": float(low), "median_mm": float(middle), "p99_mm": float(high)}
+        yield Line("depth", text, percentiles)

@@ -1,12 +1,11 @@
 """How sure a number is, and whether two models differ: bootstrap intervals and a paired permutation test.
 
 Hands of one person are not independent, so where a data set names its people, whole people are drawn (and
-exchanged between the models),
-not single hands. All models see the same draws.
+exchanged between the models), not single hands. All models see the same draws.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from jaxtyping import Float, Int
 Statistic = Literal["mean", "median"]
 DRAWS = 2000
 CHUNK_VALUES = 4_000_000
-"""Numbers held at once, so that many hands need no more memory than few."""
+"""Numbers in memory at the same time, so that many hands need no more memory than few."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,12 @@ class PerHand:
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a number would fall if other hands had been measured: the middle `level` of its bootstrap
-    draws."""
+    """Where a number would fall if other hands had been measured: the middle of its bootstrap draws."""
 
     low: float
     high: float
     level: float = 0.95
+    """Share of the draws inside."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,18 @@ class Difference:
     value: float
     interval: Interval
     p_value: float
-    """Share of exchanges of the two models, person by person or hand by hand, that differ at least as
-    much."""
+    """Share of exchanges of the two models, person by person or hand by hand, that differ as much or more."""
     n: int
+    """Hands that both models have a value for."""
     protocol: str
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Which hands count how often in each bootstrap draw, and which are exchanged in each permutation; made
-    of a seed, chunk by chunk."""
+    """Which hands count how often in each bootstrap draw, and which each permutation exchanges.
+
+    They are made from a seed, in pieces, so that memory does not grow with their number.
+    """
 
     group: Int[np.ndarray, " hand"]
     """Number of the person, counted from 0; or of the hand, where people are unknown."""
@@ -82,7 +83,9 @@ class Draws:
         """Draws over people where they are known and more than one, else over hands."""
         if subject is None or len(np.unique(subject)) < 2:
             return cls(np.arange(hands), "hands", seed, count)
-        return cls(np.unique(subject, return_inverse=True)[1].reshape(-1), "persons", seed, count)
+
+        _, number = np.unique(subject, return_inverse=True)
+        return cls(number.reshape(-1), "persons", seed, count)
 
     @property
     def groups(self) -> int:
@@ -90,10 +93,12 @@ class Draws:
         return int(self.group.max()) + 1
 
     def _chunks(self, stream: int) -> Iterator[tuple[np.random.Generator, int]]:
+        """The stream's generator, and how many draws to take of it next."""
         generator, left = np.random.default_rng([self.seed, stream]), self.count
         most = max(1, CHUNK_VALUES // len(self.group))
         while left > 0:
             yield generator, min(most, left)
+
             left -= most
 
     def resampled(self) -> Iterator[Float[np.ndarray, "draw hand"]]:
@@ -136,19 +141,26 @@ def difference(first: tuple[str, PerHand], second: tuple[str, PerHand], draws: D
             f"{a.name} on {len(a.values)} hands and {b.name} on {len(b.values)} hands cannot be paired"
         )
 
+    # only hands that both models have a value for
     both = np.isfinite(a.values) & np.isfinite(b.values)
-    a, b = (PerHand(m.name, m.unit, m.statistic, np.where(both, m.values, np.nan), m.weights) for m in (a, b))
+    a, b = (replace(metric, values=np.where(both, metric.values, np.nan)) for metric in (a, b))
     observed = a.value() - b.value()
-    exchanges = np.concatenate(
-        [
-            _statistic(np.where(swap, b.values, a.values), np.where(swap, b.weights, a.weights), a.statistic)
-            - _statistic(
-                np.where(swap, a.values, b.values), np.where(swap, a.weights, b.weights), a.statistic
-            )
-            for swap in draws.exchanged()
-        ]
-    )
-    extreme = np.abs(exchanges) >= abs(observed) * (1 - 1e-9)
+
+    # the difference, had the models been exchanged on half of the groups
+    exchanges = []
+    for swap in draws.exchanged():
+        one = _statistic(
+            np.where(swap, b.values, a.values), np.where(swap, b.weights, a.weights), a.statistic
+        )
+        other = _statistic(
+            np.where(swap, a.values, b.values), np.where(swap, a.weights, b.weights), a.statistic
+        )
+        exchanges.append(one - other)
+
+    # the observed labelling is one of the exchanges, so p is never 0; a tie may differ by rounding
+    extreme = np.abs(np.concatenate(exchanges)) >= abs(observed) * (1 - 1e-9)
+    p_value = float((extreme.sum() + 1) / (draws.count + 1))
+
     protocol = (
         f"{a.statistic} over hands, first minus second; interval: percentile bootstrap of {draws.count} "
         f"paired draws of {draws.groups} {draws.unit}; p: two-sided permutation test, models exchanged "
@@ -156,11 +168,16 @@ def difference(first: tuple[str, PerHand], second: tuple[str, PerHand], draws: D
     )
 
     return Difference(
-        a.name, a.unit, name_a, name_b, observed, interval(bootstrap(a, draws) - bootstrap(b, draws)),
-        # the observed labelling is one of the exchanges, so p is never 0
-        float((extreme.sum() + 1) / (draws.count + 1)),
-        int(both.sum()), protocol,
-    )  # fmt: skip
+        name=a.name,
+        unit=a.unit,
+        first=name_a,
+        second=name_b,
+        value=observed,
+        interval=interval(bootstrap(a, draws) - bootstrap(b, draws)),
+        p_value=p_value,
+        n=int(both.sum()),
+        protocol=protocol,
+    )
 
 
 def _statistic(
@@ -171,17 +188,20 @@ def _statistic(
     weights, values = np.where(counted, weights, 0.0), np.where(counted, values, 0.0)
     total = weights.sum(1)
 
-    with np.errstate(invalid="ignore"):  # a draw in which no hand counts is NaN
+    # a draw in which no hand counts is NaN
+    with np.errstate(invalid="ignore"):
         if statistic == "mean":
             return (weights * values).sum(1) / total
 
+        # hands by their value, and the weight up to each
         order = np.argsort(np.where(counted, values, np.inf), axis=1)
         shape = np.broadcast_shapes(values.shape, weights.shape)
         order, values, weights = (np.broadcast_to(array, shape) for array in (order, values, weights))
         upto = np.take_along_axis(weights, order, 1).cumsum(1)
+
+        # the middle two, which are the same hand where their number is odd
         half = total[:, None] / 2
-        middles = np.stack(
-            [(upto >= half - 1e-9).argmax(1), (upto > half + 1e-9).argmax(1)], 1
-        )  # the same hand where their number is odd
-        found = np.take_along_axis(np.take_along_axis(values, order, 1), middles, 1).mean(1)
+        middles = np.stack([(upto >= half - 1e-9).argmax(1), (upto > half + 1e-9).argmax(1)], 1)
+        ascending = np.take_along_axis(values, order, 1)
+        found = np.take_along_axis(ascending, middles, 1).mean(1)
         return np.where(total > 0, found, np.nan)

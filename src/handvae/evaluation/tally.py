@@ -1,5 +1,7 @@
-"""Statistics of errors that arrive in batches: means and shares exact, medians exact up to a stated number of
-rows, memory constant."""
+"""Statistics of errors that arrive in batches, in constant memory.
+
+Means and shares are exact, and medians are up to a stated number of errors.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +13,13 @@ from torch import Tensor
 KEPT_VALUES = 1 << 22
 """Errors that metrics keep for exact medians (16 MB in float32)."""
 MEDIAN_ERROR = 2.0**-13
-"""Largest relative error of a median from the histogram (0.012 %), for errors of 6e-5 to 1.3e5 units; beyond
-these, the nearer end."""
+"""Largest relative error of a median from the histogram (0.012 %), for errors of 6e-5 to 1.3e5 units.
 
-# of float32's 23 mantissa bits: non-negative floats sort as their bits do, so these bits give bins of equal
-# relative width
+Beyond these it is the nearer end.
+"""
+
+# Of float32's 23 mantissa bits. Floats above zero sort as their bits do, so bins of these bits are equally
+# wide, relative to their value.
 _DROPPED_BITS = 11
 _LOWEST = ((127 - 14) << 23) >> _DROPPED_BITS
 _BINS = (((127 + 17) << 23) >> _DROPPED_BITS) - _LOWEST
@@ -31,8 +35,10 @@ class Curve:
 
     @property
     def area(self) -> float:
-        """Area under the curve by the trapezoid rule, over the range of thresholds: 1 where every error is
-        below the first."""
+        """Area under the curve by the trapezoid rule, divided by the range of thresholds.
+
+        It is 1 where every error is below the first.
+        """
         span = self.thresholds[-1] - self.thresholds[0]
         return float(torch.trapezoid(self.share, self.thresholds) / span)
 
@@ -49,13 +55,17 @@ class Tally:
 
     def __init__(self, columns: int, thresholds: Sequence[float] = (), kept: int | None = None) -> None:
         self._thresholds = torch.tensor(sorted(set(thresholds)), dtype=torch.float64)
+
         self._count = torch.zeros(columns, dtype=torch.int64)
         self._total = torch.zeros(columns, dtype=torch.float64)
         self._between = torch.zeros(columns, len(self._thresholds) + 1, dtype=torch.int64)
+
+        # medians: all errors while they are few, then their histogram
         self._histogram: Int[Tensor, "column bin"] | None = None
         self._pending: list[Tensor] = []
         self._rows_kept = None if kept is None else kept // columns
         self._rows_pending = 0
+
         self.rows = 0
         """Rows with at least one error."""
 
@@ -73,12 +83,14 @@ class Tally:
         self._total += errors.nan_to_num(nan=0.0).sum(0, dtype=torch.float64)
 
         if len(self._thresholds):
-            interval = torch.bucketize(errors, self._thresholds.to(errors.dtype))  # NaN comes last
+            # NaN falls into the last interval, from which the missing ones are taken off again
+            interval = torch.bucketize(errors, self._thresholds.to(errors.dtype))
             self._between += _column_counts(interval, len(self._thresholds) + 1, len(errors) - present)
 
         if self._rows_kept is not None:
             self._pending.append(errors)
             self._rows_pending += len(errors)
+
             if self._rows_pending > self._rows_kept:
                 self._fold()
 
@@ -86,12 +98,13 @@ class Tally:
         """Move the kept errors into the histogram."""
         if self._histogram is None:
             self._histogram = torch.zeros(len(self._count), _BINS, dtype=torch.int64)
+
         for errors in self._pending:
-            bits = (
-                errors.float().abs().contiguous().view(torch.int32)
-            )  # without their sign, those of NaN are above any number's
+            # without its sign, NaN has bits above those of any number
+            bits = errors.float().abs().contiguous().view(torch.int32)
             key = (bits >> _DROPPED_BITS).sub_(_LOWEST).clamp_(0, _BINS - 1).to(torch.int64)
             self._histogram += _column_counts(key, _BINS, errors.isnan().sum(0))
+
         self._pending, self._rows_pending = [], 0
 
     # ----------------------------------------------------------------------------------------- what was found
@@ -105,23 +118,23 @@ class Tally:
         return self._total / self._count
 
     def median(self) -> float:
-        """Median of all errors (the mean of the middle two where their number is even), NaN where there are
-        none."""
+        """Median of all errors, NaN where there are none; of an even number, the mean of the middle two."""
         if self._histogram is None:
             return _median(torch.cat(self._pending).flatten()) if self._pending else float("nan")
+
         self._fold()
         return _histogram_median(self._histogram.sum(0))
 
     def column_medians(self) -> Float[Tensor, " column"]:
         """Median of each column, NaN where it has no errors."""
-        if self._histogram is None:
-            columns = (
-                torch.cat(self._pending).unbind(1) if self._pending else [torch.empty(0)] * len(self._count)
-            )
-            found = [_median(column) for column in columns]
-        else:
+        if self._histogram is not None:
             self._fold()
             found = [_histogram_median(column) for column in self._histogram]
+        elif self._pending:
+            found = [_median(column) for column in torch.cat(self._pending).unbind(1)]
+        else:
+            found = [float("nan")] * len(self._count)
+
         return torch.tensor(found, dtype=torch.float64)
 
     def within(self, threshold: float) -> float:
@@ -129,8 +142,12 @@ class Tally:
         return float(self.curve([threshold]).share)
 
     def curve(self, thresholds: Sequence[float], *, by_column: bool = False) -> Curve:
-        """Shares of errors at or below thresholds: of all errors, or of each column and then averaged over
-        columns that have any.
+        """Shares of errors at or below thresholds.
+
+        Args:
+            thresholds: some of those that the tally was made with.
+            by_column: take the share of each column, and their mean over columns that have errors; else the
+                share of all errors.
 
         Raises:
             KeyError: a threshold was not named when the tally was made.
@@ -145,9 +162,16 @@ class Tally:
 def _column_counts(
     bins: Int[Tensor, "row column"], size: int, in_last: Int[Tensor, " column"]
 ) -> Int[Tensor, "column bin"]:
-    """How often each bin occurs in each column, without the `in_last` missing values that stand in the last
-    one. Reuses `bins`."""
+    """How often each bin occurs in each column; overwrites `bins`.
+
+    Args:
+        bins: bins of each column's errors.
+        size: how many bins there are.
+        in_last: missing values that stand in the last bin, and do not count.
+    """
     columns = bins.shape[1]
+
+    # one count for all columns, in bins of their own
     bins += torch.arange(columns) * size
     counts = torch.bincount(bins.flatten(), minlength=columns * size).view(columns, size)
     counts[:, -1] -= in_last
@@ -167,9 +191,13 @@ def _middle_ranks(count: int) -> tuple[int, int]:
 
 
 def _histogram_median(histogram: Int[Tensor, " bin"]) -> float:
-    if not (count := int(histogram.sum())):
+    count = int(histogram.sum())
+    if not count:
         return float("nan")
+
     ranks = torch.tensor(_middle_ranks(count))
     key = torch.searchsorted(histogram.cumsum(0), ranks, right=True) + _LOWEST
-    bits = (key << _DROPPED_BITS) + (1 << (_DROPPED_BITS - 1))  # the middle of the bin
+
+    # the middle of the bin
+    bits = (key << _DROPPED_BITS) + (1 << (_DROPPED_BITS - 1))
     return float(bits.to(torch.int32).view(torch.float32).double().mean())

@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from handvae.errors import UserError
+    from handvae.errors import ArgumentError, UserError
     from handvae.inference.estimate import estimate
     from handvae.inference.estimator import DepthFormat
     from handvae.inference.model_cards import ModelCard, models
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "ArgumentError",
     "DepthFormat",
     "FittedHand",
     "Hand",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ArgumentError": "handvae.errors",
     "DepthFormat": "handvae.inference.estimator",
     "FittedHand": "handvae.inference.result",
     "Hand": "handvae.inference.result",

@@ -1,6 +1,16 @@
-"""What options choose among by name, apart from the code that acts on it: parsers are built without torch."""
+"""What options choose among by name, and ranges of numbers: parsers are built without torch."""
 
+from dataclasses import dataclass
 from typing import Literal
+
+
+@dataclass(frozen=True)
+class Between:
+    """Range of a number: `size: Annotated[int, Between(16, 1024)]`. Both ends are allowed."""
+
+    low: int | float
+    high: int | float = float("inf")
+
 
 Side = Literal["left", "right"]
 

@@ -33,3 +33,10 @@ class UserError(Exception):
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, str]]:
         """Keep all three parts when a worker process raises the error."""
         return type(self), (self.where, self.fault, self.remedy)
+
+
+class ArgumentError(UserError, TypeError, ValueError):
+    """An argument of a public function is of another type, or out of its range; `where` is its name.
+
+    Programs that catch Python's own `TypeError` or `ValueError` catch it too.
+    """

@@ -13,7 +13,7 @@ from handvae.choices import Side
 from handvae.data.crop import Crop, crop_affines, warp
 from handvae.data.hands import Hands
 from handvae.data.readers.coco import CocoHands
-from handvae.errors import UserError
+from handvae.errors import ArgumentError, UserError
 from handvae.geometry import crop_affine
 from handvae.inference.pictures import PictureSource, read_rgb, source_name, source_path
 from handvae.noise import Noise
@@ -127,15 +127,15 @@ def crop_again(photo: HandCrop, joints_px: Float[Tensor, "joint 2"], crop: Crop)
     return replace(cut, side=photo.side)
 
 
-def as_box(values: Sequence[int | float]) -> Box:
-    """A caller's box as floats.
+def as_box(values: Sequence[int | float], name: str = "box") -> Box:
+    """A caller's box as floats; `name` is the argument's.
 
     Raises:
-        TypeError: it is not four numbers.
+        ArgumentError: it is not four numbers.
     """
     array = np.asarray(values)
     if array.shape != (4,) or array.dtype.kind not in "iuf":
-        raise TypeError(f"box is {values!r}; give four numbers: x, y, width, height in pixels")
+        raise ArgumentError(name, f"is {values!r}", "give four numbers: x, y, width, height in pixels")
     x, y, width, height = array.astype(float).tolist()
     return x, y, width, height
 

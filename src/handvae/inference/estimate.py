@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
+from typing import Annotated, overload
 
-from handvae.choices import Side
+from handvae.choices import Between, Side
+from handvae.inference.arguments import checked
 from handvae.inference.crops import as_box
 from handvae.inference.estimator import DepthFormat, Estimator, Located, default_model
 from handvae.inference.networks import Device
@@ -41,6 +42,7 @@ def estimate(
 ) -> list[list[Hand]]: ...
 
 
+@checked
 def estimate(
     source: PictureSource | list[PictureSource],
     model: str | Path | Model | None = None,
@@ -48,7 +50,7 @@ def estimate(
     side: Side | None = None,
     box: Sequence[int | float] | None = None,
     lift: bool = True,
-    bone_mm: int | float | None = None,
+    bone_mm: Annotated[int | float, Between(1e-3, 1e4)] | None = None,
     depth: DepthFormat | None = None,
     device: Device = "cpu",
 ) -> list[Hand] | list[list[Hand]]:
@@ -74,14 +76,11 @@ def estimate(
 
     Raises:
         UserError: a file is missing or damaged, a box lies outside, or there is no such model or device.
-        TypeError: an input is of another type or dtype.
-        ValueError: an array has another shape or range, or an option is out of range.
+        ArgumentError: an argument is of another type or out of its range; a UserError, TypeError and
+            ValueError at once.
+        TypeError: an array is of another dtype.
+        ValueError: an array has another shape or range.
     """
-    if side not in (None, "left", "right"):
-        raise ValueError(f"side is {side!r}; give 'left', 'right' or None")
-    if bone_mm is not None and not 0 < bone_mm < float("inf"):
-        raise ValueError(f"bone_mm is {bone_mm}; give a positive number of mm")
-
     known_mm = None if bone_mm is None else float(bone_mm)
     located = Located(side, None if box is None else as_box(box), depth or DepthFormat())
 
@@ -90,7 +89,8 @@ def estimate(
         return []
 
     # models are opened once for all inputs; of several calls too, where they ship
-    estimator = Estimator.open(model or default_model(sources[0]), lift, device)
+    known = default_model(sources[0]) if model is None else model
+    estimator = Estimator.open(known, lift, device)
     hands = []
     for one in sources:
         hands.append([estimator.read(crop, bone_mm=known_mm) for crop in estimator.crop(one, located)])

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from handvae.choices import Encoding, Side
+from handvae.choices import Between, Encoding, Side
 from handvae.data.files.depth import is_plane
 from handvae.errors import UserError
+from handvae.inference.arguments import check_fields
 from handvae.inference.crops import Box, HandCrop, crop_photo
 from handvae.inference.depth_input import crop_depth
 from handvae.inference.joints_input import crop_joints, read_flat_hands
@@ -35,10 +37,13 @@ class DepthFormat:
 
     encoding: Encoding = "plane"
     """One channel of 16 bits, or bits packed into colours as a data set does it."""
-    unit_mm: float = 1.0
+    unit_mm: Annotated[int | float, Between(1e-9, 1e6)] = 1.0
     """What one unit of a 16-bit plane stands for."""
-    focal_px: float = 0.0
+    focal_px: Annotated[int | float, Between(0, 1e6)] = 0.0
     """Focal length of the camera; 0 takes a usual one."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,8 @@ class Estimator:
                 mirror,
                 located.box,
                 depth.encoding,
-                depth.unit_mm,
-                depth.focal_px,
+                float(depth.unit_mm),
+                float(depth.focal_px),
             )
         else:
             crop = crop_photo(source, located.box, self.system.crop, mirror)

@@ -16,6 +16,7 @@ from handvae.data.hands import Hands
 from handvae.device import find_device
 from handvae.errors import UserError
 from handvae.hand import JOINT_NAMES
+from handvae.inference.arguments import checked
 from handvae.noise import Noise
 from handvae.systems.system import Generator, Input, PoseEstimator, Prediction
 from handvae.training import checkpoint
@@ -25,6 +26,7 @@ Device = str | torch.device
 """cpu, cuda, cuda:0, mps, or auto: the first CUDA device if there is one, else the CPU."""
 
 
+@checked
 def load_model(name: str | Path, device: Device = "cpu") -> Model:
     """Open a model: a shipped one by its name, a `.safetensors` file, or a run folder.
 
@@ -34,6 +36,7 @@ def load_model(name: str | Path, device: Device = "cpu") -> Model:
 
     Raises:
         UserError: there is no such model or device, or the file is damaged.
+        ArgumentError: an argument is of another type.
     """
     return checkpoint.load_model(name, find_device(str(device), "device"))
 

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import overload
+from typing import Annotated, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from handvae.choices import Side
+from handvae.choices import Between, Side
 from handvae.data.crop import to_crop_px
 from handvae.data.files.pictures import as_pixels
 from handvae.inference.appearance import RandomSource, read_appearances
+from handvae.inference.arguments import checked
 from handvae.inference.networks import Device, generate, open_model
 from handvae.inference.pictures import PictureSource
 from handvae.inference.poses import Poses, join_poses, poses_of_joints, read_poses
@@ -69,14 +70,15 @@ def synthesize(
 ) -> list[LabelledPicture]: ...
 
 
+@checked
 def synthesize(
     pose: PoseSource | list[PoseSource],
     appearance: PictureSource = "random",
     model: str | Path | Model = GENERATOR,
     *,
     view: str = "palm",
-    n: int | None = None,
-    seed: int = 0,
+    n: Annotated[int, Between(1, 10**7)] | None = None,
+    seed: Annotated[int, Between(0, 2**63 - 1)] = 0,
     random_source: RandomSource = "aggregate",
     device: Device = "cpu",
 ) -> LabelledPicture | list[LabelledPicture]:
@@ -102,12 +104,11 @@ def synthesize(
 
     Raises:
         UserError: a pose, appearance, model or device cannot be found or used.
-        TypeError: an input is of another type or dtype.
-        ValueError: an array has another shape or range, or `n` is below 1.
+        ArgumentError: an argument is of another type or out of its range; a UserError, TypeError and
+            ValueError at once.
+        TypeError: an array is of another dtype.
+        ValueError: an array has another shape or range.
     """
-    if n is not None and n < 1:
-        raise ValueError(f"n is {n}; give 1 or more")
-
     opened = open_model(model, device)
     system = opened.generator
     sources = pose if isinstance(pose, list) else [pose]

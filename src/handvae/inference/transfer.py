@@ -13,6 +13,7 @@ from handvae.choices import Side
 from handvae.data.crop import in_own_crop
 from handvae.hand import POSE_NAMES
 from handvae.inference.appearance import read_appearance
+from handvae.inference.arguments import checked
 from handvae.inference.crops import Box, HandCrop, as_box, crop_photo
 from handvae.inference.drawing import picture_cell
 from handvae.inference.networks import Device, joints_in_crop, open_model
@@ -26,6 +27,7 @@ from handvae.systems.system import Generator
 from handvae.training.checkpoint import Model
 
 
+@checked
 def transfer(
     appearance: PictureSource,
     pose: PictureSource,
@@ -52,7 +54,9 @@ def transfer(
 
     Raises:
         UserError: a file, name, model or device cannot be found or used.
-        TypeError: an input is of another type or dtype.
+        ArgumentError: an argument is of another type or out of its range; a UserError, TypeError and
+            ValueError at once.
+        TypeError: an array is of another dtype.
         ValueError: an array has another shape or range.
     """
     opened = open_model(model, device)
@@ -60,7 +64,7 @@ def transfer(
     mirror = needs_mirror(system, side)
 
     # the generator reads the pose itself: its own joints fit its own pictures best
-    poses = _read_pose(pose, None if pose_box is None else as_box(pose_box), mirror, system)
+    poses = _read_pose(pose, None if pose_box is None else as_box(pose_box, "pose_box"), mirror, system)
     code, note = read_appearance(appearance, opened, None if box is None else as_box(box), mirror)
     return next(labelled_pictures(system, poses, torch.tensor([0]), code, [note], opened.name))
 

@@ -123,3 +123,15 @@ def test_numbers_of_numpy_are_numbers():
 def test_what_a_function_documents_stays_readable():
     assert "Read the hands" in inspect.getdoc(handvae.estimate)
     assert inspect.signature(handvae.estimate).parameters["lift"].default is True
+
+
+def test_errors_from_within_name_the_argument_and_no_option_of_the_command_line():
+    with pytest.raises(handvae.UserError, match=r"^box: .* does not lie in"):
+        handvae.estimate(PHOTO, box=(500, 500, 20, 20))
+    with pytest.raises(handvae.UserError, match=r"^view: no view 'front'"):
+        handvae.synthesize("open", view="front")
+
+
+def test_a_path_keeps_its_dashes(tmp_path):
+    with pytest.raises(handvae.UserError, match=r"--box\.jpg"):
+        handvae.estimate(tmp_path / "--box.jpg")

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from handvae.choices import Between
-from handvae.errors import ArgumentError
+from handvae.errors import ArgumentError, UserError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,10 +32,14 @@ WORDS: dict[Any, str] = {
 """What messages call a type; others are called by their name."""
 LONGEST = 60
 """Characters of a value that a message repeats."""
+FIELDS = {"depth_encoding": "depth.encoding", "depth_unit_mm": "depth.unit_mm", "focal": "depth.focal_px"}
+"""Options of the command line that are a field of an argument here."""
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Check the arguments of each call against the function's annotations, ranges included.
+
+    Errors from within that name an option of the command line name the argument instead.
 
     Raises:
         ArgumentError: one does not fit; names it.
@@ -53,7 +58,14 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             if isinstance(value, np.number):
                 bound.arguments[name] = value.item()
 
-        return function(*bound.args, **bound.kwargs)
+        try:
+            return function(*bound.args, **bound.kwargs)
+        except UserError as error:
+            parts = error.where, error.fault, error.remedy
+            words = [_without_options(part) for part in parts]
+            if tuple(words) == parts:
+                raise
+            raise UserError(*words) from error
 
     return call
 
@@ -86,6 +98,17 @@ def check(name: str, value: Any, hint: Any) -> None:
     for part in value if isinstance(value, list) else [value]:
         if isinstance(part, str | Path) and "\0" in str(part):
             raise ArgumentError(name, f"{str(part)!r} holds a null character", "give a path without it")
+
+
+def _without_options(text: str) -> str:
+    """A message with `--depth-unit-mm` as `depth.unit_mm`."""
+
+    def argument(match: re.Match[str]) -> str:
+        name = match[1].replace("-", "_")
+        return FIELDS.get(name, name)
+
+    # not within a path or a word
+    return re.sub(r"(?<![\w/.-])--([a-z][a-z-]*)", argument, text)
 
 
 @functools.cache

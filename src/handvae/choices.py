@@ -1,4 +1,4 @@
-"""What options choose among by name, and ranges of numbers: parsers are built without torch."""
+"""What options choose among by name, ranges of numbers, names of files: parsers are built without torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +11,24 @@ class Between:
     low: int | float
     high: int | float = float("inf")
 
+
+@dataclass(frozen=True)
+class Suffix:
+    """What a file that is written may be called: `out: Annotated[Path, Suffix(".png", ".jpg")]`."""
+
+    allowed: tuple[str, ...]
+
+    def __init__(self, *allowed: str) -> None:
+        object.__setattr__(self, "allowed", allowed)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that is written: no file may stand there, and its name is not that of a picture."""
+
+
+PICTURE = Suffix(".png", ".jpg", ".jpeg")
+"""A picture that is written."""
 
 Side = Literal["left", "right"]
 

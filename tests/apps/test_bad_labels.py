@@ -3,6 +3,7 @@ written."""
 
 import json
 import math
+import re
 
 import pytest
 
@@ -22,70 +23,139 @@ def picture(**fields: object):
     return lambda content: content["images"][1].update(fields)
 
 
-FAULTS = {
+# what is wrong, and words of what `data check` says of it
+UNUSABLE = {
     "twenty joints": (annotation(keypoints=[10.0, 10.0, 2] * 20), ["annotation 1", "keypoints has 60 numbers", "21"]),
     "no keypoints": (lambda c: c["annotations"][1].pop("keypoints"), ["annotations.1.keypoints", "required"]),
     "NaN keypoint": (keypoint(4, math.nan), ["annotations.1.keypoints.12", "finite"]),
     "infinite keypoint": (keypoint(4, 5.0, math.inf), ["annotations.1.keypoints.13", "finite"]),
     "infinite joint in space": (annotation(keypoints_3d=[[0.0, 0.0, -math.inf]] * 21), ["annotations.1.keypoints_3d.0.2", "finite"]),
-    "huge unlabelled keypoint": (annotation(keypoints=[1e39, 0.0, 0] * 21), ["annotations.1.keypoints.0", "less than"]),
+    "huge keypoint": (annotation(keypoints=[1e39, 0.0, 2] * 21), ["annotations.1.keypoints.0", "less than"]),
     "string for a number": (keypoint(0, "12.5"), ["annotations.1.keypoints.0", "number"]),
     "null for a number": (keypoint(0, None), ["annotations.1.keypoints.0", "number"]),
     "number for a list": (annotation(keypoints=7), ["annotations.1.keypoints", "list"]),
+    "a visibility that is none": (annotation(keypoints=[10.0, 10.0, 7] * 21), ["annotation 1", "visibility 7", "0, 1 or 2"]),
     "keypoint far outside": (keypoint(8, 500.0), ["annotation 1", "index_tip", "(500, 10)", "96 x 96"]),
     "keypoint far to the left": (keypoint(8, -60.0), ["annotation 1", "index_tip", "outside"]),
     "no joint labelled": (annotation(keypoints=[0.0, 0.0, 0] * 21), ["annotation 1", "0 labelled joints"]),
     "all joints on one point": (annotation(keypoints=[5.0, 5.0, 2] * 21), ["annotation 1", "one point"]),
     "all joints nearly on one point": (annotation(keypoints=[5.0, 5.0, 2, 5.0, 5.0 + 1e-9, 2] * 10 + [5.0, 5.0, 2]), ["one point"]),
+    "joints between 0 and 1": (annotation(keypoints=[number / 25 for j in range(21) for number in (j, 20 - j, 50)]), ["between 0 and 1", "multiply"]),
     "twenty joints in space": (lambda c: c["annotations"][1]["keypoints_3d"].pop(), ["annotation 1", "keypoints_3d has 20"]),
     "a joint in space with two numbers": (lambda c: c["annotations"][1]["keypoints_3d"][5].pop(), ["annotations.1.keypoints_3d.5"]),
-    "two pictures of one id": (picture(id=0), ["two images have the id 0"]),
-    "two annotations of one id": (annotation(id=0), ["two annotations have the id 0"]),
+    "a crowd": (annotation(iscrowd=1), ["annotation 1", "crowd"]),
+    "a crowd as a word": (annotation(iscrowd=True), ["annotation 1", "crowd"]),
     "annotation of an unknown picture": (annotation(image_id=404), ["annotation 1", "image_id 404"]),
-    "unknown side": (annotation(hand_side="both"), ["annotations.1.hand_side", "left"]),
     "picture without a name": (lambda c: c["images"][1].pop("file_name"), ["images.1.file_name"]),
-    "picture without width": (picture(width=0), ["images.1.width"]),
     "absurd width": (picture(width=10**30), ["images.1.width"]),
-    "absurd person": (picture(person=10**30), ["images.1.person"]),
-    "person as a word": (picture(person="Anna"), ["images.1.person"]),
-    "name that climbs out": (picture(file_name="../../x.jpg"), ["../../x.jpg", "leaves"]),
-    "absolute name": (picture(file_name="/etc/hostname"), ["/etc/hostname", "leaves"]),
     "name with a null byte": (picture(file_name="images/\0.png"), ["images.1.file_name"]),
     "empty name": (picture(file_name=""), ["images.1.file_name"]),
+    "annotation that is none": (lambda c: c["annotations"].__setitem__(1, None), ["annotations.1"]),
+    "picture that is none": (lambda c: c["images"].__setitem__(1, 7), ["images.1"]),
+}  # fmt: skip
+"""Entries that no reader can use; the others of their file are read."""
+
+HARMLESS = {
+    "two annotations of one id": annotation(id=0),
+    "person as a word": picture(person="Anna"),
+    "absurd person": picture(person=10**30),
+    "unknown side": annotation(hand_side="both"),
+    "no side": annotation(hand_side=""),
+    "ids as text": lambda c: [p.update(id=str(p["id"])) for p in c["images"]],
+    "ids as words": lambda c: (
+        [p.update(id=f"frame_{p['id']}") for p in c["images"]],
+        [a.update(image_id=f"frame_{a['image_id']}") for a in c["annotations"]],
+    ),
+    "whole numbers with a point": lambda c: [
+        a.update(id=float(a["id"]), image_id=float(a["image_id"])) for a in c["annotations"]
+    ],
+    "no width": picture(width=None),
+    "width 0": picture(width=0),
+    "neither width nor height": lambda c: [p.pop(side) for p in c["images"] for side in ("width", "height")],
+    "null where no label is": lambda c: c["annotations"][1]["keypoints"].__setitem__(
+        slice(6, 9), [None, None, 0]
+    ),
+    "NaN where no label is": lambda c: c["annotations"][1]["keypoints"].__setitem__(
+        slice(6, 9), [math.nan, math.nan, 0]
+    ),
+    "triples": lambda c: c["annotations"][1].update(
+        keypoints=[c["annotations"][1]["keypoints"][i : i + 3] for i in range(0, 63, 3)]
+    ),
+    "a digit that is none": picture(digit="four"),
+    "a licence that is none": lambda c: c.update(licenses=[3]),
+    "categories without names": lambda c: c.update(categories=[{"id": 1, "name": "hand"}, 4]),
+}
+"""What means one thing only, or what hands can do without: every hand is read."""
+
+REFUSED = {
+    "name that climbs out": (picture(file_name="../../x.jpg"), ["../../x.jpg", "leaves"]),
+    "absolute name": (picture(file_name="/etc/hostname"), ["/etc/hostname", "leaves"]),
     "no annotations": (lambda c: c.update(annotations=[]), ["holds no hand"]),
     "no field images": (lambda c: c.pop("images"), ["images", "required"]),
-}  # fmt: skip
+}
+"""Files that mean harm, or hold nothing."""
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_the_labels_is_named_and_nothing_is_written(
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_what_cannot_be_used_is_left_out_counted_and_explained(fault, small_set, handvae):
+    root = small_set(UNUSABLE[fault][0])
+    code, said, error = handvae("data", "info", root)
+    assert code == 0, error
+    assert re.search(r"hands +2\b", said)
+    assert "are left out: 1" in said
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_a_check_names_the_field_and_the_remedy(fault, small_set, handvae):
+    spoil, words = UNUSABLE[fault]
+    code, _, error = handvae("data", "check", small_set(spoil))
+    assert code == 2
+    assert [word for word in words if word not in error] == []
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_strictly_nothing_is_left_out_and_nothing_written(fault, small_set, refused, tiny_model, tmp_path):
+    root = small_set(UNUSABLE[fault][0])
+    line = refused("synthesize", "--model", tiny_model, "--pose", root, "--out", tmp_path / "out", "--strict")
+    assert "left out" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+@pytest.mark.parametrize("form", HARMLESS)
+def test_every_hand_is_read_of_what_other_tools_write(form, small_set, handvae):
+    code, said, error = handvae("data", "info", small_set(HARMLESS[form]))
+    assert (code, error) == (0, "")
+    assert re.search(r"hands +3\b", said)
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_a_file_of_which_nothing_can_be_used_is_refused_with_its_first_fault(fault, small_set, refused):
+    def spoil(content):
+        UNUSABLE[fault][0](content)
+        for name in ("annotations", "images"):
+            content[name] = content[name][1:2]
+        # it stands first now
+        if isinstance(content["images"][0], dict):
+            content["images"][0]["id"] = 1
+
+    assert "annotations.json" in refused("data", "info", small_set(spoil))
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_a_file_that_means_harm_is_refused_and_nothing_is_written(
     fault, small_set, refused, tiny_model, tmp_path
 ):
-    spoil, words = FAULTS[fault]
-    root = small_set(spoil)
-    line = refused("synthesize", "--model", tiny_model, "--pose", root, "--out", tmp_path / "out")
-    assert "annotations.json" in line or str(root) in line
+    spoil, words = REFUSED[fault]
+    line = refused("synthesize", "--model", tiny_model, "--pose", small_set(spoil), "--out", tmp_path / "out")
     assert [word for word in words if word not in line] == []
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-@pytest.mark.parametrize(
-    "fault", ["NaN keypoint", "annotation of an unknown picture", "name that climbs out"]
-)
-def test_training_refuses_the_same_faults_and_leaves_no_run(fault, small_set, refused, tiny_flags, tmp_path):
-    root = small_set(FAULTS[fault][0])
-    line = refused(
-        "train",
-        "photos-64",
-        "--data.root",
-        root,
-        "--data.split",
-        "train",
-        "--out",
-        tmp_path / "run",
-        *tiny_flags,
-    )
-    assert FAULTS[fault][1][0] in line
+def test_training_refuses_strictly_and_leaves_no_run(small_set, refused, tiny_flags, tmp_path):
+    root = small_set(UNUSABLE["NaN keypoint"][0])
+    words = ("train", "photos-64", "--data.root", root, "--data.split", "train", "--out", tmp_path / "run")
+    line = refused(*words, *tiny_flags, "--strict")
+    assert "faulty field" in line
     assert not (tmp_path / "run").exists()
 
 

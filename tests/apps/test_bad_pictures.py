@@ -97,11 +97,13 @@ def test_a_folder_without_pictures_is_named(refused, tiny_model, tmp_path):
     assert ".jpg" in line
 
 
-def test_one_bad_photo_among_good_ones_leaves_no_overlay(refused, tiny_model, tiny_set, tmp_path):
+def test_one_bad_photo_among_good_ones_is_left_out(handvae, tiny_model, tiny_set, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    good = tiny_set / "images" / "000.png"
-    refused("estimate", good, tmp_path / "bad.jpg", "--model", tiny_model, "--out", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    photos = (tiny_set / "images" / "000.png", tmp_path / "bad.jpg")
+    code, _, error = handvae("estimate", *photos, "--model", tiny_model, "--out", tmp_path / "out")
+    assert code == 0
+    assert "1 of 2 files are left out" in error
+    assert not list((tmp_path / "out").glob("*bad*"))
 
 
 # -------------------------------------------------------------------------------------------------- pictures

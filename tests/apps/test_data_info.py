@@ -64,7 +64,7 @@ def test_an_unknown_protocol_is_refused(refused, tiny_set):
 
 
 def test_a_sheet_that_is_no_picture_is_refused(refused, tiny_set, tmp_path):
-    assert "has no suffix of a picture" in refused("data", "info", tiny_set, "--out", tmp_path / "sheet.txt")
+    assert "end its name in" in refused("data", "info", tiny_set, "--out", tmp_path / "sheet.txt")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -36,7 +36,7 @@ def test_convert_does_not_replace_what_it_reads(refused, small_set, tmp_path, mo
     (tmp_path / "annotations.json").write_text("{}")  # a data set, as --overwrite asks
     monkeypatch.chdir(tmp_path)
     line = refused("data", "convert", source / "annotations.json", out, "--overwrite")
-    assert "is the data set itself, or holds it" in line
+    assert "which is read" in line
     assert (source / "annotations.json").is_file()
 
 

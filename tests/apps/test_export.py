@@ -149,11 +149,15 @@ def test_a_batch_that_is_none_is_refused(batch, refused, tiny_model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_something_else_is_kept(refused, tiny_model, tmp_path):
-    (tmp_path / "mine.txt").write_text("keep")
-    assert "--overwrite" in refused("export", tiny_model, "--to", "pt2", "--out", tmp_path)
-    assert "not replaced" in refused("export", tiny_model, "--to", "pt2", "--out", tmp_path, "--overwrite")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+def test_a_folder_of_something_else_is_kept(refused, handvae, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("keep")
+    assert "--overwrite" in refused("export", tiny_model, "--to", "pt2", "--out", out)
+    code, _, error = handvae("export", tiny_model, "--to", "pt2", "--out", out, "--overwrite")
+    assert code == 0
+    assert "out.old" in error
+    assert (tmp_path / "out.old" / "mine.txt").read_text() == "keep"
 
 
 @pytest.mark.parametrize("missing", ["onnxscript", "onnxruntime"])

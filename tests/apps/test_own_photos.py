@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import warnings
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from handvae.data.labelling import label as labelling
 from handvae.data.open import open_data
+from handvae.errors import DataWarning
 from handvae.training.checkpoint import load_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_photos.md"
@@ -57,4 +59,7 @@ def test_the_three_commands_label_check_and_train(
     before, after = (dict(load_model(path).system.named_parameters()) for path in ("first", "out/mine"))
     moved = max(float((before[name] - after[name]).detach().abs().max()) for name in before)
     assert 0 < moved < 0.01  # two small steps from the model that it began with
-    assert len(open_data(Path("my_set"), "train").labels(torch.arange(6))) == 6
+    with warnings.catch_warnings():
+        # the labeller has learned nothing: its joints look like those of another order
+        warnings.simplefilter("ignore", DataWarning)
+        assert len(open_data(Path("my_set"), "train").labels(torch.arange(6))) == 6

@@ -44,7 +44,7 @@ def right_model(tiny_config, tiny_spec, crops, tmp_path):
 @pytest.mark.parametrize(
     "command",
     [
-        "evaluate MODEL SET --split None --report OUT",
+        "evaluate MODEL SET --split None --report OUT --strict",
         "synthesize --model MODEL --pose SET --out OUT",
         "synthesize --model MODEL --pose open --appearance SET --out OUT",
         "train photos-64 --data.root SET --data.split None --out OUT",

@@ -304,9 +304,6 @@ def test_a_folder_that_holds_something_else_is_not_written_into(command, refused
     (tmp_path / "u").mkdir()
     (tmp_path / "u" / "letter.txt").write_text("dear")
     assert "already exists" in refused(*command, "--limit", 2, "--out", tmp_path / "u")
-    assert "nothing that this command writes" in refused(
-        *command, "--limit", 2, "--overwrite", "--out", tmp_path / "u"
-    )
     assert contents(tmp_path) == {"u/letter.txt": b"dear"}
 
 

@@ -12,7 +12,8 @@ from handvae.data.hands import DataSpec
 from handvae.data.mixture import Mixture
 from handvae.data.readers.coco import CocoHands, check_coco
 from handvae.data.sample import Sample
-from handvae.errors import UserError
+from handvae.errors import ResultWarning, UserError
+from handvae.files import MANIFEST
 from handvae.hand import LEFT, RIGHT
 
 close = torch.testing.assert_close
@@ -99,7 +100,7 @@ def test_the_folder_one_stands_in_can_be_written_into(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     write_coco(Path("."), labelled(1), "a test")
-    assert sorted(path.name for path in Path(".").iterdir()) == ["annotations.json", "images"]
+    assert sorted(path.name for path in Path(".").iterdir()) == [MANIFEST, "annotations.json", "images"]
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
@@ -110,13 +111,12 @@ def test_a_data_set_is_replaced_when_asked(tmp_path):
     assert [path.name for path in (tmp_path / "set" / "images").iterdir()] == ["000001.png"]
 
 
-def test_a_folder_that_is_no_data_set_is_not_replaced_even_when_asked(tmp_path):
-    """A slip such as --out ~ --overwrite must not cost a home folder."""
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "mine.txt").write_text("keep")
-    with pytest.raises(UserError, match="nothing that this command writes"):
-        write_coco(tmp_path / "home", labelled(1), "a test", overwrite=True)
-    assert (tmp_path / "home" / "mine.txt").read_text() == "keep"
+def test_a_folder_that_is_no_data_set_is_kept_under_another_name(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "mine.txt").write_text("keep")
+    with pytest.warns(ResultWarning, match=r"set\.old"):
+        write_coco(tmp_path / "set", labelled(1), "a test", overwrite=True)
+    assert (tmp_path / "set.old" / "mine.txt").read_text() == "keep"
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

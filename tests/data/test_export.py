@@ -329,9 +329,7 @@ def test_a_set_of_any_format_is_replaced_when_asked(tmp_path, name):
 
 
 def test_convert_does_not_write_over_its_source(refused, source):
-    assert "is the data set itself" in refused(
-        "data", "convert", source, source, "--format", "coco", "--overwrite"
-    )
+    assert "which is read" in refused("data", "convert", source, source, "--format", "coco", "--overwrite")
 
 
 def test_convert_keeps_what_is_there_unless_asked(refused, source, tmp_path):

@@ -3,17 +3,24 @@
 Nothing heavy is imported here, so `handvae --help` answers at once; each command is a module of its own.
 """
 
-import os
+import contextlib
 import re
 import sys
 from collections.abc import Sequence
 
 from handvae import __version__
 from handvae.apps.commands import COMMANDS, run
+from handvae.apps.terminal import (
+    drop_output,
+    escape_unknown_letters,
+    one_line_warnings,
+    report_full_output,
+)
 from handvae.errors import UserError
 
 AFTER_A_STOP = {
     "train": "; the same command with --resume continues from the last save",
+    "estimate": "; the hands that were read are in estimate.jsonl, in the output folder",
     "render": "; the same command continues",
     "upsample": "; the same command continues",
 }
@@ -32,6 +39,8 @@ def usage() -> str:
             *lines,
             "",
             "handvae COMMAND --help lists a command's everyday options, --help-all lists all of them.",
+            "--strict, with any command, refuses data of which anything would be left out; --partial takes",
+            "data of which more than a tenth of the pictures is missing.",
             "handvae --version prints the version, handvae --print-completion bash|zsh a completion script.",
         ]
     )
@@ -40,6 +49,31 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    escape_unknown_letters()
+    try:
+        code = _guarded(words)
+    except SystemExit as stop:
+        # after a help text
+        code = int(stop.code or 0)
+    except BrokenPipeError:
+        code = 0
+    except OSError as error:
+        code = report_full_output(error)
+
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+    except OSError as error:
+        code = report_full_output(error)
+    return code
+
+
+def _guarded(words: Sequence[str]) -> int:
+    """Run one command; whatever the user or the machine can do about a fault is one line."""
+    if len(words) > 1 and words[0] == "help":
+        # `handvae help estimate`
+        return _guarded([*words[1:], "--help"])
     if not words or words[0] in {"-h", "--help", "--help-all", "help"}:
         print(usage())
         return 0
@@ -49,12 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     name, *rest = words
     try:
-        if name == "--print-completion":
-            from handvae.apps import completion
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(one_line_warnings(name))
+            if {"--strict", "--partial"} & set(rest):
+                from handvae.data.left_out import partial, strict
 
-            completion.main(rest)
-        else:
-            run(name, rest)
+                stack.enter_context(strict("--strict" in rest))
+                stack.enter_context(partial("--partial" in rest))
+                rest = [word for word in rest if word not in ("--strict", "--partial")]
+            return _run(name, rest)
     except UserError as error:
         where = f"handvae {name}" if name in COMMANDS else "handvae"
         print(f"{where}: {error}", file=sys.stderr)
@@ -64,8 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output has gone, as in `handvae data check ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 0
+    except MemoryError:
+        print(f"handvae {name}: there is not enough memory; give less at a time", file=sys.stderr)
+        return 2
     except OSError as error:
         # A folder that may not be written, a full disk; unfinished files are named as they would be at last
         path = re.sub(r"(^|/)\.([^/]+)\.partial(?=/|$)", r"\1\2", str(error.filename or name))
@@ -73,6 +113,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"handvae {name}: {path}: {fault}; check the path and the disk", file=sys.stderr)
         return 2
 
+
+def _run(name: str, words: Sequence[str]) -> int:
+    """Run a command, or print a completion script."""
+    if name == "--print-completion":
+        from handvae.apps import completion
+
+        completion.main(words)
+    else:
+        run(name, words)
     return 0
 
 

@@ -4,13 +4,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from handvae.apps.options import JsonOption, QuietOption, parse
 from handvae.apps.output import output
 from handvae.apps.progress import EVERY, progress
+from handvae.choices import Between
 from handvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Check:
     """Only this split's labels."""
     protocol: str | None = None
     """Which hands, for data sets that have several protocols."""
-    most: int = 50
+    most: Annotated[int, Between(0, 10**6)] = 50
     """Print at most this many lines."""
     json: JsonOption = False
     quiet: QuietOption = False

@@ -4,13 +4,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from handvae.apps.options import JsonOption, QuietOption, parse
 from handvae.apps.output import output
 from handvae.apps.progress import counted
-from handvae.choices import FormatName, Side
+from handvae.choices import Between, Folder, FormatName, Side
 from handvae.errors import UserError
 
 
@@ -25,7 +26,7 @@ class Convert:
 
     source: tyro.conf.Positional[Path]
     """The data set."""
-    out: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Annotated[Path, Folder()]]
     """Folder to write."""
     format: FormatName = "coco"
     """Layout to write."""
@@ -33,9 +34,9 @@ class Convert:
     """Only this split."""
     protocol: str | None = None
     """Which hands, for a data set with several protocols; without it every hand of each picture."""
-    crop: int | None = None
+    crop: Annotated[int | None, Between(8, 2048)] = None
     """Cut each hand out as a square picture of this many pixels; without it pictures stay whole."""
-    limit: int | None = None
+    limit: Annotated[int | None, Between(1)] = None
     """Only the first hands, at most this many."""
     side: Side | None = None
     """Which hand it shows, for hands without that label; without it their side stays unknown."""
@@ -52,11 +53,11 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("--limit", f"is {options.limit}", "give at least 1")
     if options.crop is not None and not 8 <= options.crop <= 2048:
         raise UserError("--crop", f"is {options.crop}", "give 8 to 2048 px")
-    # --overwrite would remove what is read
-    if options.source.resolve().is_relative_to(options.out.resolve()):
-        raise UserError(options.out, "is the data set itself, or holds it", "write to another folder")
+    from handvae.data.export.folder import check_free
 
-    with output(options.quiet, options.json) as result:
+    check_free(options.out, options.overwrite, (options.source,))
+
+    with output(options.quiet, options.json, options.out) as result:
         result(_convert(options))
 
 
@@ -90,7 +91,9 @@ def _convert(options: Convert) -> dict[str, object]:
         hands = cut_out(hands, Crop(options.crop))
     hands = counted(hands, "hands", len(rows))
     about = f"{spec.name}, converted by handvae; licence: {spec.licence or 'not known'}"
-    written = write_data(options.out, options.format, spec, hands, about, options.overwrite)
+    written = write_data(
+        options.out, options.format, spec, hands, about, options.overwrite, (options.source,)
+    )
 
     for remark in written.remarks():
         print(f"warning: {remark}", file=sys.stderr)

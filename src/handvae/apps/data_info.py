@@ -4,11 +4,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from handvae.apps.options import JsonOption, QuietOption, parse
 from handvae.apps.output import output
+from handvae.choices import PICTURE, Between
 from handvae.errors import DataWarning, UserError
 
 
@@ -22,9 +24,9 @@ class Info:
     """Only this split."""
     protocol: str | None = None
     """Which hands or which division, for data sets that have several."""
-    out: Path | None = None
+    out: Annotated[Path | None, PICTURE] = None
     """Write a sheet of hands with their joints drawn there (.png or .jpg)."""
-    hands: int = 24
+    hands: Annotated[int, Between(1, 500)] = 24
     """Hands on the sheet."""
     json: JsonOption = False
     quiet: QuietOption = False
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     from handvae.data.summary import summarise
     from handvae.inference.data_sheet import data_sheet
 
-    with output(options.quiet, options.json) as result:
+    with output(options.quiet, options.json, options.out) as result:
         # it looks at what is there, and prints among its notes what is missing
         with partial(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from handvae.apps.options import JsonOption, QuietOption, Rare, parse
 from handvae.apps.output import output
 from handvae.apps.progress import counted
-from handvae.choices import Side
+from handvae.choices import Between, Folder, Side
 from handvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Label:
 
     source: tyro.conf.Positional[Path]
     """A folder of pictures, a picture or a video."""
-    out: Path
+    out: Annotated[Path, Folder()]
     """Folder to write."""
     labeller: Literal["detector", "mediapipe"] = "detector"
     """Our model, for one hand that fills the picture, or MediaPipe (a separate installation)."""
@@ -36,14 +36,14 @@ class Label:
     """Split that the pictures belong to."""
     overwrite: bool = False
     """Replace the data set if it exists."""
-    every: int = 5
+    every: Annotated[int, Between(1)] = 5
     """Take every n-th frame of a video."""
     python: Rare[Path | None] = None
     """For `mediapipe`: the interpreter of the environment that has it, where that is not this one."""
-    most_spread: Rare[float] = 0.1
+    most_spread: Rare[Annotated[float, Between(1e-6, 1e6)]] = 0.1
     """Leave out hands whose label varies by more than this share of their size over mirrored and turned
     views."""
-    larger_side: Rare[int] = 640
+    larger_side: Rare[Annotated[int, Between(0)]] = 640
     """Shrink larger pictures to this many pixels; 0 keeps them."""
     json: JsonOption = False
     quiet: QuietOption = False
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     if not options.most_spread > 0:
         raise UserError("--most-spread", f"is {options.most_spread}", "give a positive share")
 
-    with output(options.quiet, options.json) as result, ExitStack() as stack:
+    with output(options.quiet, options.json, options.out) as result, ExitStack() as stack:
         result(_label(options, open_labeller(options, stack)))
 
 
@@ -70,7 +70,7 @@ def _label(options: Label, labeller: "Labeller") -> dict[str, object]:
     from handvae.data.files.pictures import write_picture
     from handvae.data.hands import DataSpec
     from handvae.data.labelling.label import Review, label_pictures
-    from handvae.files import write_text_atomically
+    from handvae.files import add_to_manifest, write_text_atomically
     from handvae.inference.label_sheet import LabelSheet
 
     review, sheet = Review(), LabelSheet()
@@ -83,7 +83,8 @@ def _label(options: Label, labeller: "Labeller") -> dict[str, object]:
     hands = sheet.watch(label_pictures(labeller, frames, review, options.split, options.most_spread))
 
     try:
-        written = write_data(options.out, "coco", spec, hands, about, options.overwrite)
+        sources = (options.source,)
+        written = write_data(options.out, "coco", spec, hands, about, options.overwrite, sources)
     except UserError as error:
         if not review.pictures or len(review.left_out) < review.pictures:
             raise
@@ -92,6 +93,7 @@ def _label(options: Label, labeller: "Labeller") -> dict[str, object]:
         raise UserError(options.source, fault, "see docs/own_photos.md") from error
 
     review_path, left_out_path = options.out / "review.png", options.out / "left_out.txt"
+    add_to_manifest(options.out, review_path.name, left_out_path.name)
     write_picture(review_path, sheet.draw())
     lines = [f"{name}\t{reason}\n" for name, reason in review.left_out]
     write_text_atomically(left_out_path, "".join(lines))
@@ -121,4 +123,8 @@ def open_labeller(options: Label, stack: ExitStack) -> "Labeller":
     from handvae.training.checkpoint import load_model
 
     side = LEFT if options.side == "left" else RIGHT
-    return DetectorLabeller(load_model(options.model).pose_estimator, options.model, side)
+    estimator = load_model(options.model).pose_estimator
+    if "image" not in estimator.inputs:
+        fault = f"{options.model} reads {' and '.join(estimator.inputs)}, no pictures"
+        raise UserError("--model", fault, "give a model that reads photos, such as detector-64")
+    return DetectorLabeller(estimator, options.model, side)

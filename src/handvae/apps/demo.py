@@ -4,10 +4,11 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from handvae.apps.options import GENERATOR, DeviceOption, QuietOption, parse
 from handvae.apps.output import output
+from handvae.choices import Between, Folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,7 @@ GENERATED = ("point", "flat")
 class Options:
     """Pictures from the shipped models: poses, appearance transfer, a walk, an estimate."""
 
-    out: Path = Path("out/demo")
+    out: Annotated[Path, Folder()] = Path("out/demo")
     """Folder for the pictures."""
     model: str = GENERATOR
     """A shipped model that makes pictures, a .safetensors file or a run folder."""
@@ -41,7 +42,7 @@ class Options:
     photos: Path | None = None
     """Your own photo, or a folder of them, for transfer and estimate; without it, photos that ship with the
     package."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**31)] = 0
     """Of the random appearances."""
     device: DeviceOption = "cpu"
     quiet: QuietOption = False
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
     photos = sample_photos() if options.photos is None else pictures_in(options.photos)[:MOST_PHOTOS]
     appearances = random_appearance(system, APPEARANCES, Noise(options.seed), "aggregate")
 
-    with output(options.quiet):
+    with output(options.quiet, out=options.out):
         options.out.mkdir(parents=True, exist_ok=True)
 
         path = options.out / "poses.png"

@@ -1,8 +1,7 @@
 """`handvae estimate`: poses from photos, depth pictures or 2D joints, as pictures and JSON."""
 
-import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +11,12 @@ import tyro
 from handvae.apps.hand_options import parse_box, parse_side
 from handvae.apps.options import DeviceOption, JsonOption, QuietOption, Rare, parse
 from handvae.apps.output import output
-from handvae.apps.progress import counted
-from handvae.choices import Encoding
+from handvae.choices import Between, Encoding, Folder
 from handvae.errors import UserError
-from handvae.files import write_text_atomically
 
 if TYPE_CHECKING:
     from handvae.inference.crops import HandCrop
-    from handvae.inference.estimator import Estimator, Located
+    from handvae.inference.estimator import Estimator
 
 FAR_APART = 1.0
 """Bone units between what two inputs of one hand give, above which the command warns."""
@@ -31,7 +28,7 @@ class Options:
 
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Photos, depth pictures (PNG), folders of them, or JSON files of 2D joints (21 pairs, or COCO)."""
-    out: Path = Path("out/estimate")
+    out: Annotated[Path, Folder()] = Path("out/estimate")
     """Folder for overlays, 3D plots and estimate.json."""
     model: str | None = None
     """A shipped model, a .safetensors file or a run folder; default detector-64, for 2D joints lifting."""
@@ -44,14 +41,14 @@ class Options:
     """Which hand it is; the other one is mirrored for the model and back."""
     together: bool = False
     """All files show one hand: what a model reads in its photo, its depth and its joints is fused."""
-    bone_mm: float = 0.0
+    bone_mm: Annotated[float, Between(0, 1e4)] = 0.0
     """Length of the hand's bone from the middle finger's base to its next joint: joints are then also given
     in mm."""
     depth_encoding: Rare[Encoding] = "plane"
     """How depth is packed: 16 bits of grey (none: these are photos too), or colours as in a data set."""
-    depth_unit_mm: Rare[float] = 1.0
+    depth_unit_mm: Rare[Annotated[float, Between(1e-9, 1e6)]] = 1.0
     """What one unit of a 16-bit depth picture stands for."""
-    focal: Rare[float] = 0.0
+    focal: Rare[Annotated[float, Between(0, 1e6)]] = 0.0
     """Focal length of the depth camera, px; 0 guesses."""
     device: DeviceOption = "cpu"
     quiet: QuietOption = False
@@ -64,6 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     _check(options)
     side, box = parse_side(options.side), parse_box(options.box)
 
+    from handvae.apps.estimate_files import EstimateFolder, groups_of
     from handvae.device import find_device
     from handvae.hand import JOINT_NAMES
     from handvae.inference.estimator import DepthFormat, Estimator, Located, default_model
@@ -71,27 +69,25 @@ def main(arguments: Sequence[str]) -> None:
 
     paths = [path for given in options.files for path in pictures_in(given)]
     if not paths:
-        raise UserError("estimate", "no photo given", "name at least one picture or file of joints")
+        raise UserError("command line", "no photo given", "name at least one picture or file of joints")
 
     name = options.model or default_model(paths[0])
     estimator = Estimator.open(name, options.lift, find_device(options.device))
     depth = DepthFormat(options.depth_encoding, options.depth_unit_mm, options.focal)
     located = Located(side, box, depth)
 
-    with output(options.quiet, options.json) as result:
-        count, groups = _groups(estimator, paths, located, options.together)
-        options.out.mkdir(parents=True, exist_ok=True)
-        entries = []
+    with output(options.quiet, options.json, options.out) as result:
+        count, groups = groups_of(estimator, paths, located, options.together)
+        folder = EstimateFolder(options.out)
 
         for number, group in enumerate(groups):
             file_stem = Path(group[0].name).stem
             stem = f"{number:04d}_{file_stem}" if count > 1 else file_stem
-            entries.append(_read_and_write(options, estimator, group, stem))
+            folder.add(_read_and_write(options, estimator, group, stem))
 
-        content = {"model": name, "joint_names": JOINT_NAMES, "hands": entries}
-        write_text_atomically(options.out / "estimate.json", json.dumps(content, indent=1))
-        print(f"joints: {options.out / 'estimate.json'}")
-        result(content)
+        content = {"model": name, "joint_names": JOINT_NAMES}
+        print(f"joints: {folder.finish(content)}")
+        result(content | {"hands": folder.entries})
 
 
 def _check(options: Options) -> None:
@@ -104,24 +100,6 @@ def _check(options: Options) -> None:
     for name, value in numbers.items():
         if not 0 <= value < float("inf") or (name == "--depth-unit-mm" and value == 0):
             raise UserError(name, f"is {value}", "give a positive number")
-
-
-def _groups(
-    estimator: "Estimator", paths: list[Path], located: "Located", together: bool
-) -> tuple[int, Iterator[list["HandCrop"]]]:
-    """How many hands there are, and the crops of each."""
-    if together:
-        crops = [crop for path in paths for crop in estimator.crop(path, located)]
-        estimator.check_one_hand(crops)
-        return 1, iter([crops])
-
-    if len(paths) == 1:
-        crops = estimator.crop(paths[0], located)
-        return len(crops), iter([[crop] for crop in crops])
-
-    # every file is checked before anything is written, then read again: a folder can be larger than memory
-    count = sum(len(estimator.crop(path, located)) for path in counted(paths, "files checked", len(paths)))
-    return count, ([crop] for path in paths for crop in estimator.crop(path, located))
 
 
 def _read_and_write(

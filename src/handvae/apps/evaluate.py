@@ -12,6 +12,7 @@ from handvae.apps import evaluate_predictions
 from handvae.apps.options import JsonOption, QuietOption, Rare, SeedOption, parse
 from handvae.apps.output import output
 from handvae.apps.progress import EVERY, progress
+from handvae.choices import Between, Folder, Side
 from handvae.errors import UserError
 
 
@@ -29,6 +30,8 @@ class Options:
     """Split of the data set; None for all of it."""
     protocol: str | None = None
     """Which hands or which division, for data sets that have several (docs/data.md)."""
+    side: Side | None = None
+    """Side of the hands whose side the data set does not tell."""
     metrics: str = "all"
     """Comma-separated, out of: pose, picture, spread, pixels, sets, consistency, leakage, factors,
     latent_factors; or all that the data allow."""
@@ -38,7 +41,7 @@ class Options:
     detector_command: Rare[str | None] = None
     """A program instead of a model: called with a folder of PNG files, it prints JSON, for each file's name
     21 pairs [x, y] in px, or null."""
-    report: Path | None = None
+    report: Annotated[Path | None, Folder()] = None
     """Folder for report.json and report.html."""
     curves: Rare[Path | None] = None
     """Published PCK curves to draw with those of 3D models: JSON, {name: {"x": [errors in mm], "y": [shares
@@ -49,7 +52,7 @@ class Options:
     on. The numbers printed are those from before."""
     inception_weights: Rare[Path | None] = None
     """File of the FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): adds fid and kid to `sets`."""
-    renew_statistics: Rare[int] = 0
+    renew_statistics: Rare[Annotated[int, Between(0, 10**6)]] = 0
     """Batches of generated pictures on which the statistics of a generator's batch normalisation are measured
     again before anything else (a thousand are usual); 0 keeps those of training. A Frechet distance may
     depend on it much, and names it."""
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "handvae evaluate")
     if len(options.what) < 2:
         raise UserError("command line", "a model and a data set are needed", "see handvae evaluate --help")
-    with output(options.quiet, options.json) as publish:
+    with output(options.quiet, options.json, options.report) as publish:
         publish(_evaluate(options))
 
 
@@ -89,6 +92,7 @@ def _evaluate(options: Options) -> dict[str, Any]:
     published_curves = () if options.curves is None else read_curves(options.curves)
     models = [load_model(name) for name in model_names]
     data = open_data(Path(dataset), options.split, options.protocol)
+    data = study_setup.with_sides(data, models, dataset, options.side)
 
     for model in models:
         study_setup.check_data_fits(model, data, dataset)

@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from handvae.apps.options import JsonOption, QuietOption, parse
 from handvae.apps.output import output
-from handvae.choices import CameraName, JointFileFormat, RootOption, ScaleOption
+from handvae.choices import CameraName, Folder, JointFileFormat, RootOption, ScaleOption
 from handvae.errors import UserError
 
 LONGEST_THRESHOLD_MM = 80
@@ -51,7 +51,7 @@ class Options:
     """Thresholds of PCK and success rates, whole mm up to 80."""
     picture: str = "picture as given"
     """The picture whose pixels 2D joints are in, such as `320 px crop`; part of the protocol."""
-    report: Path | None = None
+    report: Annotated[Path | None, Folder()] = None
     """Folder for report.json."""
     quiet: QuietOption = False
     json: JsonOption = False
@@ -67,7 +67,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, read, measure, print."""
     options = parse(Options, arguments, "handvae evaluate")
-    with output(options.quiet, options.json) as publish:
+    with output(options.quiet, options.json, options.report) as publish:
         publish(_evaluate(options))
 
 

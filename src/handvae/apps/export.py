@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from handvae.apps.options import JsonOption, QuietOption, parse
 from handvae.apps.output import output
-from handvae.choices import ExportTarget
+from handvae.choices import Between, ExportTarget, Folder
 from handvae.errors import UserError
 
 ABOUT = "export.json"
@@ -28,9 +29,9 @@ class Options:
     """A shipped model, a .safetensors file or a run folder."""
     to: ExportTarget = "onnx"
     """`onnx` is for ONNX Runtime and others (needs the extra `export`), `pt2` for torch.export.load."""
-    out: Path | None = None
+    out: Annotated[Path | None, Folder()] = None
     """Folder to write; out/export/MODEL by default."""
-    batch: int = 1
+    batch: Annotated[int, Between(1, 4096)] = 1
     """Hands in a call; the files take exactly this many."""
     overwrite: bool = False
     """Replace the folder if it holds an export."""
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     if not 1 <= options.batch <= 4096:
         raise UserError("--batch", f"is {options.batch}", "give 1 to 4096")
 
-    with output(options.quiet, options.json) as result:
+    with output(options.quiet, options.json, options.out) as result:
         result(_export(options))
 
 
@@ -60,14 +61,14 @@ def _export(options: Options) -> dict[str, object]:
 
     model = load_model(options.model)
     out = options.out or Path("out/export") / _short_name(model.path.resolve())
-    check_free(out, (ABOUT,), options.overwrite)
+    check_free(out, options.overwrite)
 
     # Files are compared on other inputs than those they were traced with
     parts = parts_of(model.pose_estimator, options.batch, seed=0)
     others = parts_of(model.pose_estimator, options.batch, seed=1)
     differences: dict[str, float] = {}
 
-    with complete_folder(out, (ABOUT,), options.overwrite) as folder:
+    with complete_folder(out, options.overwrite) as folder:
         for part, other in zip(parts, others, strict=True):
             name = f"{part.name}.{options.to}"
             difference = write_graph(part, options.to, folder / name, other.example)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from handvae.apps.options import GENERATOR, JsonOption, QuietOption, SeedOption, parse
 from handvae.apps.output import output
+from handvae.choices import PICTURE
 
 if TYPE_CHECKING:
     from handvae.inference.model_cards import ModelCard
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Options:
     """List the shipped models: what each reads and makes, its size, its licence, its error."""
 
-    sheet: Path | None = None
+    sheet: Annotated[Path | None, PICTURE] = None
     """Also draw what each model makes or reads there (.png or .jpg)."""
     seed: SeedOption = 0
     json: JsonOption = False
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
 
     from handvae.inference import model_cards
 
-    with output(options.quiet, options.json) as result:
+    with output(options.quiet, options.json, options.sheet) as result:
         rows = model_cards.models()
         result({"models": [asdict(row) for row in rows]})
         print(table(rows))

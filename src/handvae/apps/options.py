@@ -6,14 +6,15 @@ what is heavy is imported inside `main`. So `handvae COMMAND --help` answers at 
 
 import contextlib
 import io
-import re
 from collections.abc import Callable, Sequence
 from types import UnionType
 from typing import Annotated, TypeVar
 
 import tyro
 
+from handvae.apps.option_faults import check_values, refusal, refuse_empty
 from handvae.apps.short_help import RARE, print_short_help
+from handvae.choices import Between
 from handvae.errors import UserError
 
 Kind = TypeVar("Kind")
@@ -32,7 +33,7 @@ DeviceOption = Annotated[
 ]
 """`device: DeviceOption = "cpu"`; `handvae.device.find_device` reads it."""
 
-SeedOption = Annotated[int, tyro.conf.arg(help="The same seed gives the same result.")]
+SeedOption = Annotated[int, Between(0, 2**62), tyro.conf.arg(help="The same seed gives the same result.")]
 """`seed: SeedOption = 0`."""
 
 QuietOption = Annotated[bool, tyro.conf.arg(help="Print no progress and no summary; errors stay.")]
@@ -61,51 +62,21 @@ def parse(kind: Callable[..., Kind] | UnionType, arguments: Sequence[str], prog:
         SystemExit: with code 0, after `--help` or `--help-all`.
     """
     print_short_help(kind, arguments, prog)
+    refuse_empty(arguments, prog)
 
     words = ["--help" if word == "--help-all" else word for word in arguments]
     errors = io.StringIO()
 
     try:
         with contextlib.redirect_stderr(errors):
-            return tyro.cli(kind, args=words, prog=prog)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            options = tyro.cli(kind, args=words, prog=prog)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except SystemExit as stop:
         if not stop.code:
             raise
-        fault, hint = _read_box(errors.getvalue())
-        raise UserError("command line", fault, f"{hint}see {prog} --help") from None
+        raise refusal(errors.getvalue(), prog) from None
 
-
-def _read_box(text: str) -> tuple[str, str]:
-    """The fault in the first part of tyro's box, and what its later parts suggest."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = plain.splitlines()
-
-    # A terminal without box letters gets no frame: a title, a rule and the rows
-    rows = [line.strip("│ ") for line in lines if line.startswith("│")]
-    if not rows:
-        rows = [line.strip() for line in lines[2:]]
-
-    parts: list[list[str]] = [[]]
-    for row in rows:
-        if set(row) in ({"─"}, {"-"}):
-            parts.append([])
-        else:
-            parts[-1].append(row)
-
-    fault = (" ".join(filter(None, parts[0])) or plain).strip(" .\n")
-
-    # The last part points to the help, which our own line does
-    suggestions = [row for part in parts[1:-1] for row in part]
-    matches = [re.match(r"--?[A-Za-z][\w.-]*", row) for row in suggestions]
-    near = [match[0] for match in matches if match]
-
-    if near and fault.startswith("Unrecognized"):
-        hint = f"did you mean {' or '.join(near)}? "
-    else:
-        known = [row for row in suggestions if row.startswith(("Available", "Unrecognized"))]
-        hint = "".join(f"{row}; " for row in known)
-
-    return fault[:1].lower() + fault[1:], hint
+    check_values(options)
+    return options
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -4,14 +4,18 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from handvae.apps.progress import without_progress
+from handvae.files import only_writer
 
 
 @contextlib.contextmanager
-def output(quiet: bool, as_json: bool = False) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Print as the options `--quiet` and `--json` ask for.
+def output(
+    quiet: bool, as_json: bool = False, out: Path | None = None
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Print as the options `--quiet` and `--json` ask for, and keep the output to this process.
 
     Inside, a command prints prose with `print` and hands its result to the function that this gives. Errors
     and warnings go to standard error and are not touched.
@@ -19,13 +23,20 @@ def output(quiet: bool, as_json: bool = False) -> Iterator[Callable[[Mapping[str
     Args:
         quiet: drop the prose and the progress.
         as_json: drop the prose, and print the result as one JSON object when the command has succeeded.
+        out: what the command writes; None where it writes nothing.
 
     Yields:
         A function that takes entries of the result; called again, it adds to them.
+
+    Raises:
+        UserError: another process is writing to `out`.
     """
     result: dict[str, Any] = {}
 
     with contextlib.ExitStack() as stack:
+        # the processes of one training share their output, and the first of them writes it
+        if out is not None and os.environ.get("RANK", "0") == "0":
+            stack.enter_context(only_writer(out))
         if quiet or as_json:
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))

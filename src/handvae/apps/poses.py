@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from handvae.apps.options import GENERATOR, JsonOption, QuietOption, SeedOption, parse
 from handvae.apps.output import output
+from handvae.choices import PICTURE
 
 
 @dataclass(frozen=True)
 class Options:
     """List the poses that have a name, for `synthesize --pose` and others."""
 
-    sheet: Path | None = None
+    sheet: Annotated[Path | None, PICTURE] = None
     """Also draw each pose there (.png or .jpg), as a skeleton and as a generated picture."""
     model: str = GENERATOR
     """For the sheet: a shipped model, a .safetensors file or a run folder."""
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
 
     from handvae.hand import POSE_NAMES
 
-    with output(options.quiet, options.json) as result:
+    with output(options.quiet, options.json, options.sheet) as result:
         result({"poses": list(POSE_NAMES)})
         print("\n".join(POSE_NAMES))
         if options.sheet is not None:

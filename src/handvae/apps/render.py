@@ -17,7 +17,9 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(WholeOptions, arguments, "handvae render")
     check_kind(options)
 
-    with output(options.quiet, options.json) as result:
+    # several jobs may write shards of one data set at the same time, but not the same shards
+    out = options.out if options.pose is not None else options.out / options.shard.replace("/", " of ")
+    with output(options.quiet, options.json, out) as result:
         if options.pose is not None:
             result(write_pose_sheet(options))
         else:

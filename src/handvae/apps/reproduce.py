@@ -59,7 +59,7 @@ def make_table(table: Table, words: Sequence[str]) -> None:
 
     check_counts(options)
 
-    with output(options.quiet, options.json) as give, ranks() as processes:
+    with output(options.quiet, options.json, options.out / table.name) as give, ranks() as processes:
         if processes.ranks > 1:
             fault = f"started {processes.ranks} processes, and a reproduction is one"
             raise UserError("torchrun", fault, "start it without")
@@ -107,7 +107,7 @@ def make_figure(figure: PaperFigure, words: Sequence[str]) -> None:
 
     from handvae.data.files.pictures import write_picture
 
-    with output(options.quiet, options.json) as give:
+    with output(options.quiet, options.json, options.out / figure.name) as give:
         drawn = _draw(figure, options)
         path = options.out / f"{figure.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

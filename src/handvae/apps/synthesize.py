@@ -12,7 +12,7 @@ import tyro
 from handvae.apps.options import GENERATOR, DeviceOption, JsonOption, QuietOption, Rare, parse
 from handvae.apps.output import output
 from handvae.apps.progress import counted
-from handvae.choices import FormatName
+from handvae.choices import Between, Folder, FormatName
 from handvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ class Options:
     pose: str
     """A pose's name (open, flat, relaxed, fist, point, victory, pinch, ok, thumbup, claw), a JSON file of
     joints, or a data set."""
-    out: Path
+    out: Annotated[Path, Folder()]
     """Folder to write."""
     appearance: str = "random"
     """`random`; a photo, a folder of photos (their mean) or a named appearance of the model, which all get;
     `library`, all the named ones in turn; or a data set (each picture gets that of another person)."""
-    n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
+    n: Annotated[int | None, tyro.conf.arg(aliases=["-n"]), Between(1, 10**7)] = None
     """Number of pictures; poses repeat in turn. Default: one a pose."""
     model: str = GENERATOR
     """A shipped model, a .safetensors file or a run folder."""
@@ -52,7 +52,7 @@ class Options:
     """What of a named pose faces the camera: palm, back, side_thumb, side_pinky."""
     format: FormatName = "coco"
     """Layout of the folder."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**62)] = 0
     """Same seed, same pictures."""
     overwrite: bool = False
     """Replace the folder if it is there."""
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str]) -> None:
     described = f"model {options.model}, pose {options.pose}, appearance {options.appearance}"
     description = f"synthetic hands: {described}, seed {options.seed}"
 
-    with output(options.quiet, options.json) as result:
+    with output(options.quiet, options.json, options.out) as result:
         pictures = counted(labelled_pictures(system, poses, turn, appearances, notes), "pictures", count)
         written = write_data(
             options.out, options.format, spec, _samples(pictures), description, options.overwrite

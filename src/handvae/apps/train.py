@@ -40,6 +40,8 @@ class Everyday:
     """Start from the weights of a shipped model, a .safetensors file or a run folder."""
     resume: bool = False
     """Continue the run in the run folder."""
+    resume_or_start: bool = False
+    """Continue the run in the run folder, or start it if there is none."""
     steps: Annotated[int, _preset_option("Training steps, in place of the preset's steps or epochs.")] = 0
     batch: Annotated[int, _preset_option("Hands a step; short for --train.batch.")] = 0
     lr: Annotated[float, _preset_option("Learning rate; short for --train.lr.")] = 0.0
@@ -76,15 +78,26 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def full_names(words: Sequence[str]) -> list[str]:
-    """The words with full names in place of short ones; a value may stand behind `=`."""
-    full, given = [], set()
-    for word in words:
-        flag, equals, value = word.partition("=")
-        full.append(SHORT.get(flag, flag) + equals + value)
-        given.add(flag)
+    """The words with full names in place of short ones; a value may stand behind `=`.
 
-    # Epochs, where a preset counts in these, would outrank the steps
-    if "--steps" in given and "--train.epochs" not in given:
+    Raises:
+        UserError: the length of the run is given in steps and in epochs.
+    """
+    full, given, has_epochs = [], {}, False
+    for place, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag == "--train.epochs":
+            following = "".join(words[place + 1 : place + 2])
+            has_epochs = (value if equals else following) != "None"
+        name = SHORT.get(flag, flag)
+        full.append(name + equals + value)
+        given[name] = flag
+
+    # epochs, where a preset counts in these, would outrank the steps
+    if "--train.steps" in given:
+        if has_epochs:
+            fault = f"{given['--train.steps']} and --train.epochs both say how long the run is"
+            raise UserError("command line", fault, "give one of them")
         full += ["--train.epochs", "None"]
 
     return full

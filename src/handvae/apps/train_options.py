@@ -23,6 +23,7 @@ class Options:
     configuration: Configuration
     out: Path
     resume: bool
+    resume_or_start: bool
     device: str
     print_config: bool
     quiet: bool
@@ -39,6 +40,7 @@ def parse_options(name: str, words: Sequence[str]) -> Options:
         out: Path = REQUIRED,
         init: str | None = base.init,
         resume: bool = False,
+        resume_or_start: bool = False,
         device: DeviceOption = "auto",
         config: Path | None = None,
         print_config: bool = False,
@@ -56,6 +58,7 @@ def parse_options(name: str, words: Sequence[str]) -> Options:
             out: Run folder: the model, the state to resume from, a report.
             init: Start from the weights of a shipped model, a .safetensors file or a run folder.
             resume: Continue the run in the run folder.
+            resume_or_start: Continue the run in the run folder, or start it if there is none.
             device: Where networks run.
             config: Read the configuration from a file that --print-config wrote; other options override it.
             print_config: Print the whole configuration as JSON, and stop.
@@ -67,7 +70,7 @@ def parse_options(name: str, words: Sequence[str]) -> Options:
             train: Optimiser, schedule, precision.
         """
         configuration = Configuration(name, system, crop, augment, train, data, init)
-        return Options(configuration, out, resume, device, print_config, quiet, json)
+        return Options(configuration, out, resume, resume_or_start, device, print_config, quiet, json)
 
     return parse(ask, words, f"handvae train {name}")
 

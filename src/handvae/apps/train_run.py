@@ -13,18 +13,20 @@ from handvae.data.crop import check_crop, cut
 from handvae.data.dataset import HandData
 from handvae.data.mixture import open_training_data
 from handvae.data.scenes import open_training_scenes
+from handvae.data.subset import with_known_sides
 from handvae.device import find_device
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
 from handvae.evaluation.run_report import write_run_report
 from handvae.files import write_text_atomically
-from handvae.systems.build import build_system
+from handvae.systems.build import build_system, takes_unknown_sides
 from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.system import System
 from handvae.training.attach import attach_pretrained
 from handvae.training.checkpoint import load_model, start_from
 from handvae.training.configuration import REQUIRED, Configuration, to_json
 from handvae.training.distributed import ranks
+from handvae.training.held_back import HeldBack, hold_back, measure, say_whether_better
 from handvae.training.loop import fit
 from handvae.training.run_folder import Run
 
@@ -47,7 +49,7 @@ def train_preset(name: str, words: Sequence[str]) -> None:
         if value == REQUIRED:
             raise UserError("command line", f"{flag} is required", f"see handvae train {name} --help")
 
-    with output(options.quiet, options.json) as result:
+    with output(options.quiet, options.json, options.out) as result:
         result(_train(options))
 
 
@@ -62,6 +64,8 @@ def _train(options: Options) -> dict[str, Path]:
 
     whole_pictures = configuration.crop.box == "picture"
     data = (open_training_scenes if whole_pictures else open_training_data)(configuration.data)
+    if not takes_unknown_sides(configuration.system):
+        data = with_known_sides(data, configuration.data.root)
     check_crop(data, configuration.crop, configuration.data.root)
     system = _system(configuration, data)
 
@@ -73,6 +77,9 @@ def _train(options: Options) -> dict[str, Path]:
         if fresh:
             print(f"weights of {init.name}, which has no {', '.join(fresh)}: these start from random weights")
 
+    parts = HeldBack(data, None) if init is None else hold_back(data)
+    before = None if parts.held is None else measure(system, parts.held)
+
     with ranks(device) as here:
         if configuration.train.batch % here.ranks:
             fault = f"{configuration.train.batch} does not divide over {here.ranks} processes"
@@ -80,17 +87,21 @@ def _train(options: Options) -> dict[str, Path]:
 
         run = Run(
             system=system,
-            data=data,
+            data=parts.train,
             augment=configuration.augment,
             train=configuration.train,
             out=options.out,
             preset=configuration.preset,
-            resume=options.resume,
+            resume=options.resume or options.resume_or_start,
+            must_resume=options.resume and not options.resume_or_start,
             init=init,
         )
         path = fit(run, here)
         if not here.main:
             return {}
+
+        if init is not None and before is not None:
+            say_whether_better(system, init.name, parts, before)
 
         if isinstance(system, PoseAppearanceVae) and system.config.latent == "rv":
             write_calibration(system, data, options.out / "calibration.json")

@@ -10,6 +10,7 @@ import tyro
 from handvae.apps.hand_options import parse_box, parse_side
 from handvae.apps.options import GENERATOR, DeviceOption, QuietOption, Rare, parse
 from handvae.apps.output import output
+from handvae.choices import PICTURE, Between
 from handvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Options:
     """Photo, or folder of photos, that gives the appearance; or a named appearance of the model."""
     pose: tyro.conf.Positional[str]
     """Photo that gives the pose, or a named pose, a JSON file of joints, or a data set."""
-    out: Path = Path("out/transfer.png")
+    out: Annotated[Path, PICTURE] = Path("out/transfer.png")
     """Sheet: an appearance a row; its photo, its plain reconstruction, then the asked poses."""
     ground: Rare[str | None] = None
     """Photo whose ground is laid behind every hand, of models that hold hand and ground apart (`handvae train
@@ -46,7 +47,7 @@ class Options:
     """Where the joints are in the ground's photo, px."""
     side: Annotated[str, tyro.conf.arg(metavar="left|right")] = "right"
     """Which hands the photos show; a model of the other side sees them mirrored."""
-    most: int = 8
+    most: Annotated[int, Between(1, 1000)] = 8
     """Poses shown at most."""
     mean: bool = False
     """One row with the mean of the folder's appearances, instead of a row a photo."""
@@ -57,8 +58,6 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, read, draw."""
     options = parse(Options, arguments, "handvae transfer")
-    if options.most < 1:
-        raise UserError("--most", f"is {options.most}", "give at least 1")
     side = parse_side(options.side)
 
     from handvae.data.files.pictures import write_picture
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
     model = load_model(options.model, find_device(options.device))
     mirror = needs_mirror(model.generator, side)
 
-    with output(options.quiet):
+    with output(options.quiet, out=options.out):
         sheet, notes = _sheet(options, model, mirror)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_picture(options.out, sheet)

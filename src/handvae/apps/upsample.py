@@ -71,7 +71,8 @@ def main(arguments: Sequence[str]) -> None:
         test, seeds = open_data(options.dataset, "test"), range(options.downstream)
         gains = gains_on(test, seeds, options.downstream_steps, options.schedule)
 
-    with output(options.quiet, options.json) as give:
+    out = options.out if jobs == 1 else options.out / options.shard.replace("/", " of ")
+    with output(options.quiet, options.json, out) as give:
         give({"out": options.out, "plan": plan.to_json()})
         if job.lost:
             print(f"warning: {job.lost}", file=sys.stderr)

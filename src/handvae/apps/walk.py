@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from handvae.apps.options import GENERATOR, DeviceOption, QuietOption, parse
 from handvae.apps.output import output
+from handvae.choices import Between, Suffix
 from handvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Options:
     """Where the walk goes."""
     factor: Literal["pose", "appearance"] = "pose"
     """What changes."""
-    out: Path = Path("out/walk.gif")
+    out: Annotated[Path, Suffix(".gif")] = Path("out/walk.gif")
     """The animation."""
     model: str = GENERATOR
     """A shipped model, a .safetensors file or a run folder."""
@@ -43,9 +44,9 @@ class Options:
     appearance: str = "random"
     """The appearance that stands still, for factor pose: `random`, a named one, a photo or a folder of
     photos."""
-    frames: int = 24
+    frames: Annotated[int, Between(2, 1000)] = 24
     """Pictures from A to B."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**62)] = 0
     """Of random appearances."""
     device: DeviceOption = "cpu"
     quiet: QuietOption = False
@@ -54,10 +55,6 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Parse, decode, write."""
     options = parse(Options, arguments, "handvae walk")
-    if not 2 <= options.frames <= MOST_FRAMES:
-        raise UserError("--frames", f"is {options.frames}", f"give 2 to {MOST_FRAMES}")
-    if options.out.suffix.lower() != ".gif":
-        raise UserError(options.out, "is no .gif file", "an animation is one: name it something.gif")
 
     from handvae.device import find_device
     from handvae.inference.drawing import write_gif
@@ -66,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     model = load_model(options.model, find_device(options.device))
     frames = _frames(options, model)
 
-    with output(options.quiet):
+    with output(options.quiet, out=options.out):
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_gif(options.out, frames)
         print(f"animation: {options.out}")

@@ -85,7 +85,10 @@ def check_crop(data: HandData, crop: Crop, where: str | Path) -> None:
     labels = {name for name, _ in data.labels(torch.arange(1)).items()}
     if crop.sides != "keep" and "side" not in labels:
         fault = f"does not tell left hands from right ones, and the crops are to show {crop.sides} ones"
-        remedy = "give hands with a known side, or take crops as they are (--crop.sides keep, in training)"
+        remedy = (
+            "give their side (--data.side in training, --side in evaluate and data convert), "
+            "or take crops as they are (--crop.sides keep, in training)"
+        )
         raise UserError(where, fault, remedy)
 
     missing = [name for name in _BOX_LABELS[crop.box] if name not in labels]

@@ -127,6 +127,10 @@ class Hands:
         return cls(**{name: torch.cat([batch.require(name) for batch in batches]) for name in names})
 
 
+MOST_JOINTS, MOST_PX = 1000, 65536
+"""Of any data set."""
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """What a data set offers; a system is built from it and keeps it in its checkpoint."""
@@ -153,6 +157,14 @@ class DataSpec:
     """Names of the columns of `Hands.factors`."""
     licence: str = ""
     """What may be done with the pictures, in a few words."""
+
+    def __post_init__(self) -> None:
+        # a damaged file may give any number, and networks are built by these
+        if not 0 <= self.joints <= MOST_JOINTS or not 0 <= self.size_px <= MOST_PX or self.count < 0:
+            raise ValueError(
+                f"count is 0 or more, joints 0 to {MOST_JOINTS}, size_px 0 to {MOST_PX}: "
+                f"they are {self.count}, {self.joints} and {self.size_px}"
+            )
 
     @property
     def has_camera(self) -> bool:

@@ -122,7 +122,7 @@ def leave_out_missing(
     first = ", ".join(missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
     verb = "is" if len(missing) == 1 else "are"
     fault = f"{len(missing):,} of {total:,} pictures {verb} missing ({first})"
-    if len(missing) > MOST_MISSING * total or _STRICT.get():
+    if too_many(len(missing), total) or _STRICT.get():
         raise UserError(root, fault, remedy)
 
     return (f"{fault}; the hands in them are left out",)

@@ -16,7 +16,7 @@ from handvae.data.dataset import HandData
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.open import DataOptions, open_data
 from handvae.data.over_photos import OverPhotos, Photos
-from handvae.data.subset import FewLabels, PeopleAsContents, split_by_gesture
+from handvae.data.subset import FewLabels, GivenSide, PeopleAsContents, split_by_gesture
 from handvae.data.without_hands import open_without_hands
 from handvae.errors import UserError
 from handvae.hand import root
@@ -191,7 +191,9 @@ def open_training_data(options: DataOptions) -> HandData:
     if options.shares and not options.also and not options.without_hands:
         raise UserError("--data.shares", "there is one data set", "name the others by --data.also")
 
-    sets = [first, *(open_data(root, options.also_split) for root in options.also)]
+    sets: list[HandData] = [first, *(open_data(root, options.also_split) for root in options.also)]
+    if options.side is not None:
+        sets = [GivenSide(part, options.side) for part in sets]
     if options.people_as_contents:
         sets = [_with_contents(part) for part in sets]
     if options.backgrounds is not None:

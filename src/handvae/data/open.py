@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from handvae.data.dataset import PLAN_FILE, HandData
 from handvae.data.left_out import warn_of
@@ -48,6 +49,8 @@ class DataOptions:
     person is one content."""
     hold_out: tuple[str, ...] = ()
     """Gestures whose hands are left out, where the data name gestures."""
+    side: Literal["left", "right"] | None = None
+    """Side of the hands whose side the data do not tell; None leaves them out where the side is needed."""
     backgrounds: Path | None = None
     """Folder of photos to put behind half of the hands whose outline is known, such as rendered ones."""
     without_hands: tuple[Path, ...] = ()

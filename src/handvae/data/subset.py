@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +13,9 @@ from torch import Tensor
 
 from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
+from handvae.data.left_out import LeftOut, warn_of
 from handvae.errors import UserError
+from handvae.hand import LEFT, RIGHT, UNKNOWN
 
 
 class Subset(HandData):
@@ -122,6 +126,60 @@ class PeopleAsContents(Subset):
         """Labels of the rows, with `content`."""
         labels = super().labels(rows)
         return replace(labels, content=labels.require("subject"))
+
+
+class GivenSide(Subset):
+    """A data set with the side of those hands whose side it does not tell.
+
+    Args:
+        data: the data set.
+        side: of these hands.
+    """
+
+    def __init__(self, data: HandData, side: Literal["left", "right"]) -> None:
+        super().__init__(data, range(len(data)))
+        self._side = LEFT if side == "left" else RIGHT
+        modalities = data.spec.modalities
+        if "side" not in modalities:
+            self.spec = replace(self.spec, modalities=(*modalities, "side"), sides=side)
+
+    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
+        """Labels of the rows, every side known."""
+        labels = super().labels(rows)
+        unknown = torch.full((len(rows),), UNKNOWN)
+        side = unknown if labels.side is None else labels.side
+        return replace(labels, side=side.masked_fill(side == UNKNOWN, self._side))
+
+
+def with_known_sides(
+    data: HandData, where: str | Path, side: Literal["left", "right"] | None = None
+) -> HandData:
+    """The hands of a data set whose sides are known, for uses that need them.
+
+    Args:
+        data: the data set; one that tells no side at all stays as it is without `side`.
+        where: names it in the warning.
+        side: of hands whose side it does not tell; None leaves these out, which a warning says.
+
+    Raises:
+        UserError: some are left out, in strict mode.
+    """
+    if side is not None:
+        return GivenSide(data, side)
+    # sets that open a file for each row know their sides by their nature
+    if "side" not in data.spec.modalities or data.slow_labels:
+        return data
+
+    known = data.labels(torch.arange(len(data))).require("side") != UNKNOWN
+    if known.all():
+        return data
+
+    left_out = LeftOut()
+    rows = known.nonzero()[:, 0].tolist()
+    for row in (~known).nonzero()[:, 0].tolist():
+        left_out.add("of unknown side", data.name(row))
+    warn_of(where, (left_out.line("hands", len(data)),))
+    return Subset(data, rows)
 
 
 def split_by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Subset, Subset]:

@@ -73,7 +73,8 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     product = torch.linalg.eigvalsh(root.T @ second.covariance @ root)
     cross = product.clamp_min(0).sqrt().sum()
     total = first.covariance.trace() + second.covariance.trace() - 2 * cross
-    return float((first.mean - second.mean).square().sum() + total)
+    # of equal sets the terms cancel but for rounding, which may leave less than nothing
+    return float(((first.mean - second.mean).square().sum() + total).clamp_min(0))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+from handvae.choices import Side
 from handvae.data.crop import check_crop
 from handvae.data.dataset import HandData
+from handvae.data.left_out import warn_of
+from handvae.data.subset import GivenSide, with_known_sides
 from handvae.errors import UserError
 from handvae.evaluation.batch_norm import batch_norm_mode, renew_statistics
 from handvae.evaluation.detection import CommandDetector, HandDetector, ModelDetector
@@ -36,6 +39,31 @@ def column_names(models: Sequence[Model]) -> list[str]:
     """A name for each model, numbered where two are the same."""
     names = [model.name for model in models]
     return [f"{name} ({index + 1})" if names.count(name) > 1 else name for index, name in enumerate(names)]
+
+
+def with_sides(data: HandData, models: Sequence[Model], dataset: str, side: Side | None) -> HandData:
+    """The hands whose sides are known, for models whose crops show one side.
+
+    A data set that tells no side at all is taken to show the side that the models know, which a warning says.
+
+    Args:
+        data: the hands.
+        models: are to be measured.
+        dataset: where the data are from, for messages.
+        side: of hands whose side the data do not tell, where the user gives it.
+
+    Raises:
+        UserError: hands are left out or taken for those of a side, in strict mode.
+    """
+    data = with_known_sides(data, dataset, side)
+    known = {model.pose_estimator.crop.sides for model in models} - {"keep"}
+    if "side" in data.spec.modalities or not known:
+        return data
+
+    taken: Side = "left" if known == {"left"} else "right"
+    line = f"does not tell left hands from right ones; they are taken for {taken} ones (--side says it)"
+    warn_of(dataset, (line,))
+    return GivenSide(data, taken)
 
 
 def check_data_fits(model: Model, data: HandData, dataset: str) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from handvae.data.crop import check_crop, cut
 from handvae.data.open import is_data_set, open_data
+from handvae.data.subset import with_known_sides
 from handvae.errors import UserError
 from handvae.inference.crops import Box, crop_photo
 from handvae.inference.networks import appearance_of, random_appearance
@@ -114,7 +115,7 @@ def _of_data_set(
     path: Path, split: str | None, count: int, model: Model, noise: Noise, subjects: Tensor | None
 ) -> tuple[Tensor, list[str]]:
     system = model.generator
-    data = open_data(path, split)
+    data = with_known_sides(open_data(path, split), path)
     check_crop(data, system.crop, path)
 
     # a draw a pair of picture and hand; the highest wins, so the choice is uniform among other people's hands

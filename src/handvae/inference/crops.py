@@ -15,6 +15,7 @@ from handvae.data.hands import Hands
 from handvae.data.readers.coco import CocoHands
 from handvae.errors import ArgumentError, UserError
 from handvae.geometry import crop_affine
+from handvae.hand import LEFT, RIGHT, UNKNOWN
 from handvae.inference.pictures import PictureSource, read_rgb, source_name, source_path
 from handvae.noise import Noise
 
@@ -96,7 +97,8 @@ def crop_photo(source: PictureSource, box: Box | None, crop: Crop, mirror: bool 
 
     labels = None if path is None else _labels_beside(path)
     if labels is not None:
-        return _cut_by_labels(path, pixels, labels, crop)
+        # where several hands are labelled, the first
+        return _cut_by_labels(path, pixels, labels[:1], crop)
 
     return crop_whole(pixels, crop, "the whole picture", mirror, path)
 
@@ -204,13 +206,48 @@ def _warped(pixels: np.ndarray, affine: Tensor, crop: Crop) -> Hands:
     return Hands(image=warped.permute(2, 0, 1)[None].float() / 255)
 
 
+def crop_labelled(source: PictureSource, crop: Crop, shown: Side, unknown: Side) -> list[HandCrop]:
+    """All hands that a COCO file next to a photo names in it, each cut by its labels.
+
+    Args:
+        source: the picture.
+        crop: how the model's crops are cut.
+        shown: the side that crops show; hands of the other one are mirrored.
+        unknown: side of hands whose side the file does not tell.
+
+    Returns:
+        The crops; none where no such file names the picture.
+
+    Raises:
+        UserError: the picture cannot be read.
+    """
+    path = source_path(source)
+    labels = None if path is None else _labels_beside(path)
+    if labels is None:
+        return []
+
+    pixels = read_rgb(source)
+    side = torch.full((len(labels),), UNKNOWN) if labels.side is None else labels.side
+    side = side.masked_fill(side == UNKNOWN, LEFT if unknown == "left" else RIGHT)
+    labels = replace(labels, side=side)
+
+    crops = []
+    for row in range(len(labels)):
+        hand = labels[row : row + 1]
+        cut = _cut_by_labels(path, pixels, hand, replace(crop, sides=shown))
+        crops.append(replace(cut, side="left" if int(side[row]) == LEFT else "right"))
+    return crops
+
+
 def _labels_beside(path: Path) -> Hands | None:
-    """The labels of a picture, where a COCO file in its folder or the one above names it."""
+    """The labels of a picture's hands, where a COCO file in its folder or the one above names it."""
     for folder in (path.parent, path.parent.parent):
         if not (folder / "annotations.json").is_file():
             continue
         data = CocoHands(folder)
-        for row, name in enumerate(data.file_names):
-            if (folder / name).resolve() == path.resolve():
-                return data.labels(torch.tensor([row]))
+        rows = [
+            row for row, name in enumerate(data.file_names) if (folder / name).resolve() == path.resolve()
+        ]
+        if rows:
+            return data.labels(torch.tensor(rows))
     return None

@@ -9,7 +9,7 @@ from handvae.choices import Between, Encoding, Side
 from handvae.data.files.depth import is_plane
 from handvae.errors import UserError
 from handvae.inference.arguments import check_fields
-from handvae.inference.crops import Box, HandCrop, crop_photo
+from handvae.inference.crops import Box, HandCrop, crop_labelled, crop_photo
 from handvae.inference.depth_input import crop_depth
 from handvae.inference.joints_input import crop_joints, read_flat_hands
 from handvae.inference.lift import lift_hand
@@ -98,6 +98,13 @@ class Estimator:
 
         side = located.side or "right"
         mirror = self._mirror(side)
+
+        # labels next to a photo tell all its hands, unless the caller says where to look
+        if kind == "image" and located.box is None:
+            labelled = crop_labelled(source, self.system.crop, self._shown, side)
+            if labelled:
+                return labelled
+
         if kind == "depth":
             depth = located.depth
             crop = crop_depth(
@@ -112,7 +119,7 @@ class Estimator:
         else:
             crop = crop_photo(source, located.box, self.system.crop, mirror)
 
-        return [replace(crop, side=self._side(crop, side))]
+        return [replace(crop, side=side)]
 
     def check_one_hand(self, crops: Sequence[HandCrop]) -> None:
         """Refuse crops that cannot be inputs of one hand: each must be of another kind.
@@ -159,19 +166,17 @@ class Estimator:
             crops.append(replace(crop, side=side))
         return crops
 
-    def _mirror(self, side: Side) -> bool:
-        """Whether the model knows the other hand only."""
-        return self.system.spec.sides != "both" and side != self.system.spec.sides
+    @property
+    def _shown(self) -> Side:
+        """The side of the hands that the model sees, the other one being mirrored.
 
-    def _side(self, crop: HandCrop, side: Side) -> Side:
-        """Which hand the picture shows; labels next to a photo may know better than the caller."""
-        match self.system.spec.sides:
-            case "both":
-                return side
-            case "left":
-                return "right" if crop.mirrored else "left"
-            case "right":
-                return "left" if crop.mirrored else "right"
+        A model of both sides sees right hands too: a hand and its mirror image then give mirrored joints.
+        """
+        return "left" if self.system.spec.sides == "left" else "right"
+
+    def _mirror(self, side: Side) -> bool:
+        """Whether a hand is shown mirrored."""
+        return side != self._shown
 
 
 def default_model(source: PictureSource) -> str:

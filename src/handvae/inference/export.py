@@ -4,6 +4,7 @@ A graph takes a fixed number of hands. Numbers that a system draws in order to r
 are constants of the graph.
 """
 
+import io
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -275,7 +276,10 @@ def _as_tuple(value: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 def _as_pt2(program: ExportedProgram, path: Path, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Write a PyTorch file; gives its answers."""
-    torch.export.save(program, path)
+    # in memory first: on a full disk PyTorch's own writer would end the whole process
+    content = io.BytesIO()
+    torch.export.save(program, content)
+    path.write_bytes(content.getvalue())
     return _as_tuple(torch.export.load(path).module()(*inputs))
 
 

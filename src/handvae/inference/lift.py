@@ -26,6 +26,8 @@ def lift_hand(hand: Hand, lifter: PoseEstimator) -> Hand:
 
     # Var[joints] = E[Var[joints | 2D]] + Var[E[joints | 2D]], the second term from draws of the 2D joints
     draws = Noise(0).normal(LIKELY, *hand.joints_2d.shape).numpy() * hand.spread_2d[:, None]
+    if _is_mirrored(hand, lifter):
+        draws = draws * np.array([-1.0, 1.0], np.float32)
     likely = np.stack([_lift(hand, hand.joints_2d + draw, lifter)[0] for draw in draws])
 
     return replace(
@@ -42,10 +44,17 @@ def _lift(
     hand: Hand, joints_px: Float[np.ndarray, "21 2"], lifter: PoseEstimator
 ) -> tuple[Float[np.ndarray, "21 3"], Float[np.ndarray, "21 3"], str]:
     """3D joints, their spread, and what that was calibrated on."""
-    mirror = lifter.spec.sides != "both" and hand.side != lifter.spec.sides
     flat = FlatHand(torch.from_numpy(joints_px), torch.ones(len(joints_px), dtype=torch.bool), hand.side)
 
-    crop = crop_joints(hand.crop.source, flat, None, lifter.crop, mirror)
+    crop = crop_joints(hand.crop.source, flat, None, lifter.crop, _is_mirrored(hand, lifter))
     lifted = read_hand(lifter, replace(crop, side=hand.side))
     assert lifted.joints_3d is not None and lifted.spread_3d is not None  # noqa: PT018 (a lifter is a 3D model)
     return lifted.joints_3d, lifted.spread_3d, lifted.calibrated_on
+
+
+def _is_mirrored(hand: Hand, lifter: PoseEstimator) -> bool:
+    """Whether the lifter sees the mirror image; one of both sides sees right hands alone.
+
+    So mirrored joints are lifted to mirrored joints.
+    """
+    return hand.side != ("left" if lifter.spec.sides == "left" else "right")

@@ -15,6 +15,7 @@ from handvae.data.crop import check_crop, crop_affines, in_own_crop, move_labels
 from handvae.data.hands import Hands
 from handvae.data.open import open_data
 from handvae.data.readers.coco import Number
+from handvae.data.subset import with_known_sides
 from handvae.errors import UserError
 from handvae.geometry import VIEWS, mirror_3d, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units
@@ -124,7 +125,7 @@ def _named(name: str, view: str, model: PoseEstimator) -> Poses:
 
 def _from_data(path: Path, split: str | None, model: PoseEstimator, most: int | None) -> Poses:
     """The poses of the first hands whose joints are all labelled."""
-    data = open_data(path, split)
+    data = with_known_sides(open_data(path, split), path)
     if data.spec.joints != model.spec.joints:
         fault = f"has {data.spec.joints} joints a hand, and the model {model.spec.joints}"
         raise UserError(path, fault, "give poses of as many")

@@ -85,11 +85,12 @@ def disagreement(system: PoseEstimator, crops: Sequence[HandCrop]) -> Disagreeme
 
 def _predict(system: PoseEstimator, crops: Sequence[HandCrop]) -> Prediction:
     """Read crops of one hand together; a model whose crops show both sides is given the side."""
-    # crops of a model that knows one side show that side, mirrored where need be
-    side = system.spec.sides if system.spec.sides != "both" else crops[0].side
+    # what the crop shows: a mirrored left hand is a right one
+    first = crops[0]
+    shows_left = (first.side == "left") != first.mirrored
     fields = {name: value for crop in crops for name, value in crop.hands.items()}
 
-    hands = Hands(**fields, side=torch.tensor([LEFT if side == "left" else RIGHT]))
+    hands = Hands(**fields, side=torch.tensor([LEFT if shows_left else RIGHT]))
     return predict(system, hands, [name for name in system.inputs if name in fields])
 
 

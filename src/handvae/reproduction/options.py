@@ -5,9 +5,9 @@ Nothing here imports torch: the command line reads these. `build.py` makes a tab
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from handvae.choices import PoseKind
+from handvae.choices import Between, Folder, PoseKind
 from handvae.reproduction.table import Kind, Scale
 
 
@@ -17,7 +17,7 @@ class CommonOptions:
 
     data: Path
     """The data set. Tables at full scale need the paper's own; else any labelled set will do."""
-    out: Path = Path("out/reproduce")
+    out: Annotated[Path, Folder()] = Path("out/reproduce")
     """Folder of the runs, of the tables (TABLE/table.md) and of the figures (FIGURE.png)."""
     quiet: bool = False
     """Print no progress and no summary; errors stay."""
@@ -37,13 +37,13 @@ class TableOptions(CommonOptions):
 
     scale: Scale = "laptop"
     """`laptop`: short trainings on your data. `full`: the paper's preset and data set."""
-    steps: int | None = None
+    steps: Annotated[int | None, Between(1, 10**9)] = None
     """Steps of each training. Default: the table's laptop steps, or the preset's length at full scale."""
-    seeds: int = 3
+    seeds: Annotated[int, Between(1, 100)] = 3
     """Trainings of each row."""
     rows: tuple[str, ...] = ()
     """Names of rows: train only these, and the rows that initialise them."""
-    jobs: int = 1
+    jobs: Annotated[int, Between(1, 256)] = 1
     """Trainings at a time, each in its own process with its share of the cores."""
 
 
@@ -68,12 +68,12 @@ class DetectorOptions(TableOptions):
     Stop it and run it again at any time: finished trainings are kept.
     """
 
-    real: int | None = None
+    real: Annotated[int | None, Between(1)] = None
     """Real training pictures, chosen by the seed. Default: 300 at laptop scale, the paper's number at full
     scale."""
-    test: int | None = None
+    test: Annotated[int | None, Between(1)] = None
     """Test hands, evenly over split test. Default: all at laptop scale, the paper's number at full scale."""
-    times: int = 2
+    times: Annotated[int, Between(1, 1000)] = 2
     """New pictures for each real one (paper: 2)."""
     poses: tuple[PoseKind, ...] = ("same",)
     """Poses of the new pictures, as for `handvae upsample`."""
@@ -83,7 +83,7 @@ class DetectorOptions(TableOptions):
     generator: str = "own"
     """`own`: trained on the same real pictures. Or a shipped model, a file or a run folder, which may have
     seen more people."""
-    generator_steps: int | None = None
+    generator_steps: Annotated[int | None, Between(1, 10**9)] = None
     """Steps of an own generator. Default: 1000 at laptop scale, the preset's length at full scale."""
 
 
@@ -95,13 +95,13 @@ class PoseOptions(TableOptions):
     system needs what the data lack (pictures, depth, contents) are left out.
     """
 
-    seeds: int = 1
+    seeds: Annotated[int, Between(1, 100)] = 1
     """Trainings of each row; the intervals are over test hands."""
     protocol: str | None = None
     """Which hands, where a data set has several protocols: `lifting` reads RHD's annotation alone, for rows
     from 2D to 3D. At full scale the paper's others: `P1` to `P8` leave out another of MSRA's people than
     `P0`; give each its own --out."""
-    render: int = 0
+    render: Annotated[int, Between(0, 10**7)] = 0
     """First draw this many hands into the folder --data, unless they exist; a tenth are for testing."""
 
 
@@ -136,11 +136,11 @@ class AppearanceOptions(CommonOptions):
     shipped one."""
     split: str | None = "test"
     """Split of the data set whose hands are shown; None for a set without splits."""
-    poses: int = 8
+    poses: Annotated[int, Between(1, 1000)] = 8
     """Columns."""
-    appearances: int = 5
+    appearances: Annotated[int, Between(1, 1000)] = 5
     """Rows."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**62)] = 0
     """Of the poses and appearances, and of the trained models."""
 
 
@@ -154,11 +154,11 @@ class LatentOptions(CommonOptions):
     """Split of the data set whose hands are shown; None for a set without splits."""
     protocol: str | None = None
     """Which hands, where a data set has several protocols."""
-    hands: int = 5
+    hands: Annotated[int, Between(1, 1000)] = 5
     """Rows: walks, or hands that are read."""
-    columns: int = 8
+    columns: Annotated[int, Between(2, 1000)] = 8
     """Steps of a walk, or samples."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**62)] = 0
     """Of the hands and samples, and of the trained models."""
 
 
@@ -173,11 +173,11 @@ class WalkOptions(CommonOptions):
     """A model of da-VAE. Without: the one that `handvae reproduce` trained in --out."""
     split: str | None = "test"
     """Split of the data set whose hands are shown; None for a set without splits."""
-    pairs: int = 3
+    pairs: Annotated[int, Between(1, 1000)] = 3
     """Pairs of hands."""
-    frames: int = 7
+    frames: Annotated[int, Between(2, 1000)] = 7
     """Steps of a walk, its ends included."""
     beyond: float = 0.0
     """Extends the walk beyond both ends, in its own lengths: shows a factor that changes little."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**62)] = 0
     """Of the hands, and of the trained model."""

@@ -55,6 +55,11 @@ def system_name(config: SystemConfig) -> str:
     return next(name for name, kind in CONFIGS.items() if isinstance(config, kind))
 
 
+def takes_unknown_sides(config: SystemConfig) -> bool:
+    """Whether a system learns from hands of unknown side too."""
+    return isinstance(config, HandReaderConfig | HandFinderConfig)
+
+
 def build_system(config: SystemConfig, spec: DataSpec, crop: Crop) -> System:
     """A system with fresh weights for data of this kind."""
     match config:

@@ -3,6 +3,7 @@
 No pickle is read. A file is written beside its final name, flushed and renamed: it is whole or absent.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -51,6 +52,8 @@ class Header:
     """What the system measured on its training pictures, such as the moments of its latent."""
     spread_scales: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Calibration of the joints' spread, for each set of inputs; empty in older files."""
+    digest: str = ""
+    """SHA-256 of the weights (`_digest`); empty in files of the first edition."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,32 @@ def save_model(
         stored = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
         tensors[name] = tensor.detach().to("cpu", stored).clone(memory_format=torch.contiguous_format)
 
-    metadata = {KEY: json.dumps(asdict(header))}
-    write_atomically(path, lambda beside: save_file(tensors, beside, metadata=metadata))
+    _write_file(path, header, tensors)
+
+
+def _write_file(path: Path, header: Header, tensors: dict[str, Tensor]) -> None:
+    """Write a model, whole or not at all.
+
+    Raises:
+        UserError: there is no room, or no leave to write.
+    """
+    # one entry: safetensors writes several in any order, and equal models are to be equal files
+    metadata = {KEY: json.dumps(asdict(replace(header, digest=_digest(tensors))))}
+    try:
+        write_atomically(path, lambda beside: save_file(tensors, beside, metadata=metadata))
+    except SafetensorError as error:
+        # what the system says of a full disk comes in another exception's words
+        raise UserError(path, f"cannot be written ({error})", "check the disk, then save again") from error
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names and values: two flipped bytes of a weight are still a number, but not this one."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
 
 
 def keep_spread_scales(model: Model, scales: Mapping[str, SpreadScale]) -> None:
@@ -157,10 +184,9 @@ def keep_spread_scales(model: Model, scales: Mapping[str, SpreadScale]) -> None:
     path = model.path.resolve()  # the target of a link
     header = replace(model.header, spread_scales=_as_dicts(scales))
     try:
-        metadata, tensors = _read_file(path)
+        _, tensors = _read_file(path)
         tensors = modernise_tensors(tensors)  # the header has this edition's names
-        metadata = metadata | {KEY: json.dumps(asdict(header))}
-        write_atomically(path, lambda beside: save_file(tensors, beside, metadata=metadata))
+        _write_file(path, header, tensors)
     except (SafetensorError, OSError) as error:
         raise UserError(
             path, f"cannot be written again ({error})", "copy it to where there is room and leave to write"
@@ -208,12 +234,21 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
         ) from error
 
     header = _read_header(path, metadata)
+    digest = _digest(tensors) if header.digest else ""
+    tensors = modernise_tensors(tensors)
 
-    # System
+    # System. First without memory: a damaged header may ask for more than there is
     try:
         config = _read_config(header)
         spec = _read_dataclass(DataSpec, header.spec)
         crop = _read_dataclass(Crop, header.crop)
+        with torch.device("meta"):
+            planned = build_system(config, spec, crop)
+        _check_tensors(path, planned, tensors)
+        if digest != header.digest:
+            fault = "its weights are not those that were written"
+            raise UserError(path, fault, "fetch or train the model again")
+
         system = build_system(config, spec, crop)
     except (ValueError, TypeError, RuntimeError, LookupError, MemoryError) as error:
         raise UserError(
@@ -222,7 +257,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
 
     # Weights
     _set_spread_scales(path, system, header)
-    _set_tensors(path, system, modernise_tensors(tensors))
+    system.load_state_dict(tensors)
     system.eval().requires_grad_(False)
     system.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Model(system, header, path)
@@ -317,8 +352,12 @@ def _set_spread_scales(path: Path, system: System, header: Header) -> None:
         ) from error
 
 
-def _set_tensors(path: Path, system: System, tensors: dict[str, Tensor]) -> None:
-    """Give the system the file's weights, after a check of names, shapes, types and values."""
+def _check_tensors(path: Path, system: System, tensors: dict[str, Tensor]) -> None:
+    """Check that a file's weights are the system's: names, shapes, types, and that all values are finite.
+
+    Raises:
+        UserError: they are not; names the first that is not.
+    """
     expected = system.state_dict()
 
     missing = expected.keys() - tensors.keys()
@@ -336,8 +375,6 @@ def _set_tensors(path: Path, system: System, tensors: dict[str, Tensor]) -> None
         fault = _tensor_fault(tensor, expected[name])
         if fault:
             raise UserError(path, f"tensor {name} {fault}", "fetch or train the model again")
-
-    system.load_state_dict(tensors)
 
 
 def _tensor_fault(tensor: Tensor, expected: Tensor) -> str:

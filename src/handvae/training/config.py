@@ -26,7 +26,7 @@ class Train:
     weight_decay: float = 1e-4
     """Only for AdamW."""
     warmup_steps: int = 200
-    """Steps over which the learning rate rises linearly."""
+    """Steps over which the learning rate rises linearly; at most a tenth of the run."""
     schedule: Literal["cosine", "constant", "epoch_decay"] = "cosine"
     """Fall of the learning rate."""
     decay: float = 0.95
@@ -72,9 +72,16 @@ class Train:
         """Steps of the whole run on a data set of `count` hands."""
         return self.steps if self.epochs is None else max(1, round(self.epochs * count / self.batch))
 
+    def end_step(self, count: int) -> int:
+        """The step at which the run ends, on a data set of `count` hands."""
+        total = self.total_steps(count)
+        return total if self.stop_at is None else min(total, self.stop_at)
+
     def lr_at(self, step: int, count: int) -> float:
         """Learning rate of a step."""
-        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        # a short run that rises for most of its steps would end before it has learned
+        end = self.end_step(count)
+        rise = min(1.0, (step + 1) / max(1, min(self.warmup_steps, end // 10)))
         match self.schedule:
             case "cosine":
                 fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.total_steps(count)))

@@ -70,7 +70,7 @@ def read_configuration(path: Path, name: str) -> Configuration:
     """
     preset = of_preset(name)
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is no JSON"
         raise UserError(path, f"cannot be read: {reason}", "give a file that --print-config wrote") from error

@@ -75,7 +75,7 @@ def _fit(run: Run, ranks: Ranks) -> Path:
     )
     count = len(run.data)
     total = train.total_steps(count)
-    end = min(total, train.stop_at or total)
+    end = train.end_step(count)
 
     # System. Constants come from the training labels, or with the initial model.
     if run.init is None:

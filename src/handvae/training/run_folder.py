@@ -37,6 +37,8 @@ class Run:
     resume: bool = False
     init: Model | None = None
     """Initial weights, with the constants of the labels that they were trained on."""
+    must_resume: bool = False
+    """Refuse to start where there is no run to continue."""
 
 
 def prepare_folder(run: Run) -> None:
@@ -62,6 +64,10 @@ def prepare_folder(run: Run) -> None:
     begun = config_path.is_file() and environment_path.is_file()
     if out.is_dir() and any(out.iterdir()) and not begun:
         raise UserError(out, "holds something that is no run", "give another --out")
+
+    if run.must_resume and not begun:
+        remedy = "mend --out, or give --resume-or-start"
+        raise UserError(out, "holds no run that could be continued", remedy)
 
     out.mkdir(parents=True, exist_ok=True)
     write_text_atomically(config_path, config)

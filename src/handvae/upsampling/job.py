@@ -10,17 +10,17 @@ from typing import Any
 
 from handvae.data.dataset import HandData
 from handvae.data.export.folder import check_free
-from handvae.data.export.formats import MARKERS, check_spec, warning, write_data
+from handvae.data.export.formats import check_spec, warning, write_data
 from handvae.data.export.stream import samples_of
 from handvae.data.hands import DataSpec
 from handvae.data.open import open_data
 from handvae.data.sample import Sample
-from handvae.data.subset import Subset
+from handvae.data.subset import Subset, with_known_sides
 from handvae.errors import UserError
 from handvae.evaluation.detection import CommandDetector, HandDetector, ModelDetector
 from handvae.evaluation.features import HandFeatures
 from handvae.evaluation.measure import Measure
-from handvae.files import file_digest, write_text_atomically
+from handvae.files import add_to_manifest, file_digest, write_text_atomically
 from handvae.inference.appearance import read_appearance
 from handvae.training.checkpoint import Model, find_model, load_model
 from handvae.upsampling.appearances import (
@@ -45,7 +45,7 @@ def open_split(root: Path, split: str | None) -> tuple[HandData, str]:
     Raises:
         UserError: they are of several splits.
     """
-    data = open_data(root, split)
+    data = with_known_sides(open_data(root, split), root)
     splits = sorted({data.split_of(row) for row in range(len(data))})
     if len(splits) > 1:
         fault = f"None would mix {', '.join(filter(None, splits))}"
@@ -183,7 +183,7 @@ def begin_shards(plan: UpsamplePlan, out: Path, overwrite: bool) -> Path:
     """
     folder = shards_folder(out, plan)
     if not (folder / WRITING).is_file():
-        check_free(out, MARKERS, overwrite)
+        check_free(out, overwrite)
     begin(folder, plan)
     return folder
 
@@ -217,6 +217,8 @@ def deliver(
     samples = _samples(generated, maker.data if options.include_real else None, plan.split)
     written = write_data(out, options.format, job.spec, samples, description, overwrite=True)
 
+    # noted first: a killed job leaves nothing that the next one would take for somebody else's
+    add_to_manifest(out, "provenance.jsonl", "report.html", "report.json")
     provenances = [generated.data.provenance_of(row) for row in generated.kept.tolist()]
     write_text_atomically(out / "provenance.jsonl", "".join(f"{line}\n" for line in provenances))
 

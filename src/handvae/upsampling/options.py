@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from handvae.choices import FormatName, PoseKind, Schedule
+from handvae.choices import Between, Folder, FormatName, PoseKind, Schedule
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,9 @@ class UpsamplingOptions:
 
     dataset: Path
     """The data set."""
-    out: Path
+    out: Annotated[Path, Folder()]
     """Folder to write; unfinished work is kept next to it, in OUT.shards."""
-    times: int = 1
+    times: Annotated[int, Between(1, 10**6)] = 1
     """New pictures for each hand of the split whose joints are all labelled."""
     model: str = "photos-128"
     """Makes the pictures: a shipped model, a .safetensors file or a run folder."""
@@ -39,21 +40,21 @@ class UpsamplingOptions:
     """Drop a picture whose detected joints have a larger mean error, as a share of hand size."""
     split: str | None = "train"
     """The split to upsample; None for a set without splits."""
-    limit: int | None = None
+    limit: Annotated[int | None, Between(1)] = None
     """Make at most this many pictures, for a quick look."""
     shard: str = "0/1"
     """i/n: make only every n-th shard, beginning with number i."""
     include_real: bool = False
     """Also write the real pictures of the split, after the new ones."""
-    downstream: int = 0
+    downstream: Annotated[int, Between(0, 100)] = 0
     """Also train the small detector with and without the new pictures, with this many seeds, and test it on
     split test; takes minutes."""
-    downstream_steps: int = 1500
+    downstream_steps: Annotated[int, Between(10, 10**7)] = 1500
     """Steps of each of those trainings."""
     schedule: Schedule = "mix"
     """How to train on both, in these trainings and in the printed commands: mixed, or mixed first and then on
     the real pictures alone."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**62)] = 0
     """Same seed, same bytes."""
     overwrite: bool = False
     """Replace the data set if it exists."""

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -51,8 +51,6 @@ class Format:
     """A layout that data sets are written in."""
 
     write: Callable[[Path, DataSpec, Iterable[Picture], str], int]
-    marker: str
-    """A file that only a data set of this format has, as a glob pattern."""
     holds: frozenset[str]
     """Fields of `Hands` that it holds."""
     whole: Literal["any", "wrist", "all"] = "any"
@@ -104,10 +102,9 @@ def _write_parquet(folder: Path, spec: DataSpec, pictures: Iterable[Picture], de
 
 
 FORMATS: dict[FormatName, Format] = {
-    "coco": Format(coco.write, "annotations.json", _COCO, own_joint_names=True, beyond=OUTSIDE_SHARE),
+    "coco": Format(coco.write, _COCO, own_joint_names=True, beyond=OUTSIDE_SHARE),
     "freihand": Format(
         freihand.write,
-        "*_K.json",
         _FREIHAND,
         whole="all",
         needs_camera=True,
@@ -118,7 +115,6 @@ FORMATS: dict[FormatName, Format] = {
     ),
     "interhand": Format(
         interhand.write,
-        "annotations/*/InterHand2.6M_*.json",
         _INTERHAND,
         whole="wrist",
         needs_camera=True,
@@ -127,14 +123,13 @@ FORMATS: dict[FormatName, Format] = {
         needs_side=True,
         splits=_KNOWN_SPLITS,
     ),
-    "mmpose": Format(mmpose.write, "annotations/*.json", _MMPOSE, one_camera=True, splits=_KNOWN_SPLITS),
-    "parquet": Format(_write_parquet, "*.parquet", _EVERYTHING, own_joint_names=True),
-    "webdataset": Format(webdataset.write, "data-*.tar", _EVERYTHING, own_joint_names=True),
-    "yolo-pose": Format(yolo_pose.write, "data.yaml", _YOLO, own_joint_names=True, beyond=0.0),
+    "mmpose": Format(mmpose.write, _MMPOSE, one_camera=True, splits=_KNOWN_SPLITS),
+    "parquet": Format(_write_parquet, _EVERYTHING, own_joint_names=True),
+    "webdataset": Format(webdataset.write, _EVERYTHING, own_joint_names=True),
+    "yolo-pose": Format(yolo_pose.write, _YOLO, own_joint_names=True, beyond=0.0),
 }
 ANY_HANDS = ("parquet", "webdataset")
 """Formats for hands of any number of joints, with or without pictures."""
-MARKERS = tuple(format.marker for format in FORMATS.values())
 assert set(FORMATS) == set(get_args(FormatName))
 
 
@@ -247,6 +242,7 @@ def write_data(
     samples: Iterable[Sample],
     description: str,
     overwrite: bool = False,
+    sources: Sequence[Path] = (),
 ) -> Written:
     """Write hands as a data set that appears under its name when it is complete, or not at all.
 
@@ -259,6 +255,7 @@ def write_data(
         samples: the hands.
         description: what they are, for the formats that keep it.
         overwrite: replace an existing data set.
+        sources: files and folders that the hands are read from.
 
     Raises:
         UserError: the folder may not be written, the format cannot take such hands, or no hand is left to
@@ -305,7 +302,7 @@ def write_data(
     if chosen.needs_camera or name == "mmpose":
         pictures = _without_skew(folder, name, pictures)
 
-    with complete_folder(folder, MARKERS, overwrite) as partial:
+    with complete_folder(folder, overwrite, sources) as partial:
         count = chosen.write(partial, spec, pictures, description)
         if not count:
             reasons = [f"{left_out} lack joints that {name} needs"] if left_out else []

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from handvae.errors import UserError
 from handvae.files import write_atomically
@@ -39,6 +39,8 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 def inside(root: Path, name: str) -> Path:
     """`root / name`, checked to lie inside the root.
 
+    A link that stands directly in the root may lead elsewhere: so people keep pictures on another disk.
+
     Raises:
         UserError: the name leaves the root, or no file can have it.
     """
@@ -47,12 +49,19 @@ def inside(root: Path, name: str) -> Path:
         # links are followed first: one inside the root may point outside
         path = (root / name).resolve()
         path.exists()
+        allowed = [root.resolve()]
+        first = Path(name).parts[:1]
+        if first and ".." not in Path(name).parts and (root / first[0]).is_symlink():
+            target = (root / first[0]).resolve()
+            # one that leads above the root would open all that lies there
+            if not root.resolve().is_relative_to(target):
+                allowed.append(target)
     except (OSError, ValueError, RuntimeError) as error:
         # too long, with a null byte, or a link to itself
         short = name if len(name) <= 80 else f"{name[:80]}..."
         raise UserError(root, f"file name {short!r} can be no file's", remedy) from error
 
-    if not path.is_relative_to(root.resolve()):
+    if Path(name).is_absolute() or not any(path.is_relative_to(folder) for folder in allowed):
         raise UserError(root, f"file name {name!r} leaves the data set's folder", remedy)
 
     return path
@@ -65,6 +74,26 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         UserError: the file is missing, is no picture, is damaged, or is larger than `MAX_PIXELS`.
     """
     return decode_picture(_content(path), path)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture as `read_picture` gives it, px; only its header is read.
+
+    Raises:
+        UserError: the file is missing or is no picture.
+    """
+    try:
+        with Image.open(path) as header:
+            width, height = header.size
+            # cameras note how they were held; the pixels are turned when they are decoded
+            turned = header.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except OSError as error:
+        reason = error.strerror or "no picture that can be read"
+        raise UserError(path, f"cannot read the picture ({reason})", "check the path") from error
+    except (ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(path, "the picture is damaged", "replace the file") from error
+
+    return (height, width) if turned else (width, height)
 
 
 def read_plane(path: Path, dtype: type[np.unsignedinteger]) -> UInt[np.ndarray, "height width"]:

@@ -1,166 +1,103 @@
-"""COCO keypoints: the format of `photos` and of anybody's own pictures.
-
-A folder holds `annotations.json` and the pictures that it names. One annotation is one hand: 21 triples
-(x px, y px, visibility) in `keypoints`. Visibility is 0 for an unlabelled joint, 1 for a hidden one, 2 for
-a visible one. Optional fields:
-
-    of an annotation
-        keypoints_3d         21 x 3 mm, relative to the wrist
-        root_mm, camera      the wrist in the camera frame, and nine intrinsics; with both, `keypoints_3d` is
-                             moved into the camera frame
-        hand_side            `left` or `right`
-        keypoints_spread     21 standard deviations, px
-    of a picture
-        split, person        a word; a number
-        gesture              a word; or `digit`, a number, as of sign language
-        provenance           any object
-"""
+"""COCO-keypoints data sets: a folder of pictures and one JSON file, of ours or of any tool (docs/data.md)."""
 
 import difflib
-import json
-import math
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from handvae.data.dataset import HandData, require_few
-from handvae.data.files.json import first_fault, members
-from handvae.data.files.pictures import inside, read_picture
+from handvae.data.dataset import HandData
+from handvae.data.files.pictures import inside, picture_size, read_picture
 from handvae.data.hands import DataSpec, Hands, sides_shown
+from handvae.data.joint_order import shuffled_share
+from handvae.data.left_out import LeftOut, leave_out_missing
+from handvae.data.readers.coco_file import (
+    OUTSIDE_SHARE,
+    CocoFile,
+    HandEntry,
+    Number,
+    PictureEntry,
+    Problem,
+    outside_problems,
+)
 from handvae.errors import UserError
-from handvae.hand import BONES, JOINT_NAMES, LEFT, RIGHT
+from handvae.hand import JOINT_NAMES, UNKNOWN
 
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
-Side = Annotated[int, Field(gt=0, le=1_000_000)]
+__all__ = ["OUTSIDE_SHARE", "CocoHands", "Number", "Problem", "check_coco"]
+
 KEPT_BYTES = 2**28
 """Decoded pictures that a reader keeps in memory."""
-OUTSIDE_SHARE = 0.1
-"""A labelled joint may lie outside its picture by this share of the picture's larger side; farther out it is
-an error."""
-LONGEST_BONE = 0.85
-"""Length of a bone over the diagonal of the hand's box, above which a label has slipped."""
+MEASURED = 20_000
+"""Pictures whose files are measured at opening; of a larger set this many, evenly spread."""
+SHUFFLED = 0.1
+"""Share of hands with bones that no pose shows, from which on their joints seem to stand in another order."""
+PICTURE_FOLDERS = ("", "images", "train", "val", "test", "train2017", "val2017", "data")
+"""Where pictures lie, below the data set's folder, whose names do not say it."""
 
 _COLUMNS = {"keypoints": 63, "keypoints_3d": 63, "root_mm": 3, "camera": 9, "keypoints_spread": 21}
 """Labels that are kept as flat arrays, and how many numbers each has for one hand."""
 
 
-# ------------------------------------------------------------------------------------------- the file's form
-
-
-class _Picture(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-    id: int
-    file_name: Annotated[str, Field(pattern=r"^[^\x00]+$")]
-    width: Side
-    height: Side
-    split: str | None = None
-    person: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    gesture: str | None = None
-    digit: Annotated[int, Field(ge=0, le=99)] | None = None
-    provenance: dict[str, Any] | None = None
-
-    @property
-    def gesture_name(self) -> str:
-        """The name of the gesture; empty where it has none."""
-        if self.gesture:
-            return self.gesture
-        return "" if self.digit is None else str(self.digit)
-
-
-class _Licence(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-    name: str = ""
-
-
-class _Annotation(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-    id: int
-    image_id: int
-    keypoints: list[Number]
-    keypoints_3d: list[Annotated[list[Number], Field(min_length=3, max_length=3)]] | None = None
-    hand_side: Literal["left", "right"] = "right"
-    root_mm: Annotated[list[Number], Field(min_length=3, max_length=3)] | None = None
-    camera: Annotated[list[Number], Field(min_length=9, max_length=9)] | None = None
-    keypoints_spread: list[Annotated[Number, Field(ge=0)]] | None = None
-
-
-_LISTS: dict[str, type[BaseModel]] = {"licenses": _Licence, "images": _Picture, "annotations": _Annotation}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One fault in a data set."""
-
-    where: str
-    fault: str
-    remedy: str
-    fatal: bool = True
-    """False for a label that is unusual but can be used."""
-
-    def error(self) -> UserError:
-        """The same as an exception."""
-        return UserError(self.where, self.fault, self.remedy)
-
-
 # ------------------------------------------------------------------------------------------- what is kept
-
-
-class _PictureRecord(NamedTuple):
-    """What is kept of a picture."""
-
-    name: str
-    width: int
-    height: int
-    split: str
-    person: int | None
-    gesture: str
-    provenance: str
 
 
 @dataclass
 class _Table:
     """What is kept of an annotation file: flat arrays, for there may be millions of hands."""
 
-    pictures: dict[int, _PictureRecord] = field(default_factory=dict)
-    """By the picture's id."""
-    licences: list[str] = field(default_factory=list)
-    picture_of_row: list[_PictureRecord] = field(default_factory=list)
+    pictures: list[PictureEntry] = field(default_factory=list)
+    """Of each row."""
+    names: list[str] = field(default_factory=list)
+    """Of each row's annotation."""
+    people: list[int | None] = field(default_factory=list)
+    gestures: list[str] = field(default_factory=list)
+    provenance: list[str] = field(default_factory=list)
     columns: dict[str, array] = field(default_factory=lambda: {name: array("f") for name in _COLUMNS})
     sides: array = field(default_factory=lambda: array("b"))
+    joint_names: tuple[str, ...] = JOINT_NAMES
 
-    def add(self, annotation: _Annotation) -> None:
-        """Append a row for one hand."""
-        self.picture_of_row.append(self.pictures[annotation.image_id])
-        self.sides.append(RIGHT if annotation.hand_side == "right" else LEFT)
-        for name, column in self.columns.items():
-            values = getattr(annotation, name) or ()
-            column.extend(chain.from_iterable(values) if name == "keypoints_3d" else values)
+    def add(self, hand: HandEntry) -> None:
+        """Append a row."""
+        self.pictures.append(hand.picture)
+        self.names.append(hand.name)
+        self.people.append(hand.person)
+        self.gestures.append(hand.gesture)
+        self.provenance.append(hand.provenance)
+        self.sides.append(hand.side)
+        self.joint_names = hand.joint_names
 
-    @property
-    def gestures(self) -> tuple[str, ...]:
-        """Names of the gestures of all pictures, whatever their split."""
-        return tuple(sorted({picture.gesture for picture in self.pictures.values() if picture.gesture}))
+        values = {
+            "keypoints": hand.joints,
+            "keypoints_3d": hand.joints_3d,
+            "root_mm": hand.root_mm,
+            "camera": hand.camera,
+            "keypoints_spread": hand.spread,
+        }
+        for name, value in values.items():
+            if value is not None:
+                self.columns[name].extend(np.ravel(np.asarray(value, np.float32)).tolist())
 
     def column(self, name: str) -> Float[Tensor, "row number"] | None:
         """One label of all hands, or None where a hand lacks it."""
         # a label that only some hands have would leave holes: all or none
         values = self.columns[name]
         width = _COLUMNS[name]
-        if len(values) != width * len(self.picture_of_row):
+        if len(values) != width * len(self.pictures):
             return None
         return torch.from_numpy(np.array(values, np.float32)).reshape(-1, width)
 
-    def labels(self) -> tuple[Hands, Literal["camera", "wrist"]]:
-        """The labels of all rows, and where the origin of the 3D joints lies."""
+    def labels(self, all_gestures: Sequence[str]) -> tuple[Hands, Literal["camera", "wrist"]]:
+        """The labels of all rows, and where the origin of the 3D joints lies.
+
+        Args:
+            all_gestures: names of the gestures of all splits, in order.
+        """
         keypoints = self.column("keypoints")
         assert keypoints is not None, "every row has keypoints"
         keypoints = keypoints.unflatten(1, (21, 3))
@@ -179,14 +116,14 @@ class _Table:
                 # X_camera = X_wrist + root
                 joints_3d = joints_3d + roots[:, None]
 
-        people = [picture.person for picture in self.picture_of_row]
-        people_known = all(person is not None for person in people)
+        people_known = all(person is not None for person in self.people)
         gestures = None
-        if self.gestures:
+        if all_gestures:
             # counted over all splits, so that a gesture has one number in train and test
-            numbers = {"": -1} | {name: number for number, name in enumerate(self.gestures)}
-            gestures = torch.tensor([numbers[picture.gesture] for picture in self.picture_of_row])
+            numbers = {"": -1} | {name: number for number, name in enumerate(all_gestures)}
+            gestures = torch.tensor([numbers[name] for name in self.gestures])
 
+        sides = torch.from_numpy(np.array(self.sides, np.int64))
         labels = Hands(
             joints_2d=keypoints[..., :2].contiguous(),
             joint_valid=flags > 0,
@@ -194,8 +131,8 @@ class _Table:
             joint_spread=self.column("keypoints_spread"),
             joints_3d=joints_3d,
             intrinsics=None if cameras is None else cameras.unflatten(1, (3, 3)),
-            side=torch.from_numpy(np.array(self.sides, np.int64)),
-            subject=torch.tensor(people) if people_known else None,
+            side=sides if (sides != UNKNOWN).any() else None,
+            subject=torch.tensor(self.people) if people_known else None,
             gesture=gestures,
         )
         return labels, "camera" if in_camera_frame else "wrist"
@@ -207,44 +144,63 @@ class _Table:
 class CocoHands(HandData):
     """A COCO-keypoints folder; annotations are read once, hand by hand, pictures on demand.
 
+    Annotations that cannot be used are left out and counted (`check_coco` lists them). Where pictures are
+    larger or smaller than the file declares, their labels follow.
+
     Args:
         root: the folder, or its annotation file.
         split: keep only pictures whose `split` field is this; None keeps all.
 
     Raises:
-        UserError: on the first fault (`check_coco` lists them all).
+        UserError: no hand can be used, or more than a tenth of the pictures is missing.
     """
 
     def __init__(self, root: Path, split: str | None = None) -> None:
-        self.root, self.annotation_path = _locate(root)
+        folder, self.annotation_path = _locate(root)
         self.split = split
-        table = _Table()
+        file = CocoFile(self.annotation_path)
+        table, left_out, first = _Table(), LeftOut(), None
+        gestures: set[str] = set()
+        considered = 0
 
-        for item in _annotations(self.annotation_path, table):
-            if isinstance(item, _Annotation):
-                if split is None or table.pictures[item.image_id].split == split:
+        for item in file.hands():
+            if isinstance(item, HandEntry):
+                gestures.add(item.gesture)
+                if split is None or item.picture.split == split:
+                    considered += 1
                     table.add(item)
             elif item.fatal:
-                raise item.error()
+                considered += 1
+                first = first or item
+                left_out.add(item.reason, item.name)
 
-        pictures = table.picture_of_row
-        if not pictures:
-            raise _no_hand(self.annotation_path, split, table)
+        if not table.pictures:
+            raise first.error() if first is not None else _no_hand(self.annotation_path, split, file)
 
+        self._finder = _PictureFinder(folder, self.annotation_path, table.pictures)
+        self.root = self._finder.folder
+        notes = [left_out.line("annotations", considered)] if left_out else []
+
+        rows, missing = self._present(table)
+        notes += missing
+        labels, root_kind = table.labels(sorted(gestures - {""}))
+        labels, rows, sized = self._sized(table, labels, rows)
+        notes += sized
+
+        pictures = [table.pictures[row] for row in rows]
+        self._labels = labels[torch.tensor(rows)]
         self._splits = tuple(picture.split for picture in pictures)
-        self._provenance = tuple(picture.provenance for picture in pictures)
-        self.file_names = tuple(picture.name for picture in pictures)
-        # a missing picture is reported now, not after an hour of training
-        for name in self.file_names:
-            if not inside(self.root, name).is_file():
-                raise UserError(self.root / name, "no such picture", "add it, or remove its annotations")
+        self._provenance = tuple(table.provenance[row] for row in rows)
+        self.file_names = tuple(picture.file_name for picture in pictures)
+        self._sizes = tuple(self._known_sizes.get(name) for name in self.file_names)
+        self.left_out = (*notes, *_order_remarks(self._labels))
+        self.remarks = self.left_out
 
         # a small set is decoded once; a large one keeps its first pictures, which serve shuffled reading
         # as well as any others
         self._kept: dict[str, UInt8[np.ndarray, "height width 3"]] = {}
         self._kept_bytes = 0
 
-        self._labels, root_kind = table.labels()
         self.spec = DataSpec(
             name=self.root.name,
             count=len(pictures),
@@ -252,8 +208,9 @@ class CocoHands(HandData):
             modalities=("image", *(name for name, _ in self._labels.items())),
             sides=sides_shown(self._labels.side),
             root=root_kind,
-            gestures=table.gestures,
-            licence=", ".join(table.licences[:3]),
+            joint_names=table.joint_names,
+            gestures=tuple(sorted(gestures - {""})),
+            licence=", ".join(file.licences[:3]),
         )
 
     def __len__(self) -> int:
@@ -276,56 +233,201 @@ class CocoHands(HandData):
         return self._provenance[row]
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
-        """The whole picture of one row, RGB."""
+        """The whole picture of one row, RGB.
+
+        Raises:
+            UserError: it cannot be read, or is not of the size that its labels are for.
+        """
         name = self.file_names[row]
         pixels = self._kept.get(name)
         if pixels is None:
-            pixels = read_picture(inside(self.root, name))
+            path = self._finder.path(name)
+            pixels = read_picture(path)
+            require_declared_size(path, self._sizes[row], (pixels.shape[1], pixels.shape[0]))
             if self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
                 self._kept[name] = pixels
                 self._kept_bytes += pixels.nbytes
         return pixels
 
+    def _present(self, table: _Table) -> tuple[list[int], tuple[str, ...]]:
+        """Rows whose pictures are there, and what to say of the others."""
+        # a missing picture is noticed now, not after an hour of training
+        names = [picture.file_name for picture in table.pictures]
+        exists = {name: self._finder.path(name).is_file() for name in dict.fromkeys(names)}
+        there = np.array([exists[name] for name in names])
 
-def check_coco(root: Path) -> list[Problem]:
-    """Every fault of a COCO-keypoints folder, pictures included."""
-    folder, path = _locate(root)
-    table = _Table()
-    problems: list[Problem] = []
-    hands = 0
+        remedy = "add them, or remove their annotations"
+        lines = leave_out_missing(self.annotation_path, names, there, remedy)
+        return np.flatnonzero(there).tolist(), lines
 
-    for item in _annotations(path, table):
-        if isinstance(item, Problem):
-            problems.append(item)
-        else:
-            hands += 1
+    def _sized(self, table: _Table, labels: Hands, rows: list[int]) -> tuple[Hands, list[int], list[str]]:
+        """Labels in pixels of the files as they are, the rows that can be used, and what there is to say."""
+        names = list(dict.fromkeys(table.pictures[row].file_name for row in rows))
+        declared = {table.pictures[row].file_name: table.pictures[row].size for row in rows}
 
-    if not hands and not problems:
-        problems.append(Problem(str(path), "holds no hand", "add annotations"))
+        # a large set is measured here and there; every picture is compared when it is read
+        step = max(1, -(-len(names) // MEASURED))
+        measured = [name for place, name in enumerate(names) if not place % step or declared[name] is None]
+        actual = {name: picture_size(self._finder.path(name)) for name in measured}
+        if any(declared[name] not in (None, size) for name, size in actual.items()):
+            actual = {name: picture_size(self._finder.path(name)) for name in names}
 
-    for number, picture in table.pictures.items():
-        try:
-            height, width = read_picture(inside(folder, picture.name)).shape[:2]
-        except UserError as error:
-            problems.append(Problem(error.where, error.fault, error.remedy))
-            continue
+        self._known_sizes = {**declared, **actual}
+        factors = {name: declared_factor(declared[name], size) for name, size in actual.items()}
+        scales = torch.ones(len(table.pictures))
+        left_out, usable = LeftOut(), []
 
-        if (width, height) != (picture.width, picture.height):
-            fault = f"is {width} x {height} px, image {number} says {picture.width} x {picture.height}"
-            remedy = "mend width and height, and with them the keypoints"
-            problems.append(Problem(picture.name, fault, remedy))
+        for row in rows:
+            picture = table.pictures[row]
+            factor = factors.get(picture.file_name, 1.0)
+            if factor is None:
+                left_out.add("in pictures of another size than declared", picture.file_name)
+            elif picture.size is None and self._far_outside(table, labels, row):
+                left_out.add("with a joint far outside the picture", table.names[row])
+            else:
+                scales[row] = factor
+                usable.append(row)
 
-    return problems
+        if not usable:
+            name = next(iter(actual))
+            fault = f"{name} is {_by(actual[name])} px and declared as {_by(declared[name])}"
+            raise UserError(self.annotation_path, fault, "mend width and height, and with them the keypoints")
+
+        notes = [left_out.line("hands", len(rows))] if left_out else []
+        resized = int((scales != 1).sum())
+        if resized:
+            name = next(name for name, factor in factors.items() if factor not in (None, 1.0))
+            example = f"{name} is {_by(actual[name])} px and declared as {_by(declared[name])}"
+            notes.append(
+                f"the labels of {resized:,} of {len(rows):,} hands are scaled to their files: {example}"
+            )
+            labels = _scaled(labels, scales)
+
+        return labels, usable, notes
+
+    def _far_outside(self, table: _Table, labels: Hands, row: int) -> bool:
+        """Whether a joint lies far outside of a picture whose size only its file tells."""
+        picture = table.pictures[row]
+        size = self._known_sizes[picture.file_name]
+        assert size is not None, "it has been measured"
+
+        joints, valid = labels.require_all("joints_2d", "joint_valid")
+        points = joints[row][valid[row]]
+        beyond = torch.maximum(-points, points - torch.tensor(size)).max()
+        return float(beyond) > OUTSIDE_SHARE * max(size)
+
+
+def declared_factor(declared: tuple[int, int] | None, actual: tuple[int, int]) -> float | None:
+    """Pixels of a picture's file for each pixel that its labels count; None where no one factor fits.
+
+    Args:
+        declared: width and height that the labels are for; None where they do not say.
+        actual: those of the file.
+    """
+    if declared is None or declared == actual:
+        return 1.0
+
+    # both axes agree if the declared size, scaled, rounds to the actual one
+    factor = sum(actual) / sum(declared)
+    fits = all(abs(side * factor - target) <= 1.0 for side, target in zip(declared, actual, strict=True))
+    return factor if fits else None
+
+
+def require_declared_size(path: Path, declared: tuple[int, int] | None, actual: tuple[int, int]) -> None:
+    """Refuse a picture of another size than its labels are for.
+
+    Raises:
+        UserError: the sizes differ.
+    """
+    if declared is not None and declared != actual:
+        fault = f"is {_by(actual)} px, and its labels are for {_by(declared)}"
+        raise UserError(path, fault, "mend width and height, and with them the keypoints")
+
+
+def _by(size: tuple[int, int] | None) -> str:
+    return "unknown" if size is None else f"{size[0]} x {size[1]}"
+
+
+def _scaled(labels: Hands, factors: Float[Tensor, " row"]) -> Hands:
+    """Labels in pixels that are `factors` times as small."""
+    changes: dict[str, Tensor] = {"joints_2d": labels.require("joints_2d") * factors[:, None, None]}
+    if labels.joint_spread is not None:
+        changes["joint_spread"] = labels.joint_spread * factors[:, None]
+    if labels.intrinsics is not None:
+        per_row = torch.stack([factors, factors, torch.ones_like(factors)], 1)
+        changes["intrinsics"] = labels.intrinsics * per_row[:, :, None]
+    return replace(labels, **changes)
+
+
+def _order_remarks(labels: Hands) -> tuple[str, ...]:
+    """A line if the joints seem to stand in another order than ours."""
+    joints, valid = labels.require_all("joints_2d", "joint_valid")
+    share = float(shuffled_share(joints, valid))
+    if share < SHUFFLED:
+        return ()
+    return (
+        f"{share:.0%} of the hands have bones that no hand has: the joints seem to stand in another order "
+        f"than {', '.join(JOINT_NAMES[:6])} ...; name them in categories[].keypoints",
+    )
+
+
+# ------------------------------------------------------------------------------------------- where things are
+
+
+class _PictureFinder:
+    """Where the pictures that a file names lie: beside it, or in one of the usual folders.
+
+    Args:
+        folder: the data set's.
+        path: the annotation file.
+        pictures: that it names.
+    """
+
+    def __init__(self, folder: Path, path: Path, pictures: Sequence[PictureEntry]) -> None:
+        self._base = folder
+        # of the first pictures, one may be missing
+        names = list(dict.fromkeys(picture.file_name for picture in pictures[:20]))
+        below = dict.fromkeys((*PICTURE_FOLDERS, path.stem, f"images/{path.stem}"))
+        counts = {
+            candidate: sum(_file(folder / candidate, name).is_file() for name in names) for candidate in below
+        }
+        best = max(counts, key=lambda candidate: counts[candidate])
+        self.folder = folder / best if counts[best] else folder
+
+    def path(self, name: str) -> Path:
+        """The file of a picture.
+
+        Raises:
+            UserError: the name leaves the data set's folder.
+        """
+        return _file(self.folder, name)
+
+
+def _file(folder: Path, name: str) -> Path:
+    """A file below a folder; names of Windows have backslashes."""
+    path = inside(folder, name)
+    if "\\" in name and not path.is_file():
+        return inside(folder, name.replace("\\", "/"))
+    return path
 
 
 def _locate(root: Path) -> tuple[Path, Path]:
     """The data set's folder and its annotation file."""
     if root.is_file():
-        return root.parent, root
+        in_annotations = root.parent.name == "annotations"
+        return (root.parent.parent if in_annotations else root.parent), root
 
     path = root / "annotations.json"
     if path.is_file():
         return root, path
+
+    # annotations/NAME.json beside images/, where there is one
+    files = sorted(path for path in (root / "annotations").glob("*.json") if path.is_file())
+    if len(files) == 1:
+        return root, files[0]
+    if files:
+        names = ", ".join(str(file) for file in files[:5])
+        raise UserError(root, f"has {len(files)} annotation files", f"give one of them: {names}")
 
     names = [other.name for other in root.glob("*.json") if other.is_file()]
     similar = difflib.get_close_matches("annotations.json", names, cutoff=0)
@@ -339,145 +441,51 @@ def _locate(root: Path) -> tuple[Path, Path]:
     raise UserError(root, "has no annotations.json" if root.is_dir() else "no such folder", remedy)
 
 
-def _no_hand(path: Path, split: str | None, table: _Table) -> UserError:
+def _no_hand(path: Path, split: str | None, file: CocoFile) -> UserError:
     if not split:
         return UserError(path, "holds no hand", "add annotations")
-    splits = sorted({picture.split for picture in table.pictures.values() if picture.split})
+    splits = sorted({picture.split for picture in file.pictures.values() if picture.split})
     available = f"it has {', '.join(splits)}" if splits else "its pictures have no `split` field"
     return UserError(path, f"holds no hand of split {split!r}", f"{available}; `split None` reads all")
 
 
-# ------------------------------------------------------------------------------------------- faults
+# ------------------------------------------------------------------------------------------- check
 
 
-def _annotations(path: Path, table: _Table) -> Iterator[_Annotation | Problem]:
-    """The sound annotations of a file and its faults, one at a time.
+def check_coco(root: Path) -> list[Problem]:
+    """Every fault of a COCO-keypoints folder, pictures included."""
+    folder, path = _locate(root)
+    file = CocoFile(path)
+    problems: list[Problem] = []
+    hands: list[HandEntry] = []
 
-    Pictures and licences go into `table` on the way.
-    """
-    where = str(path)
-    ids: set[int] = set()
-    # annotations that stand before their pictures: in most files, none
-    waiting: list[_Annotation] = []
+    for item in file.hands():
+        if isinstance(item, Problem):
+            problems.append(item)
+        else:
+            hands.append(item)
 
-    for part, key, value in members(path):
-        if part not in _LISTS or not isinstance(key, int):
+    if not hands and not problems:
+        problems.append(Problem(str(path), "holds no hand", "add annotations"))
+
+    finder = _PictureFinder(folder, path, list(file.pictures.values()))
+    sizes: dict[str, tuple[int, int]] = {}
+    for number, picture in file.pictures.items():
+        try:
+            height, width = read_picture(finder.path(picture.file_name)).shape[:2]
+        except UserError as error:
+            problems.append(Problem(error.where, error.fault, error.remedy))
             continue
 
-        try:
-            entry = _LISTS[part].model_validate(value)
-        except ValidationError as error:
-            raise UserError(path, first_fault(error, part, key), "mend that field") from error
+        sizes[picture.file_name] = (width, height)
+        if picture.size not in (None, (width, height)):
+            fault = f"is {width} x {height} px, image {number} says {_by(picture.size)}"
+            remedy = "mend width and height, and with them the keypoints"
+            problems.append(Problem(picture.file_name, fault, remedy))
 
-        match entry:
-            case _Licence():
-                if entry.name:
-                    table.licences.append(entry.name)
-            case _Picture():
-                if entry.id in table.pictures:
-                    yield Problem(where, f"two images have the id {entry.id}", "give each image its own id")
-                require_few(path, "pictures", len(table.pictures) + 1)
-                table.pictures[entry.id] = _record(entry)
-            case _Annotation():
-                if entry.id in ids:
-                    fault = f"two annotations have the id {entry.id}"
-                    yield Problem(where, fault, "give each annotation its own id")
+    for hand in hands:
+        size = sizes.get(hand.picture.file_name)
+        if hand.picture.size is None and size is not None:
+            problems += outside_problems(str(path), hand, size)
 
-                ids.add(entry.id)
-                require_few(path, "hands", len(ids))
-                if entry.image_id in table.pictures:
-                    yield from _checked(where, entry, table)
-                else:
-                    waiting.append(entry)
-
-    if not table.pictures:
-        fault = "images: at least one picture is required"
-        raise UserError(path, fault, "give COCO keypoints: lists `images` and `annotations`")
-
-    # now that all pictures are read
-    for entry in waiting:
-        yield from _checked(where, entry, table)
-
-
-def _record(picture: _Picture) -> _PictureRecord:
-    return _PictureRecord(
-        name=picture.file_name,
-        width=picture.width,
-        height=picture.height,
-        split=picture.split or "",
-        person=picture.person,
-        gesture=picture.gesture_name,
-        provenance="" if picture.provenance is None else json.dumps(picture.provenance),
-    )
-
-
-def _checked(where: str, annotation: _Annotation, table: _Table) -> Iterator[_Annotation | Problem]:
-    """The faults of an annotation, and itself unless one is fatal."""
-    problems = list(_problems(where, annotation, table.pictures.get(annotation.image_id)))
-    yield from problems
-    if not any(problem.fatal for problem in problems):
-        yield annotation
-
-
-def _problems(where: str, annotation: _Annotation, picture: _PictureRecord | None) -> Iterator[Problem]:
-    """Faults of one annotation: first of its form, then of its joints."""
-    name = f"annotation {annotation.id}"
-    joints = len(JOINT_NAMES)
-    solid = annotation.keypoints_3d
-    spread = annotation.keypoints_spread
-
-    if picture is None:
-        fault = f"{name}: image_id {annotation.image_id} is not in images"
-        yield Problem(where, fault, "add the image or remove the annotation")
-    elif len(annotation.keypoints) != 3 * joints:
-        fault = f"{name}: keypoints has {len(annotation.keypoints)} numbers"
-        yield Problem(where, fault, "give 21 triples x, y, visibility")
-    elif solid is not None and len(solid) != joints:
-        fault = f"{name}: keypoints_3d has {len(solid)} joints"
-        yield Problem(where, fault, "give 21 triples in mm, or leave the field out")
-    elif spread is not None and len(spread) != joints:
-        fault = f"{name}: keypoints_spread has {len(spread)} numbers"
-        yield Problem(where, fault, "give 21 in px, or leave the field out")
-    else:
-        yield from _joint_problems(where, f"{name} ({picture.name})", annotation, picture)
-
-
-def _joint_problems(
-    where: str, name: str, annotation: _Annotation, picture: _PictureRecord
-) -> Iterator[Problem]:
-    """Faults of one hand's keypoints."""
-    joints = np.array(annotation.keypoints).reshape(-1, 3)
-    labelled = joints[:, 2] > 0
-    if labelled.sum() < 2:
-        fault = f"{name}: keypoints has {labelled.sum()} labelled joints"
-        yield Problem(where, fault, "label at least two, or remove the annotation")
-        return
-
-    # labelled joints outside the picture: a little is drawn too far, a lot is wrong
-    size = np.array([picture.width, picture.height])
-    # px beyond the nearest edge; negative inside, 0 where not labelled
-    outside = np.maximum(-joints[:, :2], joints[:, :2] - size).max(axis=1) * labelled
-    worst = int(outside.argmax())
-    if outside[worst] > 0:
-        x, y = joints[worst, :2]
-        place = f"at ({x:g}, {y:g}) lies outside the {size[0]} x {size[1]} px picture"
-        fault = f"{name}: keypoint {JOINT_NAMES[worst]} {place}"
-        fatal = bool(outside[worst] > OUTSIDE_SHARE * size.max())
-        yield Problem(where, fault, "mend it or set its visibility to 0", fatal)
-
-    extent = np.ptp(joints[labelled, :2], axis=0)
-    if extent.max() < 1:
-        fault = f"{name}: all keypoints lie on one point (to a pixel)"
-        yield Problem(where, fault, "mend them or remove the annotation")
-        return
-
-    # a bone nearly as long as a fully labelled hand is a slipped label, not a pose
-    lengths = {
-        child: math.dist(joints[parent, :2], joints[child, :2])
-        for parent, child in BONES
-        if labelled[parent] and labelled[child]
-    }
-    longest = max(lengths, key=lambda child: lengths[child], default=0)
-    if labelled.all() and lengths[longest] > LONGEST_BONE * math.hypot(*extent):
-        fault = f"{name}: the bone to {JOINT_NAMES[longest]} is as long as the hand"
-        yield Problem(where, fault, "look at its keypoints", fatal=False)
+    return problems

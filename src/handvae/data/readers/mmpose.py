@@ -26,10 +26,8 @@ from handvae.data.hands import DataSpec, Hands, sides_shown
 from handvae.data.left_out import LeftOut
 from handvae.data.readers.coco import Number
 from handvae.errors import UserError
-from handvae.hand import LEFT, RIGHT, to_internal
+from handvae.hand import LEFT, RIGHT, UNKNOWN, to_internal
 
-UNKNOWN = -1
-"""The side of a hand that neither its annotation nor its data set gives."""
 SPLIT_WORDS = {
     "train": ("train", "training"),
     "val": ("val", "validation"),
@@ -242,7 +240,7 @@ class _Table:
             joint_valid=keypoints[..., 2] > 0,
             joints_3d=self._in_order(self.joints_3d, rows) if has_3d else None,
             intrinsics=torch.stack(intrinsics) if has_3d else None,
-            side=None if UNKNOWN in sides else torch.tensor(sides),
+            side=torch.tensor(sides) if set(sides) != {UNKNOWN} else None,
         )
 
     def _in_order(self, values: array, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 21 3"]:

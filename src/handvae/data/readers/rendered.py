@@ -29,6 +29,8 @@ from handvae.hand import POSE_NAMES
 from handvae.render.picture import FACTORS, Picture, Quality, draw
 from handvae.render.scene import CLOUD, SceneRanges, sample_scene, stream_of
 
+MOST_HANDS = 100_000_000
+"""Of one data set: a year of a core's drawing."""
 SHARD_HANDS = 500
 """Hands a shard: what one job draws, and what a killed job loses at most."""
 _TEST_SEED = 2**31
@@ -61,6 +63,9 @@ class RenderPlan:
     """What is drawn at random, and how widely."""
 
     def __post_init__(self) -> None:
+        if self.count > MOST_HANDS:
+            raise ValueError(f"count is {self.count:,}, more than {MOST_HANDS:,}")
+
         counts_fit = self.count >= 1 and 0 <= self.test <= self.count
         if not counts_fit or not 16 <= self.size_px <= 1024 or self.cloud < 0 or self.seed < 0:
             raise ValueError(
@@ -167,7 +172,13 @@ class RenderedHands(HandData):
     """
 
     def __init__(self, plan: RenderPlan, split: str | None = None) -> None:
-        rows = [row for row in range(plan.count) if split in (None, plan.split_of(row))]
+        first_of_test = plan.count - plan.test
+        parts = {
+            None: range(plan.count),
+            "train": range(first_of_test),
+            "test": range(first_of_test, plan.count),
+        }
+        rows = parts.get(split, range(0))
         if not rows:
             remedy = "this plan has the splits train and test; `split None` reads all"
             raise UserError(f"split {split!r}", "holds no hand", remedy)

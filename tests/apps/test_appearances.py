@@ -92,12 +92,12 @@ def test_transfer_takes_a_name_or_the_mean_of_a_folder_as_one_row(run, tiny_set,
 
 
 def test_an_unknown_name_lists_the_named_ones(refused, model, tmp_path):
-    for words in (
-        ["synthesize", "--pose", "open", "--appearance", "three"],
-        ["transfer", "three", "open"],
-        ["walk", "open", "fist", "--appearance", "three"],
+    for out, *words in (
+        ["out", "synthesize", "--pose", "open", "--appearance", "three"],
+        ["out.png", "transfer", "three", "open"],
+        ["out.gif", "walk", "open", "fist", "--appearance", "three"],
     ):
-        line = refused(*words, "--model", model, "--out", tmp_path / "out.gif")
+        line = refused(*words, "--model", model, "--out", tmp_path / out)
         assert "three" in line
         assert "one, two" in line
 

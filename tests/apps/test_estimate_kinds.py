@@ -365,8 +365,8 @@ BAD_DEPTHS = {
     "metres as millimetres": (lambda depth: (depth / 1000).astype(np.uint16), (), "--depth-unit-mm"),
     "a box beyond": (lambda depth: depth.astype(np.uint16), ("--box", "900,900,50,50"), "does not lie in"),
     "a box of the unknown": (lambda depth: depth.astype(np.uint16), ("--box", "1,1,15,15"), "in --box"),
-    "unit of nothing": (lambda depth: depth.astype(np.uint16), ("--depth-unit-mm", "0"), "positive"),
-    "focal length": (lambda depth: depth.astype(np.uint16), ("--focal", "nan"), "positive"),
+    "unit of nothing": (lambda depth: depth.astype(np.uint16), ("--depth-unit-mm", "0"), "give"),
+    "focal length": (lambda depth: depth.astype(np.uint16), ("--focal", "nan"), "give a number"),
 }
 
 

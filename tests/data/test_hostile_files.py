@@ -14,6 +14,7 @@ from handvae.data.files.depth import is_plane
 from handvae.data.files.pictures import read_picture
 from handvae.data.open import LAYOUTS, open_data
 from handvae.errors import DataWarning, UserError
+from handvae.files import MANIFEST
 
 TEXTS = {".json", ".txt", ".yaml"}
 OTHERS = {".mat", ".pickle", ".parquet", ".tar"}
@@ -50,7 +51,7 @@ def label_files(root: Path, suffixes: set[str]) -> list[str]:
     """Names of the files that hold labels, the first and the last of each suffix."""
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix in suffixes)
     # STB's other camera is another protocol
-    names = [name for name in names if not name.endswith("_SK.mat")]
+    names = [name for name in names if not name.endswith("_SK.mat") and not name.endswith(MANIFEST)]
     chosen = []
     for suffix in sorted(suffixes):
         of_suffix = [name for name in names if name.endswith(suffix)]

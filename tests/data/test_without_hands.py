@@ -26,7 +26,6 @@ def photos(tmp_path):
     for name in ("a.png", "b.jpg", "deeper/c.png"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         write_picture(root / name, np.full((40, 60, 3), (200, 0, 0), np.uint8))
-    (root / "notes.txt").write_text("no picture")
     return root
 
 

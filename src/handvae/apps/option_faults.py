@@ -16,7 +16,7 @@ def refusal(text: str, prog: str) -> UserError:
     fault, hint = _read_box(text)
     remedy = f"{hint}see {prog} --help"
 
-    wrong = re.match(r"error parsing (\S+?): .*'(.*?)'", fault)
+    wrong = re.match(r"error parsing (-\S+?): .*'(.*?)'", fault)
     if wrong and re.search(r"int|float|INT|FLOAT", fault):
         value = re.search(r"from \['(.*?)'\]", fault) or re.search(r": '(.*?)'$", fault)
         given = value[1] if value else wrong[2]

@@ -15,7 +15,7 @@ import torch
 from handvae.evaluation.pose import joint_errors
 
 LEVELS = (
-    {"errors", "choices", "device", "files", "noise", "hand"},
+    {"errors", "words", "choices", "device", "files", "noise", "hand"},
     {"geometry"},
     {"rv"},
     {"render"},

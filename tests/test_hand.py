@@ -359,5 +359,5 @@ def test_pinch_and_ok_bring_thumb_and_index_together():
 def test_an_unknown_pose_names_the_near_ones_or_all():
     with pytest.raises(UserError, match=r"pose 'Fistt'.*did you mean fist\?"):
         named_pose("Fistt")
-    with pytest.raises(UserError, match=r"use one of open, flat, .*claw"):
+    with pytest.raises(UserError, match=r"give one of open, flat, .*claw"):
         named_pose("xyzzy")

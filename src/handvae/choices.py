@@ -65,3 +65,6 @@ RootOption = Literal["palm", "wrist", "middle_mcp", "given"]
 
 ScaleOption = Literal["given", "bone-units", "true-bone"]
 """Length that predicted 3D poses are given before they are compared."""
+
+POSE_NAMES = ("open", "flat", "relaxed", "fist", "point", "victory", "pinch", "ok", "thumbup", "claw")
+"""Poses that have a name; `handvae.hand.named_pose` has their angles."""

@@ -7,14 +7,15 @@ millimetres.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from handvae.choices import POSE_NAMES
 from handvae.errors import UserError
+from handvae.words import nearest_or_all
 
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 JOINT_NAMES = (
@@ -55,9 +56,7 @@ ORDERS: dict[str, tuple[int, ...]] = {
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    near = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    remedy = f"did you mean {' or '.join(near)}?" if near else f"use one of {', '.join(known)}"
-    return UserError(f"{kind} {name!r}", f"there is no such {kind}", remedy)
+    return UserError(f"{kind} {name!r}", f"there is no such {kind}", nearest_or_all(name, known))
 
 
 def _order(name: str) -> tuple[int, ...]:
@@ -373,7 +372,7 @@ _POSES_DEGREES: dict[str, tuple[tuple[int, int, int, int], ...]] = {  # thumb, i
     "thumbup": ((-18, 10, -4, -8), (80, 0, 98, 58),  (84, 0, 100, 60), (86, 0, 98, 60),  (84, 0, 92, 58)),
     "claw":    ((4, 10, 16, 24),   (10, 8, 60, 36),  (10, 0, 62, 38),  (10, -5, 60, 36), (12, -10, 54, 34)),
 }  # fmt: skip
-POSE_NAMES = tuple(_POSES_DEGREES)
+assert tuple(_POSES_DEGREES) == POSE_NAMES
 
 
 def named_pose(name: str, dtype: torch.dtype = torch.float32) -> Float[Tensor, "5 4"]:

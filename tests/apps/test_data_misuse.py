@@ -70,7 +70,7 @@ def test_an_option_of_the_wrong_kind_is_one_line_where_the_terminal_knows_no_fra
     run = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     assert run.returncode == 2
     assert run.stderr.splitlines() == [
-        "handvae data: command line: unrecognized options: --formt, coco; did you mean --format? see handvae "
+        "handvae data: --formt: is no option of handvae data convert; did you mean --format? see handvae "
         "data convert --help"
     ]
 

@@ -261,8 +261,11 @@ def test_json_prints_the_report_and_nothing_else(evaluate, tiny_model, tiny_set)
     assert json.loads(text) == content
 
 
-def test_quiet_prints_nothing(handvae, tiny_model, tiny_set):
-    assert handvae("evaluate", tiny_model, tiny_set, "--metrics", "pose", "--quiet") == (0, "", "")
+def test_quiet_prints_the_table_and_no_remarks(handvae, tiny_model, tiny_set):
+    code, out, error = handvae("evaluate", tiny_model, tiny_set, "--metrics", "pose", "--quiet")
+    assert (code, error) == (0, "")
+    assert "error_over_hand_size_median" in out
+    assert len(out) < len(handvae("evaluate", tiny_model, tiny_set, "--metrics", "pose")[1])
 
 
 def test_a_metric_of_the_first_edition_is_known_by_its_old_name(refused, tiny_model, tiny_set):

@@ -1,123 +1,161 @@
-"""What commands say of wrong options: one line of plain words, whatever the option."""
+"""The words of all commands: helps and refusals in plain words; every number of every command is tried."""
 
-import dataclasses
-import importlib
+import contextlib
+import io
 import re
-from typing import Any, get_args, get_type_hints
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from handvae.apps.cli import main
 from handvae.apps.commands import COMMANDS
-from handvae.apps.options import parse
+from handvae.apps.data import SUBCOMMANDS
+from handvae.reproduction.papers import FIGURES
+from handvae.words import nearest_or_all, plural
 
-MODULES = {
-    "demo": "demo",
-    "synthesize": "synthesize",
-    "transfer": "transfer",
-    "walk": "walk",
-    "estimate": "estimate",
-    "render": "render_options",
-    "models": "models",
-    "poses": "poses",
-    "data info": "data_info",
-    "data check": "data_check",
-    "data convert": "data_convert",
-    "data label": "data_label",
-    "evaluate": "evaluate",
-    "export": "export",
-    "upsample": "upsample",
-}
-"""Where each command keeps its options."""
+PYTHON = ("{None}", "default: None", "default: True", "default: False", "default: )")
+"""How Python says that nothing is given."""
+TYRO = ("parsing", "invalid literal", "NoneType", "class '", "instantiated", "Expected 1 values", "Traceback")
+"""What the parser says for itself, and no user should read."""
+
+WHOLE = [[name] for name in COMMANDS if name not in ("data", "train", "reproduce")]
+WHOLE += [["data", name] for name in SUBCOMMANDS]
+"""Commands with their subcommands. Training's options are those of its preset, a table's of its kind."""
+
 NEEDED = {
+    "demo": "",
     "synthesize": "--pose open --out nowhere",
-    "transfer": "a.png b.png",
+    "transfer": "a.jpg b.jpg",
     "walk": "open fist",
-    "estimate": "a.png",
+    "estimate": "a.jpg",
     "render": "--out nowhere",
+    "models": "",
+    "poses": "",
+    "upsample": "nowhere --out new",
+    "evaluate": "photos-64 nowhere",
+    "export": "nowhere",
     "data info": "nowhere",
     "data check": "nowhere",
-    "data convert": "nowhere elsewhere",
-    "data label": "nowhere --out elsewhere",
-    "evaluate": "detector-64 nowhere",
-    "export": "photos-64",
-    "upsample": "nowhere --out elsewhere",
+    "data convert": "nowhere new",
+    "data label": "nowhere --out new",
 }
-"""What each command cannot do without."""
-TYROS_WORDS = (
-    "could be instantiated",
-    "invalid literal",
-    "could not convert",
-    "Expected",
-    "NoneType",
-    "{None}",
-)
+"""What each command asks for."""
 
 
-def options_of(command: str) -> type:
-    """The dataclass of a command's options: the last that its module defines."""
-    module = importlib.import_module(f"handvae.apps.{MODULES[command]}")
-    kinds = [
-        kind
-        for kind in vars(module).values()
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
+def help_of(words: list[str], flag: str = "--help-all") -> str:
+    """What a command prints of itself."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        main([*words, flag])
+    return text.getvalue()
+
+
+@pytest.fixture(scope="module")
+def options_of() -> dict[str, list[tuple[str, str]]]:
+    """For each command its options with the kind of value that their help names."""
+    found = {}
+    for words in WHOLE:
+        found[" ".join(words)] = re.findall(r"(--[a-z][a-z-]*) (INT|FLOAT|PATH)\b", help_of(words))
+    return found
+
+
+@pytest.mark.parametrize("flag", ["--help", "--help-all"])
+@pytest.mark.parametrize("words", WHOLE, ids=" ".join)
+def test_the_help_speaks_of_values_and_not_of_python(words, flag):
+    said = help_of(words, flag)
+    assert "--help" in said
+    assert [word for word in PYTHON if word in said] == []
+
+
+def test_the_options_were_found(options_of):
+    """Nothing below can fail for a command whose help was not understood."""
+    assert ("--size", "INT") in options_of["render"]
+    assert ("--bone-mm", "FLOAT") in options_of["estimate"]
+    assert ("--out", "PATH") in options_of["data label"]
+    assert sum(map(len, options_of.values())) > 45
+
+
+@pytest.mark.parametrize("words", WHOLE, ids=" ".join)
+@pytest.mark.parametrize("value", ["x", "", "1x", "--", "0x10"])
+def test_a_number_that_is_none_is_refused_by_the_name_of_its_option(words, value, options_of, refused):
+    numbers = [option for option, kind in options_of[" ".join(words)] if kind != "PATH"]
+    for option in numbers:
+        line = refused(*words, *NEEDED[" ".join(words)].split(), f"{option}={value}")
+        assert option in line
+        assert [word for word in TYRO if word in line] == []
+
+
+@pytest.mark.parametrize("words", WHOLE, ids=" ".join)
+def test_an_option_without_its_value_is_named(words, options_of, refused):
+    for option, _ in options_of[" ".join(words)]:
+        line = refused(*words, *NEEDED[" ".join(words)].split(), option)
+        assert f"{option}: has no value" in line
+
+
+@pytest.mark.parametrize("words", WHOLE, ids=" ".join)
+def test_an_option_that_nobody_knows_is_named(words, refused):
+    line = refused(*words, *NEEDED[" ".join(words)].split(), "--nonesuch")
+    assert "--nonesuch: is no option" in line
+
+
+def test_data_without_a_subcommand_names_them(refused):
+    line = refused("data")
+    assert all(name in line for name in SUBCOMMANDS)
+
+
+@pytest.mark.parametrize("name", ["estimate", "render", "data", "train", "reproduce"])
+def test_help_of_a_command_is_that_commands(name):
+    assert help_of(["help"], name) == help_of([name], "--help")
+
+
+def test_a_name_that_no_table_has_is_answered_with_figures_too(refused):
+    line = refused("reproduce", "nope")
+    assert all(name in line for name in FIGURES)
+
+
+@pytest.mark.parametrize("typed", ["victori", "victry"])
+def test_both_commands_that_take_a_pose_suggest_the_same(typed, refused, tmp_path):
+    lines = [
+        refused("synthesize", "--pose", typed, "--out", tmp_path / "set"),
+        refused("render", "--pose", typed, "--out", tmp_path / "sheet.png"),
     ]
-    return kinds[0]
+    assert all("did you mean victory?" in line for line in lines)
 
 
-def numbers_of(command: str) -> list[str]:
-    """The flags of a command that take a number."""
-    hints = get_type_hints(options_of(command))
-    return [f"--{name.replace('_', '-')}" for name, kind in hints.items() if {int, float} & kinds_in(kind)]
+@pytest.mark.parametrize("name", ["models", "poses"])
+def test_lists_are_printed_without_torch(name):
+    code = (
+        f"import sys; from handvae.apps.cli import main; main([{name!r}]); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-def kinds_in(kind: Any) -> set[Any]:
-    return {kind} | {inner for part in get_args(kind) for inner in kinds_in(part)}
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 hands"), (1, "1 hand"), (2, "2 hands"), (12345, "12,345 hands")]
+)
+def test_a_number_has_its_noun(count, text):
+    assert plural(count, "hand") == text
 
 
-NUMBERS = [(command, flag) for command in MODULES for flag in numbers_of(command)]
+def test_a_noun_may_have_its_own_plural():
+    assert plural(1, "person", "persons") == "1 person"
+    assert plural(3, "box", "boxes") == "3 boxes"
 
 
-def test_every_command_is_tried():
-    tried = {name.split()[0] for name in MODULES}
-    assert set(COMMANDS) - tried == {"train", "reproduce"}
-    assert len(NUMBERS) >= 25
+def test_a_name_near_none_is_answered_with_all():
+    assert nearest_or_all("xyzzy", ["open", "fist"]) == "give one of open, fist"
+    assert nearest_or_all("Fst", ["open", "fist"], "pose ") == "did you mean pose fist?"
 
 
-@pytest.mark.parametrize("value", ["x", "1.5.2", "ten", "nan", "inf", "-1e30", "1e30", ""])
-@pytest.mark.parametrize(("command", "flag"), NUMBERS, ids=lambda part: part)
-def test_a_wrong_number_is_one_line_that_names_the_option(command, flag, value, refused):
-    line = refused(*command.split(), *NEEDED.get(command, "").split(), f"{flag}={value}")
-    assert flag in line
-    assert not [word for word in TYROS_WORDS if word in line], line
-
-
-@pytest.mark.parametrize("command", MODULES)
-def test_what_is_missing_is_named_in_plain_words(command, handvae):
-    code, _, error = handvae(*command.split())
-    if code == 0:
-        return
-    assert code == 2
-    assert len(error.splitlines()) == 1
-    assert not re.search(r"\b(STR|PATH|INT|required)\b", error), error
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_a_command_is_its_help(command, handvae):
-    first, second = handvae("help", command), handvae(command, "--help")
-    assert first == second
-    assert first[0] == 0
-
-
-def test_an_unknown_choice_names_the_choices(refused):
-    line = refused("synthesize", "--pose", "open", "--format", "nope", "--out", "x")
-    assert "there is no 'nope'; give one of coco, freihand" in line
-
-
-@pytest.mark.parametrize("words", [["--model", ""], ["--model="], ["--out", ""]])
-def test_an_empty_value_is_no_value(words, refused):
-    assert "is empty" in refused("estimate", "x.png", *words)
-
-
-def test_ranges_are_those_of_the_annotations():
-    options = parse(options_of("export"), ["photos-64", "--batch", "4096"], "handvae export")
-    assert options.batch == 4096
+def test_no_message_counts_one_as_many():
+    """`{len(...)} hands` is `1 hands` for a set of one; `plural` is not."""
+    source = Path(sys.modules["handvae"].__file__ or "").parent / "apps"
+    pattern = re.compile(r"\{[^{}]+\} (hands|pictures|photos|files|frames|models|faults|tensors)\b")
+    found = [
+        f"{path.name}: {match[0]}"
+        for path in sorted(source.glob("*.py"))
+        for match in pattern.finditer(path.read_text())
+    ]
+    assert found == []

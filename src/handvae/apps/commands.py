@@ -1,9 +1,9 @@
 """The commands by name. Each is a module of its own, which is imported when it runs."""
 
-import difflib
 from collections.abc import Sequence
 
 from handvae.errors import UserError
+from handvae.words import nearest_or_all
 
 COMMANDS = {
     "demo": "pictures from the shipped models: poses, appearance transfer, a walk, an estimate",
@@ -59,8 +59,7 @@ def run(name: str, words: Sequence[str]) -> None:
         case "reproduce":
             from handvae.apps import reproduce as command
         case _:
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            hint = f"did you mean `handvae {near[0]}`?" if near else "see handvae --help"
-            raise UserError("command line", f"no command {name!r}", hint)
+            hint = nearest_or_all(name, COMMANDS, "handvae ")
+            raise UserError(name, "is no command", f"{hint} (handvae --help says what each does)")
 
     command.main(words)

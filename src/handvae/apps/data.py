@@ -1,10 +1,10 @@
 """`handvae data info|check|...`: finds the subcommand; each is a module `data_NAME` with
 `main(arguments)`."""
 
-import difflib
 from collections.abc import Sequence
 
 from handvae.errors import UserError
+from handvae.words import nearest_or_all
 
 SUBCOMMANDS = {
     "info": "what a data set holds, and a sheet of its hands",
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str]) -> None:
         UserError: there is no such subcommand, or it fails because of what the user gave.
     """
     if not arguments:
-        raise UserError("command line", f"give one of {', '.join(SUBCOMMANDS)}", "see handvae data --help")
+        raise UserError(
+            "SUBCOMMAND", "is missing", f"give one of {', '.join(SUBCOMMANDS)}; see handvae data --help"
+        )
 
     name, *rest = arguments
     match name:
@@ -51,8 +53,6 @@ def main(arguments: Sequence[str]) -> None:
         case "check":
             from handvae.apps import data_check as command
         case _:
-            near = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
-            hint = f"did you mean handvae data {near[0]}? " if near else ""
-            raise UserError("command line", f"no subcommand {name!r}", f"{hint}see handvae data --help")
+            raise UserError(name, "is no subcommand", nearest_or_all(name, SUBCOMMANDS, "handvae data "))
 
     command.main(rest)

@@ -13,6 +13,7 @@ from handvae.apps.output import output
 from handvae.apps.progress import EVERY, progress
 from handvae.choices import Between
 from handvae.errors import UserError
+from handvae.words import plural
 
 if TYPE_CHECKING:
     from handvae.data.readers.coco import Problem
@@ -54,8 +55,9 @@ def main(arguments: Sequence[str]) -> None:
             kind = "fault" if problem.fatal else "odd"
             print(f"{kind}: {problem.where}: {problem.fault}; {problem.remedy}", file=sys.stderr)
 
+        oddities = plural(len(odd), "oddity", "oddities")
         if not fatal:
-            print(f"{options.root}: no fault; {len(odd)} oddities")
+            print(f"{options.root}: no fault; {oddities}")
 
         result({"root": options.root, "faults": len(fatal)})
         result({"problems": [asdict(problem) for problem in fatal]})
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
 
     # after the block: the JSON object is printed whether the data are sound or not
     if fatal:
-        fault = f"{len(fatal)} faults, {len(odd)} oddities"
+        fault = f"{plural(len(fatal), 'fault')}, {oddities}"
         raise UserError(options.root, fault, "mend the faults that are listed")
 
 

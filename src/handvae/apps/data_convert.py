@@ -13,6 +13,7 @@ from handvae.apps.output import output
 from handvae.apps.progress import counted
 from handvae.choices import Between, Folder, FormatName, Side
 from handvae.errors import UserError
+from handvae.words import plural
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,6 @@ def _convert(options: Convert) -> dict[str, object]:
     for remark in written.remarks():
         print(f"warning: {remark}", file=sys.stderr)
 
-    hands_written = "1 hand" if written.count == 1 else f"{written.count} hands"
+    hands_written = plural(written.count, "hand")
     print(f"{hands_written} as {options.format}: {options.out}")
     return {"out": options.out, "hands": written.count, "left_out": written.left_out + written.sideless}

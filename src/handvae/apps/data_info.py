@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from handvae.apps.options import JsonOption, QuietOption, parse
-from handvae.apps.output import output
+from handvae.apps.output import output, result_text
 from handvae.choices import PICTURE, Between
 from handvae.errors import DataWarning, UserError
 
@@ -56,8 +56,10 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{options.root}  layout {layout}  split {options.split or 'all'}{protocol}")
 
         lines = list(summarise(data))
-        for label, text in [*(line[:2] for line in lines), *(("note", remark) for remark in data.remarks)]:
-            print(f"{label:<16}{text}")
+        remarks = [("note", remark) for remark in data.remarks]
+        with result_text():
+            for label, text in [*(line[:2] for line in lines), *remarks]:
+                print(f"{label:<16}{text}")
 
         result({"root": options.root, "layout": layout, "count": len(data)})
         result({**{line.key: line.value for line in lines}, "notes": list(data.remarks)})

@@ -13,6 +13,7 @@ from handvae.apps.output import output
 from handvae.apps.progress import counted
 from handvae.choices import Between, Folder, Side
 from handvae.errors import UserError
+from handvae.words import plural
 
 if TYPE_CHECKING:
     from handvae.data.labelling.label import Labeller
@@ -98,7 +99,7 @@ def _label(options: Label, labeller: "Labeller") -> dict[str, object]:
     lines = [f"{name}\t{reason}\n" for name, reason in review.left_out]
     write_text_atomically(left_out_path, "".join(lines))
 
-    print(f"{written.count} hands from {review.pictures} pictures: {options.out}")
+    print(f"{plural(written.count, 'hand')} from {plural(review.pictures, 'picture')}: {options.out}")
     print(f"left out: {len(review.left_out)}, listed in {left_out_path}")
     print(f"look at the least certain labels: {review_path}")
 

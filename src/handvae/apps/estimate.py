@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
 
     paths = [path for given in options.files for path in pictures_in(given)]
     if not paths:
-        raise UserError("command line", "no photo given", "name at least one picture or file of joints")
+        raise UserError("command line", "no photo is given", "name at least one picture or file of joints")
 
     name = options.model or default_model(paths[0])
     estimator = Estimator.open(name, options.lift, find_device(options.device))

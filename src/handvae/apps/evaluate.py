@@ -10,7 +10,7 @@ import tyro
 
 from handvae.apps import evaluate_predictions
 from handvae.apps.options import JsonOption, QuietOption, Rare, SeedOption, parse
-from handvae.apps.output import output
+from handvae.apps.output import output, result_text
 from handvae.apps.progress import EVERY, progress
 from handvae.choices import Between, Folder, Side
 from handvae.errors import UserError
@@ -130,7 +130,8 @@ def _evaluate(options: Options) -> dict[str, Any]:
 
     title = f"{', '.join(names)} on {dataset}, split {options.split}"
     print(summary(studies, report, Path(dataset).resolve().name, options.split))
-    print_report(report, title)
+    with result_text():
+        print_report(report, title)
 
     content = {"dataset": dataset, "split": options.split, "seed": options.seed, **report_json(report)}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from handvae.apps.options import GENERATOR, JsonOption, QuietOption, SeedOption, parse
-from handvae.apps.output import output
+from handvae.apps.output import output, result_text
 from handvae.choices import PICTURE
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> None:
     with output(options.quiet, options.json, options.sheet) as result:
         rows = model_cards.models()
         result({"models": [asdict(row) for row in rows]})
-        print(table(rows))
+        with result_text():
+            print(table(rows))
 
         if options.sheet is not None:
             from handvae.data.files.pictures import write_picture

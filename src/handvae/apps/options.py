@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 import tyro
 
 from handvae.apps.option_faults import check_values, refusal, refuse_empty
-from handvae.apps.short_help import RARE, print_short_help
+from handvae.apps.short_help import RARE, print_short_help, print_whole_help
 from handvae.choices import Between
 from handvae.errors import UserError
 
@@ -36,7 +36,7 @@ DeviceOption = Annotated[
 SeedOption = Annotated[int, Between(0, 2**62), tyro.conf.arg(help="The same seed gives the same result.")]
 """`seed: SeedOption = 0`."""
 
-QuietOption = Annotated[bool, tyro.conf.arg(help="Print no progress and no summary; errors stay.")]
+QuietOption = Annotated[bool, tyro.conf.arg(help="Print no progress and no remarks; the result stays.")]
 """`quiet: QuietOption = False`; `handvae.apps.output.output` acts on it."""
 
 JsonOption = Annotated[bool, tyro.conf.arg(help="Print the result as one JSON object instead of prose.")]
@@ -62,14 +62,14 @@ def parse(kind: Callable[..., Kind] | UnionType, arguments: Sequence[str], prog:
         SystemExit: with code 0, after `--help` or `--help-all`.
     """
     print_short_help(kind, arguments, prog)
+    print_whole_help(kind, arguments, prog)
     refuse_empty(arguments, prog)
 
-    words = ["--help" if word == "--help-all" else word for word in arguments]
     errors = io.StringIO()
 
     try:
         with contextlib.redirect_stderr(errors):
-            options = tyro.cli(kind, args=words, prog=prog)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            options = tyro.cli(kind, args=arguments, prog=prog)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except SystemExit as stop:
         if not stop.code:
             raise

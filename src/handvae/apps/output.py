@@ -3,12 +3,34 @@
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from handvae.apps.progress import without_progress
 from handvae.files import only_writer
+
+_result_stream: ContextVar[TextIO | None] = ContextVar("_result_stream", default=None)
+"""Where results go that `--quiet` keeps; None: where all else goes."""
+
+
+@contextlib.contextmanager
+def result_text() -> Iterator[None]:
+    """Print what a command is called for inside: a list, a table. `--quiet` keeps it, `--json` does not."""
+    stream = _result_stream.get()
+    with contextlib.nullcontext() if stream is None else contextlib.redirect_stdout(stream):
+        yield
+
+
+@contextlib.contextmanager
+def _results_to(stream: TextIO | None) -> Iterator[None]:
+    token = _result_stream.set(stream)
+    try:
+        yield
+    finally:
+        _result_stream.reset(token)
 
 
 @contextlib.contextmanager
@@ -21,7 +43,7 @@ def output(
     and warnings go to standard error and are not touched.
 
     Args:
-        quiet: drop the prose and the progress.
+        quiet: drop the prose and the progress; what is printed in `result_text` stays.
         as_json: drop the prose, and print the result as one JSON object when the command has succeeded.
         out: what the command writes; None where it writes nothing.
 
@@ -32,6 +54,7 @@ def output(
         UserError: another process is writing to `out`.
     """
     result: dict[str, Any] = {}
+    stream = sys.stdout
 
     with contextlib.ExitStack() as stack:
         # the processes of one training share their output, and the first of them writes it
@@ -42,6 +65,7 @@ def output(
             stack.enter_context(contextlib.redirect_stdout(nowhere))
         if quiet:
             stack.enter_context(without_progress())
+            stack.enter_context(_results_to(None if as_json else stream))
         yield result.update
 
     if as_json:

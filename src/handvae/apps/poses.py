@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from handvae.apps.options import GENERATOR, JsonOption, QuietOption, SeedOption, parse
-from handvae.apps.output import output
-from handvae.choices import PICTURE
+from handvae.apps.output import output, result_text
+from handvae.choices import PICTURE, POSE_NAMES
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ def main(arguments: Sequence[str]) -> None:
     """Parse, list, draw."""
     options = parse(Options, arguments, "handvae poses")
 
-    from handvae.hand import POSE_NAMES
-
     with output(options.quiet, options.json, options.sheet) as result:
         result({"poses": list(POSE_NAMES)})
-        print("\n".join(POSE_NAMES))
+        with result_text():
+            print("\n".join(POSE_NAMES))
+
         if options.sheet is not None:
             from handvae.data.files.pictures import write_picture
             from handvae.inference.model_sheets import poses_sheet

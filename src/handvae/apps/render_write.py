@@ -12,6 +12,7 @@ from handvae.hand import LEFT, RIGHT
 from handvae.inference.drawing import grid
 from handvae.render.picture import draw
 from handvae.render.scene import SceneRanges, posed_scene
+from handvae.words import plural
 
 SHEET_HANDS, SHEET_COLUMNS = 48, 8
 """Hands on the sheet of a data set, and hands in a row."""
@@ -71,7 +72,7 @@ def write_data_set(options: WholeOptions) -> dict[str, object]:
     plan = _plan(options)
     write_plan(options.out, plan)
     if options.plan_only:
-        print(f"{options.out}: a plan of {plan.count} hands, drawn when they are read")
+        print(f"{options.out}: a plan of {plural(plan.count, 'hand')}, drawn when they are read")
         return {"out": options.out, "hands": plan.count, "drawn": 0}
 
     shards = shard_files(options.out, plan)[part::parts]
@@ -85,7 +86,7 @@ def write_data_set(options: WholeOptions) -> dict[str, object]:
         rows = [pictures[at : at + SHEET_COLUMNS] for at in range(0, len(pictures), SHEET_COLUMNS)]
         write_picture(options.out / "sheet.png", grid(rows))
 
-    print(f"{options.out}: {drawn} hands drawn, {total - drawn} existed; see sheet.png")
+    print(f"{options.out}: {plural(drawn, 'hand')} drawn, {total - drawn} existed; see sheet.png")
     return {"out": options.out, "hands": plan.count, "drawn": drawn}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from handvae.apps.options import GENERATOR, parse
-from handvae.apps.output import output
+from handvae.apps.output import output, result_text
 from handvae.errors import UserError
 from handvae.reproduction.figure import AppearanceFigure, LatentFigure, PaperFigure, WalkFigure
 from handvae.reproduction.options import (
@@ -77,7 +77,9 @@ def make_table(table: Table, words: Sequence[str]) -> None:
         if written.figure is not None:
             print(f"figure: {written.figure}")
 
-        print(f"\n{written.text}\ntable: {written.path}")
+        with result_text():
+            print(f"\n{written.text}")
+        print(f"table: {written.path}")
         give({**as_json(work, results), "path": written.path})
 
 

@@ -14,6 +14,7 @@ from handvae.apps.output import output
 from handvae.apps.progress import counted
 from handvae.choices import Between, Folder, FormatName
 from handvae.errors import UserError
+from handvae.words import plural
 
 if TYPE_CHECKING:
     from handvae.data.hands import DataSpec
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str]) -> None:
         written = write_data(
             options.out, options.format, spec, _samples(pictures), description, options.overwrite
         )
-        print(f"{written.count} pictures with labels: {options.out}")
+        print(f"{plural(written.count, 'picture')} with labels: {options.out}")
         result({"pictures": written.count, "folder": str(options.out)})
 
 

@@ -14,6 +14,7 @@ from handvae.apps.output import output
 from handvae.apps.progress import progress
 from handvae.errors import UserError
 from handvae.upsampling.options import UpsamplingOptions
+from handvae.words import plural
 
 if TYPE_CHECKING:
     from handvae.upsampling.job import Delivered
@@ -66,7 +67,6 @@ def main(arguments: Sequence[str]) -> None:
     job = open_job(options)
     plan = job.maker.plan
     gains = None
-
     if options.downstream:
         test, seeds = open_data(options.dataset, "test"), range(options.downstream)
         gains = gains_on(test, seeds, options.downstream_steps, options.schedule)
@@ -127,7 +127,7 @@ def _make_shards(maker: "Upsampler", folder: Path, first: int, jobs: int) -> Non
     started = time.monotonic()
     with progress("pictures", total) as report:
         made = write_shards(folder, maker, first, jobs, report)
-    print(f"{made} pictures made in {time.monotonic() - started:.1f} s, {total - made} were there")
+    print(f"{plural(made, 'picture')} made in {time.monotonic() - started:.1f} s, {total - made} were there")
 
 
 def _print_summary(options: Options, delivered: "Delivered") -> None:
@@ -140,8 +140,8 @@ def _print_summary(options: Options, delivered: "Delivered") -> None:
 
     for measure in delivered.gains:
         print(measure)
-
-    print(f"{delivered.count} pictures with labels: {options.out}\nreport: {options.out / 'report.html'}")
+    print(f"{plural(delivered.count, 'picture')} with labels: {options.out}")
+    print(f"report: {options.out / 'report.html'}")
 
     if options.format in TRAINABLE:
         print("train on them, for example:")

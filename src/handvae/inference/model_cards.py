@@ -1,15 +1,11 @@
 """The shipped models, as their files and their cards in `weights/*.md` describe them."""
 
-import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
-from handvae.training.checkpoint import KEY, WEIGHTS
-from handvae.training.first_edition import modernise_header
+from handvae.training.model_files import WEIGHTS, shipped_header
 
 NOT_MEASURED = "not measured"
 
@@ -70,8 +66,7 @@ def models() -> list[ModelCard]:
 
 def _read(path: Path) -> ModelCard:
     card = path.with_suffix(".md").read_text(encoding="utf-8")
-    with safe_open(path, "pt") as file:
-        header = modernise_header(json.loads(file.metadata()[KEY]))
+    header = shipped_header(path)
 
     return ModelCard(
         name=path.stem,

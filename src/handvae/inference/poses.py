@@ -21,6 +21,7 @@ from handvae.geometry import VIEWS, mirror_3d, orthographic_view
 from handvae.hand import POSE_NAMES, HandShape, forward_kinematics, named_pose, to_bone_units
 from handvae.noise import Noise
 from handvae.systems.system import PoseEstimator
+from handvae.words import nearest_or_all
 
 BLOCK = 4096
 """Labels that are read of a data set at once."""
@@ -63,7 +64,7 @@ def read_poses(
     if path.is_file():
         return _from_file(path, model)
 
-    raise UserError(text, "is no pose's name, file or data set", f"named poses are {', '.join(POSE_NAMES)}")
+    raise UserError(text, "is no pose's name, file or data set", nearest_or_all(text, POSE_NAMES))
 
 
 def poses_of_joints(joints: np.ndarray, model: PoseEstimator, name: str = "joints") -> Poses:

@@ -25,15 +25,12 @@ from handvae.systems.pose_appearance import PoseAppearanceVae
 from handvae.systems.spread import SpreadScale
 from handvae.systems.system import Generator, PoseEstimator, System
 from handvae.training.first_edition import MODELS, modernise_header, modernise_tensors
+from handvae.training.model_files import KEY, WEIGHTS
 
 Kind = TypeVar("Kind")
 
 FORMAT = 1
 """Version of the file's layout."""
-KEY = "handvae"
-"""Where the header is among the file's metadata."""
-WEIGHTS = Path(__file__).parents[1] / "weights"
-"""Folder of the shipped models."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """The presets by name with a line each, apart from what they hold: the help lists them without torch."""
 
-import difflib
-
 from handvae.errors import UserError
+from handvae.words import nearest_or_all
 
 PRESET_LIST = {
     "srv-vae-2d": "SRV-VAE as in the paper, 2D (its STB rows)",
@@ -56,6 +55,4 @@ def check_preset(name: str) -> None:
     """
     if name in PRESET_LIST:
         return
-    near = difflib.get_close_matches(name, PRESET_LIST, n=1)
-    hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(PRESET_LIST)
-    raise UserError(name, "no such preset", hint)
+    raise UserError(name, "no such preset", nearest_or_all(name, PRESET_LIST))

@@ -240,7 +240,8 @@ def test_without_a_table_the_known_ones_are_listed(handvae):
 
 
 def test_an_unknown_table_is_refused_with_the_known_ones(refused, halved_set):
-    assert "srv-vae-table3" in refused("reproduce", "srv-vae-table9", "--data", halved_set)
+    assert "did you mean srv-vae-table" in refused("reproduce", "srv-vae-table9", "--data", halved_set)
+    assert "srv-vae-table3" in refused("reproduce", "xyz", "--data", halved_set)
 
 
 def test_full_scale_names_the_data_set_it_needs(refused, halved_set, tmp_path):

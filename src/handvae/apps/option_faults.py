@@ -37,9 +37,9 @@ def refusal(text: str, prog: str) -> UserError:
         where = missing[1].rstrip(",") if missing[1] else "an argument"
         return UserError(where, f"is missing: {about[:1].lower()}{about[1:]}", remedy)
 
-    unknown = re.match(r"unrecognized options?: (\S+)", fault, re.IGNORECASE)
+    unknown = re.match(r"unrecognized options?: ([^\s,]+)", fault, re.IGNORECASE)
     if unknown:
-        return UserError(unknown[1], "is no option", remedy)
+        return UserError(unknown[1], f"is no option of {prog}", remedy)
 
     return UserError("command line", fault, remedy)
 

@@ -128,7 +128,7 @@ def one(options: argparse.Namespace, cell: dict[str, Any]) -> None:
         "--out",
         str(run),
         *length,
-        "--resume",
+        "--resume-or-start",
     ]
     with run.with_suffix(".log").open("a") as log:
         subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)

@@ -74,7 +74,7 @@ def one(options: argparse.Namespace, row: str, seed: int) -> None:
         str(options.data),
         "--out",
         str(folder),
-        "--resume",
+        "--resume-or-start",
         *shlex.split(flags),
         *length,
         *speed,

@@ -240,7 +240,7 @@ def test_the_command_renews_statistics_and_says_so(
         found.append((tmp_path / str(batches) / "report.json").read_text())
     assert ["batch norm eval, renewed" in text for text in found] == [False, True]
     assert "no batch normalisation" in refused("evaluate", tiny_model, tiny_set, "--renew-statistics", 2)
-    assert "give 0 or more" in refused(*words, "--renew-statistics", -1)
+    assert "give 0 to" in refused(*words, "--renew-statistics", -1)
     assert "makes no pictures" in refused("evaluate", "lifting", tiny_set, "--renew-statistics", 2)
 
 

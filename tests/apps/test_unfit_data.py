@@ -47,7 +47,7 @@ def right_model(tiny_config, tiny_spec, crops, tmp_path):
         "evaluate MODEL SET --split None --report OUT --strict",
         "synthesize --model MODEL --pose SET --out OUT",
         "synthesize --model MODEL --pose open --appearance SET --out OUT",
-        "train photos-64 --data.root SET --data.split None --out OUT",
+        "train photos-64 --data.root SET --data.split None --out OUT --strict",
     ],
 )
 def test_hands_of_no_told_side_are_refused_where_crops_show_one_side(

@@ -13,7 +13,7 @@ from handvae.data.crop import check_crop, cut
 from handvae.data.dataset import HandData
 from handvae.data.mixture import open_training_data
 from handvae.data.scenes import open_training_scenes
-from handvae.data.subset import with_known_sides
+from handvae.data.subset import taken_for, with_known_sides
 from handvae.device import find_device
 from handvae.errors import UserError
 from handvae.evaluation.calibration import appearance_calibration
@@ -66,6 +66,8 @@ def _train(options: Options) -> dict[str, Path]:
     data = (open_training_scenes if whole_pictures else open_training_data)(configuration.data)
     if not takes_unknown_sides(configuration.system):
         data = with_known_sides(data, configuration.data.root)
+    if configuration.crop.sides != "keep":
+        data = taken_for(data, configuration.data.root, configuration.crop.sides, "--data.side")
     check_crop(data, configuration.crop, configuration.data.root)
     system = _system(configuration, data)
 

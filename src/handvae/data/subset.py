@@ -182,6 +182,27 @@ def with_known_sides(
     return Subset(data, rows)
 
 
+def taken_for(data: HandData, where: str | Path, side: Literal["left", "right"], option: str) -> HandData:
+    """A data set that tells no side, taken to show hands of one side, which a warning says.
+
+    Args:
+        data: the data set; one that tells sides stays as it is.
+        where: names it in the warning.
+        side: the side.
+        option: says the side, for the warning.
+
+    Raises:
+        UserError: it tells no side, in strict mode.
+    """
+    if "side" in data.spec.modalities:
+        return data
+    warn_of(
+        where,
+        (f"does not tell left hands from right ones; they are taken for {side} ones ({option} says it)",),
+    )
+    return GivenSide(data, side)
+
+
 def split_by_gesture(data: HandData, gestures: Sequence[str], option: str) -> tuple[Subset, Subset]:
     """A data set in two: the hands that show none of these gestures, and those that show one of them.
 

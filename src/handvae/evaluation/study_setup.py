@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from handvae.choices import Side
 from handvae.data.crop import check_crop
 from handvae.data.dataset import HandData
-from handvae.data.left_out import warn_of
-from handvae.data.subset import GivenSide, with_known_sides
+from handvae.data.subset import taken_for, with_known_sides
 from handvae.errors import UserError
 from handvae.evaluation.batch_norm import batch_norm_mode, renew_statistics
 from handvae.evaluation.detection import CommandDetector, HandDetector, ModelDetector
@@ -60,10 +59,7 @@ def with_sides(data: HandData, models: Sequence[Model], dataset: str, side: Side
     if "side" in data.spec.modalities or not known:
         return data
 
-    taken: Side = "left" if known == {"left"} else "right"
-    line = f"does not tell left hands from right ones; they are taken for {taken} ones (--side says it)"
-    warn_of(dataset, (line,))
-    return GivenSide(data, taken)
+    return taken_for(data, dataset, "left" if known == {"left"} else "right", "--side")
 
 
 def check_data_fits(model: Model, data: HandData, dataset: str) -> None:

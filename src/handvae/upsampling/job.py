@@ -15,7 +15,7 @@ from handvae.data.export.stream import samples_of
 from handvae.data.hands import DataSpec
 from handvae.data.open import open_data
 from handvae.data.sample import Sample
-from handvae.data.subset import Subset, with_known_sides
+from handvae.data.subset import Subset, taken_for, with_known_sides
 from handvae.errors import UserError
 from handvae.evaluation.detection import CommandDetector, HandDetector, ModelDetector
 from handvae.evaluation.features import HandFeatures
@@ -46,6 +46,8 @@ def open_split(root: Path, split: str | None) -> tuple[HandData, str]:
         UserError: they are of several splits.
     """
     data = with_known_sides(open_data(root, split), root)
+    # generators know right hands, as the shipped ones do
+    data = taken_for(data, root, "right", "handvae data convert --side")
     splits = sorted({data.split_of(row) for row in range(len(data))})
     if len(splits) > 1:
         fault = f"None would mix {', '.join(filter(None, splits))}"

@@ -61,7 +61,7 @@ def inside(root: Path, name: str) -> Path:
         short = name if len(name) <= 80 else f"{name[:80]}..."
         raise UserError(root, f"file name {short!r} can be no file's", remedy) from error
 
-    if Path(name).is_absolute() or not any(path.is_relative_to(folder) for folder in allowed):
+    if not any(path.is_relative_to(folder) for folder in allowed):
         raise UserError(root, f"file name {name!r} leaves the data set's folder", remedy)
 
     return path

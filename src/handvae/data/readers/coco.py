@@ -387,7 +387,10 @@ class _PictureFinder:
         self._base = folder
         # of the first pictures, one may be missing
         names = list(dict.fromkeys(picture.file_name for picture in pictures[:20]))
-        below = dict.fromkeys((*PICTURE_FOLDERS, path.stem, f"images/{path.stem}"))
+        # a whole path says where its picture lies
+        is_whole = any(Path(name).is_absolute() for name in names)
+        usual = ("",) if is_whole else (*PICTURE_FOLDERS, path.stem, f"images/{path.stem}")
+        below = dict.fromkeys(usual)
         counts = {
             candidate: sum(_file(folder / candidate, name).is_file() for name in names) for candidate in below
         }

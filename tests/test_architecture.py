@@ -37,6 +37,7 @@ SYSTEMS_SHARED = {
     "spread",
     "pose_appearance",
     "keypoint_regression",
+    "one_stage",
     "dvae",
     "dvae_generator",
     "sheet",

@@ -145,6 +145,15 @@ def root(joints: Float[Tensor, "*batch 21 dim"], kind: Root) -> Float[Tensor, "*
             return joints[..., 9, :]
 
 
+def side_in(name: str) -> int:
+    """The side that a name of a class tells: `left`, `Right_Hand`, `lefthand`; UNKNOWN for none or both."""
+    text = name.lower()
+    left, right = "left" in text, "right" in text
+    if left == right:
+        return UNKNOWN
+    return LEFT if left else RIGHT
+
+
 def scale_bone(joints: Float[Tensor, "*batch 21 dim"]) -> Float[Tensor, "*batch"]:
     """The length of one bone unit: the middle finger's proximal phalanx, |X10 - X9|, in the joints' unit."""
     return (joints[..., 10, :] - joints[..., 9, :]).norm(dim=-1)

@@ -102,7 +102,7 @@ def test_what_cannot_be_used_is_left_out_counted_and_explained(fault, small_set,
     code, said, error = handvae("data", "info", root)
     assert code == 0, error
     assert re.search(r"hands +2\b", said)
-    assert "are left out: 1" in said
+    assert "is left out: 1" in said
 
 
 @pytest.mark.parametrize("fault", UNUSABLE)

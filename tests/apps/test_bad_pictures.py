@@ -102,7 +102,7 @@ def test_one_bad_photo_among_good_ones_is_left_out(handvae, tiny_model, tiny_set
     photos = (tiny_set / "images" / "000.png", tmp_path / "bad.jpg")
     code, _, error = handvae("estimate", *photos, "--model", tiny_model, "--out", tmp_path / "out")
     assert code == 0
-    assert "1 of 2 files are left out" in error
+    assert "1 of 2 files is left out" in error
     assert not list((tmp_path / "out").glob("*bad*"))
 
 

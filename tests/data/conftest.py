@@ -356,3 +356,16 @@ def write_layout(name: str, root: Path, count: int, tiny_set: Path) -> Path:
 def layout_of(tiny_set: Path) -> Callable[[str, Path, int], Path]:
     """Writes a data set: its layout, an empty folder, the number of hands."""
     return lambda name, root, count: write_layout(name, root, count, tiny_set)
+
+
+@pytest.fixture(scope="module")
+def whole(layout_of, tmp_path_factory):
+    """A folder of each layout, made once; copied before it is spoilt."""
+    made: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in made:
+            made[name] = layout_of(name, tmp_path_factory.mktemp(f"whole-{name}"), 12)
+        return made[name]
+
+    return get

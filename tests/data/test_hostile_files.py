@@ -35,18 +35,6 @@ def hanging_fails():
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture(scope="module")
-def whole(layout_of, tmp_path_factory):
-    made: dict[str, Path] = {}
-
-    def get(name: str) -> Path:
-        if name not in made:
-            made[name] = layout_of(name, tmp_path_factory.mktemp(f"hostile-{name}"), 12)
-        return made[name]
-
-    return get
-
-
 def label_files(root: Path, suffixes: set[str]) -> list[str]:
     """Names of the files that hold labels, the first and the last of each suffix."""
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix in suffixes)

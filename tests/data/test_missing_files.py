@@ -13,20 +13,7 @@ from handvae.data.missing import missing_files
 from handvae.data.open import LAYOUTS, WITHOUT_FILES, open_data, reader_of
 from handvae.errors import DataWarning, UserError
 
-NAMES = [name for name in LAYOUTS if name not in (*WITHOUT_FILES, "coco")]
-
-
-@pytest.fixture(scope="module")
-def whole(layout_of, tmp_path_factory):
-    """A folder of each layout, made once; copied before it is spoilt."""
-    made: dict[str, Path] = {}
-
-    def get(name: str) -> Path:
-        if name not in made:
-            made[name] = layout_of(name, tmp_path_factory.mktemp(f"whole-{name}"), 12)
-        return made[name]
-
-    return get
+NAMES = [name for name in LAYOUTS if name not in WITHOUT_FILES]
 
 
 def lose(path: str, how: str) -> None:

@@ -119,7 +119,7 @@ def test_one_entry_is_left_out_and_counted(case, own_copy):
 def test_a_picture_keeps_its_own_labels_when_an_entry_before_it_is_left_out(own_copy):
     root, joints = own_copy("freihand")
     spoil_json("training_xyz.json", lambda xyz: xyz[0][0].__setitem__(0, None))(root)
-    with pytest.warns(DataWarning, match=r"1 of 3 entries are left out.*training 0"):
+    with pytest.warns(DataWarning, match=r"1 of 3 entries is left out.*training 0"):
         data = open_data(root, "train")
     assert [data.name(row)[-12:] for row in range(4)] == [f"{n:08d}.jpg" for n in (1, 2, 4, 5)]
     torch.testing.assert_close(data.labels(torch.tensor([0, 3])).joints_3d, joints[1:3], atol=1e-3, rtol=0)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from handvae.data.files.pictures import read_picture, write_picture
+from handvae.data.files.pictures import declared_factor, read_picture, write_picture
 from handvae.data.joint_order import OURS, order_by_names, shuffled_share
 from handvae.data.left_out import strict
 from handvae.data.open import open_data
-from handvae.data.readers.coco import CocoHands, declared_factor
+from handvae.data.readers.coco import CocoHands
 from handvae.data.subset import with_known_sides
 from handvae.errors import DataWarning, UserError
 from handvae.hand import JOINT_NAMES, LEFT, ORDERS, RIGHT, UNKNOWN

@@ -114,7 +114,7 @@ def test_joints_are_put_in_our_order_by_their_names(tmp_path):
     assert np.allclose(joints.numpy(), pixels(0), atol=1e-4)
 
     (tmp_path / "data.yaml").write_text(f"{ABOUT}kpt_names: {{0: {['nose', *names[1:]]}}}\n")
-    with pytest.raises(UserError, match="kpt_names has nose, which are no joints"):
+    with pytest.raises(UserError, match="kpt_names cannot be used: joints of unknown names: nose"):
         open_data(tmp_path)
 
 

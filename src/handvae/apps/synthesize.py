@@ -115,7 +115,7 @@ def main(arguments: Sequence[str]) -> None:
 def _spec_of(system: "Generator", poses: "Poses", count: int) -> "DataSpec":
     """What the pictures that the model makes in these poses will be."""
     from handvae.data.hands import DataSpec
-    from handvae.inference.synthesize import made_side
+    from handvae.inference.sides import shown_side
 
     solid = () if poses.joints_mm is None else ("joints_3d",)
     return DataSpec(
@@ -123,7 +123,7 @@ def _spec_of(system: "Generator", poses: "Poses", count: int) -> "DataSpec":
         count=count,
         size_px=system.crop.size_px,
         modalities=("image", "joints_2d", *solid, "joint_valid", "side"),
-        sides=made_side(system),
+        sides=shown_side(system),
         licence="yours: synthetic pictures",
     )
 

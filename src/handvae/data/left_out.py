@@ -12,9 +12,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Bool
-
 from handvae.errors import DataWarning, UserError
 
 MOST_MISSING = 0.1
@@ -85,7 +82,8 @@ class LeftOut:
             names = ", ".join(self._named[reason])
             more = ", ..." if count > len(self._named[reason]) else ""
             reasons.append(f"{count:,} {reason} ({names}{more})")
-        return f"{len(self):,} of {of:,} {what} are left out: {'; '.join(reasons)}"
+        verb = "is" if len(self) == 1 else "are"
+        return f"{len(self):,} of {of:,} {what} {verb} left out: {'; '.join(reasons)}"
 
 
 def warn_of(root: str | Path, lines: Sequence[str]) -> None:
@@ -98,31 +96,3 @@ def warn_of(root: str | Path, lines: Sequence[str]) -> None:
         raise UserError(root, lines[0], "mend it, or read the rest without --strict")
     for line in lines:
         warnings.warn(f"{root}: {line}", DataWarning, stacklevel=3)
-
-
-def leave_out_missing(
-    root: Path, names: Sequence[str], there: Bool[np.ndarray, " row"], remedy: str
-) -> tuple[str, ...]:
-    """What to say of pictures that are missing: nothing, or one line.
-
-    Args:
-        root: the data set.
-        names: of the rows' pictures; several rows may have one.
-        there: whether each row's picture is there.
-        remedy: where to get them.
-
-    Raises:
-        UserError: more than a tenth is missing, or any in strict mode.
-    """
-    if there.all():
-        return ()
-
-    missing = sorted({name for name, present in zip(names, there, strict=True) if not present})
-    total = len(set(names))
-    first = ", ".join(missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
-    verb = "is" if len(missing) == 1 else "are"
-    fault = f"{len(missing):,} of {total:,} pictures {verb} missing ({first})"
-    if too_many(len(missing), total) or _STRICT.get():
-        raise UserError(root, fault, remedy)
-
-    return (f"{fault}; the hands in them are left out",)

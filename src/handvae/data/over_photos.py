@@ -7,13 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 
 from handvae.data.dataset import HandData
 from handvae.data.files.frames import list_pictures
 from handvae.data.files.pictures import read_picture
-from handvae.data.hands import Hands
+from handvae.data.subset import Subset
 from handvae.errors import UserError
 
 SMALLEST_REGION = 0.4
@@ -43,7 +42,7 @@ class Photos:
         return read_picture(self.paths[number])
 
 
-class OverPhotos(HandData):
+class OverPhotos(Subset):
     """A data set with photos behind some of its hands.
 
     Which hand stands before what is a function of its row: a run that is resumed sees the same pictures.
@@ -55,43 +54,13 @@ class OverPhotos(HandData):
     """
 
     def __init__(self, data: HandData, photos: Photos, share: float = 0.5) -> None:
-        self._data = data
+        super().__init__(data, range(len(data)))
         self._photos = photos
         self._share = share
-        self.spec = data.spec
-        self.remarks = data.remarks
-        self.evaluated_joints = data.evaluated_joints
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
-        """Labels of the rows."""
-        return self._data.labels(rows)
-
-    def name(self, row: int) -> str:
-        """The name of a row."""
-        return self._data.name(row)
-
-    def split_of(self, row: int) -> str:
-        """The split of a row."""
-        return self._data.split_of(row)
-
-    def provenance_of(self, row: int) -> str:
-        """Where a row comes from."""
-        return self._data.provenance_of(row)
-
-    def depth(self, row: int) -> Float[np.ndarray, "height width"]:
-        """The whole depth map of one row."""
-        return self._data.depth(row)
-
-    def segmentation(self, row: int) -> UInt8[np.ndarray, "height width"]:
-        """What each pixel of one row's picture shows."""
-        return self._data.segmentation(row)
 
     def picture(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """The whole picture of one row, RGB, with a photo behind the hand and its arm or as it is."""
-        picture = self._data.picture(row)
+        picture = super().picture(row)
         generator = np.random.default_rng(row)
         if generator.random() >= self._share:
             return picture
@@ -101,7 +70,7 @@ class OverPhotos(HandData):
         behind = random_region(photo, generator, (width, height))
 
         # class 0 is the background; a soft edge, as a lens draws it
-        cover = (self._data.segmentation(row) > 0).astype(np.float32)
+        cover = (self.segmentation(row) > 0).astype(np.float32)
         cover = cv2.GaussianBlur(cover, (3, 3), 0.6)[..., None]
         return np.asarray(picture * cover + behind * (1 - cover) + 0.5, np.uint8)
 

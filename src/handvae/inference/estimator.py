@@ -18,6 +18,7 @@ from handvae.inference.pictures import PictureSource
 from handvae.inference.reading import read_hand
 from handvae.inference.result import Hand
 from handvae.inference.shipped import DETECTOR, LIFTER
+from handvae.inference.sides import shown_side
 from handvae.systems.system import Input, PoseEstimator
 from handvae.training.checkpoint import Model
 
@@ -101,7 +102,7 @@ class Estimator:
 
         # labels next to a photo tell all its hands, unless the caller says where to look
         if kind == "image" and located.box is None:
-            labelled = crop_labelled(source, self.system.crop, self._shown, side)
+            labelled = crop_labelled(source, self.system.crop, shown_side(self.system), side)
             if labelled:
                 return labelled
 
@@ -166,17 +167,9 @@ class Estimator:
             crops.append(replace(crop, side=side))
         return crops
 
-    @property
-    def _shown(self) -> Side:
-        """The side of the hands that the model sees, the other one being mirrored.
-
-        A model of both sides sees right hands too: a hand and its mirror image then give mirrored joints.
-        """
-        return "left" if self.system.spec.sides == "left" else "right"
-
     def _mirror(self, side: Side) -> bool:
         """Whether a hand is shown mirrored."""
-        return side != self._shown
+        return side != shown_side(self.system)
 
 
 def default_model(source: PictureSource) -> str:

@@ -16,6 +16,7 @@ from handvae.inference.crops import crop_photo
 from handvae.inference.drawing import grid, picture_cell
 from handvae.inference.networks import device_of
 from handvae.inference.poses import read_poses
+from handvae.inference.sides import shown_side
 from handvae.systems.cm_vae import CmVae, ModalityName
 
 SIDE = 192
@@ -42,10 +43,10 @@ def code_of(system: CmVae, text: str) -> Float[Tensor, "1 latent"]:
     Raises:
         UserError: the model has no encoder for it.
     """
-    side = torch.tensor([LEFT if system.spec.sides == "left" else RIGHT])
+    side = torch.tensor([LEFT if shown_side(system) == "left" else RIGHT])
     encoded = system.config.encoded
     if Path(text).suffix.lower() in PICTURE_SUFFIXES:
-        photo = crop_photo(Path(text), None, system.crop, system.spec.sides == "left")
+        photo = crop_photo(Path(text), None, system.crop, shown_side(system) == "left")
         _check_encoded(text, encoded, "rgb")
         return _encode(system, Hands(image=photo.image, side=side), "rgb")
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from handvae.inference.joints_input import FlatHand, crop_joints
 from handvae.inference.reading import read_hand
 from handvae.inference.result import Hand
+from handvae.inference.sides import shown_side
 from handvae.noise import Noise
 from handvae.systems.system import PoseEstimator
 
@@ -26,7 +27,7 @@ def lift_hand(hand: Hand, lifter: PoseEstimator) -> Hand:
 
     # Var[joints] = E[Var[joints | 2D]] + Var[E[joints | 2D]], the second term from draws of the 2D joints
     draws = Noise(0).normal(LIKELY, *hand.joints_2d.shape).numpy() * hand.spread_2d[:, None]
-    if _is_mirrored(hand, lifter):
+    if hand.side != shown_side(lifter):
         draws = draws * np.array([-1.0, 1.0], np.float32)
     likely = np.stack([_lift(hand, hand.joints_2d + draw, lifter)[0] for draw in draws])
 
@@ -46,15 +47,7 @@ def _lift(
     """3D joints, their spread, and what that was calibrated on."""
     flat = FlatHand(torch.from_numpy(joints_px), torch.ones(len(joints_px), dtype=torch.bool), hand.side)
 
-    crop = crop_joints(hand.crop.source, flat, None, lifter.crop, _is_mirrored(hand, lifter))
+    crop = crop_joints(hand.crop.source, flat, None, lifter.crop, hand.side != shown_side(lifter))
     lifted = read_hand(lifter, replace(crop, side=hand.side))
     assert lifted.joints_3d is not None and lifted.spread_3d is not None  # noqa: PT018 (a lifter is a 3D model)
     return lifted.joints_3d, lifted.spread_3d, lifted.calibrated_on
-
-
-def _is_mirrored(hand: Hand, lifter: PoseEstimator) -> bool:
-    """Whether the lifter sees the mirror image; one of both sides sees right hands alone.
-
-    So mirrored joints are lifted to mirrored joints.
-    """
-    return hand.side != ("left" if lifter.spec.sides == "left" else "right")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from handvae.choices import Between, Side
+from handvae.choices import Between
 from handvae.data.crop import to_crop_px
 from handvae.data.files.pictures import as_pixels
 from handvae.inference.appearance import RandomSource, read_appearances
@@ -19,6 +19,7 @@ from handvae.inference.pictures import PictureSource
 from handvae.inference.poses import Poses, join_poses, poses_of_joints, read_poses
 from handvae.inference.result import LabelledPicture
 from handvae.inference.shipped import GENERATOR
+from handvae.inference.sides import shown_side
 from handvae.noise import Noise
 from handvae.systems.system import Generator, PoseEstimator
 from handvae.training.checkpoint import Model
@@ -152,17 +153,12 @@ def labelled_pictures(
             yield LabelledPicture(
                 image=as_pixels(images[i]),
                 joints_2d=joints[i],
-                side=made_side(system),
+                side=shown_side(system),
                 pose=poses.names[number],
                 appearance=notes[row],
                 joints_3d=solid,
                 model=model,
             )
-
-
-def made_side(system: Generator) -> Side:
-    """Which hands a model makes."""
-    return "left" if system.spec.sides == "left" else "right"
 
 
 def _read_pose(source: PoseSource, view: str, system: PoseEstimator, most: int | None) -> Poses:

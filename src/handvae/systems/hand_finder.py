@@ -9,7 +9,7 @@ Ours; hands are peaks of a heat map of their middles, as in CenterNet (Zhou et a
 The heat map's loss counts less where a picture may show hands without a label.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -25,8 +25,9 @@ from handvae.losses import weighted_mean
 from handvae.nets.blocks import MAX_WIDTH, Norm, conv_block, halved
 from handvae.nets.hourglass import Hourglass
 from handvae.noise import Noise
+from handvae.systems.one_stage import OneStage
 from handvae.systems.sheet import image_grid
-from handvae.systems.system import Losses, Phase, Stage, System
+from handvae.systems.system import Losses, Phase
 
 STRIDE = 8
 """Pixels of the picture in a cell."""
@@ -112,11 +113,12 @@ class FinderLosses(Losses):
     side: Float[Tensor, ""]
 
 
-class HandFinder(System):
+class HandFinder(OneStage):
     """One fully convolutional network."""
 
     config: HandFinderConfig
     objectives = ("objective",)
+    summarised = ("heat", "box", "turn", "side")
     sheet_rows = "pictures with the hands that are found, and with the labelled ones"
 
     def __init__(self, config: HandFinderConfig, spec: DataSpec, crop: Crop) -> None:
@@ -184,19 +186,6 @@ class HandFinder(System):
         return found
 
     # ---------------------------------------------------------------- training
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One: everything is trained together."""
-        return (Stage("all", trains=("all",)),)
-
-    @property
-    def groups(self) -> dict[str, tuple[nn.Module, ...]]:
-        """One: the whole network."""
-        return {"all": tuple(self.children())}
-
-    def prepare(self, labels: Hands) -> None:
-        """Nothing is taken from the labels."""
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
@@ -292,19 +281,6 @@ class HandFinder(System):
         return FinderLosses(total=total, heat=focal, box=box_loss, turn=turn, side=side)
 
     # ---------------------------------------------------------------- use
-
-    @torch.no_grad()
-    def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
-        """Losses on training pictures; nothing is kept."""
-        count = 0
-        sums = dict.fromkeys(("heat", "box", "turn", "side"), 0.0)
-        for batch in batches:
-            (phase,) = self.step(batch, "all", Noise(0))
-            scalars = phase.losses.scalars()
-            count += len(batch)
-            for name in sums:
-                sums[name] += len(batch) * scalars[name]
-        return {f"training_{name}": value / count for name, value in sums.items()}
 
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:

@@ -10,7 +10,7 @@ heat maps teaches where joints are; with the error of the mean alone, training s
 all but the last two over crops that show a hand. The gradient of the spread reaches no other layer.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,8 +27,9 @@ from handvae.nets.encoder import heat_centre
 from handvae.nets.hourglass import Hourglass
 from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
+from handvae.systems.one_stage import OneStage
 from handvae.systems.sheet import image_grid
-from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction, Stage
+from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction
 
 LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE = -12.0, 4.0
 """Bounds of the spread's logarithm: a spread of 0.0025 to 7 crop or bone units."""
@@ -110,12 +111,13 @@ class ReaderLosses(Losses):
     """Share of crops whose presence is right."""
 
 
-class HandReader(PoseEstimator):
+class HandReader(OneStage, PoseEstimator):
     """One network for all of it."""
 
     config: HandReaderConfig
     pose = "2d"
     objectives = ("objective",)
+    summarised = ("error", "depth", "side_right", "presence_right")
     sheet_rows = "crops, joints read from them, labels"
 
     def __init__(self, config: HandReaderConfig, spec: DataSpec, crop: Crop) -> None:
@@ -161,19 +163,6 @@ class HandReader(PoseEstimator):
         return Reading(heat=heat, joints=joints, log_variance=log_variance, side=side, presence=presence)
 
     # ---------------------------------------------------------------- training
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One: everything is trained together."""
-        return (Stage("all", trains=("all",)),)
-
-    @property
-    def groups(self) -> dict[str, tuple[nn.Module, ...]]:
-        """One: the whole network."""
-        return {"all": tuple(self.children())}
-
-    def prepare(self, labels: Hands) -> None:
-        """The network works in crop units and bone units: nothing is taken from the labels."""
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
@@ -281,19 +270,6 @@ class HandReader(PoseEstimator):
         reading = self.read(hands.require("image"))
         spread = (0.5 * reading.log_variance[..., :2]).exp()
         return Prediction(reading.joints[..., :2], spread)
-
-    @torch.no_grad()
-    def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
-        """Errors on training pictures; nothing is kept."""
-        count = 0
-        sums = dict.fromkeys(("error", "depth", "side_right", "presence_right"), 0.0)
-        for batch in batches:
-            (phase,) = self.step(batch, "all", Noise(0))
-            scalars = phase.losses.scalars()
-            count += len(batch)
-            for name in sums:
-                sums[name] += len(batch) * scalars[name]
-        return {f"training_{name}": value / count for name, value in sums.items()}
 
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:

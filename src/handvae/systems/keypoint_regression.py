@@ -8,14 +8,14 @@ v(x), training minimises, averaged over labelled joints,
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from handvae.data.crop import Crop, in_own_crop, to_crop_units
 from handvae.data.hands import DataSpec, Hands
@@ -24,8 +24,9 @@ from handvae.nets.limb_maps import limb_maps
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.losses import point_error
+from handvae.systems.one_stage import OneStage
 from handvae.systems.sheet import image_grid
-from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction, Stage
+from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Prediction
 
 SHEET_PX = 128
 """Side of a cell of the sample sheet, at least."""
@@ -67,11 +68,12 @@ class JointLosses(Losses):
 Config = TypeVar("Config", bound=KeypointRegressionConfig, covariant=True)
 
 
-class KeypointRegressor(PoseEstimator, Generic[Config]):
+class KeypointRegressor(OneStage, PoseEstimator, Generic[Config]):
     """Training and prediction of joints; a system adds the network."""
 
     config: Config
     objectives = ("objective",)
+    summarised = ("error", "pose", "spread")
     sheet_rows = "real pictures, joints read from them, labels"
 
     def __init__(self, config: Config, spec: DataSpec, crop: Crop) -> None:
@@ -88,19 +90,6 @@ class KeypointRegressor(PoseEstimator, Generic[Config]):
         """Joints (batch, joint, axis) of images in [0, 1], as mean and variance."""
 
     # ---------------------------------------------------------------- training
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One: everything is trained together."""
-        return (Stage("all", trains=("all",)),)
-
-    @property
-    def groups(self) -> dict[str, tuple[nn.Module, ...]]:
-        """One: the whole network."""
-        return {"all": tuple(self.children())}
-
-    def prepare(self, labels: Hands) -> None:
-        """The network works in crop units and bone units: nothing is taken from the labels."""
 
     def step(self, batch: Hands, stage: str, noise: Noise) -> Iterator[Phase]:
         """One optimiser step."""
@@ -147,19 +136,6 @@ class KeypointRegressor(PoseEstimator, Generic[Config]):
         """Predict poses from crops in [0, 1]."""
         prediction = self.read(hands.require("image"))
         return Prediction(prediction.mean, prediction.std)
-
-    @torch.no_grad()
-    def summarise(self, batches: Iterable[Hands]) -> dict[str, float]:
-        """Error and spread on training images; nothing is kept."""
-        count = 0
-        sums = dict.fromkeys(("error", "pose", "spread"), 0.0)
-        for batch in batches:
-            (phase,) = self.step(batch, "all", Noise(0))
-            scalars = phase.losses.scalars()
-            count += len(batch)
-            for name in sums:
-                sums[name] += len(batch) * scalars[name]
-        return {f"training_{name}": value / count for name, value in sums.items()}
 
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:

@@ -46,8 +46,6 @@ def open_split(root: Path, split: str | None) -> tuple[HandData, str]:
         UserError: they are of several splits.
     """
     data = with_known_sides(open_data(root, split), root)
-    # generators know right hands, as the shipped ones do
-    data = taken_for(data, root, "right", "handvae data convert --side")
     splits = sorted({data.split_of(row) for row in range(len(data))})
     if len(splits) > 1:
         fault = f"None would mix {', '.join(filter(None, splits))}"
@@ -112,6 +110,9 @@ def open_job(options: UpsamplingOptions) -> UpsamplingJob:
     """
     model = load_model(options.model)
     data, split = open_split(options.dataset, options.split)
+    shown = model.generator.crop.sides
+    if shown != "keep":
+        data = taken_for(data, options.dataset, shown, "handvae data convert --side")
     hands = len(usable_rows(data, model.generator))
     detector, detector_name = open_detector(options.detector, options.detector_command, model)
     appearances = open_appearances(options.appearance, model, data)

@@ -83,6 +83,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         UserError: the file is missing or is no picture.
     """
     try:
+        _require_regular(path)
         with Image.open(path) as header:
             width, height = header.size
             # cameras note how they were held; the pixels are turned when they are decoded
@@ -103,12 +104,16 @@ def read_plane(path: Path, dtype: type[np.unsignedinteger]) -> UInt[np.ndarray, 
 
 def _content(path: Path) -> bytes:
     try:
-        # a pipe would wait for ever
-        if path.exists() and not path.is_file():
-            raise UserError(path, "is no regular file", "give a picture")
+        _require_regular(path)
         return path.read_bytes()
     except OSError as error:
         raise UserError(path, f"cannot read the picture ({error.strerror})", "check the path") from error
+
+
+def _require_regular(path: Path) -> None:
+    """Refuse a pipe, which would wait for ever, or a folder."""
+    if path.exists() and not path.is_file():
+        raise UserError(path, "is no regular file", "give a picture")
 
 
 def decode_picture(content: bytes, where: str | Path) -> UInt8[np.ndarray, "height width 3"]:
@@ -212,6 +217,22 @@ def as_pixels(image: "np.ndarray") -> UInt8[np.ndarray, "height width 3"]:
     # a first axis of 3 is taken for channels: no picture is 3 pixels high
     channels_last = np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image
     return np.round(np.clip(channels_last, 0, 1) * 255).astype(np.uint8)
+
+
+def declared_factor(declared: tuple[int, int] | None, actual: tuple[int, int]) -> float | None:
+    """Pixels of a picture's file for each pixel that its labels count; None where no one factor fits.
+
+    Args:
+        declared: width and height that the labels are for; None where they do not say.
+        actual: those of the file.
+    """
+    if declared is None or declared == actual:
+        return 1.0
+
+    # both axes agree if the declared size, scaled, rounds to the actual one
+    factor = sum(actual) / sum(declared)
+    fits = all(abs(side * factor - target) <= 1.0 for side, target in zip(declared, actual, strict=True))
+    return factor if fits else None
 
 
 def require_declared_size(path: Path, declared: tuple[int, int] | None, actual: tuple[int, int]) -> None:

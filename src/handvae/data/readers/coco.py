@@ -2,7 +2,8 @@
 
 import difflib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,10 +14,16 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from handvae.data.dataset import HandData
-from handvae.data.files.pictures import inside, picture_size, read_picture
+from handvae.data.files.pictures import (
+    declared_factor,
+    inside,
+    picture_size,
+    read_picture,
+    require_declared_size,
+)
 from handvae.data.hands import DataSpec, Hands, sides_shown
 from handvae.data.joint_order import shuffled_share
-from handvae.data.left_out import LeftOut, leave_out_missing
+from handvae.data.left_out import LeftOut
 from handvae.data.readers.coco_file import (
     OUTSIDE_SHARE,
     CocoFile,
@@ -152,7 +159,7 @@ class CocoHands(HandData):
         split: keep only pictures whose `split` field is this; None keeps all.
 
     Raises:
-        UserError: no hand can be used, or more than a tenth of the pictures is missing.
+        UserError: no hand can be used.
     """
 
     def __init__(self, root: Path, split: str | None = None) -> None:
@@ -169,7 +176,7 @@ class CocoHands(HandData):
                 if split is None or item.picture.split == split:
                     considered += 1
                     table.add(item)
-            elif item.fatal:
+            elif item.fatal and (split is None or item.split in (None, split)):
                 considered += 1
                 first = first or item
                 left_out.add(item.reason, item.name)
@@ -181,10 +188,8 @@ class CocoHands(HandData):
         self.root = self._finder.folder
         notes = [left_out.line("annotations", considered)] if left_out else []
 
-        rows, missing = self._present(table)
-        notes += missing
         labels, root_kind = table.labels(sorted(gestures - {""}))
-        labels, rows, sized = self._sized(table, labels, rows)
+        labels, rows, sized = self._sized(table, labels)
         notes += sized
 
         pictures = [table.pictures[row] for row in rows]
@@ -215,6 +220,11 @@ class CocoHands(HandData):
 
     def __len__(self) -> int:
         return len(self.file_names)
+
+    def files(self) -> Iterator[tuple[str, ...]]:
+        """Of each row its picture."""
+        paths = {name: str(self._finder.path(name)) for name in dict.fromkeys(self.file_names)}
+        return ((paths[name],) for name in self.file_names)
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """Labels without pixels; `joints_2d` in pixels of the whole picture."""
@@ -249,99 +259,68 @@ class CocoHands(HandData):
                 self._kept_bytes += pixels.nbytes
         return pixels
 
-    def _present(self, table: _Table) -> tuple[list[int], tuple[str, ...]]:
-        """Rows whose pictures are there, and what to say of the others."""
-        # a missing picture is noticed now, not after an hour of training
-        names = [picture.file_name for picture in table.pictures]
-        exists = {name: self._finder.path(name).is_file() for name in dict.fromkeys(names)}
-        there = np.array([exists[name] for name in names])
-
-        remedy = "add them, or remove their annotations"
-        lines = leave_out_missing(self.annotation_path, names, there, remedy)
-        return np.flatnonzero(there).tolist(), lines
-
-    def _sized(self, table: _Table, labels: Hands, rows: list[int]) -> tuple[Hands, list[int], list[str]]:
+    def _sized(self, table: _Table, labels: Hands) -> tuple[Hands, list[int], list[str]]:
         """Labels in pixels of the files as they are, the rows that can be used, and what there is to say."""
-        names = list(dict.fromkeys(table.pictures[row].file_name for row in rows))
-        declared = {table.pictures[row].file_name: table.pictures[row].size for row in rows}
+        declared = {picture.file_name: picture.size for picture in table.pictures}
+        names = list(declared)
 
         # a large set is measured here and there; every picture is compared when it is read
         step = max(1, -(-len(names) // MEASURED))
         measured = [name for place, name in enumerate(names) if not place % step or declared[name] is None]
-        actual = {name: picture_size(self._finder.path(name)) for name in measured}
+        actual = self._measured(measured)
         if any(declared[name] not in (None, size) for name, size in actual.items()):
-            actual = {name: picture_size(self._finder.path(name)) for name in names}
+            actual = self._measured(names)
 
         self._known_sizes = {**declared, **actual}
         factors = {name: declared_factor(declared[name], size) for name, size in actual.items()}
         scales = torch.ones(len(table.pictures))
         left_out, usable = LeftOut(), []
 
-        for row in rows:
-            picture = table.pictures[row]
+        for row, picture in enumerate(table.pictures):
             factor = factors.get(picture.file_name, 1.0)
             if factor is None:
-                left_out.add("in pictures of another size than declared", picture.file_name)
+                sizes = f"{_by(actual[picture.file_name])} px and declared as {_by(picture.size)}"
+                left_out.add("in pictures of another size than declared", f"{picture.file_name} is {sizes}")
             elif picture.size is None and self._far_outside(table, labels, row):
                 left_out.add("with a joint far outside the picture", table.names[row])
             else:
                 scales[row] = factor
                 usable.append(row)
 
+        notes = [left_out.line("hands", len(table.pictures))] if left_out else []
         if not usable:
-            name = next(iter(actual))
-            fault = f"{name} is {_by(actual[name])} px and declared as {_by(declared[name])}"
-            raise UserError(self.annotation_path, fault, "mend width and height, and with them the keypoints")
+            raise UserError(self.annotation_path, notes[0], "mend width and height, or the keypoints")
 
-        notes = [left_out.line("hands", len(rows))] if left_out else []
         resized = int((scales != 1).sum())
         if resized:
             name = next(name for name, factor in factors.items() if factor not in (None, 1.0))
             example = f"{name} is {_by(actual[name])} px and declared as {_by(declared[name])}"
-            notes.append(
-                f"the labels of {resized:,} of {len(rows):,} hands are scaled to their files: {example}"
-            )
+            of = f"{resized:,} of {len(table.pictures):,} hands"
+            notes.append(f"the labels of {of} are scaled to their files: {example}")
             labels = _scaled(labels, scales)
 
         return labels, usable, notes
+
+    def _measured(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Sizes of the pictures that are there and whole; others are named when they are missed or read."""
+        sizes = {}
+        for name in names:
+            with suppress(UserError):
+                sizes[name] = picture_size(self._finder.path(name))
+        return sizes
 
     def _far_outside(self, table: _Table, labels: Hands, row: int) -> bool:
         """Whether a joint lies far outside of a picture whose size only its file tells."""
         picture = table.pictures[row]
         size = self._known_sizes[picture.file_name]
-        assert size is not None, "it has been measured"
+        # its file is missing or damaged
+        if size is None:
+            return False
 
         joints, valid = labels.require_all("joints_2d", "joint_valid")
         points = joints[row][valid[row]]
         beyond = torch.maximum(-points, points - torch.tensor(size)).max()
         return float(beyond) > OUTSIDE_SHARE * max(size)
-
-
-def declared_factor(declared: tuple[int, int] | None, actual: tuple[int, int]) -> float | None:
-    """Pixels of a picture's file for each pixel that its labels count; None where no one factor fits.
-
-    Args:
-        declared: width and height that the labels are for; None where they do not say.
-        actual: those of the file.
-    """
-    if declared is None or declared == actual:
-        return 1.0
-
-    # both axes agree if the declared size, scaled, rounds to the actual one
-    factor = sum(actual) / sum(declared)
-    fits = all(abs(side * factor - target) <= 1.0 for side, target in zip(declared, actual, strict=True))
-    return factor if fits else None
-
-
-def require_declared_size(path: Path, declared: tuple[int, int] | None, actual: tuple[int, int]) -> None:
-    """Refuse a picture of another size than its labels are for.
-
-    Raises:
-        UserError: the sizes differ.
-    """
-    if declared is not None and declared != actual:
-        fault = f"is {_by(actual)} px, and its labels are for {_by(declared)}"
-        raise UserError(path, fault, "mend width and height, and with them the keypoints")
 
 
 def _by(size: tuple[int, int] | None) -> str:
@@ -433,7 +412,8 @@ def _locate(root: Path) -> tuple[Path, Path]:
         raise UserError(root, f"has {len(files)} annotation files", f"give one of them: {names}")
 
     names = [other.name for other in root.glob("*.json") if other.is_file()]
-    similar = difflib.get_close_matches("annotations.json", names, cutoff=0)
+    # a file of quite another name is somebody else's
+    similar = difflib.get_close_matches("annotations.json", names, n=1, cutoff=0.6)
     remedy = (
         "give a folder with annotations.json and the pictures it names, "
         "or a data set of docs/data.md in its own layout"

@@ -18,9 +18,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from handvae.data.dataset import require_few
 from handvae.data.files.json import first_fault, members
+from handvae.data.files.lenient import identity, labelled, size
 from handvae.data.joint_order import OURS, JointOrder, order_by_names
 from handvae.errors import UserError
-from handvae.hand import BONES, JOINT_NAMES, LEFT, RIGHT, UNKNOWN
+from handvae.hand import BONES, JOINT_NAMES, LEFT, RIGHT, UNKNOWN, side_in
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 OUTSIDE_SHARE = 0.1
@@ -36,42 +37,6 @@ LONGEST_BONE = 0.85
 def _whole(value: Any) -> Any:
     """Whole numbers that tools write as 1.0; anything else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _identity(value: Any) -> Any:
-    """An id: texts of digits are the numbers, as other tools write them."""
-    if isinstance(value, bool):
-        raise ValueError("an id is a whole number or a text")
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
-    return _whole(value)
-
-
-def _known_size(value: Any) -> Any:
-    """A size of 0 or less is as good as none: the picture itself tells it."""
-    value = _whole(value)
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return None if is_number and value <= 0 else value
-
-
-def _flat(value: Any) -> Any:
-    """21 triples as 63 numbers."""
-    if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
-        return [number for item in value for number in item]
-    return value
-
-
-def _labelled_numbers(value: Any) -> Any:
-    """Joints without a label as zeros: many tools write null or NaN there."""
-    value = _flat(value)
-    if not isinstance(value, list) or len(value) % 3:
-        return value
-
-    numbers = list(value)
-    for start in range(0, len(numbers), 3):
-        if numbers[start + 2] in (0, None, False):
-            numbers[start : start + 3] = [0.0, 0.0, 0.0]
-    return numbers
 
 
 def _person(value: Any) -> Any:
@@ -94,8 +59,8 @@ def _text(value: Any) -> Any:
     return value if isinstance(value, str) else None
 
 
-_Id = Annotated[int | str, BeforeValidator(_identity)]
-_Size = Annotated[int | None, Field(le=1_000_000), BeforeValidator(_known_size)]
+_Id = Annotated[int | str, BeforeValidator(identity)]
+_Size = Annotated[int | None, Field(le=1_000_000), BeforeValidator(size)]
 _Text = Annotated[str | None, BeforeValidator(_text)]
 _Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
 
@@ -149,7 +114,7 @@ class _Annotation(_Source):
     image_id: _Id
     category_id: _Id | None = None
     iscrowd: bool | int | float | str | None = None
-    keypoints: Annotated[list[Number], BeforeValidator(_labelled_numbers)]
+    keypoints: Annotated[list[Number], BeforeValidator(labelled)]
     keypoints_3d: list[_Triple] | None = None
     hand_side: _Text = None
     root_mm: _Triple | None = None
@@ -174,6 +139,8 @@ class Problem:
     """The kind of fault in a few words, by which those that are left out are counted."""
     name: str = ""
     """What has the fault, such as `annotation 7`."""
+    split: str | None = None
+    """Split of the picture that has the fault; None where it is not known."""
 
     def error(self) -> UserError:
         """The same as an exception."""
@@ -294,9 +261,16 @@ class CocoFile:
             yield from self._checked(entry)
 
     def _problem(
-        self, fault: str, remedy: str, reason: str = "unusable", name: str = "", *, fatal: bool = True
+        self,
+        fault: str,
+        remedy: str,
+        reason: str = "unusable",
+        name: str = "",
+        split: str | None = None,
+        *,
+        fatal: bool = True,
     ) -> Problem:
-        return Problem(str(self.path), fault, remedy, fatal, reason, name)
+        return Problem(str(self.path), fault, remedy, fatal, reason, name, split)
 
     def _add_licence(self, value: Any) -> None:
         try:
@@ -368,8 +342,11 @@ class CocoFile:
         category = self._category(entry)
         visible = entry.keypoints[2::3]
 
+        picture = self.pictures.get(entry.image_id)
+        split = None if picture is None else picture.split
+
         def problem(fault: str, remedy: str, reason: str) -> Problem:
-            return self._problem(f"{name}: {fault}", remedy, reason, name)
+            return self._problem(f"{name}: {fault}", remedy, reason, name, split)
 
         if entry.image_id in self._repeated:
             fault = f"two images have the id {entry.image_id}"
@@ -469,15 +446,6 @@ def _categories(path: Path) -> Iterator[tuple[int | str, _HandCategory]]:
             yield category.id, _HandCategory(order, side)
 
 
-def side_in(name: str) -> int:
-    """The side that a name of a class tells: `left`, `Right_Hand`, `lefthand`; UNKNOWN for none or both."""
-    text = name.lower()
-    left, right = "left" in text, "right" in text
-    if left == right:
-        return UNKNOWN
-    return LEFT if left else RIGHT
-
-
 # ------------------------------------------------------------------------------------------- joints
 
 
@@ -487,7 +455,7 @@ def joint_problems(where: str, hand: HandEntry) -> Iterator[Problem]:
     labelled = hand.joints[:, 2] > 0
 
     def problem(fault: str, remedy: str, reason: str, *, fatal: bool = True) -> Problem:
-        return Problem(where, f"{name}: {fault}", remedy, fatal, reason, hand.name)
+        return Problem(where, f"{name}: {fault}", remedy, fatal, reason, hand.name, hand.picture.split)
 
     if labelled.sum() < 2:
         fault = f"keypoints has {labelled.sum()} labelled joints"
@@ -538,4 +506,5 @@ def outside_problems(where: str, hand: HandEntry, size: tuple[int, int]) -> Iter
     fault = f"{hand.name} ({hand.picture.file_name}): keypoint {JOINT_NAMES[worst]} {place}"
     fatal = bool(outside[worst] > OUTSIDE_SHARE * sides.max())
     remedy = "mend it or set its visibility to 0"
-    yield Problem(where, fault, remedy, fatal, "with a joint far outside the picture", hand.name)
+    reason = "with a joint far outside the picture"
+    yield Problem(where, fault, remedy, fatal, reason, hand.name, hand.picture.split)

@@ -24,15 +24,15 @@ import numpy as np
 import torch
 import yaml
 from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image
 from torch import Tensor
 
 from handvae.data.dataset import HandData, require_few, require_size
-from handvae.data.files.pictures import PICTURE_SUFFIXES, inside, read_picture
+from handvae.data.files.pictures import PICTURE_SUFFIXES, inside, picture_size, read_picture
 from handvae.data.hands import DataSpec, Hands, sides_shown
+from handvae.data.joint_order import OURS, order_by_names
 from handvae.data.missing import missing_parts
 from handvae.errors import UserError
-from handvae.hand import JOINT_NAMES, LEFT, RIGHT, UNKNOWN
+from handvae.hand import JOINT_NAMES, UNKNOWN, side_in
 
 SPLITS = ("train", "val", "test")
 MOST_BYTES = 2**20
@@ -136,25 +136,24 @@ def _classes(path: Path, content: dict[Any, Any]) -> tuple[str, ...]:
 
 def _joints(path: Path, named: Any) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Where each of our joints stands in a line, and the joints' names."""
-    same = tuple(range(JOINTS)), JOINT_NAMES
     lists = list(named.values()) if isinstance(named, dict) else [named]
     if named is None or not lists:
-        return same
+        return OURS.order, OURS.names
     if any(names != lists[0] for names in lists) or not isinstance(lists[0], list):
         raise UserError(path, "kpt_names differ between classes", "give the same list for each class")
 
-    names = tuple(re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_") for name in lists[0])
-    # joint 0 may be the palm, as in STB
-    ours = ("palm", *JOINT_NAMES[1:]) if "palm" in names else JOINT_NAMES
-    if sorted(names) == sorted(ours):
-        return tuple(names.index(name) for name in ours), ours
+    names = tuple(str(name) for name in lists[0])
     # numbers are no names
-    if len(names) == JOINTS and all(re.search(r"[a-z]{3}", name) is None for name in names):
-        return same
+    if len(names) == JOINTS and all(re.search(r"[A-Za-z]{3}", name) is None for name in names):
+        return OURS.order, OURS.names
 
-    unlike = ", ".join(sorted(set(names) - set(ours))[:5]) or "a list of another length"
-    fault = f"kpt_names has {unlike}, which are no joints of {', '.join(ours[:3])} and so on"
-    raise UserError(path, fault, "name the 21 joints as handvae.hand.JOINT_NAMES, or leave kpt_names out")
+    try:
+        known = order_by_names(names)
+    except ValueError as error:
+        fault = f"kpt_names cannot be used: {error}"
+        remedy = "name the 21 joints as handvae.hand.JOINT_NAMES, or leave kpt_names out"
+        raise UserError(path, fault, remedy) from error
+    return known.order, known.names
 
 
 # ------------------------------------------------------------------------------------------- the labels
@@ -355,7 +354,7 @@ def _read_labels(about: _About, name: str, split: str, table: _Table) -> None:
         table.missing.append(name)
         return
     try:
-        width, height = _shown_size(picture)
+        width, height = picture_size(picture)
     except UserError as error:
         table.fault("labelled pictures cannot be read", f"{name}: {error.fault}")
         return
@@ -424,29 +423,12 @@ def _fault_of(values: Float[np.ndarray, " number"], about: _About) -> str:
     return ""
 
 
-def _shown_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture as it is shown, from its header."""
-    try:
-        with Image.open(path) as header:
-            width, height = header.size
-            turned = header.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as error:
-        raise UserError(path, "the picture is damaged", "replace the file") from error
-    return (height, width) if turned else (width, height)
-
-
 # ------------------------------------------------------------------------------------------- classes
-
-
-def _side(name: str) -> int:
-    words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()
-    left, right = "left" in words, "right" in words
-    return UNKNOWN if left == right else LEFT if left else RIGHT
 
 
 def _gestures(classes: tuple[str, ...]) -> tuple[str, ...]:
     """Classes that mean neither a side nor just a hand."""
-    return tuple(name for name in classes if _side(name) == UNKNOWN and "hand" not in name.lower())
+    return tuple(name for name in classes if side_in(name) == UNKNOWN and "hand" not in name.lower())
 
 
 def _labels(about: _About, table: _Table) -> Hands:
@@ -454,7 +436,7 @@ def _labels(about: _About, table: _Table) -> Hands:
     flags = joints[..., 2]
     classes = np.array(table.classes)
 
-    sides = torch.tensor([_side(name) for name in about.classes])[classes]
+    sides = torch.tensor([side_in(name) for name in about.classes])[classes]
     gestures = _gestures(about.classes)
     numbers = {name: number for number, name in enumerate(gestures)}
     shown = torch.tensor([numbers.get(name, -1) for name in about.classes])[classes]

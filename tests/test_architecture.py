@@ -44,8 +44,7 @@ SYSTEMS_SHARED = {
     "soft_intro_objective",
 }
 """What the loop asks of a system, its spread's scale, networks that several share, how keypoints are taught,
-what
-dVAE's tasks share, Soft-Intro's objective."""
+systems of one stage, what dVAE's tasks share, Soft-Intro's objective."""
 
 # --------------------------------------------------------------------------------------- direction of imports
 

@@ -177,9 +177,10 @@ class CocoHands(HandData):
                     considered += 1
                     table.add(item)
             elif item.fatal and (split is None or item.split in (None, split)):
-                considered += 1
                 first = first or item
-                left_out.add(item.reason, item.name)
+                if item.reason:
+                    considered += 1
+                    left_out.add(item.reason, item.name)
 
         if not table.pictures:
             raise first.error() if first is not None else _no_hand(self.annotation_path, split, file)

@@ -136,7 +136,8 @@ class Problem:
     fatal: bool = True
     """False for a label that is unusual but can be used."""
     reason: str = "unusable"
-    """The kind of fault in a few words, by which those that are left out are counted."""
+    """The kind of fault in a few words, by which hands that are left out are counted; empty for a picture's,
+    whose hands are counted for themselves."""
     name: str = ""
     """What has the fault, such as `annotation 7`."""
     split: str | None = None
@@ -287,7 +288,7 @@ class CocoFile:
             entry = _Picture.model_validate(value)
         except ValidationError as error:
             fault = first_fault(error, "images", key)
-            yield self._problem(fault, "mend that field", "pictures with a faulty entry", f"images.{key}")
+            yield self._problem(fault, "mend that field", reason="")
             return
 
         require_few(self.path, "pictures", len(self.pictures) + 1)

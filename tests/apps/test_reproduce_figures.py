@@ -17,7 +17,7 @@ from handvae.data.files.pictures import as_pixels
 from handvae.data.readers.coco import CocoHands
 from handvae.inference.drawing import enlarge
 from handvae.reproduction.papers import TABLES
-from handvae.reproduction.sheets import CELL, TITLE
+from handvae.reproduction.sheets import CELL, LABELS, TITLE
 from handvae.reproduction.srv_vae import SRV_VAE_FIGURES
 from handvae.training.checkpoint import load_model
 
@@ -43,7 +43,7 @@ def drawn(handvae, tiny_set, tiny_model, tmp_path):
         )
         code, said, error = handvae("reproduce", name, *asked, *more)
         assert code == 0, error
-        sheet = cv2.imread(str(tmp_path / f"{name}.png"))[TITLE:, :, ::-1]
+        sheet = cv2.imread(str(tmp_path / f"{name}.png"))[TITLE:, LABELS:, ::-1]
         step = CELL + 2
         rows, columns = ((length + 2) // step for length in sheet.shape[:2])
         return [
@@ -114,7 +114,7 @@ def test_the_tables_models_are_shown_where_they_are_trained(handvae, tiny_set, t
     assert str(run) in said
     code, said, error = handvae("reproduce", "srv-vae-figure4", *words)
     assert code == 0, error
-    assert "no Soft-Intro-SRV-VAE of seed 0 is trained" in said
+    assert "no trained 'Soft-Intro-SRV-VAE' of seed 0" in said
     assert f"{GENERATOR} in its place" in said
 
 

@@ -10,18 +10,18 @@ from handvae.data.crop import Crop
 from handvae.data.files.pictures import read_picture
 from handvae.data.readers.coco import CocoHands
 from handvae.nets.picture_encoders import ResNetEncoder
+from handvae.reproduction.content_figures import content_walks, exchanged_layers, pose_walks, transfers
 from handvae.reproduction.figure import LatentFigure
 from handvae.reproduction.latent_figures import (
     VIEWS,
     code_plane,
-    content_walks,
-    exchanged_layers,
     modality_walks,
-    pose_walks,
     posterior_samples,
 )
 from handvae.reproduction.options import LatentOptions
 from handvae.reproduction.papers import FIGURES, TABLES
+from handvae.reproduction.sheets import CELL, GAP, HEADER, LABELS, TITLE
+from handvae.reproduction.skeletons import BLUE, RED
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.systems.dvae_image import DvaeImage
@@ -48,7 +48,7 @@ CONTENTS = DvaeImageConfig(
     posterior_samples=4,
     root="wrist",
 )
-CELL = 130
+STEP = CELL + GAP
 
 
 @pytest.fixture
@@ -80,17 +80,30 @@ def data(tiny_set):
     return CocoHands(tiny_set, "test")
 
 
-def cells(sheet, rows, columns):
-    assert sheet.shape == (rows * CELL - 2, columns * CELL - 2, 3)
+def cells(sheet, rows, columns, left=0):
+    """The cells of a sheet below its names of columns, right of its names of rows."""
+    assert sheet.shape == (HEADER + rows * STEP - GAP, left + columns * STEP - GAP, 3)
+    assert (sheet[:HEADER] < 255).any()  # columns are named
+    if left:
+        named = [
+            (sheet[HEADER + r * STEP : HEADER + r * STEP + CELL, :left] < 255).any() for r in range(rows)
+        ]
+        assert all(named)
+    inner = sheet[HEADER:, left:].astype(int)
     return [
-        [sheet[r * CELL : r * CELL + 128, c * CELL : c * CELL + 128].astype(int) for c in range(columns)]
+        [inner[r * STEP : r * STEP + CELL, c * STEP : c * STEP + CELL] for c in range(columns)]
         for r in range(rows)
     ]
 
 
+def coloured(cell, colour):
+    """Whether a cell has pixels of a colour."""
+    return bool((cell == np.array(colour)).all(2).any())
+
+
 def test_a_walk_is_decoded_in_every_modality_and_begins_with_its_hands(models, data, options):
     sheet, said = modality_walks(models["cm"], data, options)
-    shown = cells(sheet, 2 * 3, 3)
+    shown = cells(sheet, 2 * 3, 3, LABELS)
     assert "rgb, 2d, 3d" in said
     assert np.abs(shown[0][0] - shown[0][2]).max() > 0  # pictures move
     halfway = (shown[0][0] + shown[0][2]) / 2
@@ -101,6 +114,10 @@ def test_samples_stand_beside_the_truth_and_the_mean(models, data, options):
     sheet, _ = posterior_samples(models["cm"], data, options)
     shown = cells(sheet, 2, 6)
     assert not np.array_equal(shown[0][0], shown[1][0])  # two hands
+    for row in shown:
+        assert coloured(row[1], BLUE)
+        assert not coloured(row[1], RED)
+        assert all(coloured(cell, RED) and not coloured(cell, BLUE) for cell in row[2:])
     assert np.array_equal(posterior_samples(models["cm"], data, options)[0], sheet)
 
 
@@ -117,12 +134,42 @@ def test_what_stands_still_on_a_walk_stands_still(models, data, options):
     and so the other way about."""
     contents, _ = content_walks(models["dvae"], data, options)
     poses, _ = pose_walks(models["dvae"], data, options)
-    for sheet in (contents, poses):
-        shown = cells(sheet, 2, 5)
-        assert np.abs(shown[0][1] - shown[0][3]).max() > 0
-    first, second = cells(contents, 2, 5), cells(poses, 2, 5)
-    assert np.array_equal(first[0][1], second[0][1])  # both begin with the first hand's pose and content
-    assert not np.array_equal(first[0][3], second[0][3])
+    content_rows, pose_rows = cells(contents, 4, 5, LABELS), cells(poses, 8, 5, LABELS)
+    for row in (content_rows[0], *pose_rows[:2], pose_rows[3]):
+        assert np.abs(row[1] - row[3]).max() > 0
+        assert np.array_equal(row[0], content_rows[0][0])  # between the same real pictures
+        assert np.array_equal(row[4], content_rows[0][4])
+
+    # both begin with the first hand's pose and content
+    assert np.array_equal(content_rows[0][1], pose_rows[0][1])
+    assert not np.array_equal(content_rows[0][3], pose_rows[0][3])
+    # one content and the middle pose occur in both of the paper's walks
+    assert np.array_equal(pose_rows[0][2], pose_rows[3][1])
+    assert np.array_equal(pose_rows[1][2], pose_rows[3][3])
+
+
+def test_below_the_pictures_of_a_walk_stand_true_poses_in_red_and_decoded_ones_in_blue(models, data, options):
+    for sheet, rows, skeletons in (
+        (content_walks(models["dvae"], data, options)[0], 4, (1, 3)),
+        (pose_walks(models["dvae"], data, options)[0], 8, (2, 6)),
+    ):
+        shown = cells(sheet, rows, 5, LABELS)
+        for number in skeletons:
+            first, *walk, last = shown[number]
+            assert all(coloured(cell, RED) and not coloured(cell, BLUE) for cell in (first, last))
+            assert all(coloured(cell, BLUE) and not coloured(cell, RED) for cell in walk)
+
+
+def test_poses_of_pictures_are_joined_with_contents_of_others_and_read_again(models, data, options):
+    sheet, said = transfers(models["dvae"], data, options)
+    shown = cells(sheet, 1 + 2 * 2, 2 + 3, LABELS)
+    assert "2 poses with 3 contents" in said
+    assert all((cell == 255).all() for cell in shown[0][:2])
+    for made, read in ((shown[1], shown[2]), (shown[3], shown[4])):
+        assert coloured(made[1], RED)  # the true pose of the picture beside it
+        assert all(coloured(cell, RED) and coloured(cell, BLUE) for cell in read[2:])
+        assert not np.array_equal(made[2], made[3])  # two contents
+    assert not np.array_equal(shown[1][2], shown[3][2])  # two poses
 
 
 def test_hand_and_ground_are_exchanged_each_by_itself(models, data, options):
@@ -154,7 +201,7 @@ def test_figures_take_what_the_tables_trained(handvae, refused, tiny_set, tmp_pa
     assert {figure.view for figure in figures} == VIEWS.keys()
     assert all(set(figure.rows) <= known for figure in figures)
     words = ("--data", tiny_set, "--out", tmp_path, "--hands", 2, "--columns", 2)
-    assert "make the paper's tables first" in refused("reproduce", "cm-vae-figure11", *words)
+    assert "--scale laptop" in refused("reproduce", "cm-vae-figure11", *words)
     name = ("--rows", "Var. 4, 2D to 3D")
     assert (
         handvae("reproduce", "cm-vae-table1", "--data", tiny_set, "--out", tmp_path, "--steps", 1, *name)[0]
@@ -163,7 +210,11 @@ def test_figures_take_what_the_tables_trained(handvae, refused, tiny_set, tmp_pa
     code, said, error = handvae("reproduce", "cm-vae-figure11", *words)
     assert code == 0, error
     assert "2 samples of the posterior" in said
-    assert read_picture(tmp_path / "cm-vae-figure11.png").shape == (22 + 2 * CELL - 2, 5 * CELL - 2, 3)
+    assert read_picture(tmp_path / "cm-vae-figure11.png").shape == (
+        TITLE + HEADER + 2 * STEP - GAP,
+        5 * STEP - GAP,
+        3,
+    )
 
 
 def test_models_and_data_that_do_not_fit_are_refused(refused, models, tiny_set, tmp_path):

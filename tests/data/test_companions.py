@@ -9,7 +9,8 @@ import torch
 from handvae.data.augment import Augment
 from handvae.data.crop import Crop, cut
 from handvae.data.mixture import open_training_data
-from handvae.data.open import DataOptions
+from handvae.data.open import DataOptions, open_data
+from handvae.data.readers import stb
 from handvae.data.readers.coco import CocoHands
 from handvae.data.readers.rendered import RenderPlan, write_plan
 from handvae.data.subset import FewLabels, PeopleAsContents, Subset
@@ -171,3 +172,16 @@ def test_people_whom_nobody_names_are_no_contents(tiny_set, tmp_path):
     (folder / "annotations.json").write_text(json.dumps(told))
     with pytest.raises(UserError, match=r"whose hands it shows; leave out --data\.people-as-contents"):
         open_training_data(DataOptions(folder, people_as_contents=True))
+
+
+def test_stbs_contents_are_its_sequences_and_a_tag_is_another_frame_of_the_same(laid_out):
+    """Both cameras of a sequence see the same place; algorithm 1 needs nothing but that."""
+    data = open_data(laid_out("stb")[0], "train", "pose/bb")
+    rows = torch.arange(len(data))
+    content = data.labels(rows).require("content")
+    sequences = [name.split("/")[1] for name in data.names]
+    assert [stb.SEQUENCES[number] for number in content.tolist()] == sequences
+    tags = data.companions(rows, Noise(0).uniform(len(rows)))
+    assert (tags != rows).all()
+    assert [sequences[row] for row in tags.tolist()] == sequences
+    assert cut(data, rows[:3], Crop(32), fields=("image", "tag")).require("tag").shape == (3, 3, 32, 32)

@@ -1,33 +1,26 @@
 """`handvae reproduce NAME`: a paper's table, trained and measured again, or one of its figures."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from handvae.apps.options import GENERATOR, parse
+from handvae.apps.options import parse
 from handvae.apps.output import output, result_text
 from handvae.errors import UserError
-from handvae.reproduction.figure import AppearanceFigure, LatentFigure, PaperFigure, WalkFigure
-from handvae.reproduction.options import (
-    TABLE_OPTIONS,
-    AppearanceOptions,
-    LatentOptions,
-    PoseOptions,
-    WalkOptions,
-)
-from handvae.reproduction.papers import FIGURES, TABLES, find_table
+from handvae.reproduction.figure import PaperFigure
+from handvae.reproduction.index import as_json, listing
+from handvae.reproduction.options import FIGURE_OPTIONS, TABLE_OPTIONS, PoseOptions
+from handvae.reproduction.papers import FIGURES, find_table
 from handvae.reproduction.table import Table
 
 if TYPE_CHECKING:
     from handvae.reproduction.experiment import Reproduction, RowResult
-    from handvae.reproduction.sheets import DrawnFigure
 
 
 def main(arguments: Sequence[str]) -> None:
     """List the names, or make the table or figure of that name."""
     if not arguments or arguments[0].startswith("-"):
-        print(_listing())
-        if not set(arguments) & {"-h", "--help", "--help-all"}:
-            raise UserError("reproduce", "no table given", "name one of the above first")
+        _list(arguments)
         return
 
     name, *words = arguments
@@ -37,12 +30,21 @@ def main(arguments: Sequence[str]) -> None:
         make_table(find_table(name), words)
 
 
-def _listing() -> str:
-    """Every table and figure with its one-line description."""
-    lines = [f"  {name:<17}{entry.about}" for name, entry in (TABLES | FIGURES).items()]
-    return "\n".join(
-        ["usage: handvae reproduce NAME --data DIR [options]", "", "tables and figures:", *lines]
-    )
+def _list(arguments: Sequence[str]) -> None:
+    """Every table and figure of the papers, with its command.
+
+    Raises:
+        UserError: neither help nor a list is asked for, and no table is named.
+    """
+    if "--json" in arguments:
+        print(json.dumps({"papers": as_json()}))
+    else:
+        print("usage: handvae reproduce NAME --data DIR [options]")
+        print("       handvae reproduce --list [--json]")
+        print("\n".join(listing()))
+
+    if not set(arguments) & {"-h", "--help", "--help-all", "--list"}:
+        raise UserError("reproduce", "no table given", "name one of the above first")
 
 
 # ----------------------------------------------------------------------------------------------------- tables
@@ -52,12 +54,13 @@ def make_table(table: Table, words: Sequence[str]) -> None:
     """Parse what the table's kind asks for; train and measure what is missing; print and write the table."""
     options = parse(TABLE_OPTIONS[table.kind], words, f"handvae reproduce {table.name}")
 
-    from handvae.reproduction.build import build_reproduction, check_counts, draw_hands
+    from handvae.reproduction.build import build_reproduction, check_options, draw_hands
     from handvae.reproduction.processes import results_of_processes
-    from handvae.reproduction.report import as_json, write_table
+    from handvae.reproduction.report import as_json as table_as_json
+    from handvae.reproduction.report import write_table
     from handvae.training.distributed import ranks
 
-    check_counts(options)
+    check_options(options)
 
     with output(options.quiet, options.json, options.out / table.name) as give, ranks() as processes:
         if processes.ranks > 1:
@@ -80,7 +83,7 @@ def make_table(table: Table, words: Sequence[str]) -> None:
         with result_text():
             print(f"\n{written.text}")
         print(f"table: {written.path}")
-        give({**as_json(work, results), "path": written.path})
+        give({**table_as_json(work, results), "path": written.path})
 
 
 def _counted(work: "Reproduction", results: Iterable["RowResult"]) -> list["RowResult"]:
@@ -99,18 +102,13 @@ def _counted(work: "Reproduction", results: Iterable["RowResult"]) -> list["RowR
 def make_figure(figure: PaperFigure, words: Sequence[str]) -> None:
     """Parse what the kind of figure asks for; draw its sheet, write it, and describe it."""
     prog = f"handvae reproduce {figure.name}"
-    match figure:
-        case AppearanceFigure():
-            options = parse(AppearanceOptions, words, prog)
-        case LatentFigure():
-            options = parse(LatentOptions, words, prog)
-        case WalkFigure():
-            options = parse(WalkOptions, words, prog)
+    options = parse(FIGURE_OPTIONS[type(figure)], words, prog)
 
     from handvae.data.files.pictures import write_picture
+    from handvae.reproduction.draw import draw_figure
 
     with output(options.quiet, options.json, options.out / figure.name) as give:
-        drawn = _draw(figure, options)
+        drawn = draw_figure(figure, options)
         path = options.out / f"{figure.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_picture(path, drawn.pixels)
@@ -119,23 +117,4 @@ def make_figure(figure: PaperFigure, words: Sequence[str]) -> None:
             print(note)
 
         print(f"sheet: {path}")
-        give({"figure": figure.name, "notes": drawn.notes, "sheet": path})
-
-
-def _draw(figure: PaperFigure, options: AppearanceOptions | LatentOptions | WalkOptions) -> "DrawnFigure":
-    """The drawing of a kind of figure; each loads its own systems."""
-    match figure, options:
-        case AppearanceFigure(), AppearanceOptions():
-            from handvae.reproduction.appearance_figures import draw_appearance_figure
-
-            return draw_appearance_figure(figure, options, GENERATOR)
-        case LatentFigure(), LatentOptions():
-            from handvae.reproduction.latent_figures import draw_latent_figure
-
-            return draw_latent_figure(figure, options)
-        case WalkFigure(), WalkOptions():
-            from handvae.reproduction.factor_walks import draw_walk_figure
-
-            return draw_walk_figure(figure, options)
-
-    raise TypeError(f"options of another kind of figure: {options}")
+        give({"figure": figure.name, "notes": drawn.notes, "sheet": path, **drawn.numbers})

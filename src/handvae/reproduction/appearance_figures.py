@@ -7,35 +7,27 @@ from torch import Tensor
 
 from handvae.data.crop import cut
 from handvae.data.dataset import HandData
-from handvae.data.open import open_data
 from handvae.errors import UserError
-from handvae.inference.drawing import grid, picture_cell
+from handvae.inference.drawing import picture_cell
 from handvae.noise import Noise, Stream
 from handvae.reproduction.figure import AppearanceFigure
+from handvae.reproduction.figure_models import shown
 from handvae.reproduction.options import AppearanceOptions
 from handvae.reproduction.sheets import (
     CELL,
     DrawnFigure,
     Sheet,
     check_least,
+    labelled_grid,
     stacked,
     title_of,
-    trained_models,
 )
 from handvae.systems.system import Generator
-from handvae.training.checkpoint import load_model
 from handvae.upsampling.upsample import usable_rows
 
 
-def draw_appearance_figure(
-    figure: AppearanceFigure, options: AppearanceOptions, fallback: str
-) -> DrawnFigure:
+def draw_appearance_figure(figure: AppearanceFigure, options: AppearanceOptions) -> DrawnFigure:
     """A sheet for each model.
-
-    Args:
-        figure: what to draw.
-        options: of the data and the models.
-        fallback: a shipped model, shown where none of the figure's rows is trained.
 
     Raises:
         UserError: an option is out of range, a model makes no pictures, or the data have too few hands.
@@ -45,22 +37,14 @@ def draw_appearance_figure(
         ("--appearances", options.appearances, 1),
         ("--seed", options.seed, 0),
     )
-    data = open_data(options.data, options.split)
-
-    notes = []
-    names = list(options.model) or trained_models(figure.rows, options.out, options.seed)
-
-    if not names:
-        rows = " or ".join(figure.rows)
-        notes.append(f"no {rows} of seed {options.seed} is trained in {options.out}: {fallback} in its place")
-        names = [fallback]
-
-    models = [load_model(name) for name in names]
+    found = shown(figure.rows, options, figure.fallback)
+    models, data = found.models, found.data
     sheets = [(title_of(model), _sheet(figure, model.generator, data, options)) for model in models]
 
+    notes = list(found.notes)
     notes.append(f"the paper's figure: {figure.about}")
-    shown = ", ".join(model.name for model in models)
-    notes.append(f"here: {shown}; {len(data)} hands of {data.spec.name}")
+    names = ", ".join(model.name for model in models)
+    notes.append(f"here: {names}; {len(data)} hands of {data.spec.name}")
     return DrawnFigure(stacked(sheets), tuple(notes))
 
 
@@ -77,21 +61,25 @@ def _sheet(figure: AppearanceFigure, system: Generator, data: HandData, options:
     joints = system.joints_of(hands)
     cells = [[picture_cell(picture, CELL) for picture in hands.require("image")]]
 
+    labels = ["poses of"]
+
     if figure.transfer:
         pictures = cut(data, rows[options.poses :], system.crop).require("image")
         appearances = system.appearance_of(pictures)
         cells[0].insert(0, np.full_like(cells[0][0], 255))
         cells += [[picture_cell(picture, CELL)] for picture in pictures]
+        labels += ["appearance of"] * options.appearances
     else:
         noise = Noise(options.seed, stream=Stream.FIGURE_APPEARANCES)
         appearances = system.random_appearance(options.appearances, noise)
         cells += [[] for _ in range(options.appearances)]
+        labels += [f"random appearance {number + 1}" for number in range(options.appearances)]
 
     for row, appearance in zip(cells[1:], appearances, strict=True):
         generated = system.synthesize(joints, appearance.expand(len(joints), -1))
         row += [picture_cell(picture, CELL) for picture in generated]
 
-    return grid(cells)
+    return labelled_grid(cells, labels)
 
 
 def _chosen_rows(data: HandData, rows: Int[Tensor, " row"], count: int, seed: int) -> Int[Tensor, " some"]:

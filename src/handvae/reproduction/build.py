@@ -46,8 +46,12 @@ def build_reproduction(table: Table, options: TableOptions, ranks: Ranks) -> Rep
             raise TypeError(f"options of no kind of table: {options}")
 
 
-def check_counts(options: TableOptions) -> None:
-    """Refuse numbers below one, before hands are drawn or data are opened."""
+def check_options(options: TableOptions) -> None:
+    """Refuse numbers below one and a missing network of the FID, before anything is drawn or opened."""
+    if isinstance(options, PictureOptions) and options.scale == "full" and options.inception_weights is None:
+        fault = "is not given, and the paper's numbers are FID"
+        raise UserError("--inception-weights", fault, "name the file (docs/metrics.md)")
+
     _at_least_one("--steps", options.steps)
     _at_least_one("--seeds", options.seeds)
     _at_least_one("--jobs", options.jobs)
@@ -62,10 +66,6 @@ def _at_least_one(name: str, value: int | None) -> None:
 
 
 def _picture_table(table: Table, options: PictureOptions, ranks: Ranks) -> PictureTable:
-    if options.scale == "full" and options.inception_weights is None:
-        fault = "is not given, and the paper's numbers are FID"
-        raise UserError("--inception-weights", fault, "name the file (docs/metrics.md)")
-
     need = _data_need(table, options)
     plan = _training_plan(table, options, need, ranks)
 

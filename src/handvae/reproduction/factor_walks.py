@@ -13,19 +13,21 @@ from torch import Tensor
 from handvae.data.cloud import dots
 from handvae.data.crop import cut, in_own_crop
 from handvae.data.files.pictures import as_pixels
-from handvae.data.open import open_data
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT, HandShape
-from handvae.inference.drawing import grid, picture_cell
+from handvae.inference.drawing import picture_cell
 from handvae.noise import Noise, Stream
 from handvae.render.hand.fitting import fit_hands
 from handvae.render.picture import draw
-from handvae.reproduction.da_vae import DA_VAE_ROW
 from handvae.reproduction.figure import WalkFigure
+from handvae.reproduction.figure_models import shown
 from handvae.reproduction.options import WalkOptions
-from handvae.reproduction.sheets import CELL, DrawnFigure, check_least, trained_models
+from handvae.reproduction.sheets import CELL, DrawnFigure, check_least, labelled_grid, stacked, title_of
 from handvae.systems.da_vae import DaVae
-from handvae.training.checkpoint import Model, load_model
+from handvae.training.checkpoint import Model
+
+WALK_ROWS = ("picture", "hand", "cloud")
+"""What the rows of a walk show."""
 
 
 def draw_walk_figure(figure: WalkFigure, options: WalkOptions) -> DrawnFigure:
@@ -42,9 +44,8 @@ def draw_walk_figure(figure: WalkFigure, options: WalkOptions) -> DrawnFigure:
     if not 0 <= options.beyond <= 10:
         raise UserError("--beyond", f"is {options.beyond}", "give 0 to 10")
 
-    model = load_model(options.model or _trained_model(options))
-    system = _da_vae(model)
-    data = open_data(options.data, options.split)
+    found = shown(figure.rows, options)
+    data, notes = found.data, []
     count = 2 * options.pairs
 
     if len(data) < count:
@@ -52,23 +53,17 @@ def draw_walk_figure(figure: WalkFigure, options: WalkOptions) -> DrawnFigure:
         raise UserError(data.spec.name, fault, "lower --pairs")
 
     order = torch.randperm(len(data), generator=Noise(options.seed, stream=Stream.WALK_PAIRS).generator)
-    image = cut(data, order[:count], system.crop).require("image")
     share = torch.linspace(-options.beyond, 1 + options.beyond, options.frames)
 
-    rows = []
-    for pair in image.split(2):
-        rows += factor_walk(system, pair, figure.factor, share)
+    sheets = []
+    for model in found.models:
+        system = _da_vae(model)
+        image = cut(data, order[:count], system.crop).require("image")
+        rows = [row for pair in image.split(2) for row in factor_walk(system, pair, figure.factor, share)]
+        sheets.append((title_of(model), labelled_grid(rows, row_labels=WALK_ROWS * options.pairs)))
+        notes.append(f"{figure.about}; {model.name}, {data.spec.name}")
 
-    return DrawnFigure(grid(rows), (f"{figure.about}; {model.name}, {data.spec.name}",))
-
-
-def _trained_model(options: WalkOptions) -> str:
-    """The run folder of da-VAE."""
-    trained = trained_models((DA_VAE_ROW,), options.out, options.seed)
-    if not trained:
-        fault = f"is not given, and no {DA_VAE_ROW} of seed {options.seed} is trained in {options.out}"
-        raise UserError("--model", fault, "name a model, or run handvae reproduce da-vae-table1 first")
-    return trained[0]
+    return DrawnFigure(stacked(sheets), tuple(notes))
 
 
 def _da_vae(model: Model) -> DaVae:

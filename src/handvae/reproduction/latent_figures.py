@@ -1,36 +1,34 @@
-"""Figures of cm-VAE's and dVAE's latent spaces: codes in a plane, walks, posterior samples."""
+"""Figures of cm-VAE's and dVAE's latent spaces: codes in a plane, walks, posterior samples.
 
-from collections.abc import Callable, Sequence
+Those of dVAE's are drawn in `content_figures.py`.
+"""
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Float
 from sklearn.manifold import TSNE
 from torch import Tensor
 
 from handvae.data.crop import cut
 from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
-from handvae.data.open import open_data
 from handvae.errors import UserError
-from handvae.evaluation.generation_inputs import fully_labelled_rows
 from handvae.evaluation.latent import codes, silhouette
-from handvae.inference.drawing import FINGER_COLOURS, grid, picture_cell
+from handvae.hand import scale_bone
+from handvae.inference.drawing import FINGER_COLOURS
 from handvae.noise import Noise, Stream
+from handvae.reproduction.content_figures import content_walks, exchanged_layers, pose_walks, transfers
 from handvae.reproduction.figure import LatentFigure, LatentView
+from handvae.reproduction.figure_hands import cells, input_cells, random_rows
+from handvae.reproduction.figure_models import shown
 from handvae.reproduction.options import LatentOptions
-from handvae.reproduction.sheets import (
-    CELL,
-    DrawnFigure,
-    Sheet,
-    check_least,
-    stacked,
-    title_of,
-    trained_models,
-)
+from handvae.reproduction.sheets import DrawnFigure, Sheet, check_least, labelled_grid, stacked, title_of
+from handvae.reproduction.skeletons import BLUE, RED, middle_of, reach_of, skeleton_cell
 from handvae.systems.cm_vae import CmVae, pixel_fields
-from handvae.systems.dvae_generator import DvaeGenerator
-from handvae.training.checkpoint import Model, load_model
+from handvae.training.checkpoint import Model
 
 PLANE = 512
 """Pixels of a plane of codes."""
@@ -51,18 +49,11 @@ def draw_latent_figure(figure: LatentFigure, options: LatentOptions) -> DrawnFig
         ("--columns", options.columns, 2),
         ("--seed", options.seed, 0),
     )
-    data = open_data(options.data, options.split, options.protocol)
-
-    names = list(options.model) or trained_models(figure.rows, options.out, options.seed)
-
-    if not names:
-        rows = " or ".join(repr(row) for row in figure.rows)
-        fault = f"holds no trained {rows} of seed {options.seed}"
-        remedy = "make the paper's tables first (handvae reproduce), or give --model"
-        raise UserError(options.out, fault, remedy)
+    found = shown(figure.rows, options)
+    data = found.data
 
     sheets, notes = [], []
-    for model in [load_model(name) for name in names]:
+    for model in found.models:
         sheet, note = VIEWS[figure.view](model, data, options)
         sheets.append((title_of(model), sheet))
         notes.append(f"{title_of(model)}: {note}")
@@ -71,38 +62,10 @@ def draw_latent_figure(figure: LatentFigure, options: LatentOptions) -> DrawnFig
     return DrawnFigure(stacked(sheets), tuple(notes))
 
 
-def _random_hands(system: CmVae | DvaeGenerator, data: HandData, count: int, seed: int) -> Hands:
-    """Crops of random hands that have all labels."""
-    rows = fully_labelled_rows(data)
-    if len(rows) < count:
-        fault = f"has {len(rows)} hands with all labels, and {count} are needed"
-        raise UserError(data.spec.name, fault, "lower --hands")
-
-    order = torch.randperm(len(rows), generator=Noise(seed, stream=Stream.LATENT_ROWS).generator)
-    chosen = rows[order[:count]]
-    if isinstance(system, DvaeGenerator):
-        return cut(data, chosen, system.crop)
-
-    return cut(
-        data,
-        chosen,
-        system.crop,
-        fields=pixel_fields(system.config.encoded),
-    )
-
-
-def _cells(pictures: Tensor) -> list[np.ndarray]:
-    """Pictures as the cells of a row."""
-    return [picture_cell(picture, CELL) for picture in pictures]
-
-
-def _columns_grid(columns: Sequence[Tensor]) -> Sheet:
-    """A sheet from its columns, each a batch of pictures."""
-    rows = zip(*(_cells(column) for column in columns), strict=True)
-    return grid([list(row) for row in rows])
-
-
-# ----------------------------------------------------------------------------------------------------- cm-VAE
+def _random_hands(system: CmVae, data: HandData, count: int, seed: int) -> Hands:
+    """Crops of random hands that have all labels, as the encoders see them."""
+    rows = random_rows(data, count, seed)
+    return cut(data, rows, system.crop, fields=pixel_fields(system.config.encoded))
 
 
 def code_plane(model: Model, data: HandData, options: LatentOptions) -> tuple[Sheet, str]:
@@ -162,11 +125,17 @@ def modality_walks(model: Model, data: HandData, options: LatentOptions) -> tupl
     for start, end in zip(starts, ends, strict=True):
         path = torch.lerp(start, end, share)
         for modality in config.decoded:
-            rows.append(_cells(system.visualise(system.decode(path, modality), modality)))
+            rows.append(cells(system.visualise(system.decode(path, modality), modality)))
 
     decoded = ", ".join(config.decoded)
     note = f"rows: {decoded} of each of {options.hands} walks between hands read by {config.input}"
-    return grid(rows), note
+    labels = [f"walk {walk + 1}: {modality}" for walk in range(options.hands) for modality in config.decoded]
+    return labelled_grid(rows, labels, _walk_columns(options.columns)), note
+
+
+def _walk_columns(count: int) -> list[str]:
+    """Names of the columns of a walk."""
+    return ["first hand", *[""] * (count - 2), "last hand"]
 
 
 @torch.no_grad()
@@ -180,17 +149,28 @@ def posterior_samples(model: Model, data: HandData, options: LatentOptions) -> t
     noise = Noise(options.seed, stream=Stream.LATENT_SAMPLES)
     draws = noise.normal(options.columns, options.hands, posterior.shape[1])
     latents = [posterior.mean, *(posterior.mean + posterior.std * draws)]
-    poses = [system.joints_of(hands), *(system.decode(z, "3d") for z in latents)]
 
-    # pictures are encoded from -0.5 to 0.5
-    encoder_input = system.observed(hands, modality)
-    if modality == "rgb":
-        encoder_input = encoder_input + 0.5
+    unit_mm = _unit_mm(system, hands)[:, None, None]
+    truth = (system.joints_of(hands) * unit_mm).numpy()
+    read = [(system.decode(z, "3d") * unit_mm).numpy() for z in latents]
+    reach = reach_of(truth)
 
-    columns = [system.visualise(encoder_input, modality)]
-    columns += [system.visualise(pose, "3d") for pose in poses]
-    note = f"columns: {modality}, the truth, the mean, {options.columns} samples of the posterior"
-    return _columns_grid(columns), note
+    columns = [input_cells(system, hands)]
+    for poses, colour in ((truth, BLUE), *((poses, RED) for poses in read)):
+        places = zip(poses, truth, strict=True)
+        columns.append([skeleton_cell([(p, colour)], "camera", middle_of(t), reach) for p, t in places])
+
+    names = [modality, "true", "posterior's mean"]
+    names += [f"sample {number + 1}" for number in range(options.columns)]
+    note = f"columns: {modality}, the truth, the mean, {options.columns} samples of the posterior; bars 50 mm"
+    return labelled_grid([list(row) for row in zip(*columns, strict=True)], column_labels=names), note
+
+
+def _unit_mm(system: CmVae, hands: Hands) -> Float[Tensor, " hand"]:
+    """Length of the model's unit for each hand."""
+    if system.unit_mm is None:
+        return scale_bone(hands.require("joints_3d"))
+    return torch.full((len(hands),), system.unit_mm)
 
 
 def _cm_vae(model: Model) -> CmVae:
@@ -200,86 +180,13 @@ def _cm_vae(model: Model) -> CmVae:
     return model.system
 
 
-# ------------------------------------------------------------------------------------------------------- dVAE
-
-
-def pose_walks(model: Model, data: HandData, options: LatentOptions) -> tuple[Sheet, str]:
-    """The pose's code walks from one hand to another, the content stands still."""
-    return _factor_walks(model, data, options, moves="pose")
-
-
-def content_walks(model: Model, data: HandData, options: LatentOptions) -> tuple[Sheet, str]:
-    """The content walks from one hand to another, the pose stands still."""
-    return _factor_walks(model, data, options, moves="content")
-
-
-@torch.no_grad()
-def _factor_walks(model: Model, data: HandData, options: LatentOptions, moves: str) -> tuple[Sheet, str]:
-    """Generated pictures of each walk between the real pictures of its two ends."""
-    system = _dvae(model)
-    hands = _random_hands(system, data, 2 * options.hands, options.seed)
-    image = hands.require("image")
-    pose = system.pose_encoder(system.joints_of(hands)).mean
-    content = system.appearance_of(image)
-
-    share = torch.linspace(0, 1, options.columns)[:, None]
-    rows = []
-
-    for start in range(options.hands):
-        end = start + options.hands
-        latent = []
-        for name, code in (("pose", pose), ("content", content)):
-            if name == moves:
-                latent.append(torch.lerp(code[start], code[end], share))
-            else:
-                latent.append(code[start].expand(len(share), -1))
-
-        generated = system.image_of(torch.cat(latent, 1))
-        rows.append(_cells(torch.stack([image[start], *generated, image[end]])))
-
-    note = f"{options.hands} walks of the {moves}, the real pictures of both ends at the sides"
-    return grid(rows), note
-
-
-@torch.no_grad()
-def exchanged_layers(model: Model, data: HandData, options: LatentOptions) -> tuple[Sheet, str]:
-    """Hands in their true poses with their own appearance, and with one or both layers of another hand's."""
-    system = _dvae(model)
-    layers = system.content_layers
-    if len(layers) < 2:
-        remedy = "give a model of `handvae train rendered-dvae-layers-64`"
-        raise UserError(model.path, "holds its content in one piece", remedy)
-
-    hands = _random_hands(system, data, 2 * options.hands, options.seed)
-    image = hands.require("image")
-    joints = system.joints_of(hands)[: options.hands]
-    own, other = system.appearance_of(image).split(options.hands)
-
-    appearances = [own, *(system.exchanged(own, layer, other) for layer in layers), other]
-    generated = [system.synthesize(joints, appearance) for appearance in appearances]
-
-    exchanged = ", ".join(f"the other's {layer}" for layer in layers)
-    note = (
-        "columns: a picture, another one, generated with the first's true pose and appearance, "
-        f"with {exchanged}, with both"
-    )
-
-    return _columns_grid([*image.split(options.hands), *generated]), note
-
-
-def _dvae(model: Model) -> DvaeGenerator:
-    if not isinstance(model.system, DvaeGenerator):
-        fault = f"is a {model.header.system}, and the figure is of dVAE's pictures"
-        raise UserError(model.path, fault, "give a dvae_image")
-    return model.system
-
-
 VIEWS: dict[LatentView, Callable[[Model, HandData, LatentOptions], tuple[Sheet, str]]] = {
     "codes": code_plane,
     "modality walks": modality_walks,
     "samples": posterior_samples,
     "pose walks": pose_walks,
     "content walks": content_walks,
+    "transfers": transfers,
     "exchanged layers": exchanged_layers,
 }
 """Each draws the sheet of a model, and a note about it."""

@@ -8,6 +8,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from handvae.choices import Between, Folder, PoseKind
+from handvae.reproduction.figure import (
+    AppearanceFigure,
+    CurveFigure,
+    LatentFigure,
+    PaperFigure,
+    PredictionFigure,
+    WalkFigure,
+)
 from handvae.reproduction.table import Kind, Scale
 
 
@@ -127,57 +135,89 @@ TABLE_OPTIONS: dict[Kind, type[TableOptions]] = {
 
 
 @dataclass(frozen=True)
-class AppearanceOptions(CommonOptions):
-    """Draw a figure of generated pictures: a test pose in each column, under its real picture, and an
-    appearance in each row."""
+class FigureOptions(CommonOptions):
+    """What every figure is asked for."""
 
     model: tuple[str, ...] = ()
-    """Shipped models, files or run folders, a sheet each. Without: the models trained in --out, or the best
-    shipped one."""
+    """Shipped models, files or run folders. Without: the models that `handvae reproduce` trained in --out."""
+    scale: Scale | None = None
+    """First train what is missing of the figure's models: `laptop`, short trainings on your data, or `full`,
+    the paper's presets and data set. Without, nothing is trained."""
+    steps: Annotated[int | None, Between(1, 10**9)] = None
+    """Steps of each training with --scale. Default: as for the paper's tables."""
     split: str | None = "test"
     """Split of the data set whose hands are shown; None for a set without splits."""
+    protocol: str | None = None
+    """Which hands, where a data set has several protocols. Default: the paper's."""
+    seed: Annotated[int, Between(0, 2**62)] = 0
+    """Of all that is drawn at random, and of the trained models."""
+
+
+@dataclass(frozen=True)
+class AppearanceOptions(FigureOptions):
+    """Draw a figure of generated pictures: a test pose in each column, under its real picture, and an
+    appearance in each row; a sheet for each model. Without a trained model the best shipped one is shown."""
+
     poses: Annotated[int, Between(1, 1000)] = 8
     """Columns."""
     appearances: Annotated[int, Between(1, 1000)] = 5
     """Rows."""
-    seed: Annotated[int, Between(0, 2**62)] = 0
-    """Of the poses and appearances, and of the trained models."""
 
 
 @dataclass(frozen=True)
-class LatentOptions(CommonOptions):
-    """Draw a figure of a latent space, from hands of the test split."""
+class LatentOptions(FigureOptions):
+    """Draw a figure of a latent space, from hands of the test split; a sheet for each model."""
 
-    model: tuple[str, ...] = ()
-    """Files or run folders, a sheet each. Without: the models that `handvae reproduce` trained in --out."""
-    split: str | None = "test"
-    """Split of the data set whose hands are shown; None for a set without splits."""
-    protocol: str | None = None
-    """Which hands, where a data set has several protocols."""
     hands: Annotated[int, Between(1, 1000)] = 5
     """Rows: walks, or hands that are read."""
     columns: Annotated[int, Between(2, 1000)] = 8
-    """Steps of a walk, or samples."""
-    seed: Annotated[int, Between(0, 2**62)] = 0
-    """Of the hands and samples, and of the trained models."""
+    """Steps of a walk, samples, or contents."""
 
 
 @dataclass(frozen=True)
-class WalkOptions(CommonOptions):
+class PoseFigureOptions(FigureOptions):
+    """What figures of 3D poses are asked for."""
+
+    mask: str | None = None
+    """A trained mask network, with which --scale trains da-VAE on data without masks."""
+
+
+@dataclass(frozen=True)
+class WalkOptions(PoseFigureOptions):
     """Draw a walk of one factor for pairs of test hands: pictures, our hand fitted to the joints, clouds.
 
     First and last column: the two hands themselves, masked.
     """
 
-    model: str | None = None
-    """A model of da-VAE. Without: the one that `handvae reproduce` trained in --out."""
-    split: str | None = "test"
-    """Split of the data set whose hands are shown; None for a set without splits."""
     pairs: Annotated[int, Between(1, 1000)] = 3
     """Pairs of hands."""
     frames: Annotated[int, Between(2, 1000)] = 7
     """Steps of a walk, its ends included."""
     beyond: float = 0.0
     """Extends the walk beyond both ends, in its own lengths: shows a factor that changes little."""
-    seed: Annotated[int, Between(0, 2**62)] = 0
-    """Of the hands, and of the trained model."""
+
+
+@dataclass(frozen=True)
+class CurveOptions(PoseFigureOptions):
+    """Draw shares of joints or frames within an error, a curve for each model, beside published curves."""
+
+    curves: Path | None = None
+    """More published curves: {"name": {"x": [errors in mm], "y": [shares, 0 to 1]}, ...}."""
+
+
+@dataclass(frozen=True)
+class PredictionOptions(PoseFigureOptions):
+    """Draw test hands with the poses that are read from them beside the true ones, from the camera and from
+    the side; a sheet for each model."""
+
+    hands: Annotated[int, Between(1, 1000)] = 6
+    """Rows."""
+
+
+FIGURE_OPTIONS: dict[type[PaperFigure], type[FigureOptions]] = {
+    AppearanceFigure: AppearanceOptions,
+    LatentFigure: LatentOptions,
+    WalkFigure: WalkOptions,
+    CurveFigure: CurveOptions,
+    PredictionFigure: PredictionOptions,
+}

@@ -4,7 +4,8 @@
     ROOT/labels/SEQUENCE_{BB,SK}.mat                                           `handPara` (3, 21, 1500), mm
 
 The 12 sequences B{1..6}{Counting,Random} have 1,500 frames each. Joint 0 is the palm's centre, not the wrist
-(`hand.wrist_from_palm`).
+(`hand.wrist_from_palm`). A sequence is one content (dVAE's): one background, one light, one person, seen by
+cameras that stand still.
 
 Protocols are `WHICH/CAMERA`. `pose` tests on both sequences of B1 and trains on the others (Zimmermann and
 Brox, 2017); `srv` trains on all `Random` and tests on all `Counting`. Cameras: `bb` both views of the stereo
@@ -12,6 +13,7 @@ camera, `bb-left` or `bb-right` one of them, `sk` the colour and `sk-depth` the 
 device.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -102,12 +104,12 @@ class StbHands(InMemoryData):
         # BB or SK: both cameras of a device share its labels
         device = views[0][:2]
         names: list[str] = []
-        joints_3d, intrinsics = [], []
+        joints_3d, intrinsics, contents = [], [], []
         absent: list[str] = []
         considered = frames = 0
         left_out = LeftOut()
 
-        for sequence in SEQUENCES:
+        for content, sequence in enumerate(SEQUENCES):
             if split is not None and is_tested(sequence, self._which) != (split == "test"):
                 continue
 
@@ -132,6 +134,7 @@ class StbHands(InMemoryData):
                 names += [f"{folder}/{view}_{number}.png" for number in np.flatnonzero(usable).tolist()]
                 joints_3d.append(in_camera(joints, view))
                 intrinsics.append(INTRINSICS[view].expand(len(joints), 3, 3))
+                contents.append(torch.full((len(joints),), content))
 
         gone = missing_parts(root, "files of labels", absent, considered, AUTHORS)
         if not names:
@@ -139,7 +142,8 @@ class StbHands(InMemoryData):
         if left_out:
             gone = (*gone, left_out.line("frames", frames))
         self.remarks = self.left_out = gone
-        super().__init__(root, names, camera_labels(torch.cat(joints_3d), torch.cat(intrinsics), LEFT))
+        labels = camera_labels(torch.cat(joints_3d), torch.cat(intrinsics), LEFT)
+        super().__init__(root, names, replace(labels, content=torch.cat(contents)))
         self.authors = AUTHORS
         kind = "depth" if camera == "sk-depth" else "image"
         self.spec = DataSpec(

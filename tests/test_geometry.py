@@ -245,11 +245,11 @@ def test_hand3d_crop_gives_the_hand_made_numbers(seen: list[tuple[float, float]]
     close(measured, torch.tensor([side]))
 
 
-def test_hand3d_crop_zooms_at_most_tenfold_and_takes_at_most_500_pixels():
+def test_hand3d_crop_takes_at_most_256_pixels():
     joints, visible = torch.full((21, 2), 1000.0), torch.ones(21, dtype=torch.bool)
-    assert hand3d_crop(joints, visible, (2000, 2000), size_px=1000)[1] == 100
+    assert hand3d_crop(joints, visible, (2000, 2000))[1] == 50
     joints[0] = 1400
-    assert hand3d_crop(joints, visible, (2000, 2000), size_px=1000)[1] == 500
+    assert hand3d_crop(joints, visible, (2000, 2000))[1] == 256
 
 
 # ------------------------------------------------------------------------------------------------ --- mirrors

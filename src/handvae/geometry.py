@@ -179,24 +179,27 @@ def _bounds(joints_2d: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     return low, torch.where(valid[..., None], joints_2d, -math.inf).amax(-2)
 
 
+HAND3D_PX = 256
+"""Side of the crops of Zimmermann & Brox (2017)."""
+
+
 def hand3d_crop(
     joints_2d: Float[Tensor, "*batch 21 2"],
     visible: Bool[Tensor, "*batch 21"],
     image_size: tuple[int, int],
-    size_px: int = 256,
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
     """Centre and side in source px of the square crop of Zimmermann & Brox (2017), for `crop_affine`.
 
     The centre is joint 9, the middle MCP. The side is twice the largest distance along an axis from there to
-    the box of the visible joints, clipped to the picture, and is clamped to 50..500 px. The zoom
-    size_px / side is then clamped to 1..10, so that the crop takes at most `size_px` source pixels. A hand
-    without a visible joint gets 200 px, as their code has it.
+    the box of the visible joints, clipped to the picture, and is clamped to 50..500 px. The zoom to their
+    256 px, 256 / side, is then clamped to 1..10, so that a crop takes at most 256 source pixels. That is so
+    for crops of any size: a smaller one shows as much of the hand. A hand without a visible joint gets
+    200 px, as their code has it.
 
     Args:
         joints_2d: px, internal order.
         visible: which joints count.
         image_size: width and height of the source picture, px.
-        size_px: side of the crop.
     """
     centre = joints_2d[..., 9, :]
     low, high = _bounds(joints_2d, visible)
@@ -204,7 +207,7 @@ def hand3d_crop(
     low, high = low.clamp_min(0), torch.minimum(high, high.new_tensor(image_size))
     reach = torch.maximum(high - centre, centre - low).amax(-1)
     side = torch.where(visible.any(-1), (2 * reach).clamp(50, 500), 200.0)
-    return centre, size_px / (size_px / side).clamp(1, 10)
+    return centre, HAND3D_PX / (HAND3D_PX / side).clamp(1, 10)
 
 
 # ---------------------------------------------------------------------------------- canonical frame and views

@@ -284,7 +284,8 @@ def test_rotation_turns_the_crop_by_at_most_the_asked_angle():
     [
         (Crop(32), None),
         (Crop(32, sides="left"), None),
-        (Crop(32, box="hand3d"), "joint_visible"),
+        (Crop(32, box="hand3d"), None),
+        (Crop(32, box="picture"), "picture_size"),
         (Crop(32, box="cube"), "joints_3d, intrinsics"),
     ],
 )

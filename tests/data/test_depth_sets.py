@@ -161,5 +161,4 @@ def test_full_scale_leaves_out_whom_the_user_names(laid_out, handvae, refused, t
     monkeypatch.setattr("handvae.reproduction.build.open_data", note)
     assert "no row" in refused(*words, "--protocol", "P3", "--rows", "nothing")
     assert "no row" in refused(*words, "--rows", "nothing")
-    # without a person each is left out once; the first table already refuses
     assert opened == [("train", "P3"), ("test", "P3"), ("train", "P0"), ("test", "P0")]

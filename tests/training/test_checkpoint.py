@@ -79,6 +79,12 @@ def test_the_header_says_where_a_model_comes_from(build, tmp_path):
     assert load_model(tmp_path / "m.safetensors").header.steps == 123
 
 
+def test_a_summary_over_no_hand_does_not_spoil_the_model(build, tmp_path):
+    summary = {"training_chamfer": float("nan"), "training_error": 0.5}
+    save_model(tmp_path / "m.safetensors", build(), summary=summary)
+    assert load_model(tmp_path / "m.safetensors").header.summary == {"training_error": 0.5}
+
+
 def test_a_read_model_is_at_rest(tiny_model):
     system = load_model(tiny_model).system
     assert not system.training

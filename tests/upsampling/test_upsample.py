@@ -11,11 +11,13 @@ import torch
 
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
+from handvae.data.mixture import Mixture
 from handvae.data.readers.coco import CocoHands
 from handvae.data.subset import Subset
 from handvae.errors import UserError
 from handvae.evaluation.detection import Detections, HandDetector
 from handvae.evaluation.features import Extractor
+from handvae.hand import JOINT_NAMES
 from handvae.noise import Noise
 from handvae.reproduction.downstream import downstream
 from handvae.systems.detector import DetectorConfig
@@ -297,6 +299,12 @@ def test_a_model_that_reads_3d_poses_needs_them(painter, small_set):
 
 
 # ------------------------------------------------------------------------------------------ what they are for
+
+
+def test_new_pictures_mix_with_real_ones_whose_joint_0_is_the_palm(painter, data, tmp_path):
+    data.spec = replace(data.spec, joint_names=("palm", *JOINT_NAMES[1:]))
+    made = made_of(tmp_path, maker(painter, data))
+    assert Mixture([data, made.data]).spec.joint_names[0] == "palm"
 
 
 def test_a_subset_is_the_chosen_hands(data):

@@ -16,6 +16,7 @@ from torch import Tensor
 from handvae.data.augment import Augment, corrupt, photometric
 from handvae.data.dataset import HandData
 from handvae.data.hands import Hands
+from handvae.data.visibility import with_visibility
 from handvae.errors import UserError
 from handvae.geometry import (
     apply_affine,
@@ -54,9 +55,9 @@ class Crop:
     sides: Literal["keep", "left", "right"] = "keep"
     """Mirror every hand to this side."""
     box: Literal["joints", "hand3d", "cube", "picture"] = "joints"
-    """What the crop is cut round: the labelled joints; the visible joints by the rule of Zimmermann & Brox
-    (2017), which knows no margin; a cube about the joints' mean in space, as depth data are cut; or the whole
-    picture, of which every hand is wanted (`data.scenes`)."""
+    """What the crop is cut round: the labelled joints; the visible joints (without such labels those inside
+    the picture) by the rule of Zimmermann & Brox (2017), which knows no margin; a cube about the joints' mean
+    in space, as depth data are cut; or the whole picture, of which every hand is wanted (`data.scenes`)."""
     cube_mm: float = 300.0
     """Side of that cube."""
 
@@ -69,7 +70,7 @@ class Crop:
 
 _BOX_LABELS = {
     "joints": ("joints_2d", "joint_valid"),
-    "hand3d": ("joints_2d", "joint_visible"),
+    "hand3d": ("joints_2d", "joint_valid"),
     "cube": ("joints_3d", "joint_valid", "intrinsics"),
     "picture": ("picture_size",),
 }
@@ -165,9 +166,11 @@ def _box(labels: Hands, crop: Crop) -> tuple[Float[Tensor, "batch 2"], Float[Ten
             joints, valid = labels.require_all(*_BOX_LABELS["joints"])
             return joints_box(joints, valid, margin=crop.margin)
         case "hand3d":
-            joints, visible = labels.require_all(*_BOX_LABELS["hand3d"])
+            # labels that do not tell, and come without their picture's size, count valid joints
+            labels = with_visibility(labels, labels.picture_size)
+            joints, visible = labels.require_all("joints_2d", "joint_visible")
             # a visible joint lies in the picture: there is nothing to clip
-            return hand3d_crop(joints, visible, (2**31, 2**31), crop.size_px)
+            return hand3d_crop(joints, visible, (2**31, 2**31))
         case "cube":
             joints, valid, intrinsics = labels.require_all(*_BOX_LABELS["cube"])
             centre = cube_centre(joints, valid)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from handvae.data.hands import DataSpec, Hands
+from handvae.data.visibility import with_visibility
 from handvae.errors import UserError
 from handvae.geometry import project
 from handvae.hand import SEGMENTATION_CLASSES
@@ -160,19 +161,21 @@ def camera_labels(
     joints_3d: Float[Tensor, "row joint 3"],
     intrinsics: Float[Tensor, "row 3 3"],
     side: int,
+    size_px: tuple[int, int],
     joints_2d: Float[Tensor, "row joint 2"] | None = None,
 ) -> Hands:
     """Labels of hands of one side, seen by a pinhole camera.
 
-    Joints at the camera's plane or behind it are not valid.
+    Joints at the camera's plane or behind it are not valid; valid ones inside the picture are visible.
 
     Args:
         joints_3d: mm.
         intrinsics: px.
         side: `handvae.hand.LEFT` or `RIGHT`.
+        size_px: width and height of the pictures.
         joints_2d: px, where they were measured; None projects the 3D joints.
     """
-    return Hands(
+    labels = Hands(
         joints_2d=project(joints_3d, intrinsics) if joints_2d is None else joints_2d,
         joints_3d=joints_3d,
         # at or behind the camera's plane a projection means nothing
@@ -180,6 +183,7 @@ def camera_labels(
         intrinsics=intrinsics,
         side=torch.full((len(joints_3d),), side),
     )
+    return with_visibility(labels, size_px)
 
 
 def pinhole(focal_x: float, focal_y: float, centre_x: float, centre_y: float) -> Float[Tensor, "3 3"]:

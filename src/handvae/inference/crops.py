@@ -188,9 +188,6 @@ def _cut_square(
 
 def _cut_by_labels(path: Path | None, pixels: np.ndarray, labels: Hands, crop: Crop) -> HandCrop:
     """The crop that training would cut; photos have no depth, so a cube becomes the joints' box."""
-    if labels.joint_visible is None:  # where labels do not tell, all joints count as visible
-        labels = replace(labels, joint_visible=labels.joint_valid)
-
     flat_crop = replace(crop, box="joints") if crop.box == "cube" else crop
 
     affine = crop_affines(labels, flat_crop, None, Noise(0))[0]

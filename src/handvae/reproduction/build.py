@@ -5,15 +5,14 @@ from dataclasses import replace
 import torch
 
 from handvae.data.dataset import HandData
-from handvae.data.open import open_data, recognise
+from handvae.data.open import recognise
 from handvae.data.subset import Subset
 from handvae.errors import UserError
 from handvae.evaluation.detection import ModelDetector
 from handvae.evaluation.features import SHIPPED, Extractor, HandFeatures, InceptionFeatures
 from handvae.reproduction.detector_table import LAPTOP, PAPER, Augmentation, DetectorTable
-from handvae.reproduction.experiment import Reproduction, TrainingPlan, scale_folder
+from handvae.reproduction.experiment import Reproduction, TrainingPlan
 from handvae.reproduction.factors_table import FactorsTable
-from handvae.reproduction.leave_one_out import LeaveOneOut
 from handvae.reproduction.options import (
     DetectorOptions,
     FactorsOptions,
@@ -23,6 +22,7 @@ from handvae.reproduction.options import (
 )
 from handvae.reproduction.picture_table import PictureTable, PoseSplit, hold_out
 from handvae.reproduction.pose_table import PoseTable, trainable
+from handvae.reproduction.protocol import need_of, protocol_of
 from handvae.reproduction.table import DataNeed, Recipe, Table, TableRow
 from handvae.training.checkpoint import load_model
 from handvae.training.distributed import Ranks
@@ -70,13 +70,13 @@ def _picture_table(table: Table, options: PictureOptions, ranks: Ranks) -> Pictu
     need = _data_need(table, options)
     plan = _training_plan(table, options, need, ranks)
 
-    protocol = None if need is None else need.protocol
-    train = open_data(options.data, "train", protocol)
+    protocol = protocol_of(table.rows, options.data)
+    train = protocol.hands("train")
 
     if options.hold_out:
         poses = hold_out(train, options.hold_out)
     else:
-        poses = PoseSplit(train, open_data(options.data, "test", protocol), "split test")
+        poses = PoseSplit(train, protocol.hands("test"), "split test")
 
     extractors: list[Extractor] = [HandFeatures()]
     if options.inception_weights is not None:
@@ -101,9 +101,8 @@ def _detector_table(table: Table, options: DetectorOptions, ranks: Ranks) -> Det
     plan = _training_plan(table, options, need, ranks)
     sizes = LAPTOP if need is None else PAPER[need.layout]
 
-    protocol = None if need is None else need.protocol
-    train = open_data(options.data, "train", protocol)
-    test = open_data(options.data, "test", protocol)
+    protocol = protocol_of(table.rows, options.data)
+    train, test = protocol.hands("train"), protocol.hands("test")
 
     # evenly over the split, whose hands often lie person by person
     count = min(len(test), options.test or sizes.test or len(test))
@@ -129,18 +128,7 @@ def _factors_table(table: Table, options: FactorsOptions, ranks: Ranks) -> Facto
     return FactorsTable(plan, train, test, options.mask or "")
 
 
-def _pose_table(table: Table, options: PoseOptions, ranks: Ranks) -> PoseTable | LeaveOneOut:
-    need = _data_need(table, options)
-    if need is not None and need.others and options.protocol is None:
-        people = (need.protocol, *need.others)
-        folds = tuple(_one_split(table, replace(options, protocol=name), ranks) for name in people)
-        plan = replace(folds[0].plan, out=options.out / options.scale)
-        return LeaveOneOut(plan, folds, people)
-
-    return _one_split(table, options, ranks)
-
-
-def _one_split(table: Table, options: PoseOptions, ranks: Ranks) -> PoseTable:
+def _pose_table(table: Table, options: PoseOptions, ranks: Ranks) -> PoseTable:
     plan, train, test = _plan_and_splits(table, options, ranks)
     rows = trainable(plan.rows, train)
 
@@ -158,17 +146,9 @@ def _plan_and_splits(
 ) -> tuple[TrainingPlan, HandData, HandData]:
     """What is trained, and the training and test split by the protocol."""
     need = _data_need(table, options)
-    protocol = options.protocol
-    if need is not None:
-        papers = (need.protocol, *need.others)
-        if protocol is not None and protocol not in papers:
-            fault = f"is {protocol}, and full scale has the paper's ({', '.join(papers)})"
-            raise UserError("--protocol", fault, "leave it out")
-        protocol = protocol or need.protocol
-
-    train = open_data(options.data, "train", protocol)
-    test = open_data(options.data, "test", protocol)
-    return _training_plan(table, options, need, ranks), train, test
+    protocol = protocol_of(table.rows, options.data, options.protocol, options.scale)
+    plan = _training_plan(table, options, need, ranks)
+    return plan, protocol.hands("train"), protocol.hands("test")
 
 
 def draw_hands(options: PoseOptions) -> None:
@@ -199,10 +179,9 @@ def _data_need(table: Table, options: TableOptions) -> DataNeed | None:
     if options.scale == "laptop":
         return None
 
-    layout = recognise(options.data)
-    for need in table.needs:
-        if need.layout == layout:
-            return need
+    need = need_of(table.rows, recognise(options.data))
+    if need is not None:
+        return need
 
     titles = " or ".join(need.title for need in table.needs)
     fault = f"is no {titles}, which {table.name} needs at full scale"
@@ -212,7 +191,6 @@ def _data_need(table: Table, options: TableOptions) -> DataNeed | None:
 
 def _training_plan(table: Table, options: TableOptions, need: DataNeed | None, ranks: Ranks) -> TrainingPlan:
     """What is trained, from the options that all kinds of tables share."""
-    protocol = options.protocol if isinstance(options, PoseOptions) else None
     steps = options.steps
     if steps is None and options.scale == "laptop":
         steps = table.laptop_steps
@@ -223,7 +201,7 @@ def _training_plan(table: Table, options: TableOptions, need: DataNeed | None, r
         rows=_chosen_rows(table, options, need),
         seeds=tuple(range(options.seeds)),
         steps=steps,
-        out=scale_folder(options.out, options.scale, need, protocol),
+        out=options.out / options.scale,
         ranks=ranks,
     )
 

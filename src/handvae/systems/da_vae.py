@@ -126,8 +126,6 @@ class DaVaeConfig:
             self.hidden,
             self.fold_width,
         )
-        if self.encoder.resnet.layers != 18:
-            raise ValueError("da-VAE's trunk is the first half of ResNet-34: leave encoder.layers at 18")
         if not all(8 <= width <= 8192 for width in widths):
             raise ValueError("widths and hidden are 8 to 8192")
         if not all(1 <= number <= 8192 for number in (*self.dims, self.groups)):
@@ -472,7 +470,7 @@ class DaVae(PoseEstimator):
             means.append(z)
 
         # the mean of no hand at all is NaN
-        pose, appearance, shape = torch.cat(means).std(0).split(self.config.dims)
+        pose, appearance, shape = torch.cat(means).std(0, correction=0).split(self.config.dims)
         return {
             "training_error": float(torch.cat(errors).mean()),
             "training_chamfer": float(torch.cat(distances).mean()),

@@ -5,6 +5,7 @@ No pickle is read. A file is written beside its final name, flushed and renamed:
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -119,7 +120,7 @@ def save_model(
         system: gives the configuration and, without `state`, the weights.
         steps: steps of training.
         preset: name of the preset it comes from.
-        summary: see `Header.summary`.
+        summary: see `Header.summary`; what is not finite, such as a mean over no hand, is left out.
         dtype: store floats in this type (float16 halves the file).
         state: weights to write instead of the system's present ones.
     """
@@ -135,7 +136,7 @@ def save_model(
         crop=asdict(system.crop),
         steps=steps,
         preset=preset,
-        summary=summary or {},
+        summary={name: value for name, value in (summary or {}).items() if math.isfinite(value)},
         spread_scales=_as_dicts(scales),
     )
 

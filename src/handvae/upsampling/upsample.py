@@ -105,6 +105,7 @@ class Upsampler:
             modalities=tuple(modalities),
             sides=source.sides,
             root=source.root,
+            joint_names=source.joint_names,
             licence=f"synthetic pictures of the poses of {source.name} ({licence})",
         )
 

@@ -40,6 +40,7 @@ UNUSABLE = "with a number that is missing or not finite"
 AUTHORS = "https://lmb.informatik.uni-freiburg.de/projects/freihand"
 VERSIONS = ("gs", "hom", "sample", "auto")
 PROTOCOLS = ("all", *VERSIONS)
+SIZE_PX = (224, 224)
 FOLDERS = {"train": "training", "test": "evaluation"}
 SPLITS = {folder: split for split, folder in FOLDERS.items()}
 _SHAPES: dict[str, tuple[int, ...]] = {"K": (3, 3), "xyz": (21, 3), "scale": ()}
@@ -98,7 +99,7 @@ class FreihandHands(HandData):
         # metres to millimetres
         joints_3d = to_internal(torch.from_numpy(np.concatenate(joints)) * 1000, "freihand")
         scale_mm = torch.from_numpy(np.concatenate(scales)) * 1000
-        labels = camera_labels(joints_3d, torch.from_numpy(np.concatenate(intrinsics)), RIGHT)
+        labels = camera_labels(joints_3d, torch.from_numpy(np.concatenate(intrinsics)), RIGHT, SIZE_PX)
         self._labels = replace(labels, scale_mm=scale_mm)
         self._rows = torch.from_numpy(np.concatenate(rows))
 

@@ -28,12 +28,15 @@ from handvae.data.files.pickle import read_pickle
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.left_out import warn_of
+from handvae.data.visibility import with_visibility
 from handvae.errors import UserError
 from handvae.geometry import project
 from handvae.hand import RIGHT, to_internal
 
 AUTHORS = "https://github.com/shreyashampali/ho3d"
 MOST_BYTES = 2**26
+SIZE_PX = (640, 480)
+_LABELS = ("joints_2d", "joints_3d", "joint_valid", "joint_visible", "intrinsics", "side")
 FROM_OPENGL = np.array([1.0, -1.0, -1.0], np.float32)
 
 
@@ -64,7 +67,7 @@ class Ho3dHands(HandData):
             name="ho3d",
             count=len(self._frames),
             size_px=0,
-            modalities=("image", "joints_2d", "joints_3d", "joint_valid", "intrinsics", "side"),
+            modalities=("image", *_LABELS),
             sides="right",
             root="camera",
             licence="academic research, not commercial",
@@ -80,13 +83,14 @@ class Ho3dHands(HandData):
         intrinsics = torch.from_numpy(np.stack([camera for _, camera in annotations]))
         # a frame without labels is all zeros, hence nowhere valid
         valid = joints[..., 2] > 0
-        return Hands(
+        labels = Hands(
             joints_2d=torch.where(valid[..., None], project(joints, intrinsics), 0.0),
             joints_3d=joints,
             joint_valid=valid,
             intrinsics=intrinsics,
             side=torch.full((len(rows),), RIGHT),
         )
+        return with_visibility(labels, SIZE_PX)
 
     def name(self, row: int) -> str:
         """The picture's name below the root."""

@@ -38,6 +38,7 @@ from handvae.hand import FINGERS, LEFT
 
 AUTHORS = "https://labicvl.github.io/hand.html"
 PROTOCOLS = ("original", "all")
+SIZE_PX = (320, 240)
 JOINT_NAMES = ("palm", *(f"{finger}_{part}" for finger in FINGERS for part in ("root", "middle", "tip")))
 INTRINSICS = pinhole(240.99, 240.96, 160.0, 120.0)
 """Of the published evaluation; some loaders have 241.42 for both."""
@@ -83,7 +84,7 @@ class IcvlHands(InMemoryData):
         # labels are pixels and depth; the camera turns them into space
         joints_2d = measured[..., :2].contiguous()
         joints_3d = back_project(joints_2d, measured[..., 2], intrinsics)
-        super().__init__(root, names, camera_labels(joints_3d, intrinsics, LEFT, joints_2d))
+        super().__init__(root, names, camera_labels(joints_3d, intrinsics, LEFT, SIZE_PX, joints_2d))
         self.authors = AUTHORS
         self.spec = DataSpec(
             name="icvl",

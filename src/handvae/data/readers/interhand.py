@@ -12,6 +12,7 @@ has no valid joint and is left out.
 """
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from handvae.data.files.json import members
 from handvae.data.files.pictures import inside, read_picture
 from handvae.data.hands import DataSpec, Hands, sides_shown
 from handvae.data.left_out import LeftOut
+from handvae.data.visibility import with_visibility
 from handvae.errors import UserError
 from handvae.geometry import project
 from handvae.hand import LEFT, RIGHT, to_internal
@@ -47,6 +49,7 @@ _HAND_TYPES = {
 _WRIST = 20
 _SIDES = torch.tensor([RIGHT, LEFT])
 """Sides in the file's order: the first 21 joints are the right hand's."""
+_LABELS = ("joints_2d", "joints_3d", "joint_valid", "joint_visible", "intrinsics", "side", "subject")
 _CAMERA_SHAPES = {"campos": (3,), "camrot": (3, 3), "focal": (2,), "princpt": (2,)}
 _Key = tuple[str, str]
 
@@ -65,6 +68,8 @@ class _Picture(_Strict):
     camera: int | str
     frame_idx: int | str
     subject: Annotated[int, Field(ge=-(2**31), lt=2**31)] = -1
+    width: Annotated[float, Field(gt=0)] = math.inf
+    height: Annotated[float, Field(gt=0)] = math.inf
 
 
 class _Annotation(_Strict):
@@ -114,8 +119,8 @@ class _Cameras:
 class _Content:
     """Pictures and hands of a data file; plain tuples, for there are 1.4 million pictures."""
 
-    pictures: dict[int, tuple[str, int, int, int]] = field(default_factory=dict)
-    """From the picture's id: its name and the numbers of its frame, camera and subject."""
+    pictures: dict[int, tuple[str, int, int, int, float, float]] = field(default_factory=dict)
+    """From the picture's id: its name, the numbers of its frame, camera and subject, its width and height."""
     hands: list[tuple[int, Bool[np.ndarray, "2 21"]]] = field(default_factory=list)
     """Of each annotation that the protocol keeps: its picture's id, and which joints are labelled."""
 
@@ -135,6 +140,8 @@ class _Split:
     hand: Int[Tensor, " row"]
     valid: Bool[Tensor, "row 21"]
     subject: Int[Tensor, " row"]
+    size_px: Float[Tensor, "row 2"]
+    """Width and height of the pictures, infinite where the file does not say."""
 
     def labels(self, rows: Int[Tensor, " rows"]) -> Hands:
         """From world coordinates to the camera's frame and its pixels."""
@@ -148,7 +155,7 @@ class _Split:
         labelled = to_internal(self.valid[rows][..., None], "interhand")[..., 0]
         valid = labelled & (joints[..., 2] > 0)
 
-        return Hands(
+        labels = Hands(
             # zeros: behind the camera a projection is a large number that means nothing
             joints_2d=torch.where(valid[..., None], project(joints, intrinsics), 0.0),
             joints_3d=torch.where(valid[..., None], joints, 0.0),
@@ -157,6 +164,7 @@ class _Split:
             side=_SIDES[hand],
             subject=self.subject[rows],
         )
+        return with_visibility(labels, self.size_px[rows])
 
 
 # ------------------------------------------------------------------------------------------- the reader
@@ -205,7 +213,7 @@ class InterhandHands(HandData):
             name="interhand",
             count=sum(counts),
             size_px=0,
-            modalities=("image", "joints_2d", "joints_3d", "joint_valid", "intrinsics", "side", "subject"),
+            modalities=("image", *_LABELS),
             sides=sides_shown(side),
             root="camera",
             licence="CC-BY-NC 4.0",
@@ -301,7 +309,9 @@ def _read_content(
                     missing = "frame" if frame is None else "camera"
                     left_out.add(f"whose {missing} is not in the {missing}s' file", name)
                 else:
-                    content.pictures[picture.id] = (picture.file_name, frame, camera, picture.subject)
+                    place = (frame, camera, picture.subject)
+                    size = (picture.width, picture.height)
+                    content.pictures[picture.id] = (picture.file_name, *place, *size)
             elif kind == "annotations":
                 annotation = _Annotation.model_validate(value)
                 if annotation.id in ids:
@@ -325,13 +335,13 @@ def _read_content(
 
 def _rows(files: _Files, frames: _Frames, cameras: _Cameras, content: _Content, left_out: LeftOut) -> _Split:
     """A row for each hand that has its wrist and another joint."""
-    names, rows, valids = [], [], []
+    names, rows, sizes, valids = [], [], [], []
     for image_id, flags in content.hands:
         if image_id not in content.pictures:
             left_out.add("whose picture is not in images, or left out", f"image_id {image_id}")
             continue
 
-        name, frame, camera, subject = content.pictures[image_id]
+        name, frame, camera, subject, *size = content.pictures[image_id]
         # both files have flags, the picture's and the frame's: a joint needs both
         valid = flags & frames.valid[frame]
         for hand in (0, 1):
@@ -339,6 +349,7 @@ def _rows(files: _Files, frames: _Frames, cameras: _Cameras, content: _Content, 
             if valid[hand, _WRIST] and valid[hand].sum() >= 2:
                 names.append(name)
                 rows.append((frame, camera, hand, subject))
+                sizes.append(size)
                 valids.append(valid[hand])
 
     # the reshape keeps four columns where there is no row
@@ -354,6 +365,7 @@ def _rows(files: _Files, frames: _Frames, cameras: _Cameras, content: _Content, 
         hand=hand,
         valid=torch.from_numpy(np.array(valids, bool).reshape(-1, 21)),
         subject=subject,
+        size_px=torch.tensor(sizes).reshape(-1, 2),
     )
 
 

@@ -108,7 +108,7 @@ class MsraHands(InMemoryData):
         joints_3d = torch.from_numpy(np.concatenate(joints)) * torch.tensor([1.0, -1.0, -1.0])
         intrinsics = INTRINSICS.expand(len(joints_3d), 3, 3)
         labels = replace(
-            camera_labels(to_internal(joints_3d, "msra"), intrinsics, RIGHT),
+            camera_labels(to_internal(joints_3d, "msra"), intrinsics, RIGHT, (WIDTH, HEIGHT)),
             subject=torch.tensor(subjects),
             gesture=torch.tensor(gestures),
         )

@@ -38,6 +38,7 @@ from handvae.hand import RIGHT
 
 AUTHORS = "https://jonathantompson.github.io/NYU_Hand_Pose_Dataset.htm"
 PROTOCOLS = ("36", "14")
+SIZE_PX = (640, 480)
 JOINT_NAMES = (
     *(
         f"{finger}_knu{part}"
@@ -97,7 +98,7 @@ class NyuHands(InMemoryData):
         # labels are pixels and depth; the camera turns them into space
         joints_2d = measured[..., :2].contiguous()
         joints_3d = back_project(joints_2d, measured[..., 2], intrinsics)
-        super().__init__(root, pictures, camera_labels(joints_3d, intrinsics, RIGHT, joints_2d))
+        super().__init__(root, pictures, camera_labels(joints_3d, intrinsics, RIGHT, SIZE_PX, joints_2d))
 
         self.authors = AUTHORS
         # most copies have the depth alone; of one with colours, missing files are a fault

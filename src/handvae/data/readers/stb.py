@@ -50,6 +50,8 @@ CAMERAS: dict[str, tuple[str, ...]] = {
     "sk-depth": ("SK_depth",),
 }  # fmt: skip
 PROTOCOLS = tuple(f"{which}/{camera}" for which in ("pose", "srv") for camera in CAMERAS)
+SIZE_PX = (640, 480)
+"""Of all its cameras."""
 BASELINE_MM = 120.054
 SK_TURN = torch.from_numpy(cv2.Rodrigues(np.array([0.00531, -0.01196, 0.00301]))[0]).float()
 """Rotation from the colour to the depth camera."""
@@ -142,7 +144,7 @@ class StbHands(InMemoryData):
         if left_out:
             gone = (*gone, left_out.line("frames", frames))
         self.remarks = self.left_out = gone
-        labels = camera_labels(torch.cat(joints_3d), torch.cat(intrinsics), LEFT)
+        labels = camera_labels(torch.cat(joints_3d), torch.cat(intrinsics), LEFT, SIZE_PX)
         super().__init__(root, names, replace(labels, content=torch.cat(contents)))
         self.authors = AUTHORS
         kind = "depth" if camera == "sk-depth" else "image"

@@ -127,15 +127,15 @@ def write_stb(root: Path, count: int = 2) -> torch.Tensor:
 INTERHAND_CAMERA = {"campos": [100.0, -50.0, 20.0], "focal": [1270.0, 1260.0], "princpt": [170.0, 250.0]}
 
 
-def write_interhand(root: Path) -> torch.Tensor:
-    """In each split a right hand, a left hand, both, and a right hand without its wrist; returns right and
-    left, (2, 21, 3) mm."""
+def write_interhand(root: Path, more: int = 0) -> torch.Tensor:
+    """In each split a right hand, a left hand, both, a right hand without its wrist, and `more` right hands;
+    returns right and left, (2, 21, 3) mm."""
     hands = torch.stack([right_hands(1, 900.0)[0] + 40, left_hands(1, 900.0)[0] - 40])
     turn = rotation_y(torch.tensor(0.4))
     world = from_internal(hands, "interhand").reshape(42, 3) @ turn + torch.tensor(INTERHAND_CAMERA["campos"])
     for split in ("train", "val", "test"):
         images, annotations, frames = [], [], {}
-        for number, kind in enumerate(("right", "left", "interacting", "right")):
+        for number, kind in enumerate(("right", "left", "interacting", "right", *["right"] * more)):
             valid = [[int(kind != "left")]] * 21 + [[int(kind != "right")]] * 21
             if number == 3:
                 valid[20] = [0]

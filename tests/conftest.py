@@ -25,7 +25,7 @@ from handvae.geometry import VIEWS, orthographic_view, rotation_z
 from handvae.hand import BONES, JOINT_NAMES, POSE_NAMES, HandShape, forward_kinematics, named_pose
 from handvae.systems.srv_vae import SrvVae, SrvVaeConfig
 from handvae.training.checkpoint import save_model
-from true_layouts import laid_out, layout_of, own_copy  # noqa: F401  fixtures
+from true_layouts import laid_out, layout_of, own_copy, whole  # noqa: F401  fixtures
 
 torch.set_num_threads(1)
 PROJECT = Path(__file__).resolve().parents[1]

@@ -16,6 +16,7 @@ from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.study import Study
 from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.noise import Noise
+from handvae.reproduction.protocol import protocol_of
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
 from handvae.systems.system import Prediction
 
@@ -152,13 +153,15 @@ def test_full_scale_leaves_out_whom_the_user_names(laid_out, handvae, refused, t
     root = laid_out("msra")[0]
     words = ("reproduce", "cm-vae-depth", "--data", root, "--scale", "full", "--out", tmp_path / "out")
     assert "P0, P1" in refused(*words, "--protocol", "P9")
-    opened = []
+    people = []
 
-    def note(data, split=None, protocol=None):
-        opened.append((split, protocol))
-        return open_data(data, split, protocol)
+    def note(rows, root, asked=None, scale=None):
+        protocol = protocol_of(rows, root, asked, scale)
+        people.append(protocol.name)
+        return protocol
 
-    monkeypatch.setattr("handvae.reproduction.build.open_data", note)
+    monkeypatch.setattr("handvae.reproduction.build.protocol_of", note)
     assert "no row" in refused(*words, "--protocol", "P3", "--rows", "nothing")
     assert "no row" in refused(*words, "--rows", "nothing")
-    assert opened == [("train", "P3"), ("test", "P3"), ("train", "P0"), ("test", "P0")]
+    # without a person each is left out once; the first table already refuses
+    assert people == ["P3", "P0"]

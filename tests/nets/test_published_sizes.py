@@ -5,7 +5,7 @@ import torch
 
 from handvae.nets.dcgan import DcganDecoder
 from handvae.nets.mlp import hidden_layers, mlp
-from handvae.nets.resnet import ResNet18
+from handvae.nets.resnet import ResNet
 
 
 def parameters(module):
@@ -13,10 +13,27 @@ def parameters(module):
 
 
 def test_the_trunk_is_resnet_18_and_gives_2048_features_at_256_px():
-    trunk = ResNet18(3, 256)
+    trunk = ResNet(3, 256)
     assert parameters(trunk) == 11_176_512
     assert trunk.features == 2048
     assert trunk(torch.zeros(2, 3, 256, 256)).shape == (2, 2048)
+
+
+def test_the_trunk_of_50_layers_is_resnet_50():
+    trunk = ResNet(3, 256, layers=50)
+    assert parameters(trunk) == 23_508_032  # 25,557,032 with the classifier of 1000 classes
+    assert trunk.features == 4 * 2048
+    assert sum(isinstance(part, torch.nn.Conv2d) for part in trunk.modules()) == 1 + 3 * 16 + 4
+    assert ResNet(1, 256, layers=50).features == trunk.features
+
+
+@pytest.mark.parametrize("size_px", [32, 64])
+def test_a_step_reaches_every_layer_of_resnet_50(size_px):
+    trunk = ResNet(1, size_px, layers=50, width=16)
+    features = trunk(torch.randn(4, 1, size_px, size_px))
+    assert features.shape == (4, trunk.features)
+    features.square().sum().backward()
+    assert all(p.grad is not None for p in trunk.parameters())
 
 
 def test_the_joint_nets_and_the_image_decoder_have_the_published_sizes():
@@ -30,7 +47,7 @@ def test_the_joint_nets_and_the_image_decoder_have_the_published_sizes():
 @pytest.mark.parametrize("pool", ["grid", "global"])
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_the_trunk_knows_how_many_features_it_gives(size_px, stem, pool, norm):
-    trunk = ResNet18(1, size_px, width=8, pool=pool, stem=stem, norm=norm).eval()
+    trunk = ResNet(1, size_px, width=8, pool=pool, stem=stem, norm=norm).eval()
     assert trunk(torch.randn(1, 1, size_px, size_px)).shape == (1, trunk.features)
     assert trunk.features == 64 * (1 if pool == "global" or (size_px, stem) == (32, "quarter") else 4)
 
@@ -38,9 +55,9 @@ def test_the_trunk_knows_how_many_features_it_gives(size_px, stem, pool, norm):
 def test_a_global_pool_is_the_mean_over_the_last_map():
     picture = torch.randn(2, 3, 64, 64)
     torch.manual_seed(0)
-    whole = ResNet18(3, 64, width=8, pool="global").eval()
+    whole = ResNet(3, 64, width=8, pool="global").eval()
     torch.manual_seed(0)
-    quarters = ResNet18(3, 64, width=8, pool="grid").eval()  # 1 x 1 windows on 2 x 2
+    quarters = ResNet(3, 64, width=8, pool="grid").eval()  # 1 x 1 windows on 2 x 2
     torch.testing.assert_close(quarters(picture).view(2, 64, 4).mean(2), whole(picture))
 
 
@@ -59,7 +76,7 @@ def test_a_decoder_of_another_size_is_refused(size_px):
 
 def test_every_parameter_of_the_bricks_is_used():
     for module, value in (
-        (ResNet18(3, 64, width=8), torch.randn(4, 3, 64, 64)),
+        (ResNet(3, 64, width=8), torch.randn(4, 3, 64, 64)),
         (DcganDecoder(5, 3, 32, width=16), torch.randn(4, 5)),
     ):
         module(value).square().sum().backward()

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from handvae.nets.blocks import MAX_WIDTH, Norm
 from handvae.nets.keypoint_backbone import LEVELS, KeypointBackbone
-from handvae.nets.resnet import Stem
+from handvae.nets.resnet import Layers, Stem
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class ResNetEncoder:
     """Channels of the first layer; later layers double it."""
     stem: Stem = "quarter"
     """`half` leaves out the first pooling, for small pictures."""
+    layers: Layers = 18
+    """Of cm-VAE's trunk: 18, or 50 as in the supplement's run on depth. Other systems have their own."""
     kind: Literal["resnet"] = "resnet"
     """Name of this choice in saved configurations."""
 

@@ -1,4 +1,4 @@
-"""ResNet-18 and parts of ResNet-34 (He et al., CVPR 2016), without classifiers, trained from scratch."""
+"""ResNet-18, ResNet-50 and parts of ResNet-34 (He et al., CVPR 2016), without classifiers, from scratch."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -12,6 +12,11 @@ from handvae.nets.blocks import Norm, halved, norm_layer
 
 Stem = Literal["quarter", "half"]
 """How much the first layers reduce a picture: `quarter` as published; `half` leaves out the first pooling."""
+
+Layers = Literal[18, 50]
+"""Which ResNet."""
+BLOCKS: dict[Layers, tuple[int, ...]] = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+"""Residual blocks of each stage; those of ResNet-50 are bottlenecks."""
 
 
 class Residual(nn.Module):
@@ -48,6 +53,43 @@ class Residual(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch _ _ _"]) -> Float[Tensor, "batch _ _ _"]:
         """Features of `outputs` channels, a `stride`-th of the size."""
+        return F.relu(self.body(features) + self.shortcut(features))
+
+
+class Bottleneck(nn.Module):
+    """1 x 1, 3 x 3 and 1 x 1 convolutions and a shortcut; the last gives four times the channels.
+
+    The stride is that of the 3 x 3 convolution, as in common implementations.
+
+    Args:
+        inputs: channels that come in.
+        width: channels of the first two convolutions.
+        stride: of the second convolution.
+        norm: normalisation.
+    """
+
+    def __init__(self, inputs: int, width: int, *, stride: int, norm: Norm) -> None:
+        super().__init__()
+        outputs = 4 * width
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, width, 1, bias=False),
+            norm_layer(norm, width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
+            norm_layer(norm, width),
+            nn.ReLU(),
+            nn.Conv2d(width, outputs, 1, bias=False),
+            norm_layer(norm, outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm_layer(norm, outputs)
+            )
+
+    def forward(self, features: Float[Tensor, "batch _ _ _"]) -> Float[Tensor, "batch _ _ _"]:
+        """Features of four times `width` channels, a `stride`-th of the size."""
         return F.relu(self.body(features) + self.shortcut(features))
 
 
@@ -111,13 +153,15 @@ class ResNetEntry(nn.Sequential):
         start_as_he(self)
 
 
-class ResNet18(nn.Module):
+class ResNet(nn.Module):
     """Pictures to flat features.
 
     Args:
         channels: of the picture.
         size_px: its side.
+        layers: 18, or 50 with bottlenecks.
         width: channels of the first stage, 64 in the paper; the others double it to eight times as many.
+            Bottlenecks give four times these.
         pool: `grid` keeps the quarters of the last map apart (7 x 7 windows on 8 x 8 at 256 px), `global`
             averages all of it.
         stem: how much the picture is reduced before the first stage; `half` costs four times as much.
@@ -129,6 +173,7 @@ class ResNet18(nn.Module):
         channels: int,
         size_px: int,
         *,
+        layers: Layers = 18,
         width: int = 64,
         pool: Literal["grid", "global"] = "grid",
         stem: Stem = "quarter",
@@ -141,16 +186,19 @@ class ResNet18(nn.Module):
         )
         self.first_pool = nn.MaxPool2d(3, 2, padding=1) if stem == "quarter" else nn.Identity()
 
-        stages = []
+        stages: list[nn.Module] = []
         inputs = width
 
-        for number in range(4):
-            outputs = width * 2**number
-            stages += [
-                Residual(inputs, outputs, stride=2 if number else 1, norm=norm),
-                Residual(outputs, outputs, stride=1, norm=norm),
-            ]
-            inputs = outputs
+        for number, blocks in enumerate(BLOCKS[layers]):
+            inner = width * 2**number
+            for block in range(blocks):
+                stride = 2 if number and not block else 1
+                if layers == 18:
+                    stages.append(Residual(inputs, inner, stride=stride, norm=norm))
+                    inputs = inner
+                else:
+                    stages.append(Bottleneck(inputs, inner, stride=stride, norm=norm))
+                    inputs = 4 * inner
 
         self.stages = nn.Sequential(*stages)
 

@@ -11,8 +11,9 @@ from handvae.errors import UserError
 from handvae.evaluation.detection import ModelDetector
 from handvae.evaluation.features import SHIPPED, Extractor, HandFeatures, InceptionFeatures
 from handvae.reproduction.detector_table import LAPTOP, PAPER, Augmentation, DetectorTable
-from handvae.reproduction.experiment import Reproduction, TrainingPlan
+from handvae.reproduction.experiment import Reproduction, TrainingPlan, scale_folder
 from handvae.reproduction.factors_table import FactorsTable
+from handvae.reproduction.leave_one_out import LeaveOneOut
 from handvae.reproduction.options import (
     DetectorOptions,
     FactorsOptions,
@@ -128,7 +129,18 @@ def _factors_table(table: Table, options: FactorsOptions, ranks: Ranks) -> Facto
     return FactorsTable(plan, train, test, options.mask or "")
 
 
-def _pose_table(table: Table, options: PoseOptions, ranks: Ranks) -> PoseTable:
+def _pose_table(table: Table, options: PoseOptions, ranks: Ranks) -> PoseTable | LeaveOneOut:
+    need = _data_need(table, options)
+    if need is not None and need.others and options.protocol is None:
+        people = (need.protocol, *need.others)
+        folds = tuple(_one_split(table, replace(options, protocol=name), ranks) for name in people)
+        plan = replace(folds[0].plan, out=options.out / options.scale)
+        return LeaveOneOut(plan, folds, people)
+
+    return _one_split(table, options, ranks)
+
+
+def _one_split(table: Table, options: PoseOptions, ranks: Ranks) -> PoseTable:
     plan, train, test = _plan_and_splits(table, options, ranks)
     rows = trainable(plan.rows, train)
 
@@ -191,6 +203,7 @@ def _data_need(table: Table, options: TableOptions) -> DataNeed | None:
 
 def _training_plan(table: Table, options: TableOptions, need: DataNeed | None, ranks: Ranks) -> TrainingPlan:
     """What is trained, from the options that all kinds of tables share."""
+    protocol = options.protocol if isinstance(options, PoseOptions) else None
     steps = options.steps
     if steps is None and options.scale == "laptop":
         steps = table.laptop_steps
@@ -201,7 +214,7 @@ def _training_plan(table: Table, options: TableOptions, need: DataNeed | None, r
         rows=_chosen_rows(table, options, need),
         seeds=tuple(range(options.seeds)),
         steps=steps,
-        out=options.out / options.scale,
+        out=scale_folder(options.out, options.scale, need, protocol),
         ranks=ranks,
     )
 

@@ -13,7 +13,7 @@ from handvae.evaluation.curves import read_curves
 from handvae.evaluation.model_predictions import predict_hands
 from handvae.evaluation.plots import COLOURS, Curve
 from handvae.reproduction.figure import Counted, CurveFigure
-from handvae.reproduction.figure_models import shown
+from handvae.reproduction.figure_models import shown_people
 from handvae.reproduction.options import CurveOptions
 from handvae.reproduction.published_curves import published_pck
 from handvae.reproduction.sheets import DrawnFigure, Sheet, check_least, title_of
@@ -39,12 +39,20 @@ def draw_curve_figure(figure: CurveFigure, options: CurveOptions) -> DrawnFigure
     published = published_pck() if figure.shows_stb_curves else ()
     if options.curves is not None:
         published += read_curves(options.curves)
-    found = shown(figure.rows, options, figure.fallback)
+    people = shown_people(figure.rows, options, figure.fallback)
 
-    ours = [_curve(model, found.data, figure.counted) for model in found.models]
+    # the same rows are shown of each person left out, in one order
+    ours = [
+        _curve(models, [found.data for found in people], figure.counted)
+        for models in zip(*(found.models for found in people), strict=True)
+    ]
+    name = people[0].data.spec.name
+    hands = sum(len(found.data) for found in people)
+    count = len(people)
+    several = f", {count} people, each left out of training once" if count > 1 else ""
     notes = [
-        *found.notes,
-        f"{figure.about}; {len(found.data)} hands of {found.data.spec.name}, {options.split or 'all'}",
+        *people[0].notes,
+        f"{figure.about}; {hands} hands of {name}, {options.split or 'all'}{several}",
         f"the paper: {figure.published}",
     ]
     if published:
@@ -52,19 +60,26 @@ def draw_curve_figure(figure: CurveFigure, options: CurveOptions) -> DrawnFigure
 
     curves = (*ours, *published)
     numbers = {curve.name: {"x": list(curve.x), "y": list(curve.y)} for curve in curves}
-    return DrawnFigure(_plot(figure, found.data.spec.name, curves), tuple(notes), {"curves": numbers})
+    return DrawnFigure(_plot(figure, name, curves), tuple(notes), {"curves": numbers})
 
 
 @torch.no_grad()
-def _curve(model: Model, data: HandData, counted: Counted) -> Curve:
-    """Shares at each whole millimetre; its name says the area from 20 to 50 mm, or the mean error."""
-    system = model.pose_estimator
-    if system.pose != "3d":
-        raise UserError(model.path, "reads 2D poses, and the curve is of errors in mm", "give a 3D model")
+def _curve(models: Sequence[Model], data: Sequence[HandData], counted: Counted) -> Curve:
+    """Shares at each whole millimetre, over the hands of all data, each read by its own model.
 
-    errors = predict_hands(system, data).errors
+    Its name says the area from 20 to 50 mm, or the mean error.
+    """
+    parts = []
+    for model, part in zip(models, data, strict=True):
+        system = model.pose_estimator
+        if system.pose != "3d":
+            raise UserError(model.path, "reads 2D poses, and the curve is of errors in mm", "give a 3D model")
+        parts.append(predict_hands(system, part).errors)
+
+    errors = torch.cat(parts)
+    name = data[0].spec.name
     if not errors.isfinite().any():
-        raise UserError(data.spec.name, "has no joint with a 3D label", "give a set with 3D joints")
+        raise UserError(name, "has no joint with a 3D label", "give a set with 3D joints")
 
     values = errors[errors.isfinite()] if counted == "joints" else worst_joints(errors)
     first, last = RANGES_MM[counted]
@@ -72,9 +87,8 @@ def _curve(model: Model, data: HandData, counted: Counted) -> Curve:
     shares = shares_within(values, thresholds)
 
     said = f"AUC {area(shares):.3f}" if counted == "joints" else f"mean error {errors.nanmean():.1f} mm"
-    return Curve(
-        f"{title_of(model)} ({said}), on {data.spec.name}", tuple(thresholds.tolist()), tuple(shares.tolist())
-    )
+    title = f"{title_of(models[0])} ({said}), on {name}"
+    return Curve(title, tuple(thresholds.tolist()), tuple(shares.tolist()))
 
 
 def worst_joints(errors: Float[Tensor, "frame joint"]) -> Float[Tensor, " some"]:

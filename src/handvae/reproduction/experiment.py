@@ -26,7 +26,7 @@ from handvae.evaluation.measure import Measure, Stated
 from handvae.evaluation.plots import Plot
 from handvae.files import alone_in, file_digest, write_text_atomically
 from handvae.reproduction.recipe import resolve
-from handvae.reproduction.table import Recipe, Scale, Table, TableColumn, TableRow
+from handvae.reproduction.table import DataNeed, Recipe, Scale, Table, TableColumn, TableRow
 from handvae.systems.build import build_system
 from handvae.training.attach import attach_pretrained
 from handvae.training.checkpoint import Model, load_model
@@ -43,6 +43,13 @@ def run_folder(out: Path, name: str, seed: int) -> Path:
     letters = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
     words = [word for word in letters.split("-") if word]
     return out / "runs" / f"{'-'.join(words)}-{seed}"
+
+
+def scale_folder(out: Path, scale: Scale, need: DataNeed | None, protocol: str | None) -> Path:
+    """The folder of a scale's runs and tables; trainings that leave another person out lie apart."""
+    if need is None or not need.others:
+        return out / scale
+    return out / scale / (protocol or need.protocol)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ Also which hands it shows: those that the paper's protocol keeps from training.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from handvae.data.dataset import HandData
 from handvae.data.open import recognise
 from handvae.errors import UserError
 from handvae.reproduction.build import build_reproduction
-from handvae.reproduction.experiment import run_folder
+from handvae.reproduction.experiment import run_folder, scale_folder
 from handvae.reproduction.options import (
     TABLE_OPTIONS,
     FactorsOptions,
@@ -70,6 +71,33 @@ def shown(rows: Sequence[str], options: FigureOptions, fallback: str = "") -> Sh
     return Shown(tuple(load_model(name) for name in names), data, tuple(notes))
 
 
+def shown_people(rows: Sequence[str], options: FigureOptions, fallback: str = "") -> tuple[Shown, ...]:
+    """As `shown`, once for each person that a table leaves out of training (MSRA's nine); else once.
+
+    A model, a person (--protocol) or laptop scale that the user names is shown alone.
+    """
+    people = _people(rows, recognise(options.data), options)
+    return tuple(shown(rows, replace(options, protocol=person), fallback) for person in people)
+
+
+def _people(rows: Sequence[str], layout: str, options: FigureOptions) -> tuple[str | None, ...]:
+    """Protocols that each leave a person out, if all of them are trained or to be trained; else the asked."""
+    alone = (options.protocol,)
+    if options.model or options.protocol is not None or options.scale == "laptop":
+        return alone
+
+    needs = [row.need for name in rows for _, row in _homes(name) if row.need is not None]
+    need = next((need for need in needs if need.layout == layout and need.others), None)
+    if need is None:
+        return alone
+
+    people = (need.protocol, *need.others)
+    asked = [replace(options, protocol=person, scale="full") for person in people]
+    if options.scale == "full" or all(trained_models(rows, layout, one) for one in asked):
+        return people
+    return alone
+
+
 # ---------------------------------------------------------------------------------------------- of the tables
 
 
@@ -81,11 +109,18 @@ def trained_models(rows: Sequence[str], layout: str, options: FigureOptions) -> 
     scales: tuple[Scale, ...] = ("full", "laptop") if options.scale is None else (options.scale,)
     for scale in scales:
         names = [name for name in rows if _fits(name, scale, layout)]
-        folders = [run_folder(options.out / scale, name, options.seed) for name in names]
+        folders = [_run_folder(name, scale, layout, options) for name in names]
         found = [str(folder) for folder in folders if (folder / "model.safetensors").is_file()]
         if found:
             return found
     return []
+
+
+def _run_folder(name: str, scale: Scale, layout: str, options: FigureOptions) -> Path:
+    """Where a row is trained; on MSRA, with the person left out whom the figure shows."""
+    needs = (row.need for _, row in _homes(name) if row.need is not None and row.need.layout == layout)
+    need = next(needs, None) if scale == "full" else None
+    return run_folder(scale_folder(options.out, scale, need, options.protocol), name, options.seed)
 
 
 def _homes(name: str) -> Iterator[tuple[Table, TableRow]]:

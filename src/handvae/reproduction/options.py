@@ -107,8 +107,8 @@ class PoseOptions(TableOptions):
     """Trainings of each row; the intervals are over test hands."""
     protocol: str | None = None
     """Which hands, where a data set has several protocols: `lifting` reads RHD's annotation alone, for rows
-    from 2D to 3D. At full scale the paper's others: `P1` to `P8` leave out another of MSRA's people than
-    `P0`; give each its own --out."""
+    from 2D to 3D. At full scale `P0` to `P8` leave out one of MSRA's people; without, each is left out once,
+    and the numbers are the mean over the nine."""
     render: Annotated[int, Between(0, 10**7)] = 0
     """First draw this many hands into the folder --data, unless they exist; a tenth are for testing."""
 

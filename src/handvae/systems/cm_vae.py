@@ -38,7 +38,7 @@ from handvae.nets.picture_encoders import (
     build_keypoint_backbone,
     pretrained_detector,
 )
-from handvae.nets.resnet import ResNet18
+from handvae.nets.resnet import ResNet
 from handvae.noise import Noise
 from handvae.rv import RandomVariable
 from handvae.rv.fusion import fuse
@@ -254,8 +254,13 @@ class CmVae(PoseEstimator):
 
         if modality.channels:
             resnet = config.encoder.resnet
-            trunk = ResNet18(
-                modality.channels, self.crop.size_px, width=resnet.width, stem=resnet.stem, norm=config.norm
+            trunk = ResNet(
+                modality.channels,
+                self.crop.size_px,
+                layers=resnet.layers,
+                width=resnet.width,
+                stem=resnet.stem,
+                norm=config.norm,
             )
             return SidedEncoder(trunk, trunk.features, config.latent_dims, sided=sided)
 

@@ -126,6 +126,8 @@ class DaVaeConfig:
             self.hidden,
             self.fold_width,
         )
+        if self.encoder.resnet.layers != 18:
+            raise ValueError("da-VAE's trunk is the first half of ResNet-34: leave encoder.layers at 18")
         if not all(8 <= width <= 8192 for width in widths):
             raise ValueError("widths and hidden are 8 to 8192")
         if not all(1 <= number <= 8192 for number in (*self.dims, self.groups)):

@@ -26,7 +26,7 @@ from handvae.hand import PARENTS, scale_bone
 from handvae.nets.blocks import Norm
 from handvae.nets.encoder import GaussianHead
 from handvae.nets.mlp import hidden_layers, mlp
-from handvae.nets.resnet import ResNet18
+from handvae.nets.resnet import ResNet
 from handvae.rv import RandomVariable
 from handvae.systems.system import Losses, PoseEstimator, Stage
 
@@ -83,7 +83,7 @@ class DvaeLosses(Losses):
 
 def image_encoder(config: DvaeConfig, size_px: int, dims: int) -> nn.Module:
     """Images, centred on 0, to a Gaussian of `dims` values."""
-    trunk = ResNet18(3, size_px, width=config.trunk_width, pool="global", stem=config.stem, norm=config.norm)
+    trunk = ResNet(3, size_px, width=config.trunk_width, pool="global", stem=config.stem, norm=config.norm)
     return nn.Sequential(trunk, GaussianHead(trunk.features, dims))
 
 

@@ -140,3 +140,16 @@ def test_looks_at_whole_pictures_only(tiny_spec):
 def test_refuses_choices_that_make_no_network(change, words):
     with pytest.raises(ValueError, match=words):
         replace(SMALL, **change)
+
+
+def test_a_mirrored_picture_gives_the_mirrored_candidates(finder):
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    size_px = finder.crop.size_px
+    found = finder.eval().find(image, 0.0, 5)
+    for seen, mirrored in zip(found, finder.find(image.flip(-1), 0.0, 5), strict=True):
+        torch.testing.assert_close(mirrored.score, seen.score, rtol=0, atol=1e-6)
+        torch.testing.assert_close(mirrored.middle[:, 0], size_px - seen.middle[:, 0], rtol=0, atol=1e-4)
+        torch.testing.assert_close(mirrored.middle[:, 1], seen.middle[:, 1], rtol=0, atol=1e-4)
+        torch.testing.assert_close(mirrored.right, 1 - seen.right, rtol=0, atol=1e-6)
+        torch.testing.assert_close(mirrored.angle.cos(), -seen.angle.cos(), rtol=0, atol=1e-5)
+        torch.testing.assert_close(mirrored.angle.sin(), seen.angle.sin(), rtol=0, atol=1e-5)

@@ -7,9 +7,18 @@ import torch
 
 from handvae.data.crop import Crop, to_crop_units
 from handvae.data.hands import Hands
-from handvae.hand import LEFT, RIGHT
+from handvae.geometry import mirror_3d, rotation_y
+from handvae.hand import (
+    LEFT,
+    POSE_NAMES,
+    RIGHT,
+    HandShape,
+    forward_kinematics,
+    named_pose,
+    scale_bone,
+)
 from handvae.noise import Noise
-from handvae.systems.hand_reader import HandReader, HandReaderConfig, ReaderLosses, gaussian_maps
+from handvae.systems.hand_reader import HandReader, HandReaderConfig, ReaderLosses, gaussian_maps, in_space
 
 SMALL = HandReaderConfig(widths=(8, 16, 16, 16), blocks=(1, 0, 0), hidden=16, norm="group")
 
@@ -180,3 +189,38 @@ def test_data_without_space_or_side_are_refused(tiny_spec):
     flat = replace(tiny_spec, modalities=("image", "joints_2d"))
     with pytest.raises(ValueError, match="keypoints_3d"):
         HandReader(SMALL, flat, Crop(32))
+
+
+def test_a_mirrored_crop_is_seen_as_the_mirrored_hand(reader, crops):
+    image = crops.require("image")
+    seen, mirrored = reader.eval().observe(image), reader.observe(image.flip(-1))
+
+    torch.testing.assert_close(mirrored.joints, mirror_3d(seen.joints), rtol=0, atol=1e-6)
+    torch.testing.assert_close(mirrored.right, 1 - seen.right, rtol=0, atol=1e-6)
+    torch.testing.assert_close(mirrored.present, seen.present, rtol=0, atol=1e-6)
+    torch.testing.assert_close(mirrored.spread, seen.spread, rtol=1e-5, atol=0)
+    assert not torch.allclose(seen.joints, reader.read(image).joints)  # the mean of two readings
+
+
+@pytest.mark.parametrize("name", POSE_NAMES)
+def test_a_flat_hand_with_depth_is_put_into_space(name):
+    joints = forward_kinematics(named_pose(name)[None], HandShape.mean()).joints @ rotation_y(
+        torch.tensor(0.5)
+    )
+    truth = (joints - joints[:, :1]) / scale_bone(joints)[:, None, None]
+
+    # a crop unit is 2.5 bone units, and the hand lies off the crop's middle
+    flat = torch.cat([truth[..., :2] / 2.5 + 0.1, truth[..., 2:]], 2)
+    spread = torch.full((1, 21, 3), 0.04)
+    found, spread_found = in_space(flat, spread)
+
+    torch.testing.assert_close(found, truth, rtol=0, atol=1e-4)
+    torch.testing.assert_close(spread_found[..., :2], spread[..., :2] * 2.5)
+    torch.testing.assert_close(spread_found[..., 2], spread[..., 2])
+
+
+def test_a_hand_seen_along_its_bones_still_has_a_size():
+    joints = torch.zeros(1, 21, 3)
+    joints[..., 2] = torch.arange(21) * 0.5
+    found, _ = in_space(joints, torch.ones(1, 21, 3))
+    assert found.isfinite().all()

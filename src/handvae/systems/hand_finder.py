@@ -151,16 +151,33 @@ class HandFinder(OneStage):
             side=maps[:, 7],
         )
 
+    def look_twice(self, image: Float[Tensor, "batch 3 height width"]) -> FoundMaps:
+        """The mean of the maps of pictures and of their mirror images: mirrored in, mirrored out."""
+        maps = self.look(torch.cat([image, image.flip(-1)]))
+        flip_x = maps.offset.new_tensor([-1.0, 1.0])[:, None, None]
+
+        def mean(values: Tensor, sign: Tensor | float = 1.0) -> Tensor:
+            straight, mirrored = values.chunk(2)
+            return (straight + sign * mirrored.flip(-1)) / 2
+
+        return FoundMaps(
+            heat=mean(maps.heat),
+            offset=mean(maps.offset, flip_x),
+            log_size=mean(maps.log_size),
+            direction=mean(maps.direction, flip_x),
+            side=mean(maps.side, -1.0),
+        )
+
     @torch.no_grad()
     def find(self, image: Float[Tensor, "batch 3 height width"], least: float, most: int) -> list[Found]:
-        """The peaks of the heat maps.
+        """The peaks of the heat maps, of pictures seen as they are and in a mirror.
 
         Args:
             image: whole pictures in [0, 1].
             least: smallest score of a candidate.
             most: candidates of a picture, at most.
         """
-        maps = self.look(image)
+        maps = self.look_twice(image)
         heat = maps.heat.sigmoid()
         is_peak = F.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
         scores = torch.where(is_peak, heat, 0.0).flatten(1)

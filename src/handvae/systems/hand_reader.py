@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from handvae.data.crop import Crop, to_crop_units
 from handvae.data.hands import DataSpec, Hands
-from handvae.hand import LEFT, RIGHT, scale_bone
+from handvae.geometry import mirror_3d
+from handvae.hand import BONES, LEFT, RIGHT, HandShape, bone_lengths, forward_kinematics, scale_bone
 from handvae.losses import LABEL_SCALE, spread_weights, weighted_mean
 from handvae.nets.blocks import MAX_WIDTH, Norm, halved
 from handvae.nets.encoder import heat_centre
@@ -33,6 +34,8 @@ from handvae.systems.system import Input, Losses, Phase, PoseEstimator, Predicti
 
 LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE = -12.0, 4.0
 """Bounds of the spread's logarithm: a spread of 0.0025 to 7 crop or bone units."""
+LEAST_UNIT = 0.3
+"""Bone units to a crop unit, at least: the hand's image is then a third of a bone wide in the whole crop."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,20 @@ class Reading:
     """Log-odds of a right hand."""
     presence: Float[Tensor, " batch"]
     """Log-odds of a hand."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is seen in crops, as numbers to use: of a mirrored crop, the mirrored hand exactly."""
+
+    joints: Float[Tensor, "batch joint 3"]
+    """x and y in crop units, z relative to the wrist in bone units."""
+    spread: Float[Tensor, "batch joint 3"]
+    """Standard deviations, likewise."""
+    right: Float[Tensor, " batch"]
+    """Probability of a right hand."""
+    present: Float[Tensor, " batch"]
+    """Probability of a hand."""
 
 
 @dataclass(frozen=True)
@@ -260,16 +277,31 @@ class HandReader(OneStage, PoseEstimator):
 
     # ---------------------------------------------------------------- use
 
+    @torch.no_grad()
+    def observe(self, image: Float[Tensor, "batch 3 height width"]) -> Observation:
+        """See crops in [0, 1] as they are and in a mirror, and take the mean of both readings."""
+        reading = self.read(torch.cat([image, image.flip(-1)]))
+        joints, mirrored = reading.joints.chunk(2)
+        log_variance = reading.log_variance.chunk(2)
+        side, presence = reading.side.chunk(2), reading.presence.chunk(2)
+
+        # sums of two terms: they do not depend on which picture came first
+        return Observation(
+            joints=(joints + mirror_3d(mirrored)) / 2,
+            spread=((log_variance[0] + log_variance[1]) / 4).exp(),
+            right=((side[0] - side[1]) / 2).sigmoid(),
+            present=((presence[0] + presence[1]) / 2).sigmoid(),
+        )
+
     def joints_of(self, hands: Hands) -> Float[Tensor, "batch joint 2"]:
         """The joints of crops in crop units."""
         return to_crop_units(hands.require("joints_2d"), self.crop.size_px)
 
     @torch.no_grad()
     def predict_uncalibrated(self, hands: Hands, inputs: Sequence[Input] = ()) -> Prediction:
-        """2D joints of crops in [0, 1]; `read` also tells depth, side and presence."""
-        reading = self.read(hands.require("image"))
-        spread = (0.5 * reading.log_variance[..., :2]).exp()
-        return Prediction(reading.joints[..., :2], spread)
+        """2D joints of crops in [0, 1]; `observe` also tells depth, side and presence."""
+        seen = self.observe(hands.require("image"))
+        return Prediction(seen.joints[..., :2], seen.spread[..., :2])
 
     @torch.no_grad()
     def sample_sheet(self, batch: Hands, noise: Noise) -> Float[Tensor, "3 height width"]:
@@ -279,6 +311,36 @@ class HandReader(OneStage, PoseEstimator):
         predicted = _with_limbs(image, reading.joints[..., :2], reading.presence > 0)
         labelled = _with_limbs(image, self.joints_of(batch), self.labelled(batch).any(1))
         return image_grid([image, predicted, labelled])
+
+
+def mean_bones() -> Float[Tensor, " bone"]:
+    """Lengths of the mean hand's 20 bones, in order of `hand.BONES`, bone units."""
+    resting = forward_kinematics(torch.zeros(5, 4), HandShape.mean()).joints
+    return bone_lengths(resting) / scale_bone(resting)
+
+
+def in_space(
+    joints: Float[Tensor, "batch joint 3"], spread: Float[Tensor, "batch joint 3"]
+) -> tuple[Float[Tensor, "batch joint 3"], Float[Tensor, "batch joint 3"]]:
+    """Joints relative to the wrist, and their spread, with all axes in bone units.
+
+    The picture tells x and y only up to a scale s, bone units to a crop unit. It is the one at which bones
+    are as long as the mean hand's, l: the least squares of s^2 |x, y|^2 + z^2 - l^2 over all bones.
+
+    Args:
+        joints: x and y in crop units, z in bone units, as in `Observation`.
+        spread: likewise.
+    """
+    parents, children = (list(ends) for ends in zip(*BONES, strict=True))
+    bones = joints[:, children] - joints[:, parents]
+    in_plane = bones[..., :2].square().sum(-1)
+    wanted = mean_bones().to(joints).square() - bones[..., 2].square()
+
+    # of a hand that is seen along all its bones nothing is left in the plane
+    square = (in_plane * wanted).sum(1) / in_plane.square().sum(1).clamp_min(1e-12)
+    unit = square.clamp_min(LEAST_UNIT**2).sqrt()
+    scale = torch.stack([unit, unit, torch.ones_like(unit)], 1)[:, None]
+    return (joints - joints[:, :1]) * scale, spread * scale
 
 
 def gaussian_maps(

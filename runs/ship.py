@@ -2,11 +2,13 @@
 
 python runs/ship.py RUN NAME --dataset PHOTOS
 python runs/ship.py RUN NAME --dataset RENDERED --spread-from OTHER_HANDS
+python runs/ship.py RUN finder-256 --dataset WILD/pictures.json --without-hands BACKGROUNDS
 """
 
 import argparse
 import datetime
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +23,17 @@ from handvae.evaluation.spread_scales import fit_spread_scales
 from handvae.evaluation.study_report import report_studies
 from handvae.nets.picture_encoders import pretrained_detector
 from handvae.systems.cm_vae import CmVae
+from handvae.systems.hand_finder import HandFinder
+from handvae.systems.hand_reader import HandReader
+from handvae.data.over_photos import Photos
+from handvae.data.subset import with_known_sides
+from handvae.evaluation.finding import measure_false, measure_found
+from handvae.evaluation.measure import Measure
+from handvae.inference.finding import HandSearch
 from handvae.systems.da_vae import DaVae
 from handvae.systems.detector import Detector
 from handvae.systems.pose_appearance import PoseAppearanceVae
-from handvae.systems.system import Generator, PoseEstimator
+from handvae.systems.system import Generator, PoseEstimator, System
 from handvae.training.checkpoint import WEIGHTS, Model, keep_spread_scales, load_model, save_model
 from handvae.training.appearances import read_named_appearances, write_named_appearances
 
@@ -68,14 +77,25 @@ def described(model: Model) -> tuple[str, str, str]:
     """What kind of system a model is, what it reads and what it gives."""
     system = model.system
     crop = f"a square RGB crop of one {system.spec.sides} hand (the joints' box times {system.crop.margin}); other hands are mirrored first"
+    if isinstance(system, HandFinder):
+        whole = f"a whole RGB crop: the picture, shrunk to {crop_px(system)} px"
+        return "centres of hands", whole, "the hands of a picture: middle, size, turn, side and score"
     spread = spread_of(model.pose_estimator)
     flat = f"21 joints in 2D with a spread that is {spread}"
     match system:
         case PoseAppearanceVae(config=config):
             kind = f"{config.latent} latent, pose input {config.pose_input}"
             return kind, crop, f"{flat}; pictures from 21 joints and an appearance"
+        case HandReader():
+            whole = f"a square RGB crop of a left or right hand (the joints' box times {system.crop.margin}), not mirrored"
+            depth = "depth relative to the wrist, in lengths of the bone 9-10, which makes 3D joints"
+            return "2.5D", whole, f"whether there is a hand, which side it is, {flat}, {depth}"
         case Detector(config=config, feature_dims=dims):
-            return f"{config.head} head, {config.loss} loss", crop, f"{flat}; {dims} features of a picture for Frechet distances"
+            return (
+                f"{config.head} head, {config.loss} loss",
+                crop,
+                f"{flat}; {dims} features of a picture for Frechet distances",
+            )
         case CmVae(config=config):
             kind = f"cm-VAE, pairs {', '.join('-'.join(pair) for pair in config.pairs)}, KL times {config.kl_weight:g}"
             joints = f"21 2D joints of a left or right hand in the crop that is cut round them (their box times {system.crop.margin})"
@@ -86,9 +106,47 @@ def described(model: Model) -> tuple[str, str, str]:
             behind = "".join(f" behind {name}" for name in pretrained_detector(config.encoder).values())
             kind = f"da-VAE, z of {' + '.join(map(str, config.dims))}{behind}"
             solid = f"21 3D joints relative to the {config.root}, in lengths of the bone 9-10, with the posterior's spread, {spread}"
-            return kind, crop, f"{solid}; the visible surface as {config.grid**2} points; the hand before black"
+            return (
+                kind,
+                crop,
+                f"{solid}; the visible surface as {config.grid**2} points; the hand before black",
+            )
         case _:
-            raise UserError(model.path, f"is a {model.header.system}, which has no card yet", "describe it in runs/ship.py")
+            raise UserError(
+                model.path,
+                f"is a {model.header.system}, which has no card yet",
+                "describe it in runs/ship.py",
+            )
+
+
+def crop_px(system: System) -> int:
+    """Side of its pictures."""
+    return system.crop.size_px
+
+
+def found_tables(name: str, folders: list[Path], split: str, empty: Path | None) -> list[str]:
+    """Tables of a finder: labelled hands that it finds, and what it finds where there is none."""
+    search, tables = HandSearch.open(name), []
+    for folder in folders:
+        data = open_data(folder, split)
+        tables.append(
+            TABLE.format(split=split, dataset=data.spec.name, rows=rows_of(measure_found(search, data, 0.5)))
+        )
+    if empty is not None:
+        rows = rows_of(measure_false(search, Photos(empty), 0.5))
+        tables.append(
+            TABLE.format(split="held back", dataset=empty.name, rows=rows).replace(
+                " (people it never saw)", ""
+            )
+        )
+    return tables
+
+
+def rows_of(measures: Sequence[Measure]) -> str:
+    """Rows of a table."""
+    return "\n".join(
+        f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.terms.replace('|', '&#124;')} |" for m in measures
+    )
 
 
 def spread_of(system: PoseEstimator) -> str:
@@ -117,13 +175,26 @@ def with_own_mask(system: DaVae, name: str) -> DaVae:
 
 def main() -> None:
     """Write the weights and the card."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--dataset", type=Path, nargs="+", required=True, help="one or several to measure on")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--spread-from", type=Path, help="hands to calibrate the spread on, all splits; neither trained nor measured on")
-    parser.add_argument("--trained-on", default=PHOTOS, help="for the card: what the pictures were, and what the model is not for")
+    parser.add_argument(
+        "--spread-from",
+        type=Path,
+        help="hands to calibrate the spread on, all splits; neither trained nor measured on",
+    )
+    parser.add_argument(
+        "--without-hands", type=Path, help="of a finder: photos without hands that it was not trained on"
+    )
+    parser.add_argument(
+        "--trained-on",
+        default=PHOTOS,
+        help="for the card: what the pictures were, and what the model is not for",
+    )
     options = parser.parse_args()
     model = load_model(options.run)
     header, system, (kind, reads, _) = model.header, model.system, described(model)
@@ -132,17 +203,30 @@ def main() -> None:
     if isinstance(system, DaVae):
         system = with_own_mask(system, options.name)
     target = WEIGHTS / f"{options.name}.safetensors"
-    save_model(target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16)
+    save_model(
+        target, system, steps=header.steps, preset=header.preset, summary=header.summary, dtype=torch.float16
+    )
     if options.spread_from is not None:
-        fitted = fit_spread_scales(load_model(target).pose_estimator, open_data(options.spread_from, None), options.spread_from.resolve().name)
+        fitted = fit_spread_scales(
+            load_model(target).pose_estimator,
+            open_data(options.spread_from, None),
+            options.spread_from.resolve().name,
+        )
         keep_spread_scales(load_model(target), {name: found.scale for name, found in fitted.items()})
     _, _, gives = described(load_model(target))
-    shipped, tables = load_model(target).pose_estimator, []
-    for folder in options.dataset:
-        data = open_data(folder, options.split)
-        measures = report_studies([Study(options.name, shipped, data, predict_hands(shipped, data))], None).columns[0].measures
-        rows = [f"| {m.name} | {m.value:.4g} {m.unit} | {m.n} | {m.terms.replace('|', '&#124;')} |" for m in measures]
-        tables.append(TABLE.format(split=options.split, dataset=data.spec.name, rows="\n".join(rows)))
+    tables = []
+    if isinstance(system, HandFinder):
+        tables = found_tables(options.name, options.dataset, options.split, options.without_hands)
+    else:
+        shipped = load_model(target).pose_estimator
+        for folder in options.dataset:
+            data = with_known_sides(open_data(folder, options.split), folder)
+            measures = (
+                report_studies([Study(options.name, shipped, data, predict_hands(shipped, data))], None)
+                .columns[0]
+                .measures
+            )
+            tables.append(TABLE.format(split=options.split, dataset=data.spec.name, rows=rows_of(measures)))
     card = CARD.format(
         name=options.name, preset=header.preset, kind=kind, reads=reads, gives=gives, trained_on=options.trained_on,
         size=system.crop.size_px, parameters=sum(p.numel() for p in system.parameters()) / 1e6, steps=header.steps,
@@ -153,7 +237,9 @@ def main() -> None:
         write_named_appearances(target, named_appearances(load_model(target).generator))
         appearances = read_named_appearances(load_model(target))
         card += NAMES
-        card += "\n".join(f"- `{name}`: {appearance.about}" for name, appearance in appearances.items()) + "\n"
+        card += (
+            "\n".join(f"- `{name}`: {appearance.about}" for name, appearance in appearances.items()) + "\n"
+        )
     target.with_suffix(".md").write_text(card)
     print(json.dumps({"weights": str(target), "megabytes": round(target.stat().st_size / 1e6, 2)}))
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from handvae.errors import ArgumentError, UserError
+    from handvae.inference.depth_input import DepthFormat
     from handvae.inference.estimate import estimate
-    from handvae.inference.estimator import DepthFormat
     from handvae.inference.model_cards import ModelCard, models
     from handvae.inference.named_poses import NamedPose, poses
     from handvae.inference.networks import load_model
@@ -41,7 +41,7 @@ __all__ = [
 
 _HOMES = {
     "ArgumentError": "handvae.errors",
-    "DepthFormat": "handvae.inference.estimator",
+    "DepthFormat": "handvae.inference.depth_input",
     "FittedHand": "handvae.inference.result",
     "Hand": "handvae.inference.result",
     "LabelledPicture": "handvae.inference.result",

@@ -32,6 +32,9 @@ PICTURE = Suffix(".png", ".jpg", ".jpeg")
 
 Side = Literal["left", "right"]
 
+Drawings = Literal["none", "2d", "all"]
+"""What is drawn of hands: nothing, joints on the picture, or in space too, with our hand fitted to them."""
+
 FormatName = Literal["coco", "freihand", "interhand", "mmpose", "parquet", "webdataset", "yolo-pose"]
 """Layouts that data sets are written in."""
 
@@ -63,7 +66,7 @@ CameraName = Literal["icvl", "nyu", "msra", "hands17"]
 RootOption = Literal["palm", "wrist", "middle_mcp", "given"]
 """Joint or point that 3D poses are made relative to; `given`: none."""
 
-ScaleOption = Literal["given", "bone-units", "true-bone"]
+ScaleOption = Literal["given", "bone-units", "true-bone", "true-size"]
 """Length that predicted 3D poses are given before they are compared."""
 
 POSE_NAMES = ("open", "flat", "relaxed", "fist", "point", "victory", "pinch", "ok", "thumbup", "claw")

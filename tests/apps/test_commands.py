@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from handvae.data.files.pictures import read_picture, write_picture
-from handvae.inference.crops import crop_photo
-from handvae.inference.reading import read_hand
+from handvae.inference.locate import Photo
 
 
 @pytest.fixture
@@ -40,27 +39,28 @@ def test_estimate_writes_joints_inside_an_overlay_and_says_which_crop_it_took(
 def test_a_folder_of_photos_is_never_whole_in_memory(run, tiny_model, tiny_set, tmp_path, monkeypatch):
     kept, most = [], 0
 
+    read = Photo.read
+
     def reading(*arguments):
         nonlocal most
-        kept.append(weakref.ref(seen := crop_photo(*arguments)))
+        kept.append(weakref.ref(photo := read(*arguments)))
         most = max(most, sum(one() is not None for one in kept))
-        return seen
+        return photo
 
-    monkeypatch.setattr("handvae.inference.estimator.crop_photo", reading)
+    monkeypatch.setattr(Photo, "read", reading)
+    monkeypatch.setattr("handvae.inference.estimator.BATCH", 2)
     # without labels beside them
     photos = [tmp_path / path.name for path in sorted((tiny_set / "images").iterdir())[:6]]
     for path in photos:
         path.write_bytes((tiny_set / "images" / path.name).read_bytes())
-    said = run("estimate", *photos, "--model", tiny_model, "--out", tmp_path / "out")
+    box = ("--box", "8,8,80,80", "--side", "right")
+    said = run("estimate", *photos, *box, "--model", tiny_model, "--out", tmp_path / "out")
     assert said.count("overlay") == 6
     assert len(kept) >= 6
-    assert most <= 3
+    assert most <= 4
 
 
-def test_a_box_outranks_the_labels_and_no_box_takes_the_whole_picture(run, tiny_model, tiny_set, tmp_path):
-    alone = tmp_path / "alone.png"
-    write_picture(alone, read_picture(tiny_set / "images" / "001.png"))
-    assert "the whole picture" in run("estimate", alone, "--model", tiny_model, "--out", tmp_path / "a")
+def test_a_box_outranks_the_labels(run, tiny_model, tiny_set, tmp_path):
     said = run(
         "estimate",
         tiny_set / "images" / "001.png",
@@ -119,16 +119,18 @@ def test_transfer_draws_an_appearance_a_row(run, tiny_model, tiny_set, tmp_path)
     appearances.mkdir()
     for name in ("001.png", "009.png"):
         write_picture(appearances / name, read_picture(tiny_set / "images" / name))
+    box = ("--box", "8,8,80,80")
     run(
         "transfer",
         appearances,
         tiny_set / "images" / "005.png",
+        *box,
         "--model",
         tiny_model,
         "--out",
         tmp_path / "one.png",
     )
-    run("transfer", appearances, "victory", "--model", tiny_model, "--out", tmp_path / "two.png")
+    run("transfer", appearances, "victory", *box, "--model", tiny_model, "--out", tmp_path / "two.png")
     one, two = read_picture(tmp_path / "one.png"), read_picture(tmp_path / "two.png")
     assert one.shape == two.shape == (3 * 194 - 2, 3 * 194 - 2, 3)
     assert (one[200:, 388:] != two[200:, 388:]).any()
@@ -139,7 +141,7 @@ def test_a_mean_of_looks_is_of_the_box_and_the_side_that_are_given(run, tiny_mod
     pixels = read_picture(tiny_set / "images" / "004.png")
     for name, picture in (("right", pixels), ("left", np.ascontiguousarray(pixels[:, ::-1]))):
         write_picture(tmp_path / f"{name}.png", picture)
-        for kind, words in (("whole", ()), ("boxed", ("--box", "8,8,80,80"))):
+        for kind, words in (("whole", ("--box", "0,0,96,96")), ("boxed", ("--box", "8,8,80,80"))):
             out = tmp_path / f"{name}-{kind}.png"
             run(
                 "transfer",
@@ -222,20 +224,3 @@ def test_demo_writes_its_four_pictures(run, tiny_model, tiny_set, tmp_path):
     assert (tmp_path / "own" / "transfer.png").read_bytes() != (
         tmp_path / "demo" / "transfer.png"
     ).read_bytes()
-
-
-@pytest.mark.parametrize("own", [True, False])
-def test_demo_cuts_photos_for_the_detector_as_the_detector_reads_them(
-    own, run, tiny_model, tiny_set, tmp_path, monkeypatch
-):
-    """The generator here makes pictures of 32 px, the detector reads 64."""
-    sizes = []
-
-    def reading(system, crop, *more):
-        sizes.append(crop.image.shape[-1])
-        return read_hand(system, crop, *more)
-
-    monkeypatch.setattr("handvae.inference.estimator.read_hand", reading)
-    photos = ["--photos", tiny_set / "images"] if own else []
-    run("demo", "--model", tiny_model, *photos, "--out", tmp_path / "demo")
-    assert sizes == [64] * (4 if own else 5)

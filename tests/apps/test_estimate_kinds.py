@@ -18,7 +18,7 @@ from handvae.data.readers.coco import CocoHands
 from handvae.errors import DataWarning, UserError
 from handvae.geometry import apply_affine
 from handvae.hand import RIGHT, HandShape, forward_kinematics, named_pose, root
-from handvae.inference.depth_input import crop_depth
+from handvae.inference.depth_input import DepthFormat, crop_depth
 from handvae.inference.estimator import DEPTH_PRESET
 from handvae.inference.joints_input import crop_joints, read_flat_hands
 from handvae.inference.plot_3d import plot_joints
@@ -289,7 +289,7 @@ def test_a_depth_picture_without_a_model_for_it_names_the_preset_to_train(
 
 def test_the_nearest_thing_is_cut_with_its_cube(scene):
     path, _ = scene()
-    seen = crop_depth(path, Crop(32, box="cube"), False, focal_px=FOCAL)
+    seen = crop_depth(path, Crop(32, box="cube"), False, None, DepthFormat(focal_px=FOCAL))
     close(
         apply_affine(torch.tensor([[140.0, 80.0]]), seen.affine)[0],
         torch.tensor([16.0, 16.0]),
@@ -299,7 +299,7 @@ def test_the_nearest_thing_is_cut_with_its_cube(scene):
     assert float(seen.affine[0, 0]) == pytest.approx(32 / (300 * FOCAL / NEAR), rel=1e-3)  # 300 mm across
     depth = seen.hands.require("depth")
     assert set(depth.unique().tolist()) == {0.0, NEAR}  # the wall is beyond the cube
-    mirrored = crop_depth(path, Crop(32, box="cube"), True, focal_px=FOCAL)
+    mirrored = crop_depth(path, Crop(32, box="cube"), True, None, DepthFormat(focal_px=FOCAL))
     close(mirrored.hands.depth, depth.flip(3))
 
 
@@ -308,14 +308,16 @@ def test_a_hand_before_a_body_is_the_nearer_one(tmp_path):
     depth[:, :100] = 2000
     depth[40:60, 20:50] = 500
     cv2.imwrite(str(tmp_path / "depth.png"), depth.astype(np.uint16))
-    seen = crop_depth(tmp_path / "depth.png", Crop(32, box="cube"), False, focal_px=100.0)
+    seen = crop_depth(tmp_path / "depth.png", Crop(32, box="cube"), False, None, DepthFormat(focal_px=100.0))
     centre = apply_affine(torch.tensor([[35.0, 50.0]]), seen.affine)[0]
     close(centre, torch.tensor([16.0, 16.0]), atol=0.05, rtol=0)
 
 
 def test_a_box_says_where_the_hand_is(scene):
     path, _ = scene()
-    seen = crop_depth(path, Crop(32, box="cube"), False, box=(20.0, 100.0, 40.0, 40.0), focal_px=FOCAL)
+    seen = crop_depth(
+        path, Crop(32, box="cube"), False, (20.0, 100.0, 40.0, 40.0), DepthFormat(focal_px=FOCAL)
+    )
     depth = seen.hands.require("depth")
     assert depth.max() == WALL
     assert seen.located_by == "the given box"
@@ -341,14 +343,12 @@ def test_depth_pictures_are_read_in_their_unit(unit, handvae, models, scene, tmp
     assert "nearest to the camera" in said
     (hand,) = hands_of(tmp_path / "out")
     system = load_model(models["depth"]).pose_estimator
-    seen = crop_depth(path, system.crop, False, unit_mm=unit, focal_px=FOCAL)
+    seen = crop_depth(path, system.crop, False, None, DepthFormat(unit_mm=unit, focal_px=FOCAL))
     read = system.predict(replace(seen.hands, side=torch.tensor([RIGHT])))
     close(torch.tensor(hand["keypoints_3d_bone_units"]), read.joints[0], atol=1e-3, rtol=0)
     close(torch.tensor(hand["keypoints_3d_mm"]), 40 * read.joints[0], atol=2e-3, rtol=1e-3)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "depth.png",
-        "depth_3d.png",
-        "depth_hand.png",
         "estimate.json",
     }
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec, Hands
 from handvae.hand import LEFT, RIGHT
 from handvae.inference import export as graphs
+from handvae.inference.estimate import estimate
+from handvae.inference.samples import sample_photos
 from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae, CmVaeConfig
@@ -179,3 +182,25 @@ def test_the_program_of_the_page_makes_a_picture(onnx_files, project, monkeypatc
     assert isinstance(picture, np.ndarray)
     assert picture.shape == (32, 32, 3)
     assert picture.std() > 1
+
+
+def test_the_program_that_reads_photos_finds_what_estimate_finds(handvae, project, tmp_path):
+    """With ONNX Runtime, NumPy and OpenCV alone, in a process of its own."""
+    pytest.importorskip("onnxruntime")
+    folders = []
+    for name in ("finder-256", "reader-128"):
+        folders.append(tmp_path / name)
+        code, _, error = handvae("export", name, "--out", folders[-1])
+        assert code == 0, error
+
+    photo = sample_photos()[0]
+    program = [sys.executable, str(project / "docs" / "read_photo.py"), *map(str, folders), str(photo)]
+    run = subprocess.run(program, capture_output=True, text=True, check=True)
+    read = [json.loads(line) for line in run.stdout.splitlines()]
+    hands = estimate(photo)
+    assert [hand["hand_side"] for hand in read] == [hand.side for hand in hands] == ["right"]
+    joints = np.array(read[0]["joints"])
+    assert np.abs(joints[:, :2] - hands[0].joints_2d).max() < 0.5  # px of 100
+    assert np.abs(joints[:, 2] - hands[0].joints_3d[:, 2]).max() < 0.02
+    assert read[0]["score"] == pytest.approx(hands[0].score, abs=0.01)
+    assert "torch" not in (project / "docs" / "read_photo.py").read_text()

@@ -234,7 +234,7 @@ def test_the_joint_that_others_are_relative_to_is_left_as_claimed_and_has_no_say
 
 
 def test_lifted_joints_are_told_with_the_lifting_models_scale(tiny_set, handvae, tmp_path):
-    hand = told(handvae, tmp_path, tiny_set / "images" / "001.png")
+    hand = told(handvae, tmp_path, tiny_set / "images" / "001.png", "--model", "detector-64")
     scale = load_model("lifting").pose_estimator.spread_scales["joints_2d"]
     assert (
         hand["spread_3d_is"]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from handvae.hand import HandShape, forward_kinematics, named_pose, scale_bone
-from handvae.inference.crops import crop_photo
 from handvae.inference.joints_input import FlatHand, crop_joints
 from handvae.inference.lift import lift_hand
+from handvae.inference.locate import one_hand
 from handvae.inference.reading import read_hand
 from handvae.training.checkpoint import load_model
 
@@ -46,8 +46,9 @@ def test_a_file_of_joints_is_lifted_by_the_shipped_model(hand, handvae, tmp_path
 def test_a_photo_is_lifted_from_the_joints_read_in_it(handvae, tiny_set, tmp_path):
     photo = tiny_set / "images" / "001.png"
     flat, lifted, again = tmp_path / "flat", tmp_path / "lifted", tmp_path / "again"
-    assert handvae("estimate", photo, "--no-lift", "--out", flat)[0] == 0
-    assert handvae("estimate", photo, "--out", lifted)[0] == 0
+    words = ("--model", "detector-64", "--draw", "all")
+    assert handvae("estimate", photo, *words, "--no-lift", "--out", flat)[0] == 0
+    assert handvae("estimate", photo, *words, "--out", lifted)[0] == 0
     assert handvae("estimate", flat / "estimate.json", "--out", again)[0] == 0
     (one,), (both,), (third,) = (hands_of(folder)["hands"] for folder in (flat, lifted, again))
     assert "keypoints_3d_bone_units" not in one
@@ -61,7 +62,7 @@ def test_a_photo_is_lifted_from_the_joints_read_in_it(handvae, tiny_set, tmp_pat
 def test_what_the_2d_joints_are_unsure_of_widens_the_3d_spread_and_moves_no_joint(tiny_set):
     """A finger read without doubt beside one that may lie anywhere: the second one is the less sure."""
     detector, lifter = (load_model(name).pose_estimator for name in ("detector-64", "lifting"))
-    found = read_hand(detector, crop_photo(tiny_set / "images" / "001.png", None, detector.crop, False))
+    found = read_hand(detector, one_hand(tiny_set / "images" / "001.png", detector))
     known, vague = (
         replace(found, spread_2d=np.zeros(21, np.float32)),
         replace(found, spread_2d=np.zeros(21, np.float32)),
@@ -109,7 +110,16 @@ def test_the_shipped_cm_vae_reads_photos_and_joints_each_alone_and_together(
     read, said = {}, {}
     for name, files in (("photo", [photo]), ("joints", [path]), ("both", [photo, path, "--together"])):
         code, _, error = handvae(
-            "estimate", *files, "--model", "cmvae-64", "--bone-mm", bone, "--out", tmp_path / name
+            "estimate",
+            *files,
+            "--model",
+            "cmvae-64",
+            "--bone-mm",
+            bone,
+            "--draw",
+            "all",
+            "--out",
+            tmp_path / name,
         )
         assert code == 0, error
         (found,) = hands_of(tmp_path / name)["hands"]
@@ -131,7 +141,9 @@ def test_the_shipped_da_vae_gives_joints_a_calibrated_spread_the_surface_and_a_f
     tiny_set, handvae, tmp_path
 ):
     photo = tiny_set / "images" / "001.png"
-    code, _, error = handvae("estimate", photo, "--model", "davae-64", "--out", tmp_path / "out")
+    code, _, error = handvae(
+        "estimate", photo, "--model", "davae-64", "--draw", "all", "--out", tmp_path / "out"
+    )
     assert code == 0, error
     (found,) = hands_of(tmp_path / "out")["hands"]
     joints, spread = (np.array(found[f"{name}_3d_bone_units"]) for name in ("keypoints", "spread"))

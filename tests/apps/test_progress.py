@@ -52,7 +52,7 @@ def test_long_commands_say_how_far_they_are(
     for name in (
         "handvae.apps.progress.EVERY",
         "handvae.apps.data_check.EVERY",
-        "handvae.apps.evaluate.EVERY",
+        "handvae.apps.evaluate_studies.EVERY",
     ):
         monkeypatch.setattr(name, 20)
     words = {"SET": tiny_set, "OUT": tmp_path / "out", "MODEL": tiny_model, "PICTURES": tiny_set / "images"}

@@ -11,8 +11,8 @@ from handvae.data.crop import Crop
 from handvae.data.files.pictures import as_pixels, read_picture, write_picture
 from handvae.data.hands import Hands
 from handvae.data.readers.coco import CocoHands
-from handvae.inference.crops import crop_photo
 from handvae.inference.drawing import enlarge
+from handvae.inference.locate import one_hand
 from handvae.systems.build import build_system
 from handvae.systems.dvae_generator import DvaeImageConfig
 from handvae.training.checkpoint import load_model, save_model
@@ -27,6 +27,8 @@ SMALL = DvaeImageConfig(
     posterior_samples=4,
 )
 CELL = 194
+BOX = (8.0, 8.0, 80.0, 80.0)
+BOXES = ("--box", "8,8,80,80", "--pose-box", "8,8,80,80")
 
 
 def saved(config, tiny_set, path):
@@ -70,13 +72,22 @@ def copied(tiny_set, folder, names):
 def test_the_pose_is_the_second_photos_and_the_content_the_firsts(side, handvae, model, photos, tmp_path):
     appearances, pose = photos
     code, _, error = handvae(
-        "transfer", appearances, pose, "--model", model, "--side", side, "--out", tmp_path / "sheet.png"
+        "transfer",
+        appearances,
+        pose,
+        *BOXES,
+        "--model",
+        model,
+        "--side",
+        side,
+        "--out",
+        tmp_path / "sheet.png",
     )
     assert code == 0, error
     sheet = read_picture(tmp_path / "sheet.png")
     system = load_model(model).generator
     given, asked = (
-        crop_photo(path, None, system.crop, side == "right").image for path in (appearances, pose)
+        one_hand(path, system, BOX, side).image for path in (appearances, pose)
     )  # the model knows left hands
     joints = system.predict_uncalibrated(Hands(image=asked)).joints
     own, other = (
@@ -96,7 +107,7 @@ def test_a_side_that_is_none_is_refused(refused, model, photos, tmp_path):
 
 def test_a_named_pose_takes_any_content(handvae, model, photos, tmp_path):
     code, _, error = handvae(
-        "transfer", photos[0], "victory", "--model", model, "--out", tmp_path / "sheet.png"
+        "transfer", photos[0], "victory", *BOXES[:2], "--model", model, "--out", tmp_path / "sheet.png"
     )
     assert code == 0, error
     assert read_picture(tmp_path / "sheet.png").shape == (2 * CELL - 2, 3 * CELL - 2, 3)
@@ -112,14 +123,13 @@ def test_the_hand_is_the_first_photos_and_the_ground_the_third(
 ):
     appearances, pose = photos
     (ground,) = copied(tiny_set, tmp_path, {"ground": "030"})
-    asked = ("--model", apart, "--side", side, "--out", tmp_path / "sheet.png")
+    boxes = (*BOXES, "--ground-box", "8,8,80,80")
+    asked = (*boxes, "--model", apart, "--side", side, "--out", tmp_path / "sheet.png")
     code, said, error = handvae("transfer", appearances, pose, "--ground", ground, *asked)
     assert code == 0, error
-    assert f"ground {ground}: crop from the whole picture" in said
+    assert f"ground {ground}: crop from the given box" in said
     sheet, system = read_picture(tmp_path / "sheet.png"), load_model(apart).generator
-    crops = [
-        crop_photo(path, None, system.crop, side == "right").image for path in (appearances, pose, ground)
-    ]
+    crops = [one_hand(path, system, BOX, side).image for path in (appearances, pose, ground)]
     hand, behind = (system.appearance_of(crops[n]) for n in (0, 2))
     joints = system.predict_uncalibrated(Hands(image=crops[1])).joints
     worn = torch.cat([hand[:, :4], behind[:, 4:]], 1)
@@ -134,12 +144,13 @@ def test_the_hand_is_the_first_photos_and_the_ground_the_third(
 
 def test_one_mean_look_takes_a_ground_too(handvae, apart, photos, tiny_set, tmp_path):
     sheets = []
-    for more in ((), ("--ground", photos[1])):
+    for more in ((), ("--ground", photos[1], "--ground-box", "8,8,80,80")):
         code, _, error = handvae(
             "transfer",
             photos[0],
             "victory",
             "--mean",
+            *BOXES[:2],
             *more,
             "--model",
             apart,

@@ -35,6 +35,7 @@ NEEDED = {
     "transfer": "a.jpg b.jpg",
     "walk": "open fist",
     "estimate": "a.jpg",
+    "live": "--camera nowhere",
     "render": "--out nowhere",
     "models": "",
     "poses": "",

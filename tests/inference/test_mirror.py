@@ -8,10 +8,10 @@ import pytest
 
 import handvae
 from handvae.data.files.pictures import read_picture, write_picture
-from handvae.inference.shipped import LIFTER
+from handvae.inference.shipped import FINDER, LIFTER
 from handvae.training.checkpoint import WEIGHTS
 
-READERS = sorted(path.stem for path in WEIGHTS.glob("*.safetensors") if path.stem != LIFTER)
+READERS = sorted(path.stem for path in WEIGHTS.glob("*.safetensors") if path.stem not in (LIFTER, FINDER))
 """Every shipped model that reads photos: a new one is tried by being shipped."""
 
 
@@ -58,6 +58,13 @@ def test_a_mirrored_photo_gives_mirrored_joints(model, photos):
     assert np.abs(first.spread_2d - second.spread_2d).max() < 0.05
     assert np.abs(first.joints_3d * [-1, 1, 1] - second.joints_3d).max() < 0.01
     assert np.abs(first.spread_3d - second.spread_3d).max() < 0.01
+
+
+def test_the_side_of_a_mirrored_photo_is_the_other_one(photos):
+    right, left = (only(handvae.estimate(photo)) for photo in photos)
+    assert (right.side, left.side) == ("right", "left")
+    assert left.side_score == pytest.approx(right.side_score, abs=1e-4)
+    assert left.score == pytest.approx(right.score, abs=1e-4)
 
 
 def test_mirrored_2d_joints_are_lifted_to_mirrored_ones(photos, tmp_path):

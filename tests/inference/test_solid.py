@@ -12,7 +12,7 @@ from handvae.data.cloud import write_ply
 from handvae.data.crop import Crop
 from handvae.data.hands import DataSpec
 from handvae.hand import HandShape, forward_kinematics, named_pose, to_bone_units
-from handvae.inference.crops import crop_photo
+from handvae.inference.locate import one_hand
 from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.systems.da_vae import DaVae, DaVaeConfig
 from handvae.training.checkpoint import load_model, save_model
@@ -72,14 +72,13 @@ def test_the_cloud_and_the_fitted_hand_are_written(side, mirror, bone_mm, model,
     photo.write_bytes(
         (tiny_set / "images" / "000.png").read_bytes()
     )  # alone: no annotation says which hand it is
-    code, _, error = handvae(
-        "estimate", photo, "--model", model, "--side", side, "--bone-mm", bone_mm, "--out", out
-    )
+    words = ("--side", side, "--bone-mm", bone_mm, "--box", "8,8,80,80", "--draw", "all")
+    code, _, error = handvae("estimate", photo, "--model", model, *words, "--out", out)
     assert code == 0, error
     (hand,) = json.loads((out / "estimate.json").read_text())["hands"]
     points, header = read_ply(out / hand["cloud"])
     system = load_model(model).system
-    crop = crop_photo(photo, None, system.crop, side == "right").hands.image
+    crop = one_hand(photo, system, (8.0, 8.0, 80.0, 80.0), side).image
     expected = (
         system.decode(system.encode(crop).mean).cloud[0].numpy() * np.array([mirror, 1, 1]) * (bone_mm or 1)
     )
@@ -104,6 +103,8 @@ def test_an_annotated_photo_knows_which_hand_it_shows(model, handvae, tiny_set, 
         model,
         "--side",
         "left",
+        "--draw",
+        "all",
         "--out",
         tmp_path / "out",
     )

@@ -11,7 +11,7 @@ from handvae.data.crop import Crop, cut, move_labels
 from handvae.data.hands import DataSpec, Hands
 from handvae.data.subset import FewLabels
 from handvae.hand import LEFT, RIGHT, root, scale_bone
-from handvae.inference.crops import crop_photo
+from handvae.inference.locate import one_hand
 from handvae.inference.reading import read_hand
 from handvae.nets.picture_encoders import ResNetEncoder
 from handvae.noise import Noise
@@ -421,7 +421,7 @@ def test_a_model_without_the_scale_is_measured_in_its_own_unit_and_reads_photos(
 
 def test_a_photo_is_read_as_the_side_that_the_user_names(build, tiny_set):
     system = build().eval()
-    photo = crop_photo(tiny_set / "images" / "000.png", (10.0, 10.0, 60.0, 60.0), system.crop)
+    photo = one_hand(tiny_set / "images" / "000.png", system, (10.0, 10.0, 60.0, 60.0), "right")
     for side, number in (("left", LEFT), ("right", RIGHT)):
         read = system.predict(Hands(image=photo.image, side=torch.tensor([number]))).joints[0]
         close(torch.from_numpy(read_hand(system, replace(photo, side=side)).joints_3d), read)

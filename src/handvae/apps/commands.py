@@ -10,7 +10,8 @@ COMMANDS = {
     "synthesize": "labelled pictures of hands in the poses you ask for",
     "transfer": "the appearance of one photo on the pose of another",
     "walk": "an animation from one pose, or one appearance, to another",
-    "estimate": "poses from photos, depth pictures or 2D joints",
+    "estimate": "all hands of photos and videos; poses from depth pictures or 2D joints",
+    "live": "the hands that a camera sees, as they move",
     "render": "procedural hands with every label, or a sheet of one pose",
     "models": "the shipped models: what each reads and makes, its size, its error",
     "poses": "the poses that have a name",
@@ -40,6 +41,8 @@ def run(name: str, words: Sequence[str]) -> None:
             from handvae.apps import walk as command
         case "estimate":
             from handvae.apps import estimate as command
+        case "live":
+            from handvae.apps import live as command
         case "render":
             from handvae.apps import render as command
         case "models":

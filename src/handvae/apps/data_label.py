@@ -27,12 +27,13 @@ class Label:
     """A folder of pictures, a picture or a video."""
     out: Annotated[Path, Folder()]
     """Folder to write."""
-    labeller: Literal["detector", "mediapipe"] = "detector"
-    """Our model, for one hand that fills the picture, or MediaPipe (a separate installation)."""
-    model: str = "detector-64"
-    """For `detector`: a shipped model, a .safetensors file or a run folder."""
-    side: Side = "right"
-    """For `detector`: which hand the pictures show."""
+    labeller: Literal["reader", "detector", "mediapipe"] | None = None
+    """All hands of any picture by our finder and reader; one hand that fills the picture by another model of
+    ours; or MediaPipe (a separate installation). By default the reader, or as --model is."""
+    model: str | None = None
+    """A shipped model, a .safetensors file or a run folder; reader-128, or detector-64 for `detector`."""
+    side: Side | None = None
+    """Which hand the pictures show; without it as the reader recognises, and right for a detector."""
     split: str = "train"
     """Split that the pictures belong to."""
     overwrite: bool = False
@@ -121,11 +122,18 @@ def open_labeller(options: Label, stack: ExitStack) -> "Labeller":
 
     from handvae.hand import LEFT, RIGHT
     from handvae.inference.detector_labeller import DetectorLabeller
+    from handvae.inference.finding import HandSearch
+    from handvae.inference.reader_labeller import ReaderLabeller
+    from handvae.inference.shipped import DETECTOR, READER
+    from handvae.systems.hand_reader import HandReader
     from handvae.training.checkpoint import load_model
 
-    side = LEFT if options.side == "left" else RIGHT
-    estimator = load_model(options.model).pose_estimator
+    model = load_model(options.model or (DETECTOR if options.labeller == "detector" else READER))
+    estimator = model.pose_estimator
+    if options.labeller == "reader" or (options.labeller is None and isinstance(estimator, HandReader)):
+        return ReaderLabeller(HandSearch.open(reader=model), model.name, options.side)
+
     if "image" not in estimator.inputs:
-        fault = f"{options.model} reads {' and '.join(estimator.inputs)}, no pictures"
-        raise UserError("--model", fault, "give a model that reads photos, such as detector-64")
-    return DetectorLabeller(estimator, options.model, side)
+        fault = f"{model.name} reads {' and '.join(estimator.inputs)}, no pictures"
+        raise UserError("--model", fault, "give a model that reads photos, such as reader-128")
+    return DetectorLabeller(estimator, model.name, LEFT if options.side == "left" else RIGHT)

@@ -37,7 +37,7 @@ class Options:
     """Folder for the pictures."""
     model: str = GENERATOR
     """A shipped model that makes pictures, a .safetensors file or a run folder."""
-    detector: str = "detector-64"
+    reader: str = "reader-128"
     """The model that reads poses from photos."""
     photos: Path | None = None
     """Your own photo, or a folder of them, for transfer and estimate; without it, photos that ship with the
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
 
     device = find_device(options.device)
     system = load_model(options.model, device).generator
-    estimator = Estimator.open(options.detector, device=device)
+    estimator = Estimator.open(options.reader, device=device)
     photos = sample_photos() if options.photos is None else pictures_in(options.photos)[:MOST_PHOTOS]
     appearances = random_appearance(system, APPEARANCES, Noise(options.seed), "aggregate")
 
@@ -110,12 +110,11 @@ def _poses_sheet(system: "Generator", appearances: "torch.Tensor") -> "np.ndarra
 
 
 def _transfer_sheet(system: "Generator", photos: Sequence[Path]) -> "np.ndarray":
-    from handvae.inference.crops import crop_photo
+    from handvae.inference.locate import one_hand_each
     from handvae.inference.sheets import transfer_sheet
 
     joints, headers = _poses(system, TRANSFERRED)
-    crops = [crop_photo(photo, None, system.crop) for photo in photos]
-    return transfer_sheet(system, crops, joints, headers)
+    return transfer_sheet(system, one_hand_each(photos, system), joints, headers)
 
 
 def _walk(system: "Generator", appearance: "torch.Tensor") -> "list[np.ndarray]":
@@ -141,8 +140,7 @@ def _generated(system: "Generator", appearances: "torch.Tensor") -> "list[np.nda
 
 
 def _estimate_sheet(estimator: "Estimator", pictures: "Sequence[Path | np.ndarray]") -> "np.ndarray":
-    from handvae.inference.estimator import Located
+    from handvae.inference.locate import Located
     from handvae.inference.sheets import hands_sheet
 
-    crops = [crop for picture in pictures for crop in estimator.crop(picture, Located())]
-    return hands_sheet([estimator.read(crop) for crop in crops])
+    return hands_sheet([hand for _, hands in estimator.read_all(pictures, Located()) for hand in hands])

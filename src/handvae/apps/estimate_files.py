@@ -2,20 +2,16 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from handvae.apps.progress import counted
+from handvae.choices import Drawings
 from handvae.data.cloud import write_ply
 from handvae.data.files.pictures import write_picture
-from handvae.data.left_out import LeftOut, warn_of
-from handvae.errors import UserError
 from handvae.files import write_text_atomically
-from handvae.inference.crops import HandCrop
-from handvae.inference.estimator import Estimator, Located
 from handvae.inference.plot_3d import plot_joints
-from handvae.inference.result import Hand
+from handvae.inference.result import Hand, draw_hands
 
 RESULT, UNFINISHED = "estimate.json", "estimate.jsonl"
 """The list of all hands, and the lines that it is made of at the end."""
@@ -26,7 +22,7 @@ FILE_FIELDS = ("overlay", "plot_3d", "fitted_hand", "cloud")
 class EstimateFolder:
     """The output folder: a line for each hand as it is read, one JSON file when all are.
 
-    What an earlier run wrote there goes first; other files stay.
+    What an earlier run wrote there goes when the first result of this one comes; other files stay.
 
     Args:
         folder: is made if need be.
@@ -35,22 +31,41 @@ class EstimateFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.entries: list[dict[str, Any]] = []
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _earlier_files(folder):
-            (folder / name).unlink(missing_ok=True)
+        self.without_hand: list[str] = []
+        self._earlier = _earlier_files(folder)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been read yet."""
+        return not self.entries and not self.without_hand
 
     def add(self, entry: dict[str, Any]) -> None:
         """Keep a hand: from now on it outlives a killed process."""
+        self._begin({entry[field] for field in FILE_FIELDS if field in entry})
         self.entries.append(entry)
         with (self.folder / UNFINISHED).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
+    def add_empty(self, name: str) -> None:
+        """Note a picture without a hand."""
+        self._begin(set())
+        self.without_hand.append(name)
+
     def finish(self, content: dict[str, Any]) -> Path:
         """Write all hands as one JSON file; gives its path."""
         path = self.folder / RESULT
-        write_text_atomically(path, json.dumps(content | {"hands": self.entries}, indent=1))
+        found = {"hands": self.entries, "without_hand": self.without_hand}
+        write_text_atomically(path, json.dumps(content | found, indent=1))
         (self.folder / UNFINISHED).unlink(missing_ok=True)
         return path
+
+    def _begin(self, just_written: set[str]) -> None:
+        """Remove what an earlier run left, before the first result is kept."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in self._earlier:
+            if name not in just_written:
+                (self.folder / name).unlink(missing_ok=True)
+        self._earlier = []
 
 
 def _earlier_files(folder: Path) -> list[str]:
@@ -70,74 +85,60 @@ def _earlier_files(folder: Path) -> list[str]:
     return [*files, *((RESULT, UNFINISHED) if entries else ())]
 
 
-def groups_of(
-    estimator: Estimator, paths: Sequence[Path], located: Located, together: bool
-) -> tuple[int, Iterator[list[HandCrop]]]:
-    """How many hands there are, and the crops of each.
-
-    Of several files, those that cannot be read are left out, which a warning says.
-
-    Args:
-        estimator: reads them.
-        paths: the files.
-        located: which hands they show, and where.
-        together: all files show one hand.
-
-    Raises:
-        UserError: a single file cannot be read, or none of several can.
-    """
-    if together:
-        crops = [crop for path in paths for crop in estimator.crop(path, located)]
-        estimator.check_one_hand(crops)
-        return 1, iter([crops])
-
-    if len(paths) == 1:
-        crops = estimator.crop(paths[0], located)
-        return len(crops), iter([[crop] for crop in crops])
-
-    # every file is checked before anything is written, then read again: a folder can be larger than memory
-    count, sound, faults, left_out = 0, list[Path](), list[UserError](), LeftOut()
-    for path in counted(paths, "files checked", len(paths)):
-        try:
-            count += len(estimator.crop(path, located))
-            sound.append(path)
-        except UserError as error:
-            faults.append(error)
-            left_out.add(f"which cannot be read: {error.fault}", path.name)
-
-    if not sound:
-        raise faults[0]
-    if faults:
-        warn_of(paths[0].parent, (left_out.line("files", len(paths)),))
-    return count, ([crop] for path in sound for crop in estimator.crop(path, located))
-
-
-def write_hand(stem: Path, hand: Hand) -> dict[str, Any]:
-    """Write the pictures of a hand; return its entry of estimate.json, with their names.
+def draw_sources(stem: Path, hands: Sequence[Hand], draw: Drawings) -> list[dict[str, Any]]:
+    """Write the pictures of the hands of one file; give their entries of estimate.json.
 
     Args:
         stem: folder and beginning of the files' names.
-        hand: what was read.
+        hands: what was read.
+        draw: what is drawn.
     """
-    entry = hand.to_dict()
-    overlay = stem.with_name(f"{stem.name}.png")
-    write_picture(overlay, hand.draw())
-    entry["overlay"] = overlay.name
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stems = [stem] if len(hands) == 1 else [_numbered(stem, number) for number in range(len(hands))]
+    entries = [hand.to_dict(fit=draw == "all") for hand in hands]
+    if draw != "none":
+        _write_overlays(stem, hands, entries)
 
+    for hand, own, entry in zip(hands, stems, entries, strict=True):
+        if draw == "all":
+            entry |= _write_3d(own, hand)
+        if hand.cloud is not None:
+            entry |= _write_cloud(own.with_name(f"{own.name}_cloud.ply"), hand)
+    return entries
+
+
+def _numbered(stem: Path, number: int) -> Path:
+    return stem.with_name(f"{stem.name}_{number + 1}")
+
+
+def _write_overlays(stem: Path, hands: Sequence[Hand], entries: list[dict[str, Any]]) -> None:
+    """One overlay for all hands of a picture; joints of a file have a drawing each."""
+    drawings: dict[int, list[int]] = {}
+    for row, hand in enumerate(hands):
+        drawings.setdefault(id(hand.crop.pixels), []).append(row)
+
+    for number, rows in enumerate(drawings.values()):
+        own = stem if len(drawings) == 1 else _numbered(stem, number)
+        path = own.with_name(f"{own.name}.png")
+        write_picture(path, draw_hands([hands[row] for row in rows]))
+        for row in rows:
+            entries[row]["overlay"] = path.name
+
+
+def _write_3d(stem: Path, hand: Hand) -> dict[str, Any]:
+    """A plot of the joints in space, and our hand fitted to them; their names."""
+    names = {}
     if hand.joints_3d is not None and hand.spread_3d is not None:
         plot = stem.with_name(f"{stem.name}_3d.png")
         write_picture(plot, plot_joints(hand.joints_3d, hand.spread_3d, "bone units"))
-        entry["plot_3d"] = plot.name
+        names["plot_3d"] = plot.name
 
     if hand.fitted is not None:
         picture = stem.with_name(f"{stem.name}_hand.png")
         write_picture(picture, hand.fitted.draw())
-        entry["fitted_hand"] = picture.name
+        names["fitted_hand"] = picture.name
 
-    if hand.cloud is not None:
-        entry |= _write_cloud(stem.with_name(f"{stem.name}_cloud.ply"), hand)
-
-    return entry
+    return names
 
 
 def _write_cloud(path: Path, hand: Hand) -> dict[str, str]:

@@ -46,7 +46,7 @@ class Options:
     protocol)."""
     scale: ScaleOption = "given"
     """`bone-units`: predictions are in these and get the true bone's length; `true-bone`: their own bone 9-10
-    is made as long."""
+    is made as long; `true-size`: the joints' mean square distance from the root is made the true one."""
     within: tuple[int, ...] = (10, 20, 30, 40)
     """Thresholds of PCK and success rates, whole mm up to 80."""
     picture: str = "picture as given"

@@ -64,8 +64,8 @@ def _export(options: Options) -> dict[str, object]:
     check_free(out, options.overwrite)
 
     # Files are compared on other inputs than those they were traced with
-    parts = parts_of(model.pose_estimator, options.batch, seed=0)
-    others = parts_of(model.pose_estimator, options.batch, seed=1)
+    parts = parts_of(model.system, options.batch, seed=0)
+    others = parts_of(model.system, options.batch, seed=1)
     differences: dict[str, float] = {}
 
     with complete_folder(out, options.overwrite) as folder:

@@ -4,17 +4,19 @@ from handvae.choices import Side
 from handvae.errors import UserError
 
 
-def parse_side(text: str) -> Side:
-    """Read left or right.
+def parse_side(text: str) -> Side | None:
+    """Read auto, left or right; None for auto: as it is told or recognised.
 
     Raises:
-        UserError: the text is neither.
+        UserError: the text is none of these.
     """
+    if text == "auto":
+        return None
     if text == "left":
         return "left"
     if text == "right":
         return "right"
-    raise UserError("--side", f"is {text!r}", "give left or right")
+    raise UserError("--side", f"is {text!r}", "give auto, left or right")
 
 
 def parse_box(text: str | None) -> tuple[float, float, float, float] | None:

@@ -10,7 +10,7 @@ import tyro
 from handvae.apps.hand_options import parse_box, parse_side
 from handvae.apps.options import GENERATOR, DeviceOption, QuietOption, Rare, parse
 from handvae.apps.output import output
-from handvae.choices import PICTURE, Between
+from handvae.choices import PICTURE, Between, Side
 from handvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Options:
     """Where the joints are in the pose photo, px."""
     ground_box: Rare[Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")]] = None
     """Where the joints are in the ground's photo, px."""
-    side: Annotated[str, tyro.conf.arg(metavar="left|right")] = "right"
-    """Which hands the photos show; a model of the other side sees them mirrored."""
+    side: Annotated[str, tyro.conf.arg(metavar="auto|left|right")] = "auto"
+    """Which hands the photos show (auto: as is recognised); a model of the other side sees them mirrored."""
     most: Annotated[int, Between(1, 1000)] = 8
     """Poses shown at most."""
     mean: bool = False
@@ -63,39 +63,37 @@ def main(arguments: Sequence[str]) -> None:
     from handvae.data.files.pictures import write_picture
     from handvae.device import find_device
     from handvae.inference.networks import load_model
-    from handvae.inference.transfer import needs_mirror
 
     model = load_model(options.model, find_device(options.device))
-    mirror = needs_mirror(model.generator, side)
 
     with output(options.quiet, out=options.out):
-        sheet, notes = _sheet(options, model, mirror)
+        sheet, notes = _sheet(options, model, side)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_picture(options.out, sheet)
         print("\n".join([*notes, f"sheet: {options.out}"]))
 
 
-def _sheet(options: Options, model: "Model", mirror: bool) -> tuple["np.ndarray", list[str]]:
+def _sheet(options: Options, model: "Model", side: Side | None) -> tuple["np.ndarray", list[str]]:
     """The sheet, and lines on what it shows."""
     from handvae.inference.appearance import read_appearance
-    from handvae.inference.crops import crop_photo
+    from handvae.inference.locate import one_hand_each
     from handvae.inference.pictures import pictures_in
     from handvae.inference.sheets import appearance_sheet, transfer_sheet
 
     system, given = model.generator, Path(options.appearance)
-    ground = _ground(options, system, mirror)
-    joints, headers = _poses(options, system, mirror)
+    ground = _ground(options, system, side)
+    joints, headers = _poses(options, system, side)
     box = parse_box(options.box)
     if box is not None and not given.exists():
         raise _box_without_photo("--box", options.appearance)
 
     if options.mean or not given.exists():
-        appearance, note = read_appearance(options.appearance, model, box, mirror)
+        appearance, note = read_appearance(options.appearance, model, box, side)
         shown = appearance if ground is None else ground.behind(appearance)
         sheet = appearance_sheet(system, {note: shown[0]}, joints, headers)
         notes = [f"appearance {note}"]
     else:
-        photos = [crop_photo(path, box, system.crop, mirror) for path in pictures_in(given)]
+        photos = one_hand_each(pictures_in(given), system, box, side)
         sheet = transfer_sheet(system, photos, joints, headers, ground)
         notes = [f"appearance {photo.name}: crop from {photo.located_by}" for photo in photos]
     if ground is not None:
@@ -103,13 +101,13 @@ def _sheet(options: Options, model: "Model", mirror: bool) -> tuple["np.ndarray"
     return sheet, notes
 
 
-def _ground(options: Options, system: "Generator", mirror: bool) -> "Ground | None":
+def _ground(options: Options, system: "Generator", side: Side | None) -> "Ground | None":
     """What gives the ground, if anything does.
 
     Raises:
         UserError: the model cannot take it, or a box is given for no photo.
     """
-    from handvae.inference.crops import crop_photo
+    from handvae.inference.locate import one_hand
     from handvae.inference.sheets import Ground
     from handvae.systems.dvae_generator import DvaeGenerator
 
@@ -122,18 +120,20 @@ def _ground(options: Options, system: "Generator", mirror: bool) -> "Ground | No
         remedy = "give a model of `handvae train rendered-dvae-layers-64`, or leave it out"
         raise UserError("--ground", fault, remedy)
 
-    photo = crop_photo(Path(options.ground), parse_box(options.ground_box), system.crop, mirror)
+    photo = one_hand(Path(options.ground), system, parse_box(options.ground_box), side)
     return Ground(photo, system)
 
 
-def _poses(options: Options, system: "Generator", mirror: bool) -> tuple["torch.Tensor", list["np.ndarray"]]:
+def _poses(
+    options: Options, system: "Generator", side: Side | None
+) -> tuple["torch.Tensor", list["np.ndarray"]]:
     """Asked poses and a header for each: the photo it comes from, or its skeleton."""
     from handvae.inference.poses import read_poses
     from handvae.inference.sheets import pose_header
     from handvae.inference.transfer import pose_in_photo
 
     box = parse_box(options.pose_box)
-    photo = pose_in_photo(options.pose, box, system, mirror)
+    photo = pose_in_photo(options.pose, box, system, side)
     if photo is not None:
         print(f"pose {photo.crop.name}: crop from {photo.crop.located_by}; joints read by the model")
         return photo.joints, [photo.header()]

@@ -32,6 +32,11 @@ def strict(on: bool = True) -> Iterator[None]:
         _STRICT.reset(token)
 
 
+def is_strict() -> bool:
+    """Whether anything that would be left out is refused."""
+    return _STRICT.get()
+
+
 @contextmanager
 def partial(on: bool = True) -> Iterator[None]:
     """Open data sets of which more than `MOST_MISSING` is missing, with what is there (`--partial`)."""

@@ -12,12 +12,13 @@ from handvae.evaluation.measure import Alignment, PoseProtocol
 from handvae.geometry import procrustes_align
 from handvae.hand import Root, root, scale_bone
 
-Scale = Literal["as given", "bone units", "true bone"]
+Scale = Literal["as given", "bone units", "true bone", "true size"]
 _ROOT_JOINTS: dict[Root, tuple[int, ...]] = {"palm": (0, 9), "wrist": (0,), "middle_mcp": (9,)}
 _SCALE_TEXT: dict[Scale, str] = {
     "as given": "as given",
     "bone units": "given: prediction in bone units times the true bone 9-10",
     "true bone": "given: predicted bone 9-10 made as long as the true one",
+    "true size": "given: mean square distance of the predicted joints from the root made the true one",
 }
 FEWEST_TO_ALIGN = 3
 """Joints that a hand must have labelled to be aligned; a similarity fits two points exactly."""
@@ -35,7 +36,8 @@ class Comparison:
     hand3d's script does so.
     """
     scale: Scale = "as given"
-    """`bone units` and `true bone` give the prediction the true hand's size, as in the papers' tables."""
+    """All but `as given` give the prediction the true hand's size: by one bone, as in the papers' tables, or
+    by all joints, which one badly read bone does not spoil."""
     given_root: str = "as given"
     """What poses are relative to already, in words, where nothing is subtracted."""
 
@@ -73,7 +75,8 @@ class Comparison:
         No joint counts of a hand whose root or scale bone has no label.
         """
         needed: set[int] = set()
-        true_length = scale_bone(truth) if self.scale != "as given" else None
+        by_bone = self.scale in ("bone units", "true bone")
+        true_length = scale_bone(truth) if by_bone else None
 
         if self.root != "as given":
             needed.update(_ROOT_JOINTS[self.root])
@@ -88,6 +91,9 @@ class Comparison:
                 factor = true_length / scale_bone(prediction)
             prediction = prediction * factor[:, None, None]
 
+        if self.scale == "true size":
+            prediction = prediction * (_size(truth, valid) / _size(prediction, valid))[:, None, None]
+
         if needed:
             valid = valid & valid[:, sorted(needed)].all(1, keepdim=True)
 
@@ -95,6 +101,14 @@ class Comparison:
 
 
 AS_GIVEN = Comparison()
+
+
+def _size(
+    joints: Float[Tensor, "batch joint 3"], valid: Bool[Tensor, "batch joint"]
+) -> Float[Tensor, " batch"]:
+    """Root mean square distance of the labelled joints from the root."""
+    square = joints.square().sum(-1).masked_fill(~valid, 0.0).sum(1)
+    return (square / valid.sum(1).clamp_min(1)).sqrt().clamp_min(1e-9)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,12 @@ from handvae.evaluation.pose_3d import pose_measures_3d
 from handvae.hand import ORDERS, to_internal
 
 UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
-SCALES: dict[ScaleOption, Scale] = {"given": "as given", "bone-units": "bone units", "true-bone": "true bone"}
+SCALES: dict[ScaleOption, Scale] = {
+    "given": "as given",
+    "bone-units": "bone units",
+    "true-bone": "true bone",
+    "true-size": "true size",
+}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from handvae.evaluation.picture_metrics import (
     pixels_metric,
     sets_metric,
 )
+from handvae.evaluation.reading_metrics import reading_lacking, reading_metric
 from handvae.evaluation.study import MetricResult, Study
 from handvae.systems.da_vae import DaVae
 from handvae.systems.pose_appearance import PoseAppearanceVae
@@ -78,6 +79,7 @@ def _latent_factors_lacking(study: Study) -> str:
 
 METRICS = {
     "pose":           Metric(pose_metric),
+    "reading":        Metric(reading_metric, reading_lacking),
     "picture":        Metric(picture_metric, _picture_lacking),
     "spread":         Metric(spread_metric),
     "pixels":         Metric(pixels_metric, _pixels_lacking),

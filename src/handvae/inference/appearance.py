@@ -7,13 +7,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from handvae.choices import Side
 from handvae.data.crop import check_crop, cut
 from handvae.data.open import is_data_set, open_data
 from handvae.data.subset import with_known_sides
 from handvae.errors import UserError
-from handvae.inference.crops import Box, crop_photo
+from handvae.inference.locate import one_hand, one_hand_each
 from handvae.inference.networks import appearance_of, random_appearance
 from handvae.inference.pictures import PictureSource, pictures_in
+from handvae.inference.square import Box
 from handvae.noise import Noise
 from handvae.training.appearances import read_named_appearances
 from handvae.training.checkpoint import Model
@@ -24,7 +26,7 @@ BATCH = 64
 
 
 def read_appearance(
-    source: PictureSource, model: Model, box: Box | None = None, mirror: bool = False
+    source: PictureSource, model: Model, box: Box | None = None, side: Side | None = None
 ) -> tuple[Float[Tensor, "1 appearance"], str]:
     """One appearance, and a note on where it comes from.
 
@@ -32,19 +34,19 @@ def read_appearance(
         source: a name of the model's library, a photo, or a folder of photos, whose mean it is.
         model: whose appearance it is.
         box: of the joints in the photos, px.
-        mirror: whether the photos show the other hands than the model makes.
+        side: which hands the photos show; None: as it is recognised.
 
     Raises:
-        UserError: it is none of these.
+        UserError: it is none of these, or no hand is found in a photo.
     """
     if not isinstance(source, str | Path):
-        photo = crop_photo(source, box, model.generator.crop, mirror)
+        photo = one_hand(source, model.generator, box, side)
         return appearance_of(model.generator, photo.image), f"{photo.name} ({photo.located_by})"
 
     # a file of that name outranks the library
     path = Path(source)
     if path.is_dir() or path.is_file():
-        return _of_photos(path, model, box, mirror)
+        return _of_photos(path, model, box, side)
 
     library = read_named_appearances(model)
     if str(source) not in library:
@@ -56,11 +58,11 @@ def read_appearance(
 
 
 def _of_photos(
-    path: Path, model: Model, box: Box | None, mirror: bool
+    path: Path, model: Model, box: Box | None, side: Side | None
 ) -> tuple[Float[Tensor, "1 appearance"], str]:
     """The appearance of a photo, or the mean of a folder's."""
     system = model.generator
-    photos = [crop_photo(file, box, system.crop, mirror) for file in pictures_in(path)]
+    photos = one_hand_each(pictures_in(path), model.generator, box, side)
     each = torch.cat([appearance_of(system, photo.image) for photo in photos])
     note = f"mean of the {len(photos)} photos in {path.name}"
     if path.is_file():

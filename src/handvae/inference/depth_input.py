@@ -1,19 +1,23 @@
 """A hand cut out of a depth picture: in a box, or as what is nearest to the camera."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
-from handvae.choices import Encoding
+from handvae.choices import Between, Encoding
 from handvae.data.crop import Crop, warp_nearest
 from handvae.data.files.depth import is_plane, read_depth
 from handvae.data.files.pictures import read_picture
 from handvae.data.hands import Hands
 from handvae.errors import UserError
-from handvae.inference.crops import Box, HandCrop, check_box, square_affine
+from handvae.inference.arguments import check_fields
+from handvae.inference.crops import HandCrop, check_box
+from handvae.inference.square import Box, Square
 
 NEAR_MM, FAR_MM = 80.0, 5000.0
 """The median depth of any picture of a hand lies between these; otherwise the unit is another one."""
@@ -27,14 +31,27 @@ USUAL_FOCAL = 0.85
 """Focal length over the picture's width where none is given; depth cameras have 0.74 to 0.96."""
 
 
+@dataclass(frozen=True)
+class DepthFormat:
+    """How depth pictures are to be understood."""
+
+    encoding: Encoding = "plane"
+    """One channel of 16 bits, or bits packed into colours as a data set does it."""
+    unit_mm: Annotated[int | float, Between(1e-9, 1e6)] = 1.0
+    """What one unit of a 16-bit plane stands for."""
+    focal_px: Annotated[int | float, Between(0, 1e6)] = 0.0
+    """Focal length of the camera; 0 takes a usual one."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 def crop_depth(
     path: Path,
     crop: Crop,
     mirror: bool,
     box: Box | None = None,
-    encoding: Encoding = "plane",
-    unit_mm: float = 1.0,
-    focal_px: float = 0.0,
+    depth_format: DepthFormat = DepthFormat(),
 ) -> HandCrop:
     """Cut a hand out of a depth picture.
 
@@ -43,32 +60,30 @@ def crop_depth(
         crop: of the model; a `cube` is put round the hand's surface, others round the hand's pixels.
         mirror: whether the model knows the other hand only.
         box: x, y, width, height of the hand, px; without it the nearest thing in the picture is taken.
-        encoding: how the depth is packed.
-        unit_mm: what one unit of a 16-bit plane stands for.
-        focal_px: of the camera; 0 takes the usual one of a picture of this width.
+        depth_format: how the depth is packed, its unit, and the camera.
 
     Raises:
         UserError: the file cannot be read, the box does not lie in it, or it holds no hand's depth.
     """
-    if encoding == "plane" and not is_plane(path):
+    if depth_format.encoding == "plane" and not is_plane(path):
         read_picture(path)  # has its own error for a file that is missing or damaged
         remedy = "give one, or say with --depth-encoding how its colours pack the depth: nyu, rhd or stb"
         raise UserError(path, "is no picture of one channel of 16 bits", remedy)
 
     # find the hand, then the square that the model wants to see of it
-    depth = read_depth(path, encoding, unit_mm)
+    depth = read_depth(path, depth_format.encoding, float(depth_format.unit_mm))
     region = _region(path, depth, box)
-    focal = focal_px or USUAL_FOCAL * depth.shape[1]
+    focal = float(depth_format.focal_px) or USUAL_FOCAL * depth.shape[1]
     hand, centre_mm = _nearest(depth, region, focal, crop.cube_mm)
     centre, side_px = _square(hand, centre_mm, focal, crop)
-    affine = square_affine(centre, side_px, crop, mirror)
+    affine = Square(centre, side_px).affine(crop, mirror)
 
     # what lies outside the cube must not move the median depth of the crop
     inside = np.abs(depth - centre_mm) <= crop.cube_mm / 2
     warped = warp_nearest(np.where(inside, depth, np.float32(0)), affine.numpy(), crop.size_px)
 
     located_by = "what is nearest to the camera" if box is None else "the given box"
-    if not focal_px and crop.box == "cube":
+    if not depth_format.focal_px and crop.box == "cube":
         located_by += f", with a focal length of {focal:.0f} px, which is a guess (--focal)"
 
     return HandCrop(

@@ -1,27 +1,30 @@
 """A model that reads hands: which input it takes, how that is cut, what it gives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
 
-from handvae.choices import Between, Encoding, Side
+from handvae.choices import Side
 from handvae.data.files.depth import is_plane
 from handvae.errors import UserError
-from handvae.inference.arguments import check_fields
-from handvae.inference.crops import Box, HandCrop, crop_labelled, crop_photo
-from handvae.inference.depth_input import crop_depth
+from handvae.inference.crops import HandCrop
+from handvae.inference.depth_input import DepthFormat, crop_depth
 from handvae.inference.joints_input import crop_joints, read_flat_hands
 from handvae.inference.lift import lift_hand
+from handvae.inference.locate import Located, Photo, PhotoCutter
 from handvae.inference.networks import Device, open_model, pose_estimator
 from handvae.inference.pictures import PictureSource
 from handvae.inference.reading import read_hand
 from handvae.inference.result import Hand
-from handvae.inference.shipped import DETECTOR, LIFTER
+from handvae.inference.shipped import LIFTER, READER
 from handvae.inference.sides import shown_side
+from handvae.systems.hand_reader import HandReader
 from handvae.systems.system import Input, PoseEstimator
 from handvae.training.checkpoint import Model
 
+BATCH = 8
+"""Photos that are looked at together."""
 DEPTH_PRESET = "rendered-depth-64"
 """What to train for depth pictures: no shipped model reads them."""
 WORDS: dict[Input, str] = {
@@ -30,33 +33,6 @@ WORDS: dict[Input, str] = {
     "joints_2d": "a JSON file of 2D joints",
 }
 """What models read."""
-
-
-@dataclass(frozen=True)
-class DepthFormat:
-    """How depth pictures are to be understood."""
-
-    encoding: Encoding = "plane"
-    """One channel of 16 bits, or bits packed into colours as a data set does it."""
-    unit_mm: Annotated[int | float, Between(1e-9, 1e6)] = 1.0
-    """What one unit of a 16-bit plane stands for."""
-    focal_px: Annotated[int | float, Between(0, 1e6)] = 0.0
-    """Focal length of the camera; 0 takes a usual one."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-
-@dataclass(frozen=True)
-class Located:
-    """Which hand an input shows, and where."""
-
-    side: Side | None = None
-    """None: as a file of joints or the labels next to a photo tell, else right."""
-    box: Box | None = None
-    """x, y, width, height of the joints, px; None: as labels next to a photo tell, else the whole picture,
-    or what is nearest in a depth picture."""
-    depth: DepthFormat = DepthFormat()
 
 
 @dataclass(frozen=True)
@@ -77,13 +53,51 @@ class Estimator:
         """
         opened = open_model(model, device)
         system = pose_estimator(opened)
-        lifter = open_model(LIFTER, device).pose_estimator if lift and system.pose == "2d" else None
+        # a reader reads depth itself
+        is_flat = system.pose == "2d" and not isinstance(system, HandReader)
+        lifter = open_model(LIFTER, device).pose_estimator if lift and is_flat else None
         return cls(opened.name, system, lifter)
 
     def read(self, crop: HandCrop, others: Sequence[HandCrop] = (), bone_mm: float | None = None) -> Hand:
         """The hand in a crop; `others` are inputs of other kinds that show the same hand."""
         hand = read_hand(self.system, crop, others, bone_mm, self.name)
         return hand if self.lifter is None else lift_hand(hand, self.lifter)
+
+    def read_all(
+        self,
+        sources: Iterable[PictureSource],
+        located: Located,
+        bone_mm: float | None = None,
+        on_fault: Callable[[PictureSource, UserError], None] | None = None,
+    ) -> Iterator[tuple[PictureSource, list[Hand]]]:
+        """Each input with its hands, in order; a few photos are in memory at once.
+
+        Args:
+            sources: the inputs; a list, or whatever yields them.
+            located: which hands they show, and where.
+            bone_mm: length of the bone from joint 9 to joint 10, where it is known.
+            on_fault: is told of inputs that cannot be read, which are then left out.
+
+        Raises:
+            UserError: as `crop`, where nothing is told of faults.
+            TypeError: as `crop`.
+            ValueError: as `crop`.
+        """
+        rest = iter(sources)
+        while part := list(islice(rest, BATCH)):
+            opened: list[tuple[PictureSource, Photo | list[HandCrop]]] = []
+            for source in part:
+                try:
+                    opened.append((source, self._open(source, located)))
+                except UserError as error:
+                    if on_fault is None:
+                        raise
+                    on_fault(source, error)
+
+            for (source, _), crops in zip(
+                opened, self._cut([one for _, one in opened], located), strict=True
+            ):
+                yield source, [self.read(crop, bone_mm=bone_mm) for crop in crops]
 
     def crop(self, source: PictureSource, located: Located) -> list[HandCrop]:
         """The hands of an input, cut as the model reads them.
@@ -93,34 +107,34 @@ class Estimator:
             TypeError: the input is neither a path nor a picture.
             ValueError: it is an array of another shape or range.
         """
-        kind = self._kind(source, located.depth)
-        if kind == "joints_2d":
-            return self._crop_joints(Path(_path(source)), located)
+        return self._cut([self._open(source, located)], located)[0]
 
-        side = located.side or "right"
-        mirror = self._mirror(side)
+    def check(self, source: PictureSource, located: Located) -> None:
+        """Refuse an input that cannot be read; nothing is searched for in it.
 
-        # labels next to a photo tell all its hands, unless the caller says where to look
-        if kind == "image" and located.box is None:
-            labelled = crop_labelled(source, self.system.crop, shown_side(self.system), side)
-            if labelled:
-                return labelled
+        Raises:
+            UserError: as `crop`.
+        """
+        self._open(source, located)
 
-        if kind == "depth":
-            depth = located.depth
-            crop = crop_depth(
-                Path(_path(source)),
-                self.system.crop,
-                mirror,
-                located.box,
-                depth.encoding,
-                float(depth.unit_mm),
-                float(depth.focal_px),
-            )
-        else:
-            crop = crop_photo(source, located.box, self.system.crop, mirror)
+    def _open(self, source: PictureSource, located: Located) -> Photo | list[HandCrop]:
+        """A photo, to be cut with others, or the hands of another kind of input."""
+        match self._kind(source, located.depth):
+            case "image":
+                return Photo.read(source, located.box)
+            case "joints_2d":
+                return self._crop_joints(Path(_path(source)), located)
+            case "depth":
+                side = located.side or "right"
+                mirror = self._mirror(side)
+                path = Path(_path(source))
+                crop = crop_depth(path, self.system.crop, mirror, located.box, located.depth)
+                return [replace(crop, side=side)]
 
-        return [replace(crop, side=side)]
+    def _cut(self, opened: Sequence[Photo | list[HandCrop]], located: Located) -> list[list[HandCrop]]:
+        photos = [one for one in opened if isinstance(one, Photo)]
+        cut = iter(PhotoCutter.of(self.system).cut(photos, located) if photos else ())
+        return [next(cut) if isinstance(one, Photo) else one for one in opened]
 
     def check_one_hand(self, crops: Sequence[HandCrop]) -> None:
         """Refuse crops that cannot be inputs of one hand: each must be of another kind.
@@ -175,7 +189,7 @@ class Estimator:
 def default_model(source: PictureSource) -> str:
     """The shipped model that reads such an input."""
     is_json = isinstance(source, str | Path) and Path(source).suffix.lower() == ".json"
-    return LIFTER if is_json else DETECTOR
+    return LIFTER if is_json else READER
 
 
 def _path(source: PictureSource) -> str | Path:

@@ -24,7 +24,9 @@ from handvae.errors import UserError
 from handvae.hand import JOINT_NAMES, LEFT, RIGHT
 from handvae.noise import Noise
 from handvae.systems.cm_vae import CmVae
-from handvae.systems.system import Generator, Input, PoseEstimator
+from handvae.systems.hand_finder import STRIDE, HandFinder
+from handvae.systems.hand_reader import HandReader
+from handvae.systems.system import Generator, Input, PoseEstimator, System
 from handvae.training.appearances import read_named_appearances
 from handvae.training.checkpoint import Model
 
@@ -103,11 +105,87 @@ class Synthesize(nn.Module):
         return self.system.synthesize(joints, appearance)
 
 
+class Observe(nn.Module):
+    """Everything that a reader sees in crops."""
+
+    def __init__(self, system: HandReader) -> None:
+        super().__init__()
+        self.system = system
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """See `HandReader.observe`."""
+        seen = self.system.observe(image)
+        return seen.joints, seen.spread, seen.right, seen.present
+
+
+class Look(nn.Module):
+    """The maps of a finder."""
+
+    def __init__(self, system: HandFinder) -> None:
+        super().__init__()
+        self.system = system
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """See `HandFinder.look_twice`; the first map as probabilities."""
+        maps = self.system.look_twice(image)
+        return maps.heat.sigmoid(), maps.offset, maps.log_size, maps.direction, maps.side.sigmoid()
+
+
 # ----------------------------------------------------------------------------------------- what a model does
 
 
-def parts_of(system: PoseEstimator, batch: int, seed: int = 0) -> list[Part]:
-    """Everything that a model does, for a fixed number of hands; the seed draws the examples."""
+def parts_of(system: System, batch: int, seed: int = 0) -> list[Part]:
+    """Everything that a model does, for a fixed number of hands; the seed draws the examples.
+
+    Raises:
+        UserError: it does nothing that can be exported.
+    """
+    noise = Noise(seed)
+    size = system.crop.size_px
+    image = noise.uniform(batch, 3, size, size)
+    match system:
+        case HandFinder():
+            return [_finder_part(system, image)]
+        case HandReader():
+            return [_reader_part(system, image)]
+        case PoseEstimator():
+            return _estimator_parts(system, batch, seed)
+        case _:
+            fault = f"a {type(system).__name__} reads no poses and makes no pictures"
+            raise UserError("model", fault, "give one of those that `handvae models` lists")
+
+
+def _finder_part(system: HandFinder, image: Tensor) -> Part:
+    return Part(
+        name="find",
+        module=Look(system),
+        inputs={"image": (image, "RGB pictures in [0, 1], scaled to fit; their border is repeated outwards")},
+        outputs={
+            "heat": f"probability of a hand's middle, a cell of {STRIDE} px; hands are its peaks",
+            "offset": "x and y from the cell's middle to the hand's, cells",
+            "log_size": "logarithm of width and height of the joints' box, over the picture's side",
+            "direction": "cosine and sine of the angle from the wrist to the middle finger's MCP",
+            "right": "probability of a right hand",
+        },
+    )
+
+
+def _reader_part(system: HandReader, image: Tensor) -> Part:
+    axes = "x and y in crop units, z relative to the wrist in bone units"
+    return Part(
+        name="read_image",
+        module=Observe(system),
+        inputs={"image": (image, "RGB crops in [0, 1], of either hand, not mirrored")},
+        outputs={
+            "joints": axes,
+            "spread": f"standard deviations, {axes}",
+            "right": "probability of a right hand",
+            "present": "probability of a hand",
+        },
+    )
+
+
+def _estimator_parts(system: PoseEstimator, batch: int, seed: int) -> list[Part]:
     noise = Noise(seed)
     size = system.crop.size_px
     pose_unit = "crop units" if system.pose == "2d" else f"bone units, from the {system.root}"
@@ -178,7 +256,8 @@ def describe(
         target: the format.
         differences: how far each part's answers lie from the model's, at most, by its name.
     """
-    system = model.pose_estimator
+    system = model.system
+    scales = system.spread_scales if isinstance(system, PoseEstimator) else {}
     files = {}
     for part in parts:
         files[f"{part.name}.{target}"] = _ports(part) | {"largest_difference": differences[part.name]}
@@ -190,7 +269,7 @@ def describe(
         "crop": asdict(system.crop),
         "sides": system.spec.sides,
         "joint_names": JOINT_NAMES if system.spec.joints == len(JOINT_NAMES) else system.spec.joint_names,
-        "spread_calibrated_on": {name: scale.fitted_on for name, scale in system.spread_scales.items()},
+        "spread_calibrated_on": {name: scale.fitted_on for name, scale in scales.items()},
         "files": files,
     }
     if isinstance(system, Generator):

@@ -24,7 +24,8 @@ from handvae.data.left_out import warn_of
 from handvae.errors import UserError
 from handvae.geometry import apply_affine
 from handvae.hand import BONES, JOINT_NAMES
-from handvae.inference.crops import Box, HandCrop, square_affine
+from handvae.inference.crops import HandCrop
+from handvae.inference.square import Box, Square
 
 FEWEST = 4
 """Known joints without which nothing is read of a hand."""
@@ -103,7 +104,7 @@ def crop_joints(source: Path | None, hand: FlatHand, box: Box | None, crop: Crop
         centre = joints[9]
         side = 2 * float(torch.maximum(high - joints[9], joints[9] - low).max())
 
-    affine = square_affine((float(centre[0]), float(centre[1])), side, crop, mirror)
+    affine = Square((float(centre[0]), float(centre[1])), side).affine(crop, mirror)
     placed = apply_affine(joints[None], affine[None]).masked_fill(~valid[None, :, None], 0.0)
 
     # the drawing shows the same square, so that results can be drawn on it

@@ -12,8 +12,8 @@ from handvae.data.files.pictures import PICTURE_SUFFIXES
 from handvae.data.hands import Hands
 from handvae.errors import UserError
 from handvae.hand import LEFT, RIGHT
-from handvae.inference.crops import crop_photo
 from handvae.inference.drawing import grid, picture_cell
+from handvae.inference.locate import one_hand
 from handvae.inference.networks import device_of
 from handvae.inference.poses import read_poses
 from handvae.inference.sides import shown_side
@@ -46,8 +46,8 @@ def code_of(system: CmVae, text: str) -> Float[Tensor, "1 latent"]:
     side = torch.tensor([LEFT if shown_side(system) == "left" else RIGHT])
     encoded = system.config.encoded
     if Path(text).suffix.lower() in PICTURE_SUFFIXES:
-        photo = crop_photo(Path(text), None, system.crop, shown_side(system) == "left")
         _check_encoded(text, encoded, "rgb")
+        photo = one_hand(Path(text), system)
         return _encode(system, Hands(image=photo.image, side=side), "rgb")
 
     poses = read_poses(text, None, "palm", system, 1)

@@ -14,6 +14,7 @@ ERRORS = ("error_over_hand_size_median", "epe")
 
 READS = {"RGB crop": "pictures", "depth": "depth", "2D joints": "2D joints"}
 MAKES = {
+    "hands of a picture": "hands",
     "joints in 2D": "2D joints",
     "3D joints": "3D joints",
     "pictures from": "pictures",

@@ -14,6 +14,7 @@ from handvae.hand import LEFT, POSE_NAMES, RIGHT
 from handvae.inference.drawing import draw_skeleton, grid, picture_cell
 from handvae.inference.poses import read_poses
 from handvae.noise import Noise
+from handvae.systems.hand_finder import HandFinder
 from handvae.systems.system import Generator, PoseEstimator, System
 from handvae.training.checkpoint import Model
 
@@ -74,16 +75,18 @@ def _row(system: System, pictures_by: Generator, seed: int) -> list[Cell]:
         joints = torch.cat([read_poses(name, None, "palm", system).joints for name in SHOWN])
         return _pictures(system, joints, seed)
 
-    assert isinstance(system, PoseEstimator)
-
     poses = [read_poses(name, None, "palm", pictures_by) for name in SHOWN]
     flat = torch.cat([pose.joints_2d for pose in poses])
     side = torch.full((len(SHOWN),), LEFT if pictures_by.spec.sides == "left" else RIGHT)
-    if "image" not in system.inputs:
+    if isinstance(system, PoseEstimator) and "image" not in system.inputs:
         return _lifted(system, flat, side)
 
     # Pictures are made at the generator's size, and read at the reader's
     made = pictures_by.synthesize(torch.cat([pose.joints for pose in poses]), _appearances(pictures_by, seed))
+    if isinstance(system, HandFinder):
+        return [_found(system, picture) for picture in made]
+
+    assert isinstance(system, PoseEstimator)
     size = (system.crop.size_px,) * 2
     image = torch.nn.functional.interpolate(made, size, mode="bilinear", antialias=True)
     joints = system.predict(Hands(image=image, side=side), ("image",)).joints
@@ -95,6 +98,20 @@ def _row(system: System, pictures_by: Generator, seed: int) -> list[Cell]:
         draw_skeleton(picture_cell(picture, CELL), points)
         for picture, points in zip(made, drawn, strict=True)
     ]
+
+
+def _found(system: HandFinder, picture: Float[Tensor, "3 height width"]) -> Cell:
+    """A picture in the middle of a grey one, with the box of the likeliest hand."""
+    middle = torch.nn.functional.interpolate(picture[None], (CELL // 2,) * 2, mode="bilinear", antialias=True)
+    whole = torch.nn.functional.pad(middle, (CELL // 4,) * 4, value=0.5)
+    image = torch.nn.functional.interpolate(whole, (system.crop.size_px,) * 2, mode="bilinear")
+    (found,) = system.find(image, 0.0, 1)
+
+    cell = picture_cell(whole[0], CELL)
+    corners = [found.middle[0] + sign * found.size[0] / 2 for sign in (-1, 1)]
+    (left, top), (right, bottom) = ((corner * CELL / system.crop.size_px).tolist() for corner in corners)
+    low, high = (round(left), round(top)), (round(right), round(bottom))
+    return np.asarray(cv2.rectangle(cell, low, high, (230, 60, 60), 2), np.uint8)
 
 
 def _lifted(system: PoseEstimator, flat: Float[Tensor, "pose joint 2"], side: Tensor) -> list[Cell]:

@@ -13,7 +13,8 @@ from handvae.data.crop import in_own_crop, to_crop_px, to_crop_units
 from handvae.data.hands import Hands
 from handvae.geometry import apply_affine, invert_affine
 from handvae.hand import LEFT, RIGHT, HandShape
-from handvae.inference.crops import HandCrop, crop_again
+from handvae.inference.crops import HandCrop
+from handvae.inference.finding import SeenHand
 from handvae.inference.networks import device_of, predict
 from handvae.inference.result import Hand
 from handvae.systems.da_vae import DaVae
@@ -39,7 +40,7 @@ def read_hand(
     bone_mm: float | None = None,
     model: str = "",
 ) -> Hand:
-    """Read a hand; where a whole photo was taken, 2D models read again round the joints that they found.
+    """Read a hand.
 
     Args:
         system: reads.
@@ -48,28 +49,14 @@ def read_hand(
         bone_mm: length of the bone from joint 9 to joint 10, where it is known.
         model: the model's name, for the result.
     """
-    # training crops are cut round the joints: in a whole photo the hand is too small, its joints are rough
-    prediction = _predict(system, [crop, *others])
-    if crop.whole and system.pose == "2d":
-        crop = crop_again(crop, _in_picture(system, prediction, crop), system.crop)
-        prediction = _predict(system, [crop, *others])
+    if crop.seen is not None:
+        return _hand_seen(crop, crop.seen, bone_mm, model)
 
+    prediction = _predict(system, [crop, *others])
     joints_px = _in_picture(system, prediction, crop)
     if system.pose == "3d":
         return _hand_3d(system, prediction, crop, joints_px, bone_mm, model)
-
-    # half a crop is one crop unit
-    unit_px = system.crop.size_px / 2 / float(torch.linalg.det(crop.affine[:, :2]).abs().sqrt())
-    spread = prediction.spread[0].square().mean(-1).sqrt() * unit_px
-    return Hand(
-        side=crop.side,
-        joints_2d=joints_px.numpy(),
-        spread_2d=spread.numpy(),
-        crop=crop,
-        model=model,
-        unit_mm=bone_mm or None,
-        calibrated_on=prediction.calibrated_on,
-    )
+    return _hand_2d(system, prediction, crop, joints_px, bone_mm, model)
 
 
 def disagreement(system: PoseEstimator, crops: Sequence[HandCrop]) -> Disagreement:
@@ -92,6 +79,44 @@ def _predict(system: PoseEstimator, crops: Sequence[HandCrop]) -> Prediction:
 
     hands = Hands(**fields, side=torch.tensor([LEFT if shows_left else RIGHT]))
     return predict(system, hands, [name for name in system.inputs if name in fields])
+
+
+def _hand_seen(crop: HandCrop, seen: SeenHand, bone_mm: float | None, model: str) -> Hand:
+    """A hand that the reader saw while it was found."""
+    return Hand(
+        side=crop.side,
+        joints_2d=seen.joints_2d,
+        spread_2d=np.sqrt(np.square(seen.spread_2d).mean(1)),
+        crop=crop,
+        model=model,
+        joints_3d=seen.joints_3d,
+        spread_3d=seen.spread_3d,
+        root="wrist",
+        unit_mm=bone_mm or None,
+        calibrated_on=seen.calibrated_on,
+    )
+
+
+def _hand_2d(
+    system: PoseEstimator,
+    prediction: Prediction,
+    crop: HandCrop,
+    joints_px: Float[Tensor, "joint 2"],
+    bone_mm: float | None,
+    model: str,
+) -> Hand:
+    # half a crop is one crop unit
+    unit_px = system.crop.size_px / 2 / float(torch.linalg.det(crop.affine[:, :2]).abs().sqrt())
+    spread = prediction.spread[0].square().mean(-1).sqrt() * unit_px
+    return Hand(
+        side=crop.side,
+        joints_2d=joints_px.numpy(),
+        spread_2d=spread.numpy(),
+        crop=crop,
+        model=model,
+        unit_mm=bone_mm or None,
+        calibrated_on=prediction.calibrated_on,
+    )
 
 
 def _hand_3d(

@@ -1,5 +1,6 @@
 """What the Python API returns: hands that were read, and pictures that were made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,8 +11,9 @@ from jaxtyping import Float, UInt8
 
 from handvae.choices import Side
 from handvae.hand import LEFT, RIGHT, HandShape
-from handvae.inference.crops import Box, HandCrop
+from handvae.inference.crops import HandCrop
 from handvae.inference.drawing import draw_skeleton, enlarge
+from handvae.inference.square import Box
 from handvae.render.hand.fitting import FittedHands, fit_hands
 from handvae.render.picture import draw
 
@@ -56,7 +58,7 @@ class Hand:
     """
 
     side: Side
-    """`left` or `right`: as given, or as the labels next to the photo tell. It is not recognised."""
+    """`left` or `right`: as given, as the labels next to the photo tell, or as it is recognised."""
     joints_2d: Float[np.ndarray, "21 2"] = field(repr=False)
     """px."""
     spread_2d: Float[np.ndarray, " 21"] = field(repr=False)
@@ -65,8 +67,6 @@ class Hand:
     """What the network read, and where it lies in the picture."""
     model: str = ""
     """What read it."""
-    score: float | None = None
-    """Always None: no shipped model tells whether there is a hand at all."""
     joints_3d: Float[np.ndarray, "21 3"] | None = field(default=None, repr=False)
     """Relative to `root`, in lengths of the bone from joint 9 to joint 10; x right, y down, z away from the
     camera. None where only 2D was asked for."""
@@ -83,6 +83,16 @@ class Hand:
     the spread is as the network claims it."""
     lifted_on: str | None = None
     """The same of `spread_3d`, where another model read the 3D joints from the 2D ones."""
+
+    @property
+    def score(self) -> float | None:
+        """Probability that it is a hand at all; None of models that do not tell, and where none was asked."""
+        return self.crop.score
+
+    @property
+    def side_score(self) -> float | None:
+        """Probability of `side`, where it is recognised; None where it was given."""
+        return self.crop.side_score
 
     @property
     def box(self) -> Box:
@@ -114,19 +124,20 @@ class Hand:
 
     def draw(self, side_px: int = DRAWING_PX) -> UInt8[np.ndarray, "height width 3"]:
         """Draw the skeleton, with the spread as circles, on the picture; RGB, its longer side `side_px`."""
-        crop = self.crop
+        return draw_hands([self], side_px)
 
-        # from the caller's coordinates to the drawing's: of 2D joints, the drawing has its own scale
-        large = enlarge(crop.pixels, side_px)
-        zoom = crop.zoom * max(large.shape[:2]) / max(crop.pixels.shape[:2])
-        return draw_skeleton(large, (self.joints_2d - np.array(crop.corner)) * zoom, self.spread_2d * zoom)
+    def to_dict(self, fit: bool = True) -> dict[str, Any]:
+        """What estimate.json has of the hand: lists and numbers that JSON takes.
 
-    def to_dict(self) -> dict[str, Any]:
-        """What estimate.json has of the hand: lists and numbers that JSON takes."""
+        Args:
+            fit: with the angles of the hand model that is fitted to the 3D joints.
+        """
         entry: dict[str, Any] = {
             "photo": None if self.crop.source is None else str(self.crop.source),
             "crop_from": self.crop.located_by,
             "hand_side": self.side,
+            "side_score": _rounded_score(self.side_score),
+            "score": _rounded_score(self.score),
             "keypoints": _rounded(self.joints_2d, 3),
             "spread_px": _rounded(self.spread_2d, 3),
             "spread_is": _describe_spread(self.calibrated_on),
@@ -135,6 +146,8 @@ class Hand:
         # 3D joints may be of another model, so that their spread has a description of its own
         if self.joints_3d is not None and self.spread_3d is not None:
             entry |= self._to_dict_3d(self.joints_3d, self.spread_3d)
+            if fit and self.fitted is not None:
+                entry |= self.fitted.to_dict()
         if self.lifted_on is not None:
             described = _describe_spread(self.lifted_on)
             entry["spread_3d_is"] = f"{described}; what the 2D joints are unsure of is added"
@@ -150,10 +163,24 @@ class Hand:
         if self.unit_mm:
             entry["keypoints_3d_mm"] = _rounded(joints * self.unit_mm, 3)
             entry["spread_3d_mm"] = _rounded(spread * self.unit_mm, 3)
-        if self.fitted is not None:
-            entry |= self.fitted.to_dict()
-
         return entry
+
+
+def draw_hands(hands: Sequence[Hand], side_px: int = DRAWING_PX) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw the skeletons of hands of one picture, with their spread as circles, on it.
+
+    Args:
+        hands: one or more, read in the same picture.
+        side_px: longer side of what is returned, RGB.
+    """
+    crop = hands[0].crop
+
+    # from the caller's coordinates to the drawing's: of 2D joints, the drawing has its own scale
+    drawn = enlarge(crop.pixels, side_px)
+    zoom = crop.zoom * max(drawn.shape[:2]) / max(crop.pixels.shape[:2])
+    for hand in hands:
+        drawn = draw_skeleton(drawn, (hand.joints_2d - np.array(crop.corner)) * zoom, hand.spread_2d * zoom)
+    return drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +226,10 @@ class LabelledPicture:
 def _rounded(values: np.ndarray, digits: int) -> list[Any]:
     """An array for JSON, in float64: 45.608, not 45.608001708984375."""
     return np.round(values.astype(np.float64), digits).tolist()
+
+
+def _rounded_score(score: float | None) -> float | None:
+    return None if score is None else round(score, 4)
 
 
 def _describe_spread(calibrated_on: str) -> str:

@@ -2,7 +2,11 @@
 
 GENERATOR = "photos-128"
 """Makes pictures: the one whose pictures are best."""
-DETECTOR = "detector-64"
+FINDER = "finder-256"
+"""Finds the hands of a photo."""
+READER = "reader-128"
 """Reads photos."""
+DETECTOR = "detector-64"
+"""Reads right hands in crops; the measure of generated pictures."""
 LIFTER = "lifting"
 """Reads 3D joints from 2D joints."""

@@ -14,14 +14,16 @@ from handvae.data.crop import in_own_crop
 from handvae.hand import POSE_NAMES
 from handvae.inference.appearance import read_appearance
 from handvae.inference.arguments import checked
-from handvae.inference.crops import Box, HandCrop, as_box, crop_photo
+from handvae.inference.crops import HandCrop, as_box
 from handvae.inference.drawing import picture_cell
+from handvae.inference.locate import one_hand
 from handvae.inference.networks import Device, joints_in_crop, open_model
 from handvae.inference.pictures import PictureSource
 from handvae.inference.poses import Poses, poses_of_joints, read_poses
 from handvae.inference.result import LabelledPicture
 from handvae.inference.sheets import SIDE
 from handvae.inference.shipped import GENERATOR
+from handvae.inference.square import Box
 from handvae.inference.synthesize import labelled_pictures
 from handvae.systems.system import Generator
 from handvae.training.checkpoint import Model
@@ -33,7 +35,7 @@ def transfer(
     pose: PictureSource,
     model: str | Path | Model = GENERATOR,
     *,
-    side: Side = "right",
+    side: Side | None = None,
     box: Sequence[int | float] | None = None,
     pose_box: Sequence[int | float] | None = None,
     device: Device = "cpu",
@@ -47,7 +49,8 @@ def transfer(
             joints; or an array of joints, (21, 2) in any unit or (21, 3) in mm.
         model: a shipped model that makes pictures, a `.safetensors` file, a run folder, or what
             `handvae.load_model` gave.
-        side: which hands the photos show; a model of the other side sees them in a mirror.
+        side: which hands the photos show, None: as it is recognised; a model of the other side sees them in a
+            mirror.
         box: x, y, width, height of the joints in the appearance photo, px.
         pose_box: the same of the pose photo.
         device: where the network runs, of a model that is given by name.
@@ -61,11 +64,9 @@ def transfer(
     """
     opened = open_model(model, device)
     system = opened.generator
-    mirror = needs_mirror(system, side)
-
     # the generator reads the pose itself: its own joints fit its own pictures best
-    poses = _read_pose(pose, None if pose_box is None else as_box(pose_box, "pose_box"), mirror, system)
-    code, note = read_appearance(appearance, opened, None if box is None else as_box(box), mirror)
+    poses = _read_pose(pose, None if pose_box is None else as_box(pose_box, "pose_box"), side, system)
+    code, note = read_appearance(appearance, opened, None if box is None else as_box(box), side)
     return next(labelled_pictures(system, poses, torch.tensor([0]), code, [note], opened.name))
 
 
@@ -82,7 +83,9 @@ class PhotoPose:
         return picture_cell(self.crop.image[0], SIDE)
 
 
-def pose_in_photo(pose: PictureSource, box: Box | None, system: Generator, mirror: bool) -> PhotoPose | None:
+def pose_in_photo(
+    pose: PictureSource, box: Box | None, system: Generator, side: Side | None
+) -> PhotoPose | None:
     """The pose of a photo as the generator reads it; None of what is no photo: a name, joints, a data set."""
     if isinstance(pose, str | Path):
         path = Path(pose)
@@ -90,17 +93,12 @@ def pose_in_photo(pose: PictureSource, box: Box | None, system: Generator, mirro
             return None
     elif isinstance(pose, np.ndarray) and pose.ndim == 2:
         return None
-    crop = crop_photo(pose, box, system.crop, mirror)
+    crop = one_hand(pose, system, box, side)
     return PhotoPose(crop, joints_in_crop(system, crop.image))
 
 
-def needs_mirror(system: Generator, side: Side) -> bool:
-    """Whether a model knows the other hand only."""
-    return system.spec.sides != "both" and side != system.spec.sides
-
-
-def _read_pose(pose: PictureSource, box: Box | None, mirror: bool, system: Generator) -> Poses:
-    photo = pose_in_photo(pose, box, system, mirror)
+def _read_pose(pose: PictureSource, box: Box | None, side: Side | None, system: Generator) -> Poses:
+    photo = pose_in_photo(pose, box, system, side)
     if photo is not None:
         joints = photo.joints
         flat = joints if system.pose == "2d" else in_own_crop(joints[..., :2], system.crop.margin)

@@ -100,6 +100,10 @@ class Labeller(ABC):
     def hands(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Sequence[LabelledHand]:
         """The hands of a picture; none where it finds none."""
 
+    def hands_of(self, pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Sequence[LabelledHand]]:
+        """The hands of several pictures; faster where a labeller can look at them together."""
+        return [self.hands(pixels) for pixels in pictures]
+
 
 @dataclass(frozen=True)
 class Vote:
@@ -125,9 +129,9 @@ class Vote:
 def vote(labeller: Labeller, pixels: UInt8[np.ndarray, "height width 3"]) -> list[Vote]:
     """The hands that the first view shows and at least half of all views confirm."""
     height, width = pixels.shape[:2]
+    found = labeller.hands_of([view.show(pixels) for view in labeller.views])
     hands_of_view = []
-    for view in labeller.views:
-        hands = labeller.hands(view.show(pixels))
+    for view, hands in zip(labeller.views, found, strict=True):
         hands_of_view.append([view.back(hand, height, width) for hand in hands])
 
     agreed = []

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from handvae.files import alone_in, file_digest, write_atomically, write_text_atomically
+from handvae.files import alone_in, check_space, file_digest, write_atomically, write_text_atomically
 
 
 def test_a_text_is_written_whole_into_folders_that_are_made(tmp_path):
@@ -66,3 +66,27 @@ def test_one_waits_for_another_in_the_same_folder_and_not_for_one_elsewhere(tmp_
     other.join()
     assert order == ["elsewhere", "first", "second"]
     assert not (tmp_path / "runs" / "one").exists()  # the folder is its user's to make
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "render -n 100000000 --size 1024 --out {out}",
+        "synthesize --model {model} --pose victory -n 40 --out {out}",
+        "upsample {data} --model {model} --times 3 --out {out}",
+    ],
+)
+def test_what_the_disk_cannot_hold_is_refused_before_anything_is_made(
+    words, refused, tiny_model, tiny_set, tmp_path, monkeypatch
+):
+    if not words.startswith("render"):
+        monkeypatch.setattr("handvae.files.LEAST_BYTES_A_PIXEL", 1e12)
+    out = tmp_path / "out"
+    line = refused(*words.format(out=out, model=tiny_model, data=tiny_set).split())
+    assert "GB at least" in line
+    assert "are free there" in line
+    assert not out.exists()
+
+
+def test_what_the_disk_can_hold_passes(tmp_path):
+    check_space(tmp_path / "not" / "there", 1000, 64)

@@ -4,6 +4,7 @@ import getpass
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from filelock import FileLock, Timeout
 
 from handvae.errors import UserError
 
+LEAST_BYTES_A_PIXEL = 0.1
+"""Of a picture with its labels: none of ours is smaller."""
 MANIFEST = ".handvae-files.json"
 """In folders that we write: their files. Only a folder of which it names every file is ever replaced."""
 
@@ -41,6 +44,30 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     write_atomically(path, lambda partial: partial.write_text(text))
+
+
+def check_space(folder: Path, pictures: int, size_px: int) -> None:
+    """Refuse pictures that the disk cannot hold, however well they are compressed.
+
+    Args:
+        folder: where they are to be written; it need not be there.
+        pictures: how many.
+        size_px: side of each.
+
+    Raises:
+        UserError: less is free.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free, needed = shutil.disk_usage(there).free, pictures * size_px**2 * LEAST_BYTES_A_PIXEL
+    if needed > free:
+        fault = f"{pictures:,} pictures of {size_px} px need {_gigabytes(needed)} at least"
+        raise UserError(
+            folder, f"{fault}, and {_gigabytes(free)} are free there", "ask for fewer, or name another disk"
+        )
+
+
+def _gigabytes(count: int | float) -> str:
+    return f"{count / 1e9:,.1f} GB"
 
 
 def file_digest(path: Path) -> str:

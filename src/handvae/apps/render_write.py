@@ -8,6 +8,7 @@ from handvae.apps.render_options import Options, check_size
 from handvae.data.files.pictures import write_picture
 from handvae.data.readers.rendered import PLANS, RenderPlan, shard_files, write_plan, write_rendered
 from handvae.errors import UserError
+from handvae.files import check_space
 from handvae.hand import LEFT, RIGHT
 from handvae.inference.drawing import grid
 from handvae.render.picture import draw
@@ -70,6 +71,8 @@ def write_data_set(options: WholeOptions) -> dict[str, object]:
         raise UserError("--workers", f"is {options.workers}", "give at least 1")
 
     plan = _plan(options)
+    if not options.plan_only:
+        check_space(options.out, plan.count // parts, plan.size_px)
     write_plan(options.out, plan)
     if options.plan_only:
         print(f"{options.out}: a plan of {plural(plan.count, 'hand')}, drawn when they are read")

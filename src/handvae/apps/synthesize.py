@@ -72,6 +72,7 @@ def main(arguments: Sequence[str]) -> None:
 
     from handvae.data.export.formats import check_spec, warning, write_data
     from handvae.device import find_device
+    from handvae.files import check_space
     from handvae.inference.appearance import read_appearances
     from handvae.inference.networks import load_model
     from handvae.inference.poses import read_poses
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str]) -> None:
     system = model.generator
     poses = read_poses(options.pose, options.split, options.view, system, options.n)
     count = options.n or len(poses.names)
+    check_space(options.out, count, system.crop.size_px)
     turn = torch.arange(count) % len(poses.names)
     subjects = None if poses.subjects is None else poses.subjects[turn]
     appearances, notes = read_appearances(

@@ -20,7 +20,7 @@ from handvae.errors import UserError
 from handvae.evaluation.detection import CommandDetector, HandDetector, ModelDetector
 from handvae.evaluation.features import HandFeatures
 from handvae.evaluation.measure import Measure
-from handvae.files import add_to_manifest, file_digest, write_text_atomically
+from handvae.files import add_to_manifest, check_space, file_digest, write_text_atomically
 from handvae.inference.appearance import read_appearance
 from handvae.training.checkpoint import Model, find_model, load_model
 from handvae.upsampling.appearances import (
@@ -130,6 +130,7 @@ def open_job(options: UpsamplingOptions) -> UpsamplingJob:
         max_error=options.max_error,
         seed=options.seed,
     )
+    check_space(options.out, plan.count, model.generator.crop.size_px)
     maker = Upsampler.of(plan, model.generator, detector, appearances, data)
     spec = _written_spec(maker.spec, data.spec) if options.include_real else maker.spec
     lost = warning(options.format, spec)
